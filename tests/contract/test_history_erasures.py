@@ -227,10 +227,15 @@ async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones
 async def test_what_is_said_of_others_goes_where_it_names_the_person(
     database: Database, stones: TombstoneStore
 ) -> None:
-    """A provider's words of another recipient, and a part of a list that died: before the erasure and after it."""
+    """What another recipient brings, a provider's words of them, a part of a list that died: before and after."""
     chunks = [
         job(to=("li@example.com", MAIL), at=BEFORE, reference=f"order-for-{MAIL}", content={"text": f"n\n{MAIL}"})
         for _ in range(2)
+    ]
+    own = {"reference": f"about-{MAIL}", "params": {"contact": MAIL}}
+    chunks = [
+        one.model_copy(update={"recipients": (one.recipients[0].model_copy(update=own), one.recipients[1])})
+        for one in chunks
     ]
     said: dict[str, Any] = {"n": 0, "detail": f"550 <{MAIL}> is over quota"}
     for listed in chunks:

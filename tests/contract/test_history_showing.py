@@ -15,6 +15,7 @@ from imsg_history.database import Database
 from imsg_history.queries import MessagesQuery, StatsQuery
 from imsg_history.recipients import Recipients
 from imsg_history.request_list import RequestList
+from imsg_history.resending import Resends
 from imsg_history.stats import Statistics, find_span
 from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, outcome, request_id
@@ -57,6 +58,15 @@ async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: 
     assert await find(database, id=f"{one.request}-2") == []
     assert await find(database, OWNER, id=f"{one.request}-1") != []
     assert await find(database, user("other"), id=f"{one.request}-1") == []
+
+
+async def test_a_message_is_resent_with_its_own_reference(database: Database) -> None:
+    named = job(to=("a@example.com", "b@example.com"), at=NOW, reference="invoices")
+    own = (named.recipients[0].model_copy(update={"reference": "invoice-17"}), named.recipients[1])
+    named = named.model_copy(update={"recipients": own})
+    await keep(database, named, outcome(named, Status.FAILED, 0), outcome(named, Status.FAILED, 1))
+    draft = await Resends(database).draft(named.request, ADMIN, uncertain=False, again=False)
+    assert (draft["reference"], [one["reference"] for one in draft["recipients"]]) == ("invoices", ["invoice-17", None])
 
 
 async def test_a_hop_is_a_line_before_its_attempt_and_leaves_the_status_alone(database: Database) -> None:

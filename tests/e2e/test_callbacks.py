@@ -65,6 +65,23 @@ def test_a_sent_message_is_told_and_the_published_library_believes_it(told: Depl
     told.call("DELETE", f"/api/v2/callbacks/{made['id']}", {"token": told.token()})
 
 
+def test_messages_have_references_of_their_own(told: Deployment, receiver: Receiver) -> None:
+    made = add(told, receiver, "message.sent")
+    body = {"method": "smtp", "content": {"subject": "s", "text": "t"}, "reference": "invoices", "token": told.token()}
+    to = [{"to": "zhang@example.com", "reference": "invoice-17"}, "li@example.com"]
+    wrong = told.call("POST", "/api/v2/messages", body | {"to": [{"to": "zhang@example.com", "reference": "a\nb"}]})
+    assert "to.0.reference" in wrong["detail"], wrong
+
+    sent = told.call("POST", "/api/v2/messages", body | {"to": to})
+
+    wait(lambda: len(receiver.types()) == 2, why=lambda: str(receiver.types()))
+    expected = {"zhang@example.com": "invoice-17", "li@example.com": "invoices"}
+    assert {call.event["data"]["to"]: call.event["data"]["reference"] for call in receiver.calls} == expected
+    shown = told.call("GET", "/api/v2/messages", {"token": told.token()}, id=sent["id"])["messages"]
+    assert {message["to"]: message["reference"] for message in shown} == expected
+    told.call("DELETE", f"/api/v2/callbacks/{made['id']}", {"token": told.token()})
+
+
 def test_what_failed_is_seen_with_its_answer_and_sent_again_when_asked(told: Deployment, receiver: Receiver) -> None:
     receiver.status, receiver.answer = 503, "维护中".encode()
     made = add(told, receiver, "message.sent")

@@ -39,6 +39,7 @@ from imsg_gateway.template_sends import (
     Chosen,
     People,
     TemplateSends,
+    add_references,
     read_members,
     read_people,
     refuse_people_without_template,
@@ -210,6 +211,7 @@ class DraftReader:
             terms = _Terms(People(fields["to"]), category, lifetime)
         to, contacts = split_contacts(terms.people.to, is_wanted=bool(terms.legs))
         found = await find(to, method, account, credential, is_v2=is_v2)
+        found = found._replace(recipients=add_references(found.recipients, terms.people))
         if terms.category is Category.CODE and len(found.recipients) > 1:
             raise recipients_wrong(
                 "category 为 code 时只能有一个收件人；请为每个收件人各发一次请求",

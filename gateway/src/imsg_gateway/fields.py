@@ -28,14 +28,14 @@ LIFETIME_OF_CODES = timedelta(seconds=CODE_S)
 CATEGORIES = frozenset(Category)
 
 
-def read_reference(fields: Mapping[str, Any]) -> str | None:
-    """Return the client's own name of the request, if any. Raises Refusal wrong_type."""
+def read_reference(fields: Mapping[str, Any], field: str = "reference") -> str | None:
+    """Return the client's own name of the request, or of a message, if any. Raises Refusal wrong_type."""
     reference = fields.get("reference")
     if reference is None:
         return None
     if not isinstance(reference, str) or not 1 <= len(reference) <= MAX_REFERENCE or has_control(reference):
         raise refuse_value(
-            "reference",
+            field,
             f"应为 1 到 {MAX_REFERENCE} 个字符的一行文字",
             f"it must be one line of 1 to {MAX_REFERENCE} characters",
         )

@@ -127,7 +127,7 @@ class Recipients:
         if method is other:
             addresses |= {one.to: one.address for one in recipients if addresses[one.to] is None}
         return tuple(
-            Recipient(n=one.n, to=one.to, address=address)
+            Recipient(n=one.n, to=one.to, address=address, reference=one.reference)
             for one in recipients
             if (address := addresses[one.to]) is not None
         )

@@ -73,7 +73,7 @@ Nothing = Annotated[list[AttachedFile], Field(max_length=0)] | None
 
 
 class Person(RequestModel):
-    """A recipient with addresses of other channels, for the legs of `fallback`, or with params of their own."""
+    """A recipient with addresses of other channels, for the legs of `fallback`, or with words of their own."""
 
     to: Recipient
     contacts: Annotated[dict[str, Recipient] | None, Field(description="Method → address.")] = None
@@ -82,6 +82,15 @@ class Person(RequestModel):
         Field(max_length=MAX_PARAMS, description="What the template takes of this recipient."),
     ] = None
     language: Annotated[str | None, Field(min_length=2, max_length=16)] = None
+    reference: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=MAX_REFERENCE,
+            description="What the client calls this message: shown in place of the request's.",
+            json_schema_extra={"pattern": f"^{ONE_LINE}+$"},
+        ),
+    ] = None
 
 
 _WORDS: JsonDict = {"if": {"not": {"required": ["template"]}}, "then": {"required": ["content"]}}

@@ -18,6 +18,7 @@ from imsg_contract.topology import TEMPLATES
 from imsg_contract.wire import Category, Content, Recipient, TemplateLimits
 from imsg_gateway.credentials import Credential
 from imsg_gateway.fallback import LegFields
+from imsg_gateway.fields import read_reference
 from imsg_gateway.recipients import MAX_NAME_CHARACTERS
 from imsg_gateway.routed_limits import Group
 from imsg_gateway.validation_errors import recipients_wrong
@@ -28,7 +29,7 @@ from imsg_web.responses import refuse_unknown_field, refuse_value
 
 FIELDS = ("template", "template_version", "params", "language")
 
-PERSONAL = ("to", "contacts", "params", "language")
+PERSONAL = ("to", "contacts", "params", "language", "reference")
 """The fields of an object in `to`."""
 
 MAX_LANGUAGE = 16
@@ -47,6 +48,7 @@ class Person(NamedTuple):
     """From 1, as people count."""
     params: Mapping[str, str] | None = None
     language: str | None = None
+    reference: str | None = None
 
 
 class People(NamedTuple):
@@ -258,7 +260,8 @@ def read_people(to: object) -> People:
             raise refuse_unknown_field(f"{place}.{unknown[0]}", PERSONAL)
         _check_language(one.get("language"), f"{place}.language")
         texts.append({"to": text, "contacts": one["contacts"]} if "contacts" in one else text)
-        found.setdefault(text, Person(row, read_params(one.get("params"), f"{place}.params"), one.get("language")))
+        params, reference = read_params(one.get("params"), f"{place}.params"), read_reference(one, f"{place}.reference")
+        found.setdefault(text, Person(row, params, one.get("language"), reference))
     return People(texts if isinstance(to, list) else texts[0], found)
 
 
@@ -266,6 +269,14 @@ def read_members(members: Sequence[Mapping[str, Any]]) -> People:
     """Return the members of groups."""
     found = {one["to"]: Person(row, one["params"] or None, one["language"]) for row, one in enumerate(members, 1)}
     return People(list(found), found, are_members=True)
+
+
+def add_references(recipients: Sequence[Recipient], people: People) -> tuple[Recipient, ...]:
+    """Return the recipients with the client's own names of their messages."""
+    if not any(person.reference for person in people.by_text.values()):
+        return tuple(recipients)
+    named = {to: person.reference for to, person in people.by_text.items()}
+    return tuple(one.model_copy(update={"reference": named.get(one.to)}) for one in recipients)
 
 
 def refuse_people_without_template(people: People) -> None:

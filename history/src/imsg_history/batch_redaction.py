@@ -143,20 +143,24 @@ async def redact_messages(connection: AsyncConnection, batch: MergedBatch, erase
             del batch.receipts[key]
             masked = replace(receipt, address=MASK + erased.digests[receipt.address][0])
             batch.receipts[masked.provider, masked.provider_id, masked.address, masked.at, masked.mark] = masked
-    _empty_details(batch, erased)
+    _empty_texts(batch, erased)
 
 
-def _empty_details(batch: MergedBatch, erased: ErasedPeople) -> None:
-    """Remove providers' texts that mention an erased person, also from the messages of others."""
+def _empty_texts(batch: MergedBatch, erased: ErasedPeople) -> None:
+    """Remove texts that mention an erased person, also from the messages of others."""
 
-    def names(request: str, detail: str | None) -> bool:
+    def names(request: str, text: str | None) -> bool:
         known = batch.requests.get(request)
         accepted_at = time_of(request) if known is None else known.accepted_at
-        return detail is not None and redaction.mentions_erased(detail, erased.build_is_gone(accepted_at))
+        return text is not None and redaction.mentions_erased(text, erased.build_is_gone(accepted_at))
 
     for (request, _), message in batch.messages.items():
         if names(request, message.detail):
             message.detail = None
+        if names(request, message.reference):
+            message.reference = None
+        if names(request, message.params):
+            message.params = None
     for key, line in batch.attempts.items():
         if names(line.request, line.detail):
             batch.attempts[key] = replace(line, detail=None)
@@ -179,7 +183,7 @@ async def delete_erased_attempts(connection: AsyncConnection, batch: MergedBatch
 
 
 def _empty_message(row: MessageRow, erased_at: datetime) -> None:
-    row.written = row.address = row.provider_id = row.detail = row.params = None
+    row.written = row.address = row.provider_id = row.detail = row.params = row.reference = None
     row.code, row.erased_at, row.at = redaction.ERASED, erased_at, redaction.truncate_to_month(row.at)
     if row.rank < DEAD_RANK:  # below every result that a channel reports
         row.status, row.rank = Status.FAILED.value, DEAD_RANK
@@ -201,3 +205,5 @@ def _list_people(batch: MergedBatch) -> Iterator[str]:
         yield from find_mentions(f"{redaction.read_text(letter.body)} {letter.detail}")
     for rows in (batch.messages, batch.attempts, batch.receipts):
         yield from find_mentions("\n".join(row.detail for row in rows.values() if row.detail))
+    own = (text for row in batch.messages.values() for text in (row.reference, row.params) if text)
+    yield from find_mentions("\n".join(own))

@@ -40,6 +40,11 @@ from imsg_people.tombstones import Digests, Tombstone
 SLICE = 1_000
 """Messages of one read."""
 
+TEXTS_OF_OTHERS = (
+    messages.c.detail, messages.c.reference, messages.c.params, attempts.c.detail, events.c.detail, events.c.reference
+)  # fmt: skip
+"""The columns of messages that may mention other recipients of their request."""
+
 DEAD_LETTERS = 20
 """Dead letters of one read: each may have 4 MiB."""
 
@@ -224,7 +229,7 @@ async def _erase(connection: AsyncConnection, name: str, erased: ErasedRecipient
         await _empty_request(connection, request, erased)
         await _shorten_job(connection, request, {recipient.address for recipient in erased.values()})
     changes = await _empty_messages(connection, name, erased)
-    await _empty_details(connection, name, erased)
+    await _empty_texts(connection, name, erased)
     await day_facts.record(connection, changes)  # last, as `row_writer` does
     return len(erased)
 
@@ -288,6 +293,7 @@ async def _empty_messages(
             written=None,
             address=None,
             params=None,
+            reference=None,
             provider_id=None,
             detail=None,
             code=redaction.ERASED,
@@ -300,23 +306,23 @@ async def _empty_messages(
     await connection.execute(change, values)
     await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(erased))))
     waiting = update(events).where(events.c.request == name, events.c.n.in_(list(erased)))
-    await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None))
+    await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None, reference=None))
     before = (day_facts.Counted.of(row) for row in rows if row.rank < DEAD_RANK)
     failed = Status.FAILED.value
     return Counter(day_facts.Change(name, counted, replace(counted, status=failed)) for counted in before)
 
 
-async def _empty_details(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:
-    """Remove providers' texts on other messages of a request that mention one of these people."""
+async def _empty_texts(connection: AsyncConnection, name: str, erased: ErasedRecipients) -> None:
+    """Remove the texts of other messages of a request that mention one of these people."""
     people = {recipient.address for recipient in erased.values()}
-    for table in (messages, attempts, events):
-        has_detail = table.c.request == name, table.c.detail.is_not(None)
-        details = list(await connection.scalars(select(table.c.detail).where(*has_detail).distinct()))
-        gone = await asyncio.to_thread(_filter_mentioning, details, people)
+    for column in TEXTS_OF_OTHERS:
+        of_request = column.table.c.request == name
+        texts = list(await connection.scalars(select(column).where(of_request, column.is_not(None)).distinct()))
+        gone = await asyncio.to_thread(_filter_mentioning, texts, people)
         for first in range(0, len(gone), SLICE):
-            these = table.c.detail.in_(gone[first : first + SLICE])
-            await connection.execute(update(table).where(table.c.request == name, these).values(detail=None))
+            these = column.in_(gone[first : first + SLICE])
+            await connection.execute(update(column.table).where(of_request, these).values({column: None}))
 
 
-def _filter_mentioning(details: Sequence[str], people: AbstractSet[str]) -> list[str]:
-    return [detail for detail in details if redaction.mentions([detail], people)]
+def _filter_mentioning(texts: Sequence[str], people: AbstractSet[str]) -> list[str]:
+    return [text for text in texts if redaction.mentions([text], people)]

@@ -184,6 +184,7 @@ def _make_message_event(row: Row[Any], of_request: Mapping[str, Any], sent_by: P
             "id": message_id(row.request, row.n),
             "request": row.request,
             **of_request,
+            "reference": row.reference or of_request["reference"],
             "to": row.written,
             "method": row.method,
             "status": row.status,

@@ -344,6 +344,7 @@ def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) 
             events=job.events if job.user_id else 0,
             country=find_country(address),
             params=_write_params(recipient),
+            reference=clean_optional(recipient.reference, MAX_REFERENCE),
         )
 
 

@@ -97,7 +97,7 @@ class MessageQuery:
         if prices is not None:
             resent = await find_resent(connection, of)
             for message, row in zip(shown, known, strict=True):
-                message["reference"] = of[row.request].reference
+                message["reference"] = row.reference or of[row.request].reference
                 message["category"] = of[row.request].category
                 message["key"] = of[row.request].key
                 message["test"] = of[row.request].lane == Lane.TEST

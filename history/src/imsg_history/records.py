@@ -105,6 +105,7 @@ class MessageRow:
     billed: int | None = None
     currency: str | None = None
     params: str | None = None
+    reference: str | None = None
 
     def __post_init__(self) -> None:
         """Find the bucket of the time that the message took, where it was sent or delivered."""
@@ -132,6 +133,7 @@ class MessageRow:
             self.username, self.method = other.username, other.method
             self.written, self.address, self.country = other.written, other.address, other.country
             self.user_id, self.events, self.params = other.user_id, other.events, other.params
+            self.reference = other.reference
         self.attempts = max(self.attempts, other.attempts)
         self.sent_in = _least(self.sent_in, other.sent_in)
         self.delivered_in = _least(self.delivered_in, other.delivered_in)

@@ -48,9 +48,18 @@ def redact_dead_job(body: bytes, gone: Gone) -> bytes:
     if left is None:
         return b""
     fields: dict[str, Any] = json.loads(left)
+    recipients = [_redact_recipient(recipient, gone) for recipient in fields["recipients"]]
     if mentions_erased("\n".join(_read_strings([fields.get(name) for name in WITHOUT_TEXTS])), gone):
-        return compact(fields | WITHOUT_TEXTS).encode()
-    return left
+        return compact(fields | WITHOUT_TEXTS | {"recipients": recipients}).encode()
+    return left if recipients == fields["recipients"] else compact(fields | {"recipients": recipients}).encode()
+
+
+def _redact_recipient(recipient: dict[str, Any], gone: Gone) -> dict[str, Any]:
+    """Remove what a recipient brings where it mentions an erased person."""
+    own = {name: value for name, value in recipient.items() if name in ("params", "reference")}
+    if not own or not mentions_erased("\n".join(_read_strings(own)), gone):
+        return recipient
+    return {name: value for name, value in recipient.items() if name not in own}
 
 
 def _read_strings(value: Any) -> Iterator[str]:  # noqa: ANN401  any JSON

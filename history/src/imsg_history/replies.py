@@ -14,7 +14,7 @@ from imsg_history.ids import rfc3339
 from imsg_history.ownership import Ownership, find_ownership
 from imsg_history.pagination import Page, TimePosition, make_page
 from imsg_history.queries import RepliesQuery
-from imsg_history.tables import messages, replies, requests
+from imsg_history.tables import REFERENCE, messages, replies, requests
 from imsg_web.callers import Caller
 
 
@@ -45,7 +45,7 @@ async def _find(connection: AsyncConnection, query: RepliesQuery, ownership: Own
 def _select(query: RepliesQuery, ownership: Ownership | None, after: TimePosition | None) -> Select[Any]:
     answered = (messages.c.request == replies.c.request) & (messages.c.n == replies.c.n)
     statement = (
-        select(replies, messages.c.written, requests.c.reference)
+        select(replies, messages.c.written, REFERENCE)
         .outerjoin(messages, answered)
         .outerjoin(requests, requests.c.request == replies.c.request)
         .order_by(replies.c.at.desc(), replies.c.id.desc())

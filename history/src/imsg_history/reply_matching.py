@@ -17,7 +17,7 @@ from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.wire import Category, Event, EventKind, Status, message_id
 from imsg_history.database import Database
 from imsg_history.ids import first_id
-from imsg_history.tables import IS_UNMATCHED, messages, replies, requests
+from imsg_history.tables import IS_UNMATCHED, REFERENCE, messages, replies, requests
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 
 log = logger(__name__)
@@ -151,7 +151,7 @@ async def _find_message(connection: AsyncConnection, reply: Row[Any]) -> Row[Any
         select(
             messages.c.request, messages.c.n, messages.c.username, messages.c.user_id, messages.c.provider,
             messages.c.status, messages.c.method, messages.c.events, messages.c.written, requests.c.category,
-            requests.c.reference,
+            REFERENCE,
         )
         .outerjoin(requests, requests.c.request == messages.c.request)
         .where(messages.c.address == reply.address, messages.c.request < first_id(reply.at + SKEW))

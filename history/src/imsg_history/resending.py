@@ -92,7 +92,7 @@ async def _draft(
     if row is None or not may_see(row, caller):
         raise Refusal("not_found", what=name)
     rows = await connection.execute(
-        select(messages.c.n, messages.c.written, messages.c.address, messages.c.params)
+        select(messages.c.n, messages.c.written, messages.c.address, messages.c.params, messages.c.reference)
         .where(*where, messages.c.erased_at.is_(None))
         .order_by(messages.c.n)
     )
@@ -101,6 +101,7 @@ async def _draft(
             "n": message.n,
             "to": message.written,
             "address": message.address,
+            "reference": message.reference,
             **({} if message.params is None else json.loads(message.params)),
         }
         for message in rows

@@ -55,7 +55,7 @@ COLUMNS: Mapping[Table, tuple[str, ...]] = {
 SLICE = 1_000
 """Rows of one statement: to prepare so many occupies the event loop for some 10 ms."""
 
-RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "events", "country", "params")
+RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "events", "country", "params", "reference")
 """Columns that only a job knows: the first one that arrives fills them."""
 
 PERSONAL_COLUMNS = ("at", "provider_id", "code", "detail")
@@ -66,7 +66,7 @@ EVENT_STATUSES = frozenset(status.value for status in SETTLED | {Status.SCHEDULE
 
 EVENT_COLUMNS = (
     "request", "n", "seq", "events", "username", "user_id", "method", "written", "address", "status", "attempts",
-    "provider", "provider_id", "code", "detail", "at",
+    "provider", "provider_id", "code", "detail", "at", "reference",
 )  # fmt: skip
 
 COUNTED_COLUMNS = ("request", "username", "previous", *day_facts.COUNTED)

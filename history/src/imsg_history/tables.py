@@ -208,6 +208,7 @@ messages = Table(
     Column("billed", BigInteger),  # what the provider charges, in millionths (`contract.prices`)
     Column("currency", String(3)),  # of `billed`
     Column("params", Text),  # JSON of what a template takes of the recipient, and the language; null: as the request
+    Column("reference", Text),  # the client's own name for it; null: the request's
     Column("previous", Text),  # how day facts counted it before its last change (`day_facts`); null: not at all
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
@@ -249,6 +250,9 @@ Index(
 
 IS_ERASED = messages.c.erased_at.is_not(None)
 Index("messages_erased", messages.c.erased_at, postgresql_where=IS_ERASED, sqlite_where=IS_ERASED)
+
+REFERENCE = func.coalesce(messages.c.reference, requests.c.reference).label("reference")
+"""The client's own name for a message: of its own, or of its request."""
 
 attempts = Table(
     "attempts",
@@ -384,6 +388,7 @@ events = Table(  # the outbox of events for callbacks
     Column("code", Text),
     Column("detail", Text),
     Column("at", Moment, nullable=False),
+    Column("reference", Text),
     PrimaryKeyConstraint("request", "n", "seq"),
 )
 

@@ -52,6 +52,8 @@ class Recipient(Wire):
     """What a template takes of this recipient; it wins over the request's."""
     language: str | None = Field(default=None, exclude_if=lambda language: language is None)
     """In which language a template is sent, where it differs from the request's."""
+    reference: str | None = Field(default=None, exclude_if=lambda reference: reference is None)
+    """The client's own name for this message."""
 
 
 Content = str | dict[str, Any]

@@ -140,6 +140,7 @@ def _create_messages() -> None:
         sa.Column("billed", sa.BigInteger),
         sa.Column("currency", sa.String(3)),
         sa.Column("params", sa.Text),
+        sa.Column("reference", sa.Text),
         sa.Column("previous", sa.Text),
         sa.PrimaryKeyConstraint("request", "n"),
         sqlite_with_rowid=False,
@@ -306,6 +307,7 @@ def _create_events() -> None:
         sa.Column("code", sa.Text),
         sa.Column("detail", sa.Text),
         sa.Column("at", Moment, nullable=False),
+        sa.Column("reference", sa.Text),
         sa.PrimaryKeyConstraint("request", "n", "seq"),
     )
 
