@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +17,6 @@ SERVICES = (
     "auth",
     "history",
     "catalog",
-    "scheduler",
     "callbacks",
     "console",
     *(channel.service for channel in CHANNELS),
@@ -64,6 +65,27 @@ def test_a_user_of_the_administrator_sends_a_mail_with_an_attachment(containers:
         assert mail["attachments"] == [
             {"filename": "说明.txt", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         ]
+
+
+@pytest.mark.parametrize("file", ["", "deploy/parted.yml"], ids=["with catalog", "by itself"])
+def test_scheduler_keeps_what_is_sent_later_moves_it_and_releases_it(containers: Containers, file: str) -> None:
+    headers = {"Authorization": f"Bearer {containers.token}"}
+    message = {"method": "smtp", "to": "later@example.com", "content": {"subject": "x", "text": "y"}}
+    with containers.adding(file, {}) if file else nullcontext():
+        assert len(containers.replicas("catalog")) == 1
+        assert ("scheduler" in containers.compose("ps", "--services").split()) == bool(file)
+        due = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        sent = containers.client.post("/api/v2/messages", json=message | {"send_at": due}, headers=headers)
+        assert sent.status_code == 202, sent.text
+        url = f"/api/v2/requests/{sent.json()['id']}"
+
+        def move() -> bool:
+            moved = containers.client.patch(url, json={"send_at": datetime.now(UTC).isoformat()}, headers=headers)
+            return moved.status_code == 200
+
+        containers.wait(move)  # it is kept once scheduler has it
+        (settled,) = wait_settled(containers, containers.token, sent.json()["id"], 1)
+    assert settled["status"] == "sent"
 
 
 def test_no_documented_account_and_no_open_sandbox(containers: Containers) -> None:
@@ -135,6 +157,7 @@ def test_every_container_is_healthy_or_has_done_its_work(containers: Containers)
     health = {state["Service"]: state["Health"] or state["ExitCode"] for state in states}
 
     assert health == dict.fromkeys((*SERVICES, *STORES, "caddy"), "healthy") | {"init": 0, "roles": 0}
+    assert len(health) - len({"init", "roles", "sandbox"}) == 14, "what production runs"
 
 
 def test_the_stores_stop_below_the_limits_of_their_containers(containers: Containers) -> None:

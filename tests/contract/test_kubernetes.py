@@ -2,10 +2,8 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
@@ -18,7 +16,7 @@ from imsg_channels import CHANNELS
 from imsg_contract.version import VERSION
 from imsg_database.address import hosts
 from imsg_runtime import redis_address
-from imsg_testing.kubernetes import FOLDER, ROOT, Document, build_at, build_folder, placeholders, pod
+from imsg_testing.kubernetes import ROOT, Document, build_folder, build_overlay, placeholders, pod
 from imsg_web.callers import RULES
 
 pytestmark = pytest.mark.long
@@ -27,8 +25,6 @@ OLDEST = "1.30"
 """The first whose pods may sleep before they are ended."""
 
 VERSIONS = (OLDEST, str(kubernetes_validate.latest_version()))
-
-BUILDS = ("base", "example")
 
 COMPOSE: Document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 
@@ -39,11 +35,17 @@ def _arguments(part: Document) -> dict[str, str]:
 
 
 OURS = {
-    name: _arguments(part)["MODULE"]
+    name: _arguments(part)["MODULE"].split()
     for name, part in COMPOSE["services"].items()
     if _arguments(part) and name not in ("sandbox", "init", "cli")
 }
-"""The services of docker-compose.yml with their packages; all but what is of compose alone."""
+"""The containers of docker-compose.yml with their packages; all but what is of compose alone."""
+
+PARTED = OURS | {"catalog": ["imsg_catalog"], "scheduler": ["imsg_scheduler"]}
+"""The same with the component `parted`."""
+
+BUILDS = {"base": OURS, "example": OURS, "parted": PARTED}
+"""Folder → what it has."""
 
 CALLERS = {caller.replace("-", "_") for rule in RULES for caller in rule.callers}
 
@@ -60,9 +62,9 @@ def test_every_document_is_valid(build: str, version: str) -> None:
 @pytest.mark.parametrize("build", BUILDS)
 def test_every_service_is_there_and_no_other(build: str) -> None:
     manifests = build_folder(build)
-    assert set(manifests.of("Deployment")) == set(OURS)
-    assert set(manifests.of("PodDisruptionBudget")) == set(OURS)
-    called = set(OURS) - {channel.service for channel in CHANNELS if not channel.has_hooks}
+    assert set(manifests.of("Deployment")) == set(BUILDS[build])
+    assert set(manifests.of("PodDisruptionBudget")) == set(BUILDS[build])
+    called = set(PARTED) - {channel.service for channel in CHANNELS if not channel.has_hooks}
     assert set(manifests.of("Service")) == called | {"nowhere"}
 
 
@@ -70,7 +72,8 @@ def test_every_service_is_there_and_no_other(build: str) -> None:
 def test_every_image_is_of_this_version(build: str) -> None:
     for name, deployment in build_folder(build).of("Deployment").items():
         (container,) = pod(deployment)["containers"]
-        assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-{name}:{re.escape(VERSION)}", container["image"])
+        image = "catalog" if name == "scheduler" else name
+        assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-{image}:{re.escape(VERSION)}", container["image"])
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -107,8 +110,7 @@ def test_a_limit_of_memory_is_not_below_compose_s(service: str) -> None:
     assert _bytes(container["resources"]["limits"]["memory"]) >= _bytes(COMPOSE["services"][service]["mem_limit"])
 
 
-@pytest.mark.parametrize("build", BUILDS)
-@pytest.mark.parametrize("service", OURS)
+@pytest.mark.parametrize(("build", "service"), [(build, name) for build, names in BUILDS.items() for name in names])
 def test_a_service_sees_the_secrets_it_needs_and_no_others(service: str, build: str) -> None:
     manifests = build_folder(build)
     assert manifests.secrets(service) == placeholders(manifests.settings(service))
@@ -127,22 +129,30 @@ def test_no_secret_is_in_the_documents_and_each_is_listed(build: str) -> None:
         assert all(f"`{name}`" in listed for name in named)
 
 
-@pytest.mark.parametrize(("service", "package"), OURS.items())
-def test_a_service_takes_the_settings_of_the_example(service: str, package: str) -> None:
-    given = _fill("example", service)
-    started = f"import {package}.main as service; service.app(); print(sorted(service.Settings.model_fields))"
-    done = subprocess.run(
-        [sys.executable, "-c", started],
-        env={"PATH": os.environ["PATH"], **given},
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    unread = {name for name in given if name.removeprefix("IMSG_").partition("__")[0].lower() not in done.stdout}
-    assert unread == set(), "settings that nobody reads"
+@pytest.mark.parametrize(
+    ("build", "container", "packages"),
+    [*(("example", *one) for one in OURS.items()), ("parted", "catalog", ["imsg_catalog"])],
+)
+def test_a_container_takes_its_settings(build: str, container: str, packages: list[str]) -> None:
+    given, read = set(), ""
+    for package in packages:
+        service = container if len(packages) == 1 else package.removeprefix("imsg_")
+        settings = build_folder(build).read_environment(service)
+        given |= set(settings) - {"MODULE"}
+        started = f"import {package}.main as service; service.app(); print(sorted(service.Settings.model_fields))"
+        done = subprocess.run(
+            [sys.executable, "-c", started],
+            env={"PATH": os.environ["PATH"], **settings},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        read += done.stdout
+    unread = {name for name in given if name.removeprefix("IMSG_").partition("__")[0].lower() not in read}
+    assert unread == ({"IMSG_AUTH_URL", "IMSG_HISTORY_URL"} if build == "parted" else set()), "that nobody reads"
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -150,26 +160,22 @@ def test_a_service_knows_its_own_passwords_and_keys_and_those_of_its_callers(bui
     manifests = build_folder(build)
     for service in rights.SERVICES:
         own = service.replace("-", "_")
-        found = manifests.keys(service)
+        found = manifests.own_keys(service)
         assert found["rabbit_password"] == f"{own}_rabbit_password"
         assert found["redis_password"] == f"{own}_redis_password"
         assert found.get("service_key", f"{own}_key") == f"{own}_key"
         callers = {caller for rule in RULES if rule.owner == service.removeprefix("sender-") for caller in rule.callers}
         known = {f"{caller.replace('-', '_')}_key" for caller in callers}
         assert {key for key in found.values() if key.endswith("_key") and key[:-4] in CALLERS} - {f"{own}_key"} == known
-        settings = _fill(build, service)
+        settings = manifests.read_environment(service)
         assert f"imsg-{service}" in settings["IMSG_BROKER_URL"]
         assert f"imsg-{service}" in settings["IMSG_REDIS_URL"]
 
 
-def test_a_channel_that_is_not_used_idles_as_the_manual_has_it(tmp_path: Path) -> None:
+def test_a_channel_that_is_not_used_idles_as_the_manual_has_it() -> None:
     manual = (ROOT / "docs" / "kubernetes.md").read_text()
     (overlay,) = re.findall(r"```yaml\n(configMapGenerator:.*?)```", manual, re.DOTALL)
-    shutil.copytree(FOLDER / "base", tmp_path / "base")
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "kustomization.yaml").write_text(f"resources: [../base]\n{overlay}")
-    manifests = build_at(mine)
+    manifests = build_overlay(f"resources: [../base]\n{overlay}")
     for document in manifests.documents:
         kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
     settings = manifests.settings("sender-sms")
@@ -178,14 +184,10 @@ def test_a_channel_that_is_not_used_idles_as_the_manual_has_it(tmp_path: Path) -
     assert manifests.secrets("sender-sms") == placeholders(settings)
 
 
-def test_stores_that_fail_over_are_read_as_the_manual_has_them(tmp_path: Path) -> None:
+def test_stores_that_fail_over_are_read_as_the_manual_has_them() -> None:
     manual = (ROOT / "docs" / "kubernetes.md").read_text()
     (overlay,) = re.findall(r"```yaml\n# Stores that fail over\n(.*?)```", manual, re.DOTALL)
-    shutil.copytree(FOLDER / "base", tmp_path / "base")
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "kustomization.yaml").write_text(f"resources: [../base]\n{overlay}")
-    manifests = build_at(mine)
+    manifests = build_overlay(f"resources: [../base]\n{overlay}")
     ports = {
         rule["port"]
         for policy in manifests.documents
@@ -205,7 +207,7 @@ def test_stores_that_fail_over_are_read_as_the_manual_has_them(tmp_path: Path) -
 
 
 def test_the_broker_of_the_example_is_a_cluster_over_tls() -> None:
-    address = parse(_fill("example", "gateway")["IMSG_BROKER_URL"])
+    address = parse(build_folder("example").read_environment("gateway")["IMSG_BROKER_URL"])
     assert len(address.hosts) == 3
     assert address.tls is not None
     for name in ("gateway", "auth", "history", *(channel.service for channel in CHANNELS)):
@@ -234,17 +236,17 @@ def test_the_ingress_is_the_table_of_the_edge() -> None:
 
 def test_what_is_nobody_s_selects_nobody() -> None:
     selector = build_folder("base").of("Service")["nowhere"]["spec"]["selector"]["app.kubernetes.io/name"]
-    assert selector not in OURS
+    assert selector not in PARTED
 
 
 def test_whoever_is_called_lets_its_callers_in_and_no_others() -> None:
     callers: dict[str, set[str]] = {}
-    for service in OURS:
-        for value in build_folder("base").settings(service).values():
+    for service in PARTED:
+        for value in build_folder("parted").settings(service).values():
             if (called := re.fullmatch(r"http://([\w-]+):8000", value)) is not None:
                 callers.setdefault(called[1], set()).add(service)
     let_in: dict[str, set[str]] = {}
-    for policy in build_folder("base").of("NetworkPolicy").values():
+    for policy in build_folder("parted").of("NetworkPolicy").values():
         for rule in policy["spec"].get("ingress", ()):
             sources = [peer["podSelector"] for peer in rule["from"] if set(peer) == {"podSelector"}]
             for selector in sources:
@@ -258,13 +260,13 @@ def test_every_pod_is_reached_for_its_metrics_and_found_by_what_scrapes() -> Non
     kept = {rule["source_labels"][0]: rule["regex"] for rule in scraping["relabel_configs"] if rule.get("action")}
     namespaces = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     let_in: set[str] = set()
-    for policy in build_folder("base").of("NetworkPolicy").values():
+    for policy in build_folder("parted").of("NetworkPolicy").values():
         for rule in policy["spec"].get("ingress", ()):
             if namespaces in rule["from"] and {"protocol": "TCP", "port": "http"} in rule["ports"]:
                 let_in |= _select(policy["spec"]["podSelector"])
 
-    assert let_in == set(OURS)
-    for name, deployment in build_folder("base").of("Deployment").items():
+    assert let_in == set(PARTED)
+    for name, deployment in build_folder("parted").of("Deployment").items():
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         (container,) = pod(deployment)["containers"]
         assert labels["app.kubernetes.io/name"] == name
@@ -274,7 +276,7 @@ def test_every_pod_is_reached_for_its_metrics_and_found_by_what_scrapes() -> Non
 
 def test_every_policy_is_about_services_that_there_are() -> None:
     for policy in build_folder("base").of("NetworkPolicy").values():
-        assert _select(policy["spec"]["podSelector"]) <= set(OURS)
+        assert _select(policy["spec"]["podSelector"]) <= set(PARTED)
 
 
 def test_a_pod_has_the_time_to_end_that_it_wants() -> None:
@@ -294,15 +296,6 @@ def test_where_scalers_count_no_count_is_said() -> None:
         assert scaler["spec"]["minReplicas"] >= build_folder("base").of("Deployment")[scaled]["spec"]["replicas"]
 
 
-def _fill(build: str, service: str) -> dict[str, str]:
-    """Return a service's settings with its secrets in them, as the entry point leaves them."""
-    secrets = {name: f"{n:032x}" for n, name in enumerate(sorted(build_folder(build).secrets(service)))}
-    secrets["service"] = service
-    secrets["wechat_aes_key"] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
-    settings = build_folder(build).settings(service)
-    return {name: re.sub(r"\{(\w+)\}", lambda found: secrets[found[1]], value) for name, value in settings.items()}
-
-
 def _paths() -> dict[str, str]:
     table: dict[str, str] = {}
     for ingress in build_folder("base").of("Ingress").values():
@@ -319,7 +312,7 @@ def _select(selector: dict[str, Any]) -> set[str]:
     names = [set(expression["values"]) for expression in expressions if expression["operator"] == "In"]
     if "app.kubernetes.io/name" in labels:
         names.append({labels["app.kubernetes.io/name"]})
-    return set.intersection(*names) if names else set(OURS)
+    return set.intersection(*names) if names else set(PARTED)
 
 
 def _bytes(text: str) -> int:
@@ -327,13 +320,8 @@ def _bytes(text: str) -> int:
     return int(number) * {"m": 1, "mi": 1, "g": 1024, "gi": 1024}[unit.lower()]
 
 
-def test_bounces_are_led_to_the_port_that_is_listened_on(tmp_path: Path) -> None:
-    for part in ("base", "bounces"):
-        shutil.copytree(FOLDER / part, tmp_path / part)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "kustomization.yaml").write_text("resources: [../base]\ncomponents: [../bounces]\n")
-    manifests = build_at(mine)
+def test_bounces_are_led_to_the_port_that_is_listened_on() -> None:
+    manifests = build_folder("bounces")
     for document in manifests.documents:
         kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
     port = int(manifests.settings("sender-smtp")["IMSG_SMTP__BOUNCE_LISTENER__PORT"])

@@ -8,16 +8,11 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from imsg_auth.migrations import MIGRATIONS as AUTH
-from imsg_callbacks.migrations import MIGRATIONS as CALLBACKS
-from imsg_catalog.migrations import MIGRATIONS as CATALOG
+from imsg.migrating import migrate_all
 from imsg_database.address import read_url
-from imsg_database.migrate import migrate
 from imsg_history.migrate import migrate as migrate_history
 from imsg_history.tables import audit
-from imsg_scheduler.migrations import MIGRATIONS as SCHEDULER
 from imsg_testing.postgres_roles import ADMINISTRATOR, SERVICES, DividedPostgres, run_divided
-from imsg_wechat.migrations import MIGRATIONS as WECHAT
 
 TABLES = {
     "auth": "users",
@@ -34,12 +29,10 @@ TABLES = {
 def server() -> Iterator[DividedPostgres]:
     """Run a divided server on which every service has made its tables."""
     with run_divided() as opened:
-        migrate(read_url(opened.url_of_service("auth")), AUTH)
-        migrate_history(read_url(opened.url_of_service("history")), datetime.now(UTC))
-        migrate(read_url(opened.url_of_service("wechat")), WECHAT)
-        migrate(read_url(opened.url_of_service("callbacks")), CALLBACKS)
-        migrate(read_url(opened.url_of_service("catalog")), CATALOG)
-        migrate(read_url(opened.url_of_service("scheduler")), SCHEDULER)
+        where = opened.url.rpartition("@")[2].partition("/")[0]
+        url = f"postgresql://imsg_{{service}}:{{{{service}}_db_password}}@{where}/imsg"
+        assert sorted(migrate_all(url, opened.folder / "secrets")) == sorted(SERVICES)
+        migrate_history(read_url(opened.url_of_service("history")), datetime.now(UTC))  # the partitions of these months
         yield opened
 
 

@@ -1,5 +1,6 @@
 """The verbs of `imsg`, and the modules that implement them."""
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,7 +35,7 @@ from imsg.help_texts import translate
 from imsg.loading import loading
 from imsg.output import complain, say
 from imsg_contract.version import VERSION
-from imsg_runtime.settings import StartError
+from imsg_runtime.settings import Common, StartError, load
 
 app = typer.Typer(
     name="imsg",
@@ -183,11 +184,49 @@ def make_secrets(
 @app.command("rights")
 def write_rights(
     server: Annotated[Literal["redis", "rabbitmq"], typer.Argument(help="For which server.")],
-    folder: Annotated[Path, typer.Argument(help="Where `imsg secrets` keeps the passwords of the services' users.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Where `imsg secrets` keeps the passwords of the services' users; or a file that this verb printed.",
+        ),
+    ],
     vhost: Annotated[str, typer.Option(help="RabbitMQ's virtual host.")] = "/",
+    *,
+    apply: Annotated[
+        bool,
+        typer.Option(
+            "--apply", help="Set them at the server that runs, as the user of IMSG_REDIS_URL or IMSG_BROKER_URL."
+        ),
+    ] = False,
 ) -> None:
     """Print the users of all services with their rights: Redis' ACL file, or RabbitMQ's definitions."""
-    print(rights.acl(folder) if server == "redis" else rights.definitions(folder, vhost), end="")
+    if source.is_file():
+        text = source.read_text()
+    else:
+        text = rights.acl(source) if server == "redis" else rights.definitions(source, vhost)
+    if not apply:
+        print(text, end="")
+        return
+    from imsg import store_users  # noqa: PLC0415  as above
+
+    if server == "redis":
+        asyncio.run(store_users.give_at_redis(load(Common).redis_url, text))
+    else:
+        store_users.give_at_rabbitmq(load(Common).broker_url, text)
+
+
+@app.command("migrate")
+def migrate(
+    url: Annotated[str, typer.Argument(help="The database: {service} is the service, any other {NAME} a secret.")],
+    folder: Annotated[Path, typer.Argument(help="The folder of the secrets that the URL names, one file each.")],
+) -> None:
+    """Bring the tables of all services up to this version, before the first of them is replaced."""
+    with loading():
+        from imsg.migrating import migrate_all  # noqa: PLC0415  as above
+
+    for owner in migrate_all(url, folder):
+        say(owner)
 
 
 def main() -> None:

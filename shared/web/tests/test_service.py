@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from prometheus_client import Gauge
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_runtime.settings import Common, StartError
-from imsg_web.service import Service, listen
+from imsg_web.service import JoinedServices, Service, listen
 
 
 @asynccontextmanager
@@ -61,6 +62,29 @@ async def test_a_background_task_that_dies_is_the_failure_of_the_service() -> No
         service.watch(work(), "work")
         async with asyncio.timeout(30):
             assert isinstance(await service.failure(), ZeroDivisionError)
+
+
+async def test_services_that_share_a_port_are_told_apart_by_the_host_of_a_request() -> None:
+    """Who asks by an address or by the name of people means the first; ready are they only together."""
+    names = ("catalog", "scheduler")
+    catalog, scheduler = (Service(name, Common(), opening) for name in names)
+    joined = httpx.ASGITransport(JoinedServices([catalog, scheduler]))
+    async with httpx.AsyncClient(transport=joined) as http, catalog.running():
+        for host, told in {"catalog:8000": "catalog", "scheduler:8000": "scheduler", "127.0.0.1": "catalog"}.items():
+            assert (await http.get(f"http://{host}/health/live")).json()["service"] == told
+        ready = {host: (await http.get(f"http://{host}/health/ready")).status_code for host in (*names, "127.0.0.1")}
+        assert ready == {"catalog": 200, "scheduler": 503, "127.0.0.1": 503}
+        assert (await http.get("http://imsg.example.com/hello")).text == "hello", "another is not ready, this one is"
+        Gauge("imsg_scheduler_overdue_seconds", "", registry=scheduler.metrics).set(7)
+        metrics = {
+            query: (await http.get(f"http://127.0.0.1/metrics{query}")).text for query in ("", "?service=catalog")
+        }
+        assert metrics[""].count("\nimsg_ready 0.0") == 1
+        assert "\nimsg_scheduler_overdue_seconds 7.0" in metrics[""]
+        assert "overdue" not in metrics["?service=catalog"]
+        assert "\nimsg_ready 1.0" in metrics["?service=catalog"]
+        async with scheduler.running():
+            assert (await http.get("http://127.0.0.1/health/ready")).status_code == 200
 
 
 def test_a_taken_port_is_one_line_that_names_the_setting() -> None:

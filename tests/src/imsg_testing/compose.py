@@ -85,7 +85,7 @@ class Containers:
 
     @contextmanager
     def _environed(self, more: Mapping[str, str], *services: str) -> Iterator[None]:
-        words = ("up", "--detach", "--wait", "--no-build", *services)
+        words = ("up", "--detach", "--wait", "--no-build", "--remove-orphans", *services)
         self._environment |= more
         try:
             self.compose(*words, timeout_s=UP_TIMEOUT_S)

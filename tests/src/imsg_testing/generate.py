@@ -36,7 +36,8 @@ DEPLOYED: tuple[tuple[ChannelSpec, Deployment], ...] = tuple(
     (channel, channel.deployment) for channel in CHANNELS if channel.deployment is not None
 )
 SENDERS = [channel.service for channel, _ in DEPLOYED]
-IMAGES = ("gateway", "auth", "history", "callbacks", "catalog", "scheduler", *SENDERS, "console")
+IMAGES = ("gateway", "auth", "history", "callbacks", "catalog", *SENDERS, "console")
+"""catalog's has scheduler too."""
 HOOKED = [channel.service for channel, _ in DEPLOYED if channel.has_hooks]
 ASKED = [channel.service for channel, deployment in DEPLOYED if deployment.is_called_by_gateway]
 READING = [channel.service for channel, _ in DEPLOYED if channel.calls_history]
@@ -98,14 +99,13 @@ def compose_senders() -> Lines:
         if deployment.calls_auth:
             yield "    IMSG_AUTH_URL: http://auth:8000"
         if deployment.has_tables:
-            yield f"    IMSG_DATABASE_URL: postgresql://{package}:{{{channel.name}_db_password}}@postgres:5432/imsg"
+            yield f"    IMSG_DATABASE_URL: postgresql://{package}:{{db_password}}@postgres:5432/imsg"
         if deployment.is_called_by_gateway:
             yield '    IMSG_PEER_KEYS__GATEWAY: "{gateway_key}"'
         yield from (f"    {variable(channel.name, name)}:" for name in deployment.settings)
         yield f'  volumes: ["secrets-{channel.service}:/run/imsg:ro"]'
-        hooks, tables = ["hooks"] * channel.has_hooks, ["tables"] * deployment.has_tables
-        asked = ["asked"] * deployment.is_called_by_gateway
-        yield f"  networks: [{', '.join((*hooks, *asked, 'sending', *tables, 'played', 'world'))}]"
+        tables = ["tables"] * (deployment.has_tables or deployment.calls_auth)
+        yield f"  networks: [{', '.join(('outside', 'sending', *tables))}]"
         yield "  depends_on:"
         yield "    <<: *after-with-tables" if deployment.has_tables else "    <<: *after"
         yield ""
@@ -164,12 +164,12 @@ def secrets_made() -> Lines:
 def secrets_handed() -> Lines:
     """Say who may see which secret."""
     callers = " ".join(f"{_file(caller)}_key" for caller in ASKING_HISTORY)
-    yield f"hand_service history {callers} erasure_key history_db_password"
-    yield "hand_service catalog gateway_key erasure_key catalog_db_password"
-    yield "hand_service scheduler service_key=scheduler_key gateway_key erasure_key scheduler_db_password"
+    yield f"hand_service history {callers} erasure_key db_password=history_db_password"
+    yield "hand_service catalog gateway_key erasure_key db_password=catalog_db_password"
+    yield "hand_service scheduler service_key=scheduler_key gateway_key erasure_key db_password=scheduler_db_password"
     for channel, deployment in DEPLOYED:
         own = [f"service_key={_file(channel.service)}_key"] * channel.calls_history
-        tables = [f"{channel.name}_db_password"] * deployment.has_tables
+        tables = [f"db_password={channel.name}_db_password"] * deployment.has_tables
         asked = ["gateway_key"] * deployment.is_called_by_gateway
         keys = ("erasure_key", f"provider_key={channel.name}_provider_key")
         yield " ".join(("hand_service", channel.service, *own, *asked, *keys, *tables, *deployment.secrets))
@@ -189,6 +189,11 @@ def kubernetes_resources() -> Lines:
 def kubernetes_images() -> Lines:
     """List the images with this version."""
     yield from (f"- {{ name: imsg-{service}, newTag: {VERSION} }}" for service in IMAGES)
+
+
+def kubernetes_parted() -> Lines:
+    """Write the image of catalog with this version."""
+    yield f"- {{ name: imsg-catalog, newTag: {VERSION} }}"
 
 
 def kubernetes_registry() -> Lines:
@@ -240,7 +245,7 @@ def kubernetes_settings() -> Lines:
         if deployment.calls_auth:
             yield "    - IMSG_AUTH_URL=http://auth:8000"
         if deployment.has_tables:
-            login = f"{channel.package}:{{{channel.name}_db_password}}"
+            login = f"{channel.package}:{{db_password}}"
             yield f"    - IMSG_DATABASE_URL=postgresql://{login}@postgres:5432/imsg"
         if deployment.is_called_by_gateway:
             yield "    - IMSG_PEER_KEYS__GATEWAY={gateway_key}"
@@ -265,7 +270,7 @@ def network_stores() -> Lines:
 
 def network_history() -> Lines:
     """Say who asks history."""
-    yield _write_selector("gateway", "scheduler", *READING)
+    yield _write_selector("gateway", "catalog", "scheduler", *READING)
 
 
 def network_asked() -> Lines:
@@ -280,7 +285,7 @@ def network_called() -> Lines:
 
 def network_callers() -> Lines:
     """Say who asks any service."""
-    yield _write_selector("gateway", "callbacks", "scheduler", *READING, "console")
+    yield _write_selector("gateway", "callbacks", "catalog", "scheduler", *READING, "console")
 
 
 def network_world() -> Lines:
@@ -364,7 +369,7 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
         f"{{ key: {channel.name}_provider_key, path: provider_key }}",
         *([f"{{ key: {_file(channel.service)}_key, path: service_key }}"] * channel.calls_history),
         *(["{ key: gateway_key, path: gateway_key }"] * deployment.is_called_by_gateway),
-        *([f"{{ key: {channel.name}_db_password, path: {channel.name}_db_password }}"] * deployment.has_tables),
+        *([f"{{ key: {channel.name}_db_password, path: db_password }}"] * deployment.has_tables),
         *(
             f"{{ key: {fromkey}, path: {fromkey} }}"
             for fromkey in dict.fromkeys(_SECRET.findall(" ".join(deployment.literals)))
@@ -404,6 +409,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
         "provider-keys": kubernetes_provider_keys,
         "settings": kubernetes_settings,
     },
+    "deploy/kubernetes/parted/kustomization.yaml": {"images": kubernetes_parted},
     "deploy/kubernetes/base/history.yaml": {"peers": kubernetes_peer_files},
     "deploy/kubernetes/base/auth.yaml": {"provider-keys": kubernetes_provider_key_files},
     "deploy/kubernetes/base/network.yaml": {

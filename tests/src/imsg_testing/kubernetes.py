@@ -6,9 +6,12 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+
+from imsg_runtime import secret_files
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -33,9 +36,34 @@ class Manifests:
         assert "env" not in container, "settings come from the maps, so that each can be changed by an overlay"
         return {name: value for one in container["envFrom"] for name, value in _data(maps, one).items()}
 
-    def secrets(self, service: str) -> set[str]:
-        """Name the files that a service finds at /run/imsg."""
-        return set(self.keys(service)) | ({"service"} if self._sources(service) else set())
+    def secrets(self, container: str) -> set[str]:
+        """Name the secrets that a container finds; services that share it have folders of their own."""
+        names = {path.rpartition("/")[2] for path in self.keys(container)}
+        return names | ({"service"} if self._sources(container) else set())
+
+    def find_container(self, service: str) -> str:
+        """Return the Deployment in which a service runs."""
+        return service if service in self.of("Deployment") else "catalog"
+
+    def own_keys(self, service: str) -> dict[str, str]:
+        """Return the keys as `keys`, of a service alone where it shares its container."""
+        keys = self.keys(self.find_container(service))
+        own = {path.removeprefix(f"{service}/"): key for path, key in keys.items() if path.startswith(f"{service}/")}
+        return own or keys
+
+    def read_environment(self, service: str) -> dict[str, str]:
+        """Return a service's settings with secrets in them, as the entry point leaves them."""
+        container = self.find_container(service)
+        keys = self.keys(container)
+        with TemporaryDirectory() as folder:
+            for number, (name, key) in enumerate(sorted(keys.items())):
+                file = Path(folder, name)
+                file.parent.mkdir(exist_ok=True)
+                file.write_text("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG" if "aes" in key else f"{number:032x}")
+            if any("/" in name for name in keys):
+                return secret_files.fill_own(self.settings(container), service, Path(folder))
+            Path(folder, "service").write_text(service)
+            return {name: secret_files.fill(value, Path(folder)) for name, value in self.settings(service).items()}
 
     def keys(self, service: str) -> dict[str, str]:
         """Return which keys of the Secret a service finds, and as what: the file's name → the key."""
@@ -49,8 +77,20 @@ class Manifests:
 
 @cache
 def build_folder(name: str) -> Manifests:
-    """Build one of the folders of deploy/kubernetes. Raises AssertionError with what kustomize says."""
-    return build_at(FOLDER / name)
+    """Build one of the folders of deploy/kubernetes, a component with the base. Raises AssertionError."""
+    if "kind: Component" not in (FOLDER / name / "kustomization.yaml").read_text():
+        return build_at(FOLDER / name)
+    return build_overlay(f"resources: [../base]\ncomponents: [../{name}]\n")
+
+
+def build_overlay(text: str) -> Manifests:
+    """Build an overlay that stands beside the folders of deploy/kubernetes. Raises AssertionError."""
+    with TemporaryDirectory() as folder:
+        shutil.copytree(FOLDER, folder, dirs_exist_ok=True)
+        mine = Path(folder, "mine")
+        mine.mkdir()
+        (mine / "kustomization.yaml").write_text(text)
+        return build_at(mine)
 
 
 def build_at(folder: Path) -> Manifests:

@@ -1,16 +1,11 @@
 """The accounts of the services at Redis and RabbitMQ, and their keys, as the containers have them."""
 
-import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
-from imsg import rights
-from imsg_broker.rabbitmq.address import parse
+from imsg import rights, store_users
 from imsg_channels import CHANNELS
-from imsg_runtime import redis
 from imsg_runtime.settings import CALLERS
 
 SERVICES: Mapping[str, str] = {
@@ -42,19 +37,11 @@ class ServiceAccounts:
 
     async def create_at_redis(self, url: str) -> None:
         """Create the users at a server, as its ACL file would. The default user stays for the tests."""
-        async with redis.connect(url) as server:
-            for line in rights.acl(self._folder).splitlines():
-                _, name, *words = line.split(" ")
-                if name.startswith(rights.PREFIX):
-                    await server.call("ACL", "SETUSER", name, "reset", *_join_selector(words))
+        await store_users.give_at_redis(url, rights.acl(self._folder))
 
     def create_at_rabbit(self, url: str) -> None:
         """Create the users at a node, as `import_definitions` would. The user guest stays for the tests."""
-        address = parse(url)
-        management = httpx.URL(address.management(address.hosts[0])).copy_with(path="/api/definitions")
-        definitions = json.loads(rights.definitions(self._folder))
-        answer = httpx.post(management, json=definitions, auth=(address.username, address.password), timeout=30)
-        assert answer.is_success, answer.text
+        store_users.give_at_rabbitmq(url, rights.definitions(self._folder))
 
     def redis_url(self, package: str, url: str) -> str:
         """Return where a server is for a service."""
@@ -77,10 +64,3 @@ class ServiceAccounts:
     def _login(self, package: str, server: str) -> str:
         service = SERVICES[package]
         return f"{rights.PREFIX}{service}:{rights.password(self._folder, service, server)}"
-
-
-def _join_selector(words: list[str]) -> list[str]:
-    """Return the words with the selector as one word, as SETUSER expects it."""
-    joined = " ".join(words)
-    root, _, selector = joined.partition(" (")
-    return [*root.split(), *([f"({selector}"] if selector else [])]

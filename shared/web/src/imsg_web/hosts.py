@@ -22,6 +22,7 @@ SERVICES = frozenset(
         "gateway",
         "auth",
         "history",
+        "callbacks",
         "catalog",
         "scheduler",
         "console",

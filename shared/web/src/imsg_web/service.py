@@ -16,19 +16,21 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_runtime import unknown_settings
+from imsg_runtime import secret_files, unknown_settings
 from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.logs import configure, logger
 from imsg_runtime.masking import mask_line
@@ -213,6 +215,48 @@ class Service:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class JoinedServices:
+    """Services that share a port: the host name of a request says which one is meant, or `?service=` of /metrics does.
+
+    A name that is none of theirs means the first, the readiness of all, and the metrics of all.
+    """
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = services
+        self._by_name = {service.name: service for service in services}
+        self._metrics = CollectorRegistry()
+        self._metrics.register(_JoinedMetrics(services))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request to its service."""
+        service = self._by_name.get(self._read_name(scope))
+        if service is None and scope["path"] == "/metrics":
+            await Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
+            return
+        if service is None and scope["path"] == "/health/ready":
+            service = next((one for one in self._services if one.unmet()), None)
+        await (service or self._services[0])(scope, receive, send)
+
+    def _read_name(self, scope: Scope) -> str:
+        if scope["type"] != "http":
+            return ""
+        request = Request(scope)
+        asked = request.query_params.get("service") if scope["path"] == "/metrics" else None
+        return asked or request.headers.get("host", "").partition(":")[0]
+
+
+class _JoinedMetrics(Collector):
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what each has, but whether it is ready: this they all have."""
+        for service in self._services:
+            yield from (metric for metric in service.metrics.collect() if metric.name != "imsg_ready")
+        are_ready = not any(service.unmet() for service in self._services)
+        yield GaugeMetricFamily("imsg_ready", "1 while all services are ready", value=are_ready)
+
+
 def _language(scope: Scope) -> str:
     return Request(scope).headers.get("accept-language", "")
 
@@ -320,18 +364,40 @@ async def _wait_until_ready(is_ready: Callable[[], bool], ends: set[asyncio.Futu
             return
 
 
-async def run(service: Service) -> int:
-    """Bind, open, serve and close one service; return the exit code."""
-    sock = listen(service.settings.host, service.settings.port)
-    async with service.heartbeat.run(), service.running():
+async def run(services: Sequence[Service]) -> int:
+    """Bind, open, serve and close a service, or those that share a process; return the exit code."""
+    first, *others = services
+    app = JoinedServices(services) if others else first
+    sock = listen(first.settings.host, first.settings.port)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(first.heartbeat.run())
+        for service in services:
+            await stack.enter_async_context(service.running())
+
+        def stop() -> None:
+            for service in services:
+                service.stopping.set()
+
+        failure = asyncio.create_task(_find_failure(services))
+        stack.callback(failure.cancel)
         return await serve(
-            HostCheck(service, Hosts(service.settings), service.refuse),
+            HostCheck(app, Hosts(first.settings), first.refuse),
             sock,
-            service.inbound_limits,
-            on_stop=service.stopping.set,
-            failure=service.failure(),
-            is_ready=lambda: not service.unmet(),
+            first.inbound_limits,
+            on_stop=stop,
+            failure=failure,
+            is_ready=lambda: not any(service.unmet() for service in services),
         )
+
+
+async def _find_failure(services: Sequence[Service]) -> BaseException:
+    tasks = [asyncio.create_task(service.failure()) for service in services]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def tune_garbage_collector() -> None:
@@ -342,22 +408,38 @@ def tune_garbage_collector() -> None:
     give_back()
 
 
+def make_services(packages: Sequence[str]) -> list[Service]:
+    """Make the services of packages that share a process, each with the settings and secrets of its own.
+
+    Raises StartError for a wrong setting.
+    """
+    environment = dict(os.environ)
+    services = []
+    for package in packages:
+        if len(packages) > 1:
+            own = secret_files.fill_own(environment, package.removeprefix("imsg_"))
+            os.environ.clear()
+            os.environ.update(own)
+        services.append(importlib.import_module(f"{package}.main").app())
+    return services
+
+
 def main(arguments: list[str]) -> int:
-    """Run the service of the package named, such as `imsg_smtp`; exit code 2 where a setting forbids the start."""
+    """Run the services of the packages named, such as `imsg_smtp`; exit code 2 where a setting forbids the start."""
     import uvloop  # noqa: PLC0415  only a process of its own chooses its loop
 
-    (package,) = arguments
     heartbeat = Heartbeat.from_environment(os.environ)
     try:
-        service: Service = importlib.import_module(f"{package}.main").app()
-        service.heartbeat = heartbeat
-        configure(service.settings.log_level, service.settings.log_format)
-        for unknown in unknown_settings.find([type(service.settings)]):
+        services = make_services(arguments)
+        for service in services:
+            service.heartbeat = heartbeat
+        configure(services[0].settings.log_level, services[0].settings.log_format)
+        for unknown in unknown_settings.find([type(service.settings) for service in services]):
             log.warning("setting_unknown", why=str(unknown))
         tune_garbage_collector()
-        if service.is_background:
+        if all(service.is_background for service in services):
             os.nice(BACKGROUND_NICENESS)
-        return uvloop.run(run(service))
+        return uvloop.run(run(services))
     except StartError as error:
         print(f"imsg: {mask_line(str(error))}", file=sys.stderr)  # noqa: T201  the one clear line
         return 2
