@@ -12,9 +12,6 @@ from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(600)
 
-ENDS_WITHIN_S = 60.0
-"""3 s unready, 20 s for what is in flight, a few for goodbyes; and the machine may be busy."""
-
 LEFT_ALONE_S = 420.0
 """A server that was away is tried every 5 s, then all go; what failed before waits up to 5 min."""
 
@@ -23,13 +20,6 @@ LEFT_ALONE_S = 420.0
 def plan() -> Plan:
     """One sender: nobody else does its work meanwhile."""
     return Plan(senders=1)
-
-
-def end(service: Service) -> None:
-    """Ask it to end, and wait until it has, in good order."""
-    service.process.signal(signal.SIGTERM)
-    wait(lambda: not service.process.runs, ENDS_WITHIN_S, why=service.process.last_lines)
-    assert service.process.exit_code == 0, service.process.last_lines()
 
 
 def again(fault: Fault, service: Service) -> None:
@@ -52,7 +42,7 @@ def test_before_it_has_connected(deployment: Services) -> None:
         deployment.rabbit.kill()
         sender.process.start()
         wait(sender.is_alive, 60)
-        end(sender)
+        sender.stop()
         fault.reconciler.note_restored()
         deployment.rabbit.start()
         sender.start()
@@ -65,7 +55,7 @@ def test_while_it_takes(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault, fault.clients.sending(threads=8, pause_s=0.0):
         fault.wait_for_arrivals(50)
-        end(sender)
+        sender.stop()
         again(fault, sender)
         fault.wait_for_arrivals(50)
     fault.tell(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
@@ -75,7 +65,7 @@ def test_while_it_splits(deployment: Services) -> None:
     (sender,) = deployment.senders
     with inject_faults(deployment) as fault:
         fault.clients.send(5_000)
-        end(sender)
+        sender.stop()
         again(fault, sender)
     fault.tell(
         52, "SIGTERM while it splits", "A sender asked to end as soon as a list of 5,000 is accepted; started again."
@@ -88,7 +78,7 @@ def test_in_the_middle_of_a_chunk(deployment: Services) -> None:
         deployment.mailbox.latency_s = 0.1
         fault.clients.send(500)
         fault.wait_for_arrivals(70)
-        end(sender)
+        sender.stop()
         assert fault.count_received() < 500, "it was in the middle"
         again(fault, sender)
     fault.tell(53, "SIGTERM in mid-chunk", "A sender asked to end in the middle of a list of 500; started again.")
@@ -101,7 +91,7 @@ def test_in_the_middle_of_a_delivery(deployment: Services) -> None:
         for _ in range(20):
             fault.clients.send()
         wait(lambda: deployment.mailbox.under_way > 0, 60)
-        end(sender)
+        sender.stop()
         assert 0 < fault.count_received() < 20, "it was in the middle"
         deployment.mailbox.latency_s = 0.0
         again(fault, sender)
@@ -121,7 +111,7 @@ def test_while_mails_wait(deployment: Services) -> None:
         wait(lambda: find_state(deployment) == "blocked", 60)
         for _ in range(20):
             fault.clients.send()
-        end(sender)
+        sender.stop()
         deployment.mailbox.manner = Manner.TAKE
         again(fault, sender)
     fault.tell(
@@ -137,7 +127,7 @@ def test_while_nothing_can_be_published(deployment: Services) -> None:
         fault.wait_for_arrivals(20)
         deployment.rabbit.control("set_vm_memory_high_watermark", "0.00001")
         try:
-            end(sender)
+            sender.stop()
         finally:
             deployment.rabbit.control("set_vm_memory_high_watermark", "0.6")
         again(fault, sender)
@@ -156,7 +146,7 @@ def test_twice(deployment: Services) -> None:
         fault.wait_for_arrivals(10)
         sender.process.signal(signal.SIGTERM)
         wait(lambda: not sender.is_ready() if sender.process.runs else True, 30)
-        end(sender)
+        sender.stop()
         again(fault, sender)
     fault.tell(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
 
@@ -165,7 +155,7 @@ def test_the_other_services(deployment: Services) -> None:
     with inject_faults(deployment, may_break=True) as fault, fault.clients.sending():
         for service in (deployment.gateways[0], deployment.auth, deployment.history):
             fault.clients.wait_for(40)
-            end(service)
+            service.stop()
             again(fault, service)
         fault.clients.wait_for(40)
     fault.tell(

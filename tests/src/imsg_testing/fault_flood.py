@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,12 +23,15 @@ CONTENT = {"subject": "故障", "text": "您好"}
 ANSWER_WITHIN_S = 60.0
 
 
-def flood(clients: Clients, url: str, count: int) -> None:
-    """Send `count` requests with one recipient each. Raises a group of AssertionError if one is refused."""
-    asyncio.run(_flood(clients, url, count))
+def flood(clients: Clients, url: str, count: int, choose_fields: Callable[[], Mapping[str, str]] = dict) -> None:
+    """Send `count` requests with one recipient each, and the fields chosen for each of them.
+
+    Raises a group of AssertionError if one is refused.
+    """
+    asyncio.run(_flood(clients, url, count, choose_fields))
 
 
-async def _flood(clients: Clients, url: str, count: int) -> None:
+async def _flood(clients: Clients, url: str, count: int, choose_fields: Callable[[], Mapping[str, str]]) -> None:
     host, port = urlsplit(url).hostname, urlsplit(url).port
     assert host is not None
     waiting = iter(clients.draw(count))
@@ -37,7 +40,8 @@ async def _flood(clients: Clients, url: str, count: int) -> None:
         reader, writer = await asyncio.open_connection(host, port)
         with closing(writer):
             for to in waiting:
-                body = json.dumps({"token": clients.token, "method": "smtp", "to": to, "content": CONTENT}).encode()
+                fields = {"token": clients.token, "method": "smtp", "to": to, "content": CONTENT, **choose_fields()}
+                body = json.dumps(fields).encode()
                 head = f"POST /api/v2/messages HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n\r\n"
                 writer.write(head.encode() + body)
                 async with asyncio.timeout(ANSWER_WITHIN_S):

@@ -1,6 +1,7 @@
 """One service of iMSG as a process."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from imsg_testing.servers import reserve_port
 from imsg_testing.waiting import wait
 
 START_TIMEOUT_S = 60.0
+
+STOP_TIMEOUT_S = 60.0
+"""3 s unready, 20 s for what is in flight, a few for goodbyes; and the machine may be busy."""
 
 KEYS = {
     "IMSG_SERVICE_KEY": "a key between services, long enough",
@@ -37,19 +41,31 @@ class Service:
         self.port = port or reserve_port(self)
         self.host = host
         self.log = folder / f"{package}-{host}-{self.port}.log"
-        command = [str(python or sys.executable), "-m", "imsg_web.service", package]
-        own = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
-        self.process = Process(command, log=self.log, environment=own, cwd=folder)
+        self.package = package
+        self._environment = environment({**settings, "IMSG_HOST": host, "IMSG_PORT": str(self.port)})
+        self._folder = folder
+        self.run_with(python or Path(sys.executable))
 
     @property
     def url(self) -> str:
         """Its URL."""
         return f"http://{self.host}:{self.port}"
 
+    def run_with(self, python: Path) -> None:
+        """Use another environment's Python, and so its version of the service, for the next start."""
+        command = [str(python), "-m", "imsg_web.service", self.package]
+        self.process = Process(command, log=self.log, environment=self._environment, cwd=self._folder)
+
     def start(self) -> None:
         """Start it and return when it is ready."""
         self.process.start()
         wait(self.is_ready, START_TIMEOUT_S, why=self.process.last_lines)
+
+    def stop(self) -> None:
+        """Ask it to end (SIGTERM), and return when it has, in good order."""
+        self.process.signal(signal.SIGTERM)
+        wait(lambda: not self.process.runs, STOP_TIMEOUT_S, why=self.process.last_lines)
+        assert self.process.exit_code == 0, self.process.last_lines()
 
     def is_ready(self) -> bool:
         """Return whether it is ready."""

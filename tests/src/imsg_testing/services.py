@@ -31,6 +31,8 @@ class Plan:
     """Addresses: one gateway on each, all on one port, as replicas are."""
     senders: int = 2
     """Senders of mail."""
+    histories: int = 1
+    """Histories, on one database; the others call the first."""
     common: Mapping[str, str] = field(default_factory=dict)
     """Settings of every service."""
     of_senders: Sequence[Mapping[str, str]] = ()
@@ -46,6 +48,8 @@ class Plan:
     """Schedulers, on one database; without one, what is scheduled waits, and what Redis forgot of cancels too."""
     has_sandbox: bool = False
     """Mail goes to the sandbox; otherwise to `Services.mailbox`, which misbehaves on order."""
+    python: Path | None = None
+    """The Python of another version's environment; by default every service is this version's."""
     has_accounts: bool = False
     """Each service has its own user at Redis and RabbitMQ, and its own key. They are lost when Valkey restarts."""
 
@@ -69,7 +73,9 @@ class Services(FaultTarget):
 
         create_database = plan.database or self.postgres.create_database
         self.auth = self._service("imsg_auth", {"IMSG_DATABASE_URL": create_database("auth")})
-        self.history = self._service("imsg_history", {"IMSG_DATABASE_URL": create_database("history")})
+        own_database = {"IMSG_DATABASE_URL": create_database("history")}
+        self.histories = [self._service("imsg_history", own_database) for _ in range(plan.histories)]
+        self.history = self.histories[0]
         peers = {"IMSG_AUTH_URL": self.auth.url, "IMSG_HISTORY_URL": self.history.url}
         mail = (self.sandbox or self.mailbox).settings
         own = [*plan.of_senders, *[dict[str, str]()] * plan.senders][: plan.senders]
@@ -79,7 +85,7 @@ class Services(FaultTarget):
         if plan.has_callbacks:
             own_settings = {
                 "IMSG_DATABASE_URL": create_database("callbacks"),
-                "IMSG_SECRET_KEY": "a key of callbacks' secrets, long enough",
+                "IMSG_SECRET_KEY": plan.common.get("IMSG_SECRET_KEY", "a key of callbacks' secrets, long enough"),
                 "IMSG_CALLBACKS__ALLOW": "127.0.0.1",
             }
             self.callbacks = self._service("imsg_callbacks", {**peers, **own_settings})
@@ -105,7 +111,7 @@ class Services(FaultTarget):
     def services(self) -> list[Service]:
         """Every service, those with a database first."""
         optional = [service for service in (self.sms, self.callbacks, self.catalog) if service is not None]
-        return [self.auth, self.history, *self.senders, *optional, *self.schedulers, *self.gateways]
+        return [self.auth, *self.histories, *self.senders, *optional, *self.schedulers, *self.gateways]
 
     @property
     def urls(self) -> Sequence[str]:
@@ -174,7 +180,8 @@ class Services(FaultTarget):
                 "IMSG_REDIS_URL": self._accounts.redis_url(package, self.valkey.url),
                 **self._accounts.keys(package),
             }
-        return Service(package, self._folder, {**common, **self._plan.common, **settings}, host=host, port=port)
+        own = {**common, **self._plan.common, **settings}
+        return Service(package, self._folder, own, self._plan.python, host=host, port=port)
 
 
 @contextmanager
