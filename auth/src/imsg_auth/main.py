@@ -45,6 +45,7 @@ from imsg_limits.quota import Counters, Quota
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
+from imsg_runtime.presence import announce
 from imsg_runtime.redis import RedisUnavailable
 from imsg_runtime.settings import Common, Keys, PeerKeys, StartError, load, variable
 from imsg_web.callers import Apps, Caller, CallerCheck
@@ -136,6 +137,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             service.watch(user_cache.watch_installation_limits(), "installation_limits")
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)
             service.check("redis", lambda: healthcheck.has_redis)
+            service.watch(announce(cache, service.describe), "presence")
             guard = CallerCheck("auth", settings.service_key, settings.peer_keys)
             keys = ApiKeys(store, changes)
             page_sessions = PageSessions(store, changes, tokens, cache)

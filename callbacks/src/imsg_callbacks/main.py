@@ -43,6 +43,7 @@ from imsg_people.tombstones import Digests
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
+from imsg_runtime.presence import announce
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import Common, Keys, Networks, PeerKeys, StartError, load, variable
@@ -157,6 +158,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     ):
         service.watch(work(service.stopping), name)
     service.watch(health.watch(database, service.stopping), "health")
+    service.watch(announce(store, service.describe), "presence")
 
     async def find_as_of() -> str | None:
         try:

@@ -35,6 +35,7 @@ from imsg_people.tombstones import Digests, Tombstones
 from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.presence import announce
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.watermark import Watermark
@@ -99,6 +100,7 @@ async def _open_parts(settings: Settings, service: Service, stack: AsyncExitStac
     service.check("database", lambda: database.takes_writes)
     service.check("mirror", lambda: mirror.is_whole)
     service.watch(cache.watch(), "redis")
+    service.watch(announce(cache, service.describe), "presence")
     service.watch(mirror.run(), "mirror")
     service.watch(prices.run(), "prices")
     erase = CatalogErasure(erased, store, mirror, [erase_members]).erase

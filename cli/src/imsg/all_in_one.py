@@ -2,7 +2,7 @@
 
 import hmac
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import time
@@ -25,6 +25,7 @@ from imsg.location import LOOPBACK, local_url
 from imsg.router import Router
 from imsg_channels import CHANNELS
 from imsg_channels.spec import ChannelSpec
+from imsg_contract.findings import Finding
 from imsg_runtime.settings import Common, Keys, RedisUrl, StartError, is_given, load, load_without, read_group
 from imsg_web.callers import Apps
 from imsg_web.service import Service
@@ -235,6 +236,10 @@ class AllInOne:
     def watch(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run work of the whole process while the services run; if it fails, the process ends."""
         self.parts[0].watch(work, name)
+
+    def report(self, find: Callable[[], Iterable[Finding]]) -> None:
+        """Add what a check of the whole process finds to what the gateway says of itself."""
+        next(part for part in self.parts if part.name == "gateway").report(find)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

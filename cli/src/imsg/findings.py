@@ -1,9 +1,13 @@
 """What the checks of `imsg doctor` and `imsg status` find, and how that is printed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from imsg.output import say_table
+from imsg_contract.findings import Level
+
+MARKS: Mapping[Level, str] = {"fault": "✗", "notice": "?", "well": "✓"}
+"""The signs of findings, the worst first."""
 
 TIMEOUT_S = 5.0
 """How long one check may take: a person waits."""
@@ -16,13 +20,13 @@ class Finding:
     part: str
     state: str
     remedy: str = ""
-    is_known: bool = True
-    """False where the check got no answer."""
+    level: Level | None = None
+    """None: a fault where there is a remedy, else all is well. A check without an answer is a notice."""
 
     @property
     def mark(self) -> str:
         """Return the sign that begins the finding's row."""
-        return "✗" if self.remedy else "✓" if self.is_known else "?"
+        return MARKS[self.level or ("fault" if self.remedy else "well")]
 
 
 class Translate:
@@ -44,4 +48,4 @@ def print_findings(findings: Iterable[Finding], translate: Translate = ENGLISH) 
     rows = [(finding.mark, finding.part, finding.state, finding.remedy) for finding in findings]
     columns = ("", translate("项目", "part"), translate("现状", "state"), translate("处理", "remedy"))
     say_table(columns, rows)
-    return 1 if any(remedy for *_, remedy in rows) else 0
+    return 1 if any(mark == MARKS["fault"] for mark, *_ in rows) else 0

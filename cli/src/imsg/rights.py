@@ -26,6 +26,7 @@ from imsg_contract.topology import (
     PROGRESS,
     QUOTAS_OF_ALL,
     RECEIPT,
+    REPLICAS,
     RESCHEDULE,
     SCHEDULE,
     TEMPLATES,
@@ -145,6 +146,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             addresses_key(ANY),
             suppressed_key(ANY),
             providers_key(ANY),
+            attention_key(ANY),
             names_key(ANY),
             next_due_key(ANY),
         ),
@@ -199,6 +201,9 @@ AT_REDIS: Mapping[str, RedisRights] = {
     **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},
 }
 """Redis separates by key and command, not by message: every sender sees all claims, and `scan` lists all keys."""
+
+SHARED = (WRITABLE, REPLICAS)
+"""The keys that every service writes: that Redis takes writes, and that a replica runs."""
 
 COMMON = ("ping", "time", "select", "hello", "client|setinfo", "client|setname", "client|id", "eval", "evalsha")
 READS = (
@@ -301,9 +306,9 @@ def acl_line(service: str, secret: str) -> str:
     digest = _digest(secret)
     # Redis allows a script by its KEYS, whether it writes them or not: so the root permissions name all of them.
     # It then checks each command of the script; the selector limits the keys that writing commands may touch.
-    known = " ".join(f"~{pattern}" for pattern in (*rights.reads, *rights.writes, WRITABLE))
+    known = " ".join(f"~{pattern}" for pattern in (*rights.reads, *rights.writes, *SHARED))
     reading = " ".join(f"+{command}" for command in (*COMMON, *READS, *READS_OF_SETS, *rights.also))
-    written = " ".join(f"~{pattern}" for pattern in (*rights.writes, WRITABLE))
+    written = " ".join(f"~{pattern}" for pattern in (*rights.writes, *SHARED))
     writing = " ".join(f"+{command}" for command in WRITES)
     root = f"on #{digest} sanitize-payload resetchannels -@all {known} {reading}"
     return f"user {PREFIX}{service} {root} (resetchannels -@all {written} {writing})"

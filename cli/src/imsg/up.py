@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import uvloop
 
-from imsg import all_in_one, banner, data_folder, tombstones
+from imsg import all_in_one, banner, data_folder, machine, tombstones
 from imsg.all_in_one import AllInOne, RuntimeConfig, Settings
 from imsg.backup_schedule import BackupSchedule
 from imsg.tls import CertificateFiles
@@ -70,6 +70,7 @@ async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = 
             )
             for part in everything.parts:
                 part.heartbeat, part.inbound_limits = heartbeat, inbound_limits
+            everything.report(lambda: machine.examine(settings))
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())

@@ -18,6 +18,7 @@ from imsg_console.features.replies import page as replies
 from imsg_console.features.sandbox import page as sandbox
 from imsg_console.features.send import page as send
 from imsg_console.features.send import sent_page
+from imsg_console.features.status import page as status
 from imsg_console.features.suppressions import page as suppressions
 from imsg_console.features.templates import page as templates
 from imsg_console.features.usage import page as usage
@@ -27,6 +28,7 @@ from imsg_console.view import Page
 
 PAGES: tuple[Page, ...] = (
     overview.PAGE,
+    status.PAGE,
     users.PAGE,
     messages.PAGE,
     message_page.PAGE,

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
+from imsg_contract.findings import Level
 from imsg_contract.wire import Concern
 from imsg_gateway.schemas import MethodName, example
 from imsg_web.request_models import RequestModel
@@ -122,3 +123,34 @@ class ProviderTest(RequestModel):
 
 class ChannelAnswer(Channel, Success):
     """The channel as it is now."""
+
+
+class ReplicaShape(AnswerPart):
+    """One running replica of a service."""
+
+    service: Annotated[str, Field(description="A sender has the name of its channel.")]
+    replica: Annotated[str, Field(description="Its host and process.")]
+    version: str
+    since: str
+    lacks: Annotated[list[str], Field(description="Why it is not ready; empty: it is.")]
+
+
+class StatusFinding(AnswerPart):
+    """The result of one check."""
+
+    part: Annotated[str, Field(description="The kind of the part, such as `service`, `channel`, `broker`, `backup`.")]
+    name: Annotated[str, Field(description="Which one of them, such as `smtp`; empty where there is one.")]
+    title: Annotated[str, Field(description="Its name for people.")]
+    level: Annotated[
+        Level, Field(description="`fault`: to be mended now; `notice`: it may become one, or could not be checked.")
+    ]
+    state: Annotated[str, Field(description="What was found, in the language of the request.")]
+    remedy: Annotated[str | None, Field(description="The next step; null where there is nothing to do.")]
+
+
+class StatusAnswer(Success):
+    """GET /api/v2/status."""
+
+    level: Annotated[Level, Field(description="That of the worst finding.")]
+    replicas: list[ReplicaShape]
+    findings: Annotated[list[StatusFinding], Field(description="The worst first.")]

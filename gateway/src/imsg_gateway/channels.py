@@ -74,22 +74,22 @@ class Channels:
                     ]
                 )
             )
+        return ApiResponse(ok(channels=await self.describe(request, credential.username)))
+
+    async def describe(self, request: ClientRequest, username: str) -> Sequence[Mapping[str, Any]]:
+        """Describe every channel for those who see all. Raises Refusal unavailable, RedisUnavailable."""
         try:
             loads = await self._backpressure.read_loads()
         except Unreachable as away:
             raise Refusal("unavailable", retry_after_s=3) from away
-        return ApiResponse(
-            ok(
-                channels=[
-                    {
-                        **await self._state(method, of_lanes, request),
-                        **await self._names.list_permitted(method, credential.username),
-                        "providers": await self.providers(method),
-                    }
-                    for method, of_lanes in loads.items()
-                ]
-            )
-        )
+        return [
+            {
+                **await self._state(method, of_lanes, request),
+                **await self._names.list_permitted(method, username),
+                "providers": await self.providers(method),
+            }
+            for method, of_lanes in loads.items()
+        ]
 
     async def providers(self, method: str) -> Sequence[Provider]:
         """Say how a channel's providers stand, as its senders told in the last seconds. Raises RedisUnavailable."""

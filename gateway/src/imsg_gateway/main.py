@@ -43,6 +43,7 @@ from imsg_gateway.resend_lock import ResendLocks
 from imsg_gateway.routed_limits import RoutedLimits
 from imsg_gateway.routes.dependencies import RouteServices
 from imsg_gateway.send import SendHandler
+from imsg_gateway.status import Status
 from imsg_gateway.template_sends import TemplateSends
 from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.v1 import refuse_path
@@ -56,6 +57,7 @@ from imsg_people.tombstones import NO_KEY, Digests
 from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
+from imsg_runtime.presence import announce
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_runtime.settings import Common, Keys, StartError, load, variable
 from imsg_web import service_client
@@ -183,6 +185,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
         checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs, windows=windows),
         channels=channels,
+        status=Status(store, broker, channels, owners, zone),
         erasures=ErasureGuard(peers.auth),
         failed_suppressions=FailedSuppressions(peers.history, peers.catalog),
         relay=Relay(owners),
@@ -193,6 +196,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: store.takes_writes)
     service.watch(store.watch(), "redis")
+    service.watch(announce(store, service.describe), "presence")
     service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
     service.watch(lag_throttle.watch(), "lag_throttle")

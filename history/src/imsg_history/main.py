@@ -58,6 +58,7 @@ from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
 from imsg_runtime.logs import logger
+from imsg_runtime.presence import announce
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -194,6 +195,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
     service.check("database", lambda: store.available and store.takes_writes)
     service.watch(work(), "work")
     service.watch(prices.watch(), "prices")
+    service.watch(announce(connection, service.describe), "presence")
     services = _make_services(
         store,
         zone,

@@ -23,6 +23,7 @@ from imsg_people.erasing import Erasing
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.presence import announce
 from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
 from imsg_runtime.watermark import Watermark
 from imsg_scheduler.audit import Audit
@@ -107,6 +108,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.check("redis", lambda: cache.takes_writes)
     service.check("database", lambda: database.takes_writes)
     service.watch(cache.watch(), "redis")
+    service.watch(announce(cache, service.describe), "presence")
     erasing = Erasing("scheduler", tombstones, watermark, erasure.erase, DatabaseUnavailable)
     service.watch(erasing.run(), "erasing")
     service.watch(ScheduleConsumer(broker, store, erasure, watermark).run(service.stopping), "consumer")

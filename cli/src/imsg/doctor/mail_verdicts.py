@@ -54,7 +54,7 @@ def _know(finding: Finding, unanswered: Sequence[str], translate: Translate) -> 
     if not unanswered:
         return finding
     state = translate("不知道：DNS 没有答复", "not known: DNS gave no answer")
-    return Finding(finding.part, state, is_known=False)
+    return Finding(finding.part, state, level="notice")
 
 
 def _describe_mx_of_sender(mx: Mx, translate: Translate) -> Finding:
@@ -278,7 +278,7 @@ def describe_way_back(name: str, smtp: imsg_smtp.main.Smtp, translate: Translate
         hint_zh = f"；设 {mailbox_name}={way.imap_host} 即可读发信账号自己的邮箱"
         hint = f"; with {mailbox_name}={way.imap_host} iMSG reads the account's own mailbox"
     state = translate(f"退信收不到，状态到 sent 为止{hint_zh}", f"have no way back: messages end at sent{hint}")
-    return Finding(part, state, is_known=False)
+    return Finding(part, state, level="notice")
 
 
 def judge_receivers(facts: DomainFacts, setup: MailSetup, translate: Translate) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ def main(url: str | None) -> int:
         for unknown in unknown_settings.find(all_in_one.MODELS)
     ]
     findings.append(instance.finding)
-    findings += services.examine(url, *services.CHECKS) if runs_elsewhere else asyncio.run(_examine(settings))
+    findings += services.examine(url) if runs_elsewhere else asyncio.run(_examine(settings))
     return print_findings(findings)
 
 

@@ -6,15 +6,17 @@ from fastapi import APIRouter
 from pydantic import WithJsonSchema
 from starlette.responses import Response
 
-from imsg_contract.roles import ADMINISTRATORS, OPERATORS
+from imsg_contract.roles import ADMINISTRATORS, OPERATORS, READERS
 from imsg_gateway.authorization import allow
-from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest
+from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, StatusAnswer
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routes.messages import SENDING
 from imsg_gateway.routing import PublicRoute, RelayRoute
 from imsg_gateway.schemas import METHOD, SendAnswer
+from imsg_gateway.status import name_part
+from imsg_web.responses import ApiResponse, ok, prefers_english
 from imsg_web.schemas import describe_refusals
 
 Method = Annotated[str, WithJsonSchema(METHOD)]
@@ -29,6 +31,41 @@ async def list_channels(
 ) -> Response:
     """Show how each channel is."""
     return await services.channels.list(request, user)
+
+
+@router.get("/status", response_model=StatusAnswer, responses=describe_refusals("no_right"))
+async def show_status(
+    reader: Annotated[Credential, allow("channels", READERS)], request: ClientRequest, services: GatewayServices
+) -> Response:
+    """Show what runs and what is wrong, the worst first, each fault with its next step."""
+    replicas, findings = await services.status.find(request, await reader.authenticate())
+    english = prefers_english(request.language)
+    return ApiResponse(
+        ok(
+            level=findings[0].level,
+            replicas=[
+                {
+                    "service": one.service,
+                    "replica": one.replica,
+                    "version": one.version,
+                    "since": one.since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "lacks": one.unmet,
+                }
+                for one in replicas
+            ],
+            findings=[
+                {
+                    "part": finding.part,
+                    "name": finding.name,
+                    "title": name_part(finding).choose(english=english),
+                    "level": finding.level,
+                    "state": finding.state.choose(english=english),
+                    "remedy": finding.remedy.choose(english=english) if finding.remedy else None,
+                }
+                for finding in findings
+            ],
+        )
+    )
 
 
 @router.patch(

@@ -16,6 +16,7 @@ from imsg_gateway.reader_page import Reader
 from imsg_gateway.relay import Relay
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.send import SendHandler
+from imsg_gateway.status import Status
 from imsg_web.clients import Clients
 
 
@@ -28,6 +29,7 @@ class RouteServices:
     sending: SendHandler
     checker: Checker
     channels: Channels
+    status: Status
     erasures: ErasureGuard
     failed_suppressions: FailedSuppressions
     relay: Relay

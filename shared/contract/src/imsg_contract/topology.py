@@ -364,6 +364,9 @@ def recorded_key(queue: str) -> str:
 WRITABLE = "imsg:writable"
 """The key that every service writes to probe whether Redis accepts writes; it soon expires."""
 
+REPLICAS = "imsg:replicas"
+"""The hash `SERVICE REPLICA` → `findings.Replica`: every replica writes what it is and what it lacks."""
+
 BACKING_UP = "imsg:backing-up"
 """Set while `imsg backup` copies Redis' log, which must not be rewritten meanwhile."""
 

@@ -40,6 +40,7 @@ from imsg_people.suppressions import SuppressionMirror
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong
 from imsg_runtime.logs import logger
+from imsg_runtime.presence import announce
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import SenderSettings, StartError, load, load_without, read_group, variable
 from imsg_web.responses import refuse_with
@@ -341,6 +342,7 @@ def make_sender(
             service.check("broker", lambda: broker.ready)
             service.check("redis", lambda: connection.takes_writes)
             service.watch(connection.watch(), "redis")
+            service.watch(announce(connection, service.describe), "presence")
             yield sets
 
     return Service(method, chosen, opening)

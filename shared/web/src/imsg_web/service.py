@@ -16,9 +16,10 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
@@ -30,6 +31,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
+from imsg_contract.findings import Finding, Replica, Sentence
+from imsg_contract.version import VERSION
 from imsg_runtime import secret_files, unknown_settings
 from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.logs import configure, logger
@@ -62,6 +65,8 @@ BACKGROUND_NICENESS = 5
 
 COLLECT_AFTER = 10_000
 """The threshold of the garbage collector: Python's default, 700 objects, is reached by five requests."""
+
+_LOOK = Sentence(zh="运行 `imsg doctor` 查看原因。", en="`imsg doctor` looks into it.")
 
 _STOPPING = Refusal("unavailable", retry_after_s=3)
 
@@ -100,6 +105,8 @@ class Service:
         self._api: ASGIApp | None = None
         self._checks: dict[str, Callable[[], bool]] = {}
         self._warnings: dict[str, Callable[[], Sequence[str]]] = {}
+        self._reports: list[Callable[[], Iterable[Finding]]] = []
+        self._since = datetime.now(UTC)
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[BaseException] | None = None
         ready = Gauge("imsg_ready", "1 while the service is ready", registry=self.metrics)
@@ -126,6 +133,28 @@ class Service:
     def warn(self, name: str, list_warnings: Callable[[], Sequence[str]]) -> None:
         """Add a warning to the answer of readiness, which does not make the service unready."""
         self._warnings[name] = list_warnings
+
+    def report(self, find: Callable[[], Iterable[Finding]]) -> None:
+        """Add what a check finds to what is said of the replica."""
+        self._reports.append(find)
+
+    def describe(self) -> Replica:
+        """Return what `GET /api/v2/status` says of this replica."""
+        # While it opens, its conditions are not all there yet.
+        unmet = () if self._api is None and not self.stopping.is_set() else tuple(self.unmet())
+        warnings = [
+            Finding(part=name, level="fault", state=Sentence(zh=text, en=text), remedy=_LOOK)
+            for name, list_warnings in self._warnings.items()
+            for text in list_warnings()
+        ]
+        return Replica(
+            service=self.name,
+            replica=f"{socket.gethostname()}:{os.getpid()}",
+            version=VERSION,
+            since=self._since,
+            unmet=unmet,
+            findings=(*warnings, *(finding for find in self._reports for finding in find())),
+        )
 
     def watch(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run work in the background; if it fails, the process ends."""

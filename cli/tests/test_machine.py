@@ -1,4 +1,4 @@
-"""What `imsg status` says of the disk, the backups and the certificate."""
+"""What `imsg up` says of its disk, backups and certificate."""
 
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from imsg.all_in_one import BackupSettings
-from imsg.status import check_disk, judge_backup, judge_certificate
+from imsg.machine import check_disk, judge_backup, judge_certificate
 from imsg_testing.servers.certificates import Certificates
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -30,20 +30,20 @@ def test_a_backup_that_was_not_made_is_overdue(tmp_path: Path, names: list[str],
 
     finding = judge_backup(AT_THREE, tmp_path, NOON)
 
-    assert bool(finding.remedy) == is_overdue
-    assert finding.state.startswith("overdue; ") == is_overdue
+    assert (finding.level == "fault") == is_overdue
+    assert finding.state.en.startswith("overdue; ") == is_overdue
 
 
 def test_a_backup_of_this_minute_may_still_be_in_the_making(tmp_path: Path) -> None:
     (tmp_path / "imsg-20261128-030000").mkdir()
 
-    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=3, minute=20)).remedy == ""
-    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=4, minute=20)).remedy
+    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=3, minute=20)).level == "well"
+    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=4, minute=20)).level == "fault"
 
 
 def test_what_cannot_be_read_is_unknown_and_no_fault(tmp_path: Path) -> None:
-    assert judge_backup(AT_THREE, tmp_path / "gone", NOON).mark == "?"
-    assert judge_certificate(tmp_path / "gone.pem", NOON).mark == "?"
+    assert judge_backup(AT_THREE, tmp_path / "gone", NOON).level == "notice"
+    assert judge_certificate(tmp_path / "gone.pem", NOON).level == "notice"
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_a_certificate_that_ends_soon_is_to_be_renewed(
 
     finding = judge_certificate(file, ends - timedelta(days=days_left))
 
-    assert finding.remedy.startswith("Renew") == is_fault
-    assert f"{state} {ends.astimezone():%Y-%m-%d}" in finding.state
+    assert (finding.level == "fault") == is_fault
+    assert f"{state} {ends.astimezone():%Y-%m-%d}" in finding.state.en
 
 
 def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
@@ -69,12 +69,12 @@ def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
 
     finding = judge_certificate(tmp_path / "key.pem", NOON)
 
-    assert "IMSG_TLS__CERTIFICATE" in finding.remedy
+    assert "IMSG_TLS__CERTIFICATE" in (finding.remedy.en if finding.remedy else "")
 
 
 def test_a_full_disk_is_to_be_cleared(tmp_path: Path) -> None:
     (roomy,) = check_disk(tmp_path, least_bytes=0)
     (full,) = check_disk(tmp_path, least_bytes=2**63)
 
-    assert (roomy.mark, full.mark) == ("✓", "✗")
+    assert (roomy.level, full.level) == ("well", "fault")
     assert list(check_disk(tmp_path / "not yet")) == []

@@ -1,0 +1,1 @@
+"""The status of the system: what runs, and what is wrong."""

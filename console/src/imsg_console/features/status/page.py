@@ -1,0 +1,101 @@
+"""What runs and what is wrong, the worst first, each fault with its next step."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from nicegui import ui
+
+from imsg_console.client import ApiError
+from imsg_console.sanitize import line
+from imsg_console.view import Group, Page, View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.elements import heading
+from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, Table
+
+REFRESH_S = 5.0
+
+MAX_WORDS = 600
+
+LEVELS: Mapping[str, tuple[str, str]] = {
+    "fault": ("error", "bad"),
+    "notice": ("warning", "warn"),
+    "well": ("check_circle", "good"),
+}
+"""Level → symbol and tone."""
+
+TARGETS: Mapping[str, str] = {
+    "channel": "/channels",
+    "provider": "/providers",
+    "dead_letters": "/channels#dead",
+    "oldest": "/messages?status=queued,retrying",
+}
+"""Part → the page where one goes on."""
+
+
+async def show(view: View) -> None:
+    """Draw the page."""
+    page_head(view.t("layout.status"), view.t("status.lead"))
+    tables = StatusTables(view)
+    await tables.refresh()
+
+    async def refresh() -> None:
+        try:
+            await tables.refresh()
+        except ApiError:
+            return  # the next refresh may succeed
+
+    ui.timer(REFRESH_S, refresh, immediate=False)
+
+
+class StatusTables:
+    """The findings, and the replicas of each service."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+        t = view.t
+        self._findings = Table(
+            view,
+            t("layout.status"),
+            [
+                Column("level", t("status.level"), self._level),
+                Column("part", t("status.part"), self._part, is_main=True),
+                Column("state", t("status.state"), lambda row: line(row["state"], MAX_WORDS)),
+                Column("remedy", t("status.remedy"), lambda row: line(row["remedy"] or "", MAX_WORDS)),
+            ],
+            key="key",
+        )
+        heading(2, t("status.replicas"))
+        self._replicas = Table(
+            view,
+            t("status.replicas"),
+            [
+                Column("service", t("status.service"), lambda row: line(row["service"], 64), is_main=True),
+                Column("replica", t("status.replica"), lambda row: line(row["replica"], 128)),
+                Column("version", t("status.version"), lambda row: line(row["version"], 64)),
+                Column("since", t("status.since"), lambda row: view.times.short(row["since"], datetime.now(UTC))),
+                Column("lacks", t("status.lacks"), lambda row: ", ".join(row["lacks"]) or "—"),
+            ],
+            key="key",
+        )
+
+    async def refresh(self) -> None:
+        """Load what there is. Raises ApiError, SessionOver."""
+        answer = await self._view.api.get("/api/v2/status")
+        self._findings.show(
+            [{**row, "key": f"{row['part']} {row['name']} {n}"} for n, row in enumerate(answer["findings"])]
+        )
+        self._replicas.show([{**row, "key": f"{row['service']} {row['replica']}"} for row in answer["replicas"]])
+
+    def _level(self, row: Row) -> Cell:
+        symbol, tone = LEVELS[row["level"]]
+        return cells.chip(self._t(f"status.level_{row['level']}"), symbol, tone)
+
+    def _part(self, row: Row) -> Cell:
+        title = line(row["title"], 128)
+        return cells.link(title, target) if (target := TARGETS.get(row["part"])) else title
+
+
+PAGE = Page("/status", "status", Group.ADMIN, show, icon="monitor_heart")

@@ -1,0 +1,313 @@
+"""What runs and what is wrong, the worst first, each fault with its next step."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from imsg_broker.port import Broker
+from imsg_channels import BY_NAME
+from imsg_contract.findings import LEVELS, Finding, Level, Replica, Sentence
+from imsg_contract.provider_accounts import AccountState
+from imsg_contract.topology import attention_key
+from imsg_gateway.channels import REDIS_BLOCKED, Channels
+from imsg_gateway.relay import Owner
+from imsg_gateway.request import ClientRequest
+from imsg_runtime.presence import list_replicas
+from imsg_runtime.redis import Redis
+from imsg_web.callers import Caller
+from imsg_web.service_client import Peer, ServiceUnavailable
+
+APPS = ("gateway", "auth", "history", "catalog", "scheduler", "callbacks")
+
+WAITING = ("queued", "retrying")
+
+LOOKED_BACK = timedelta(hours=50)
+"""A message lives 24 h, and as much longer as blocks may extend it."""
+
+COUNTED = 100
+"""The most dead letters that are counted."""
+
+LATE_S = 120
+"""As the alert ImsgScheduleLate has it."""
+
+NO_PROVIDER = "no provider is configured"
+"""How the reason of a channel without settings begins (`imsg_delivery.standby`)."""
+
+SUCCESS = 200
+
+_LOGS = Sentence(
+    zh="查看它是否在运行及其日志：`make ps`、`make logs`；Kubernetes 用 `kubectl get pods`。",
+    en="See whether it runs, and its log: make ps, make logs; on Kubernetes kubectl get pods.",
+)
+
+
+class Status:
+    """Gathers what the replicas say of themselves, the stores, the channels, and what their owners keep."""
+
+    def __init__(
+        self, redis: Redis, broker: Broker, channels: Channels, owners: Mapping[Owner, Peer], zone: ZoneInfo
+    ) -> None:
+        self._redis = redis
+        self._broker = broker
+        self._channels = channels
+        self._owners = owners
+        self._zone = zone
+
+    async def find(self, request: ClientRequest, caller: Caller) -> tuple[Sequence[Replica], Sequence[Finding]]:
+        """Return the replicas, and all findings. Raises Refusal unavailable, RedisUnavailable, RedisRefused."""
+        replicas, channels, *kept = await asyncio.gather(
+            list_replicas(self._redis),
+            self._channels.describe(request, caller.username),
+            self._find_oldest(caller),
+            self._count_dead_letters(caller),
+            self._find_attention(),
+        )
+        findings = [
+            *judge_replicas(replicas, self._broker.topology.methods),
+            *judge_stores(self._broker.blocked, self._redis.refusal),
+            *(judge_channel(channel) for channel in channels),
+            *(finding for found in kept for finding in found),
+        ]
+        return replicas, sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+
+    async def _find_oldest(self, caller: Caller) -> list[Finding]:
+        now = datetime.now(UTC)
+        hours = {"since": (now - LOOKED_BACK).isoformat(), "until": (now + timedelta(hours=1)).isoformat()}
+        answer = await self._ask("history", "/api/stats", caller, {"bucket": "hour", **hours})
+        if isinstance(answer, Finding):
+            return [answer]
+        oldest: dict[str, str] = {}
+        for bucket in answer["buckets"]:
+            for method, counts in bucket["counts"].items():
+                if any(counts.get(status) for status in WAITING):
+                    at = datetime.fromisoformat(bucket["start"]).astimezone(self._zone)
+                    oldest.setdefault(method, at.strftime("%m-%d %H:%M"))
+        if not oldest:
+            return [_well("oldest", "", "没有等待中的消息", "none waits")]
+        return [
+            _well("oldest", method, f"最早的等待自 {hour} 起的一小时", f"the oldest waits from the hour {hour}")
+            for method, hour in oldest.items()
+        ]
+
+    async def _count_dead_letters(self, caller: Caller) -> list[Finding]:
+        answer = await self._ask("history", "/api/dead", caller, {"limit": str(COUNTED)})
+        if isinstance(answer, Finding):
+            return []  # it was said once
+        if not answer["dead"]:
+            return [_well("dead_letters", "", "没有死信", "none")]
+        count = f"{len(answer['dead'])}{'+' if answer['next'] else ''}"
+        return [
+            _fault(
+                "dead_letters",
+                "",
+                (f"{count} 条，不会自动重试", f"{count}: nothing tries them again by itself"),
+                (
+                    "`imsg dead-letters` 列出各自的原因；排除后由它重新发送。",
+                    "`imsg dead-letters` says why each failed; once that is mended, it sends them again.",
+                ),
+            )
+        ]
+
+    async def _find_attention(self) -> list[Finding]:
+        """Return what is wrong with an account at a provider: its log-in, templates, balance."""
+        methods = self._broker.topology.methods
+        published = await asyncio.gather(*(self._redis.call("HGETALL", attention_key(method)) for method in methods))
+        return [
+            _fault(
+                "provider",
+                f"{method} {name.decode()}",
+                (found.trouble.zh, found.trouble.en),
+                (found.trouble.remedy_zh or _LOGS.zh, found.trouble.remedy_en or _LOGS.en),
+            )
+            for method, states in zip(methods, published, strict=True)
+            for name, text in states.items()
+            for found in AccountState.model_validate_json(text).found
+        ]
+
+    async def _ask(
+        self, owner: Owner, path: str, caller: Caller, params: Mapping[str, str]
+    ) -> Mapping[str, Any] | Finding:
+        """Return the owner's answer, or the finding that there is none."""
+        try:
+            answer = await self._owners[owner].call("GET", path, caller=caller, params=params)
+        except ServiceUnavailable as away:
+            why = str(away)
+        else:
+            if answer.status_code == SUCCESS:
+                body: Mapping[str, Any] = answer.json()
+                return body
+            why = str(answer.json().get("detail") or answer.status_code)
+        return _fault("service", owner, (f"没有应答：{why}", f"gives no answer: {why}"), _LOGS)
+
+
+def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Iterator[Finding]:
+    """Judge each service by its replicas, and pass on what these found."""
+    running = {service: list(group) for service, group in groupby(replicas, key=lambda one: one.service)}
+    for service in (*APPS, *methods):
+        name = f"sender-{service}" if service in methods else service
+        yield _judge_service(name, running.get(service, ()))
+    versions = sorted({one.version for one in replicas})
+    if len(versions) > 1:
+        both = "、".join(versions), " and ".join(versions)
+        state = (f"同时运行 {both[0]}", f"{both[1]} run at once")
+        remedy = ("升级完成后应只剩一个版本；否则继续升级。", "An upgrade ends with one version: finish it.")
+        yield _fault("version", "", state, remedy, level="notice")
+    # Parts that live in one process, and replicas of one machine, find the same.
+    yield from dict.fromkeys(finding for one in replicas for finding in one.findings)
+
+
+def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
+    if not replicas:
+        return _fault("service", name, ("没有运行中的副本", "no replica runs"), _LOGS)
+    lacking = [one for one in replicas if one.unmet]
+    if lacking:
+        what = "; ".join(f"{one.replica}: {', '.join(one.unmet)}" for one in lacking)
+        remedy = (
+            "它所依赖的部分不可用：见本页其他行和 docs/runbooks/ImsgServiceNotReady.zh.md。",
+            "Something it needs is away: see the other rows, and docs/runbooks/ImsgServiceNotReady.md.",
+        )
+        level: Level = "fault" if len(lacking) == len(replicas) else "notice"
+        return _fault("service", name, (f"未就绪，缺少 {what}", f"not ready, it lacks {what}"), remedy, level=level)
+    names, version = ", ".join(one.replica for one in replicas), replicas[0].version
+    number = f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''}"
+    return _well(
+        "service",
+        name,
+        f"{len(replicas)} 个副本就绪，版本 {version}：{names}",
+        f"{number} ready, version {version}: {names}",
+    )
+
+
+def judge_stores(blocked: str | None, refusal: str) -> Iterator[Finding]:
+    """Judge the broker's alarm, and whether Redis takes writes."""
+    if blocked:
+        state = (f"告警，不接收任何消息：{blocked}", f"an alarm, it takes nothing: {blocked}")
+        remedy = (
+            "释放它的磁盘或内存：见 docs/runbooks/ImsgBrokerBlocked.zh.md。",
+            "Free its disk or memory: docs/runbooks/ImsgBrokerBlocked.md.",
+        )
+        yield _fault("broker", "", state, remedy)
+    else:
+        yield _well("broker", "", "没有告警", "no alarm")
+    if refusal:
+        state = (f"拒绝写入：{refusal}", f"takes no writes: {refusal}")
+        remedy = (
+            f"释放它的磁盘或内存，或让主节点恢复；日志中为 `{REDIS_BLOCKED}`。",
+            f"Free its disk or memory, or bring back the master; logs have it as `{REDIS_BLOCKED}`.",
+        )
+        yield _fault("redis", "", state, remedy)
+    else:
+        yield _well("redis", "", "接收写入", "takes writes")
+
+
+class _Rule(NamedTuple):
+    """What a state of a channel means, and the next step."""
+
+    holds: bool
+    state: tuple[str, str]
+    remedy: tuple[str, str]
+    level: Level = "fault"
+
+
+def judge_channel(channel: Mapping[str, Any]) -> Finding:
+    """Judge a channel's state, consumers, schedule and providers, as administrators see it."""
+    method, why, late_s = str(channel["method"]), str(channel["why"] or ""), channel["late_s"] or 0
+    blocked = [provider for provider in channel["providers"] if provider["state"] == "blocked"]
+    said = "; ".join(f"{provider['name']}: {provider['why']}" for provider in blocked)
+    until = f" ({channel['until']})" if channel["until"] else ""
+    rules = [
+        _Rule(
+            why.startswith(NO_PROVIDER),
+            ("尚未配置服务商，此渠道闲置", why),
+            ("在页面「服务商」中添加，或按 docs/providers.md 配置。", "Add one on the page Providers."),
+            "well",
+        ),
+        _Rule(
+            channel["state"] == "paused",
+            (f"已暂停：{why or '未说明原因'}", f"paused: {why or 'no reason given'}"),
+            (f"恢复：`imsg channels resume {method}`。", f"`imsg channels resume {method}` lets it go on."),
+        ),
+        _Rule(
+            channel["state"] == "blocked",
+            (f"受阻{until}：{why}", f"blocked{until}: {why}"),
+            (
+                "排除后自动恢复；见 docs/runbooks/ImsgChannelBlocked.zh.md。",
+                "Mend that; it goes on by itself: docs/runbooks/ImsgChannelBlocked.md.",
+            ),
+        ),
+        _Rule(
+            channel["consumers"] == 0,
+            (f"没有发送服务在消费，{channel['waiting']} 条等待", f"no sender consumes it; {channel['waiting']} wait"),
+            (_LOGS.zh, _LOGS.en),
+        ),
+        _Rule(
+            late_s > LATE_S,
+            (f"定时消息已晚 {late_s // 60} 分钟", f"scheduled messages are {late_s // 60} minutes late"),
+            (
+                "查看 scheduler：docs/runbooks/ImsgScheduleLate.zh.md。",
+                "Look at the scheduler: docs/runbooks/ImsgScheduleLate.md.",
+            ),
+        ),
+        _Rule(
+            bool(blocked),
+            (f"部分服务商受阻：{said}", f"blocked: {said}"),
+            (
+                "`imsg providers list` 显示原因及恢复时间。",
+                "`imsg providers list` shows since when, and the share of each.",
+            ),
+            "notice",
+        ),
+    ]
+    rule = next((rule for rule in rules if rule.holds), None)
+    if rule is None:
+        return _well("channel", method, *_describe(channel))
+    if rule.level == "well":
+        return _well("channel", method, *rule.state)
+    return _fault("channel", method, rule.state, rule.remedy, level=rule.level)
+
+
+def _describe(channel: Mapping[str, Any]) -> tuple[str, str]:
+    names = ", ".join(str(provider["name"]) for provider in channel["providers"])
+    lanes = ", ".join(f"{lane} {count}" for lane, count in (channel["lanes"] or {}).items() if count)
+    waiting, consumers = f"{channel['waiting']}{f' ({lanes})' if lanes else ''}", channel["consumers"]
+    zh = f"正常{f'，经 {names}' if names else ''}；{consumers} 个消费者，{waiting} 条等待"
+    return zh, f"open{f', by {names}' if names else ''}; consumers {consumers}; {waiting} wait"
+
+
+def name_part(finding: Finding) -> Sentence:
+    """Return the title of what a finding is about."""
+    channel = BY_NAME.get(finding.name)
+    zh, en = (channel.titles.zh, channel.titles.en) if channel is not None else (finding.name, finding.name)
+    if finding.part in {"service", "channel"}:
+        return Sentence(zh=zh, en=en)
+    title = PARTS.get(finding.part, Sentence(zh=finding.part, en=finding.part.replace("_", " ")))
+    return Sentence(zh=f"{title.zh} {zh}".strip(), en=f"{title.en} {en}".strip())
+
+
+PARTS: Mapping[str, Sentence] = {
+    "broker": Sentence(zh="消息队列", en="broker"),
+    "redis": Sentence(zh="Redis", en="Redis"),
+    "version": Sentence(zh="版本", en="version"),
+    "oldest": Sentence(zh="最早的等待", en="oldest message"),
+    "dead_letters": Sentence(zh="死信", en="dead letters"),
+    "provider": Sentence(zh="服务商", en="provider"),
+    "bounce_mailbox": Sentence(zh="退信邮箱", en="bounce mailbox"),
+    "disk": Sentence(zh="磁盘", en="disk"),
+    "backup": Sentence(zh="备份", en="backup"),
+    "certificate": Sentence(zh="证书", en="certificate"),
+}
+"""The titles of parts; services and channels have their own."""
+
+
+def _well(part: str, name: str, zh: str, en: str) -> Finding:
+    return Finding(part=part, name=name, level="well", state=Sentence(zh=zh, en=en))
+
+
+def _fault(
+    part: str, name: str, state: tuple[str, str], remedy: tuple[str, str] | Sentence, *, level: Level = "fault"
+) -> Finding:
+    step = remedy if isinstance(remedy, Sentence) else Sentence(zh=remedy[0], en=remedy[1])
+    return Finding(part=part, name=name, level=level, state=Sentence(zh=state[0], en=state[1]), remedy=step)

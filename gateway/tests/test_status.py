@@ -1,0 +1,105 @@
+"""GET /api/v2/status: what runs, and what is wrong; the worst first."""
+
+from datetime import UTC, datetime
+
+import pytest
+from starlette.responses import JSONResponse
+
+from imsg_channels import METHODS
+from imsg_contract.findings import Finding, Replica, Sentence
+from imsg_contract.topology import REPLICAS
+from imsg_gateway.status import APPS, judge_channel, judge_replicas, judge_stores
+from imsg_testing.gateway import RunningGateway
+
+BACKUP = Finding(part="backup", level="fault", state=Sentence(zh="已逾期", en="overdue"))
+
+
+def make_replica(service: str, name: str = "host:1", *unmet: str, version: str = "1") -> Replica:
+    return Replica(
+        service=service, replica=name, version=version, since=datetime(2026, 11, 29, tzinfo=UTC), unmet=unmet
+    )
+
+
+ALL = [make_replica(service) for service in sorted((*APPS, *METHODS))]
+
+
+def test_services_without_a_replica_are_faults_and_those_without_a_store_too() -> None:
+    assert {finding.level for finding in judge_replicas(ALL, METHODS)} == {"well"}
+
+    replicas = [one for one in ALL if one.service not in {"catalog", "history", "auth"}]
+    replicas += [make_replica("history", "a:1", "database"), make_replica("auth", "a:1", "redis"), make_replica("auth")]
+    judged = {finding.name: finding for finding in judge_replicas(replicas, METHODS)}
+    assert {name for name, finding in judged.items() if finding.level == "fault"} == {"catalog", "history"}
+    assert judged["auth"].level == "notice"  # another replica serves
+    assert "a:1: database" in judged["history"].state.en
+
+
+def test_two_versions_and_what_a_replica_found_are_shown_once() -> None:
+    found = [one.model_copy(update={"findings": (BACKUP,)}) for one in ALL[:2]]
+    judged = [*judge_replicas([*found, *ALL[2:], make_replica("auth", "b:1", version="2")], METHODS)]
+
+    assert judged.count(BACKUP) == 1
+    (version,) = (finding for finding in judged if finding.part == "version")
+    assert (version.level, version.state.en) == ("notice", "1 and 2 run at once")
+
+
+def test_an_alarm_and_a_full_redis_are_faults() -> None:
+    assert [finding.level for finding in judge_stores(None, "")] == ["well", "well"]
+    broker, redis = judge_stores("low on disk", "OOM")
+    assert (broker.level, redis.level) == ("fault", "fault")
+    assert "low on disk" in broker.state.zh
+    assert "OOM" in redis.state.zh
+
+
+OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting": 3, "consumers": 2, "late_s": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "words"),
+    [
+        ({}, "well", "open, by main; consumers 2; 3 (bulk 3) wait"),
+        ({"state": "paused", "why": "moving"}, "fault", "paused: moving"),
+        ({"state": "blocked", "why": "余额不足"}, "fault", "余额不足"),
+        ({"consumers": 0}, "fault", "no sender consumes it"),
+        ({"late_s": 600}, "fault", "10 minutes late"),
+        ({"why": "no provider is configured: add one", "providers": []}, "well", "no provider"),
+        ({"providers": [{"name": "main", "state": "blocked", "why": "isp.LIMIT"}]}, "notice", "main: isp.LIMIT"),
+    ],
+)
+def test_a_channel_is_judged_by_the_worst_of_it(change: dict[str, object], level: str, words: str) -> None:
+    providers = [{"name": "main", "state": "open", "why": None}]
+    finding = judge_channel({**OPEN, "lanes": {"priority": 0, "bulk": 3}, "providers": providers, **change})
+
+    assert finding.level == level
+    assert words in finding.state.en
+    assert (finding.remedy is None) == (level == "well")
+
+
+async def test_the_worst_comes_first_in_the_language_of_the_request(gateway: RunningGateway) -> None:
+    token = await gateway.user(role="auditor")
+    now_s, _ = await gateway.redis.call("TIME")
+    smtp = make_replica("smtp").model_copy(update={"at_s": int(now_s), "findings": (BACKUP,)})
+    gone = make_replica("sms").model_copy(update={"at_s": int(now_s) - 3_600})
+    await gateway.redis.call("HSET", REPLICAS, "smtp host:1", smtp.model_dump_json(), "sms x", gone.model_dump_json())
+
+    kept = {"buckets": [], "dead": [{"id": "x"}], "next": None}
+    gateway.history.answer = JSONResponse({"errorCode": 0, "errorMessage": "OK", **kept})
+    answer = (await gateway.client.get("/api/v2/status", params={"token": token})).json()
+
+    assert answer["level"] == "fault"
+    assert [one["service"] for one in answer["replicas"] if one["service"] in METHODS] == ["smtp"]
+    levels = [finding["level"] for finding in answer["findings"]]
+    assert levels == sorted(levels, key=["fault", "notice", "well"].index)
+    rows = {(finding["part"], finding["name"]): finding for finding in answer["findings"]}
+    assert rows["backup", ""]["state"] == "已逾期"
+    assert "dead-letters" in rows["dead_letters", ""]["remedy"]
+    assert rows["service", "sender-smtp"]["level"] == "well"
+    assert rows["service", "sender-sms"]["state"] == "没有运行中的副本"
+    english = await gateway.client.get("/api/v2/status", params={"token": token}, headers={"accept-language": "en"})
+    assert "no replica runs" in {finding["state"] for finding in english.json()["findings"]}
+
+
+async def test_users_do_not_see_it(gateway: RunningGateway) -> None:
+    answer = await gateway.client.get("/api/v2/status", params={"token": await gateway.user()})
+
+    assert answer.json()["reason"] == "no_right"
