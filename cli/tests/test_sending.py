@@ -166,7 +166,12 @@ def test_a_large_group_becomes_recipients_with_what_the_template_takes(serve: Se
     one = {"contacts": {}, "to": "zhang@example.com", "params": {"姓名": "张三", "班级": "三二班"}, "language": None}
     members = [
         one,
-        {**one, "contacts": {"smtp": "li@example.com"}, "params": {"班级": "三二班"}, "language": "en"},
+        {
+            **one,
+            "contacts": {"smtp": "li@example.com", "sms": "13800138000"},
+            "params": {"班级": "三二班"},
+            "language": "en",
+        },
         {**one, "to": "wang@example.com", "params": {}},
         {**one, "params": {"姓名": "别人"}},
     ]
@@ -177,8 +182,8 @@ def test_a_large_group_becomes_recipients_with_what_the_template_takes(serve: Se
         OK | {"members": members, "next": None},
     )
     with connect(server.url, "token") as api:
-        assert sending.read_groups(api, ["三二班"], "smtp", "grade") == [
+        assert sending.read_groups(api, ["三二班"], ["smtp", "sms"], "grade") == [
             {"to": "zhang@example.com", "params": {"姓名": "张三"}},
-            {"to": "li@example.com", "language": "en"},
+            {"to": "li@example.com", "contacts": {"sms": "13800138000"}, "language": "en"},
             "wang@example.com",
         ]

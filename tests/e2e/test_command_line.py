@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -428,3 +428,56 @@ def test_all_requests_of_a_list_are_checked_before_the_first_is_sent(deployment:
     deployment.wait_arrived(to="b@checked.example")
     listed = deployment.call("GET", "/api/v2/messages", token=deployment.token(), reference="checked")
     assert [one["to"] for one in listed["messages"]] == ["b@checked.example", "a@checked.example"]
+
+
+def test_what_waits_is_moved_released_and_cancelled(deployment: Deployment) -> None:
+    def send() -> str:
+        words = ("--subject", "later", "--text", "您好", "--at", f"{day} 09:00", "--json")
+        done = call(deployment, "send", "later-cli@example.com", *words)
+        assert done.returncode == 0, done.stderr
+        return str(json.loads(done.stdout)["id"])
+
+    def show(request: str) -> dict[str, object]:
+        return deployment.call("GET", f"/api/v2/requests/{request}", token=deployment.token())
+
+    day = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
+    moved, cancelled = send(), send()
+    wait(lambda: show(cancelled).get("state") == "scheduled", 60)
+    assert show(cancelled)["due_at"] == f"{day}T09:00:00.000Z"
+    assert moved in call(deployment, "query", "--status", "scheduled").stdout
+    done = call(deployment, "move", moved, "--at", f"{day}T23:30:00+08:00")
+    assert (done.returncode, f"{day[5:]} 15:30" in done.stdout) == (0, True), done
+    wait(lambda: show(moved)["due_at"] == f"{day}T15:30:00.000Z", 60)
+    assert call(deployment, "cancel").returncode == 2
+    assert call(deployment, "cancel", cancelled, "--held-by", "night").returncode == 2
+    assert call(deployment, "cancel", f"{cancelled}-0").stdout == "1 cancelled, 0 too late, 0 settled before.\n"
+    assert call(deployment, "cancel", "--held-by", "night").stdout == "0 cancelled, 0 too late, 0 settled before.\n"
+    released = call(deployment, "release", moved)
+    assert (released.returncode, released.stdout) == (0, f"{moved} is sent now.\n"), released
+    assert deployment.wait_settled(moved)[0]["status"] == "sent"
+    late = call(deployment, "move", moved, "--at", f"{day} 09:00")
+    assert (late.returncode, moved in late.stderr) == (1, True), late
+
+
+def test_whoever_is_not_reached_gets_it_another_way(deployment: Deployment, tmp_path: Path) -> None:
+    """A recipient with a contact, a sheet and a group: what each knows of other channels goes along."""
+    words = ("--method", "sms", "--text", "机房断电", "--subject", "告警", "--fallback", "smtp:60")
+    sheet = tmp_path / "duty.csv"
+    sheet.write_text("姓名,手机,邮箱\n张三,19900000002,duty-sheet@example.com\n", encoding="utf-8")
+    group = tmp_path / "group.csv"
+    group.write_text("姓名,手机,邮箱\n李四,19900000002,duty-group@example.com\n", encoding="utf-8")
+    assert call(deployment, "groups", "create", "duty").returncode == 0
+    assert call(deployment, "groups", "import", "duty", str(group)).returncode == 0
+    for whom, mail in (
+        (("19900000002", "--contact", "smtp=duty-one@example.com"), "duty-one@example.com"),
+        (("--sheet", str(sheet)), "duty-sheet@example.com"),
+        (("--group", "duty"), "duty-group@example.com"),
+    ):
+        sent = call(deployment, "send", *whom, *words)
+        assert sent.returncode == 0, sent.stderr
+        assert deployment.wait_arrived(to=mail)["subject"] == "告警"
+    for wrong in (("--fallback", "fax"), ("--fallback", "smtp:soon"), ("--contact", "smtp=a@example.com")):
+        refused = call(deployment, "send", "19900000002", "13800138000", "--method", "sms", "--text", "x", *wrong)
+        assert (refused.returncode, wrong[0] in refused.stderr) == (2, True), refused
+    no_subject = call(deployment, "send", "19900000002", *words[:4], "--fallback", "smtp")
+    assert (no_subject.returncode, "--subject" in no_subject.stderr) == (2, True), no_subject

@@ -21,6 +21,7 @@ from imsg import (
     reports,
     resends,
     rights,
+    scheduled,
     secrets,
     suppressions,
     systemd,
@@ -47,7 +48,9 @@ app = typer.Typer(
 app.command()(verbs.login)
 app.command()(verbs.send)
 app.command()(verbs.query)
-app.command()(verbs.cancel)
+app.command()(scheduled.cancel)
+app.command()(scheduled.move)
+app.command()(scheduled.release)
 app.command()(replies.replies)
 app.command()(resends.resend)
 app.add_typer(erasures.app, name="erase")

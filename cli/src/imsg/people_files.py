@@ -8,7 +8,7 @@ from typing import Any
 from imsg.output import complain, usage
 from imsg_console import spreadsheets
 from imsg_console.readers import UnreadableError
-from imsg_console.recipients.people_sheet import PeopleSheet, Problem, read_best
+from imsg_console.recipients.people_sheet import PeopleSheet, Person, Problem, read_best
 
 DUPLICATE = "people.duplicate"
 
@@ -49,23 +49,23 @@ def choose_people(
     params: Mapping[str, str],
     *,
     leave_out: bool,
-) -> list[tuple[str, Mapping[str, str]]]:
-    """Return the recipients of a sheet, each with their columns.
+) -> list[Person]:
+    """Return the people of a sheet who can be sent to.
 
     `takes` is what a template takes, None without one; `params` are those for all. Raises a usage error that
     names the rows without an address, or without what the template needs.
     """
     needed = [one["name"] for one in takes or () if one["required"] and one["name"] not in params]
     wrong = [(one.line, explain(one)) for one in sheet.problems if one.why != DUPLICATE]
-    found: list[tuple[str, Mapping[str, str]]] = []
+    found: list[Person] = []
     for one in sheet.people:
         missing = [name for name in needed if name not in one.params]
-        if (to := one.find(method)) is None:
+        if one.find(method) is None:
             wrong.append((one.line, f"no address for {method}"))
         elif missing:
             wrong.append((one.line, f"{', '.join(missing)} is missing"))
         else:
-            found.append((to, one.params))
+            found.append(one)
     for line, detail in sorted(wrong):
         complain(f"line {line}: {detail}")
     if wrong and not leave_out:

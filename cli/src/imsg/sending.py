@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from rich.console import Console
@@ -53,6 +53,8 @@ class Message:
     """What the template takes of all recipients."""
     at: datetime | None = None
     """When it is to be sent; without an offset by this computer's clock."""
+    fallback: Sequence[Mapping[str, Any]] = ()
+    """Other channels for whoever is not reached, as the API takes them."""
 
     def body(self, to: Sequence[Recipient], groups: Sequence[str] = ()) -> dict[str, Any]:
         """Return the body of POST /api/v2/messages, without the token."""
@@ -68,8 +70,35 @@ class Message:
             if (value := getattr(self, name)) is not None:
                 body[name] = value
         if self.at is not None:
-            body["send_at"] = (self.at if self.at.tzinfo else self.at.astimezone()).isoformat()
+            body["send_at"] = write_time(self.at)
+        if self.fallback:
+            body["fallback"] = list(self.fallback)
         return body
+
+
+def write_time(at: datetime) -> str:
+    """Write a time as the API takes it: one without an offset is by this computer's clock."""
+    return (at if at.tzinfo else at.astimezone()).isoformat()
+
+
+class HasContacts(Protocol):
+    """A person with addresses and fields."""
+
+    @property
+    def contacts(self) -> Mapping[str, str]:
+        """Method → address."""
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a group, as the API shows one."""
+
+    contacts: Mapping[str, str]
+    params: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -136,8 +165,13 @@ def send_to_groups(api: Api, message: Message, groups: Sequence[str]) -> Sent:
     return Sent(int(answer["count"]), int(answer["count"]), [answer])
 
 
-def read_groups(api: Api, groups: Sequence[str], method: str, template: str | None) -> list[Recipient] | None:
-    """Return the recipients of groups of more than one request takes; None where one takes them. Raises as `call`."""
+def read_groups(
+    api: Api, groups: Sequence[str], methods: Sequence[str], template: str | None
+) -> list[Recipient] | None:
+    """Return the recipients of groups of more than one request takes; None where one takes them. Raises as `call`.
+
+    `methods` are that of the send and those of its further legs.
+    """
     paths = [f"/api/v2/groups/{quote(name, safe='')}" for name in groups]
     if sum(api.call("GET", path)["members"] for path in paths) <= CHUNK:
         return None
@@ -145,8 +179,9 @@ def read_groups(api: Api, groups: Sequence[str], method: str, template: str | No
     found: dict[str, Recipient] = {}
     for path in paths:
         for member in api.iterate(f"{path}/members", "members", {}):
-            if to := member["contacts"].get(method) or member["to"]:
-                found.setdefault(to, personalise(to, member["params"], takes, member["language"]))
+            if to := member["contacts"].get(methods[0]) or member["to"]:
+                one = Member(member["contacts"], member["params"])
+                found.setdefault(to, personalise(to, one, takes, methods[1:], member["language"]))
     return list(found.values())
 
 
@@ -160,13 +195,22 @@ def read_params(api: Api, template: str) -> list[dict[str, Any]]:
 
 
 def personalise(
-    to: str, columns: Mapping[str, str], takes: Sequence[Mapping[str, Any]] | None, language: str | None = None
+    to: str,
+    person: HasContacts,
+    takes: Sequence[Mapping[str, Any]] | None,
+    legs: Sequence[str] = (),
+    language: str | None = None,
 ) -> Recipient:
-    """Return a recipient with those of their columns that a template takes; None: there is no template."""
-    if takes is None:
-        return to
-    params = {param["name"]: columns[param["name"]] for param in takes if param["name"] in columns}
-    own = {"params": params, "language": language}
+    """Return a recipient with the addresses of further legs, and what a template takes of them.
+
+    `takes` is None where there is no template.
+    """
+    contacts = {method: person.contacts[method] for method in legs if method in person.contacts}
+    own: dict[str, Any] = {"contacts": contacts}
+    if takes is not None:
+        fields = person.params
+        params = {param["name"]: fields[param["name"]] for param in takes if param["name"] in fields}
+        own |= {"params": params, "language": language}
     return {"to": to, **{name: value for name, value in own.items() if value}} if any(own.values()) else to
 
 

@@ -1,4 +1,4 @@
-"""The verbs that call a running iMSG: login, send, query, cancel."""
+"""The verbs that call a running iMSG: login, send, query."""
 
 import sys
 import uuid
@@ -26,6 +26,15 @@ Url = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
+
+AT = typer.Option(
+    formats=["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+    help="When it is to be sent, by this computer's clock unless it names an offset.",
+    show_default=False,
+)
+
+LEG_AFTER_S = 120
+"""After how long a further leg begins where --fallback does not say it."""
 
 METHOD_NAMES = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}."
 """The channels, for help texts."""
@@ -91,11 +100,21 @@ def send(  # noqa: PLR0917  typer reads the options from here
         str | None, typer.Option(help="Your own name for the request; `imsg query --reference` finds it.")
     ] = None,
     expires_in: Annotated[int | None, typer.Option(help="Lifetime in seconds, 30 to 172800.")] = None,
-    at: Annotated[
-        datetime | None,
+    at: Annotated[datetime | None, AT] = None,
+    fallback: Annotated[
+        list[str] | None,
         typer.Option(
-            formats=["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
-            help="When it is to be sent, by this computer's clock unless it names an offset.",
+            help=(
+                "Another channel for whoever is not reached: METHOD, or METHOD:SECONDS, after which it begins (120). "
+                "Repeatable, in order."
+            ),
+            show_default=False,
+        ),
+    ] = None,
+    contact: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The recipient's address of another channel, for --fallback: METHOD=ADDRESS. Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -125,15 +144,19 @@ def send(  # noqa: PLR0917  typer reads the options from here
     if bool(addresses or people) == bool(group):
         raise usage("name recipients, or groups by --group; --sheet and --to-file read recipients from a file.")
     params = _read_params(template, param, has_words=any((subject, text, html)))
-    content = "" if template is not None else _content(method, subject, text, html)
+    legs = [_split_leg(leg) for leg in fallback or ()]
+    methods = [method, *(name for name, _ in legs)]
+    content, *further = _write_words(methods, template, subject, text, html)
+    addresses = _add_contacts(addresses, contact or (), is_alone=bool(legs) and people is None)
     message = sending.Message(
-        method, content, files, account, reference, expires_in, category, sender, reply_to,
+        method, content.get("content", ""), files, account, reference, expires_in, category, sender, reply_to,
         template, params, at,
+        [{"method": name, "after_s": s, **words} for (name, s), words in zip(legs, further, strict=True)],
     )  # fmt: skip
     if category == "code":
         chunk = 1  # a code is a request of its own
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        if group and (members := sending.read_groups(api, group, method, template)) is None:
+        if group and (members := sending.read_groups(api, group, methods, template)) is None:
             _report(sending.send_to_groups(api, message, group), as_json=as_json)
             return
         if group:
@@ -141,7 +164,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
         if people is not None:
             takes = None if template is None else sending.read_params(api, template)
             chosen = choose_people(people, method, takes, params, leave_out=leave_out)
-            addresses += [sending.personalise(to, columns, takes) for to, columns in chosen]
+            addresses += [sending.personalise(one.find(method) or "", one, takes, methods[1:]) for one in chosen]
         sending.check(api, message, addresses, chunk)
         try:
             sent = sending.send(api, message, addresses, chunk, quiet=as_json or len(addresses) == 1)
@@ -168,16 +191,43 @@ def _read_params(template: str | None, params: Sequence[str] | None, *, has_word
     return dict(map(split_param, params or ()))
 
 
-def _content(method: str, subject: str | None, text: str | None, html: str | None) -> str | dict[str, str]:
-    plain, marked = sending.read_text(text), sending.read_text(html)
-    if method != SMTP.name:
+def _write_words(
+    methods: Sequence[str], template: str | None, subject: str | None, text: str | None, html: str | None
+) -> list[dict[str, Any]]:
+    """Return what each channel sends: its content, or the template. Raises a usage error."""
+    if template is not None:
+        return [{"template": template}] * len(methods)
+    plain, marked = sending.read_text(text) or "", sending.read_text(html)
+    if SMTP.name not in methods:
         if subject is not None or html is not None:
-            raise usage(f"--subject and --html belong to mail; {method} has --text alone.")
-        return plain or ""
+            raise usage(f"--subject and --html belong to mail; {methods[0]} has --text alone.")
+        return [{"content": plain}] * len(methods)
     if subject is None:
         raise usage("a mail needs --subject.")
-    content = {"subject": subject, "text": plain or ""}
-    return content if marked is None else {**content, "html": marked}
+    mail = {"subject": subject, "text": plain, **({} if marked is None else {"html": marked})}
+    return [{"content": mail if method == SMTP.name else plain} for method in methods]
+
+
+def _split_leg(text: str) -> tuple[str, int]:
+    """Split METHOD:SECONDS. Raises a usage error."""
+    method, colon, after_s = text.partition(":")
+    if method not in METHODS or (colon and not (after_s.isascii() and after_s.isdigit())):
+        raise usage(f"--fallback {text}: write METHOD or METHOD:SECONDS; the methods are {METHOD_NAMES}")
+    return method, int(after_s) if colon else LEG_AFTER_S
+
+
+def _add_contacts(
+    addresses: Sequence[sending.Recipient], contacts: Sequence[str], *, is_alone: bool
+) -> list[sending.Recipient]:
+    """Return the one recipient with addresses of other channels, where there are any. Raises a usage error."""
+    if not contacts:
+        return [*addresses]
+    if not is_alone or len(addresses) != 1:
+        raise usage("--contact goes with --fallback and one recipient; for several, use --sheet or --group.")
+    split = [text.partition("=") for text in contacts]
+    if wrong := next((text for text, (_, equals, _) in zip(contacts, split, strict=True) if not equals), None):
+        raise usage(f"--contact {wrong}: write METHOD=ADDRESS.")
+    return [{"to": addresses[0], "contacts": {method: address for method, _, address in split}}]
 
 
 def _report(sent: sending.Sent, *, as_json: bool) -> None:
@@ -248,29 +298,6 @@ def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
             say_table(tuple(timeline[0]), [tuple(entry.values()) for entry in timeline], title=message["id"])
     if more:
         say("There are more; --limit shows them.")
-
-
-def cancel(
-    names: Annotated[list[str] | None, typer.Argument(help="Requests, or messages of them (REQUEST-N).")] = None,
-    reference: Annotated[str | None, typer.Option(help="All requests that you sent under this reference.")] = None,
-    url: Url = None,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """Cancel what has not been sent yet."""
-    if bool(names) is (reference is not None):
-        usage("Name requests or messages, or give --reference.")
-    calls: list[tuple[str, dict[str, str]]] = [
-        (f"/api/v2/{'messages' if '-' in name else 'requests'}/{segment(name)}/cancel", {}) for name in names or ()
-    ]
-    if reference is not None:
-        calls.append(("/api/v2/requests/cancel", {"reference": reference}))
-    with ending(as_json=as_json), connect(find_url(url)) as api:
-        for path, body in calls:
-            answer = api.call("POST", path, body)
-            if as_json:
-                say_json(answer)
-            else:
-                say("{cancelled} cancelled, {too_late} too late, {settled} settled before.".format_map(answer))
 
 
 def segment(name: str) -> str:

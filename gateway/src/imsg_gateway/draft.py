@@ -300,7 +300,7 @@ class DraftReader:
         lifetime, names = read_lifetime(fields, category), read_names(fields, method)
         await self._check_names(method, {**names, "provider": provider}, credential)
         if fields.get("groups") is not None:
-            members = await self._groups.find(fields, method, credential)
+            members = await self._groups.find(fields, method, credential, [leg.method.name for leg in wanted])
             people, without_address = read_members(members.recipients), members.without_address
         else:
             people, without_address = read_people(fields["to"]), None

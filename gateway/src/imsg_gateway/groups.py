@@ -1,6 +1,6 @@
 """The people of groups, as the catalog keeps them, for a send that names groups in place of recipients."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imsg_channels.spec import ChannelSpec
@@ -22,7 +22,7 @@ class GroupRecipients(NamedTuple):
     """The recipients of groups."""
 
     recipients: list[dict[str, Any]]
-    """`{to, params, language}` of each."""
+    """`{to, contacts, params, language}` of each."""
     without_address: int
     """Members who have no address of the method: they are left out."""
 
@@ -34,14 +34,16 @@ class Groups:
         self._catalog = catalog
         self._max = max_recipients
 
-    async def find(self, fields: Mapping[str, Any], method: ChannelSpec, credential: Credential) -> GroupRecipients:
-        """Return the recipients of the groups in `groups`, each once.
+    async def find(
+        self, fields: Mapping[str, Any], method: ChannelSpec, credential: Credential, legs: Sequence[str] = ()
+    ) -> GroupRecipients:
+        """Return the recipients of the groups in `groups`, each once, with their addresses of further legs.
 
         Raises Refusal wrong_type, no_scope, no_such_group, recipients_invalid; ServiceUnavailable.
         """
         names = _read_names(fields)
         await credential.require(SCOPE)
-        body = {"groups": names, "method": method.name, "most": self._max}
+        body = {"groups": names, "method": method.name, "most": self._max, "legs": list(legs)}
         path = "/internal/groups/recipients"
         answer = await self._catalog.call("POST", path, caller=await credential.authenticate(), json=body)
         found = answer.json()

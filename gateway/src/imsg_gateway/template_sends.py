@@ -268,7 +268,8 @@ def read_people(to: object) -> People:
 def read_members(members: Sequence[Mapping[str, Any]]) -> People:
     """Return the members of groups."""
     found = {one["to"]: Person(row, one["params"] or None, one["language"]) for row, one in enumerate(members, 1)}
-    return People(list(found), found, are_members=True)
+    to = [{"to": one["to"], "contacts": one["contacts"]} if one["contacts"] else one["to"] for one in members]
+    return People(to, found, are_members=True)
 
 
 def add_references(recipients: Sequence[Recipient], people: People) -> tuple[Recipient, ...]:

@@ -133,7 +133,12 @@ async def find_recipients(user: User, body: GroupRecipients, groups: CatalogGrou
     """Return to whom a send to groups goes, and how many of them have no address of its method."""
     total, members = await groups.read_all(body.groups, user, body.most)
     found = [
-        {"to": to, "params": member.params, "language": member.language}
+        {
+            "to": to,
+            "contacts": {leg: member.contacts[leg] for leg in body.legs if leg in member.contacts},
+            "params": member.params,
+            "language": member.language,
+        }
         for member in members
         if (to := member.find_recipient(body.method)) is not None
     ]

@@ -243,6 +243,8 @@ class GroupRecipients(RequestModel):
     groups: list[str]
     method: str
     most: int
+    legs: list[str]
+    """The methods of further legs, whose addresses are wanted too."""
 
 
 class GroupShape(AnswerPart):

@@ -57,7 +57,8 @@ class Options(TypedDict, total=False):
     until: Literal["sent", "delivered"]
     """With `fallback`: the status at which the first channel has reached a person."""
     fallback: Sequence[Mapping[str, Any]]
-    """Up to three other channels, `{"method", "after_s", "content", "until"?}`, for whoever is not reached."""
+    """Up to three other channels for whoever is not reached: `{"method", "after_s", "content", "until"?}`, or with a
+    `template` and `params` in place of the content."""
 
 
 class Filters(TypedDict, total=False):
@@ -69,6 +70,8 @@ class Filters(TypedDict, total=False):
     to: str
     """A recipient as written, or its normal form."""
     reference: str
+    state: Literal["scheduled", "held"]
+    """Of requests: those that wait for their time, or for a window."""
     key: str
     """The name of the API key that sent it."""
     code: str

@@ -70,6 +70,12 @@ class Cancelled(Model):
     """They had been sent, had failed or had been cancelled before."""
 
 
+class Released(Model):
+    """What a window held, and is sent now."""
+
+    released: int
+
+
 class Problem(Model):
     """A recipient that can't be sent to, and why."""
 

@@ -67,6 +67,7 @@ from imsg_client.models import (
     NewTotp,
     Page,
     PageSession,
+    Released,
     Reply,
     Report,
     Request,
@@ -318,10 +319,24 @@ class AsyncClient:
         call = Call("POST", f"/requests/{id}/cancel", body={}, is_repeatable=True)
         return read(Cancelled, await self._call(call))
 
-    async def cancel_requests(self, *, reference: str, username: str | None = None) -> Cancelled:
-        """Cancel what has not been sent yet of all your requests of a reference; operators name another user."""
-        whose = {} if username is None else {"username": username}
-        body = {"reference": reference, **whose}
+    async def release_request(self, id: str) -> None:  # noqa: A002
+        """Send a scheduled or held request now; for operators. Raises Conflict where it is due already."""
+        await self._call(Call("POST", f"/requests/{id}/release", body={}))
+
+    async def release_requests(self, *, held_by: str) -> int:
+        """Send all that a window holds now; for operators. Return how many requests."""
+        answer = await self._call(Call("POST", "/requests/release", body={"held_by": held_by}))
+        return read(Released, answer).released
+
+    async def cancel_requests(
+        self, *, reference: str | None = None, held_by: str | None = None, username: str | None = None
+    ) -> Cancelled:
+        """Cancel what has not been sent yet of all your requests of a reference, or that a window holds.
+
+        Operators name another user, and cancel everybody's that a window holds.
+        """
+        named = {"reference": reference, "held_by": held_by, "username": username}
+        body = {name: value for name, value in named.items() if value is not None}
         # Of tens of thousands each is settled before the answer.
         call = Call("POST", "/requests/cancel", body=body, is_repeatable=True, timeout_s=90)
         return read(Cancelled, await self._call(call))

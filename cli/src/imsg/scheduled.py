@@ -1,0 +1,77 @@
+"""The verbs that change what has not been sent yet: cancel, move, release."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from imsg.api import connect
+from imsg.location import find_url
+from imsg.output import ending, local, say, say_json, usage
+from imsg.sending import write_time
+from imsg.verbs import AT, Json, Url, segment
+
+REQUESTS = "/api/v2/requests"
+
+Names = Annotated[list[str] | None, typer.Argument(help="Requests, or messages of them (REQUEST-N).")]
+
+
+def cancel(
+    names: Names = None,
+    reference: Annotated[str | None, typer.Option(help="All requests that you sent under this reference.")] = None,
+    held_by: Annotated[
+        str | None, typer.Option(help="All that this window holds; operators cancel everybody's.")
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002  typer's way of a flag
+) -> None:
+    """Cancel what has not been sent yet."""
+    if [bool(names), reference is not None, held_by is not None].count(True) != 1:
+        raise usage("name requests or messages, or give --reference, or --held-by.")
+    calls: list[tuple[str, dict[str, str]]] = [
+        (f"/api/v2/{'messages' if '-' in name else 'requests'}/{segment(name)}/cancel", {}) for name in names or ()
+    ]
+    if reference is not None:
+        calls.append((f"{REQUESTS}/cancel", {"reference": reference}))
+    if held_by is not None:
+        calls.append((f"{REQUESTS}/cancel", {"held_by": held_by}))
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        for path, body in calls:
+            answer = api.call("POST", path, body)
+            if as_json:
+                say_json(answer)
+            else:
+                say("{cancelled} cancelled, {too_late} too late, {settled} settled before.".format_map(answer))
+
+
+def move(
+    name: Annotated[str, typer.Argument(help="The request.", show_default=False)],
+    at: Annotated[datetime, AT],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Let a scheduled request be sent at another time."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("PATCH", f"{REQUESTS}/{segment(name)}", {"send_at": write_time(at)})
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"{name} is sent at {local(answer['due_at'])}.")
+
+
+def release(
+    names: Annotated[list[str], typer.Argument(help="The requests.", show_default=False)],
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Send scheduled or held requests now (administrators and operators).
+
+    `imsg windows release` sends all that a window holds.
+    """
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        for name in names:
+            answer = api.call("POST", f"{REQUESTS}/{segment(name)}/release", {})
+            if as_json:
+                say_json(answer)
+            else:
+                say(f"{name} is sent now.")
