@@ -119,6 +119,35 @@ def test_an_sms_goes_by_the_providers_template(deployment: Deployment) -> None:
         assert field in refused["detail"], refused
 
 
+def test_the_words_of_a_template_are_known_from_the_provider_alone(deployment: Deployment) -> None:
+    """No settings name it: the sender has asked Aliyun, which the sandbox plays."""
+    token = make_user(deployment)
+
+    def write(**variables: str) -> dict[str, Any]:
+        entry = {"template": "SMS_100000004", "variables": variables}
+        return {"category": "marketing", "languages": {"zh": {"sms": {"providers": {"aliyun": entry}}}}}
+
+    name = publish(deployment, token, **write(name="{{ who }}"))
+
+    def preview() -> Any:  # noqa: ANN401  a row of JSON
+        return call(deployment, token, "POST", f"templates/{name}/preview", method="sms", params={"who": "李"})[
+            "texts"
+        ][0]
+
+    wait(lambda: preview()["text"] is not None, 60)
+    assert preview() == {
+        "provider": "aliyun", "text": "【天存】李您好，本馆新到一批图书，欢迎借阅。拒收请回复R", "segments": 1,
+    }  # fmt: skip
+    assert "缺少 name" in call(deployment, token, "PATCH", f"templates/{name}", **write())["detail"]
+    wrong = write(name="{{ who }}", time="1")
+    assert "没有变量 time" in call(deployment, token, "PATCH", f"templates/{name}", **wrong)["detail"]
+    body = {"method": "sms", "template": name, "to": "13800138000"}
+    assert call(deployment, token, "POST", "messages/check", **body, params={"who": "李" * 35})["segments"] == 1
+    for who in ("李" * 36, "https://example.com"):
+        refused = call(deployment, token, "POST", "messages", **body, params={"who": who})
+        assert "params.who" in refused["detail"], refused
+
+
 def test_what_does_not_fit_is_refused_before_it_is_accepted(deployment: Deployment) -> None:
     token, other = make_user(deployment), make_user(deployment)
     name = publish(deployment, token, {"zh": {"smtp": MAIL}})

@@ -38,6 +38,7 @@ from imsg_contract.topology import (
     Topology,
     accounts_key,
     addresses_key,
+    approved_key,
     attention_key,
     capped_key,
     channel_key,
@@ -101,7 +102,7 @@ class RabbitRights:
 def _make_sender_redis_rights(channel: ChannelSpec) -> RedisRights:
     """Return a sender's rights: its channel's keys, and all claims, whose keys name a message and no channel."""
     published = [channel_key(channel.name), no_provider_key(channel.name), template_limits_key(channel.name)]
-    published += [route_limits_key(channel.name)]
+    published += [route_limits_key(channel.name), approved_key(channel.name)]
     published += [
         names_key(channel.name),
         providers_key(channel.name),
@@ -143,6 +144,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             no_provider_key(ANY),
             template_limits_key(ANY),
             route_limits_key(ANY),
+            approved_key(ANY),
             addresses_key(ANY),
             suppressed_key(ANY),
             providers_key(ANY),
@@ -195,7 +197,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
         writes=(ERASED, CANCELS, next_due_key(ANY), "imsg:ledger:*", "imsg:used:*", "imsg:refunded:*"),
     ),
     "catalog": RedisRights(
-        reads=(TOMBSTONES, template_limits_key(ANY), route_limits_key(ANY)),
+        reads=(TOMBSTONES, template_limits_key(ANY), route_limits_key(ANY), approved_key(ANY)),
         writes=(suppressed_key(ANY), PRICES, TEMPLATES, ERASED, recorded_key(ANY)),
     ),
     **{channel.service: _make_sender_redis_rights(channel) for channel in CHANNELS},

@@ -13,8 +13,15 @@ from imsg_channels.sms import accepts_value
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill_text
 from imsg_contract.errors import Refusal
-from imsg_contract.templates import LIQUID, PublishedTemplate, choose_source, field_of
-from imsg_contract.topology import TEMPLATES
+from imsg_contract.templates import (
+    LIQUID,
+    PublishedTemplate,
+    choose_source,
+    field_of,
+    list_approved_fields,
+    read_approved,
+)
+from imsg_contract.topology import TEMPLATES, approved_key
 from imsg_contract.wire import Category, Content, Recipient, TemplateLimits
 from imsg_gateway.credentials import Credential
 from imsg_gateway.fallback import LegFields
@@ -200,6 +207,7 @@ class TemplateSends:
                 "its languages are too long together; send them apart",
             )
             raise refuse_value("template", zh, en)
+        approved = await self._read_approved(method, list(sources.values()))
         rendered = await self._renderer.render_for(sent, recipients)
         by_n = {recipient.n: one for recipient, one in zip(recipients, rendered, strict=True)}
         shares: dict[tuple[str | None, str | None], list[Recipient]] = {}
@@ -214,7 +222,7 @@ class TemplateSends:
                     raise _refuse(row, one.field if one.reason in ("missing", "value") else "", one.zh, one.en)
                 if "providers" in one:
                     source = choose_source(sent, recipient)[1]
-                    share = _check_providers(method, group, one, row, _Source(chosen.template, source))
+                    share = _check_providers(method, group, one, row, _Source(chosen.template, source, approved))
                 else:
                     share = group.provider, None
                     if (key := repr(one)) not in checked:
@@ -222,6 +230,13 @@ class TemplateSends:
                         checked.add(key)
                 shares.setdefault(share, []).append(recipient)
         return Filled(tuple(recipients), sent, _list_shares(shares))
+
+    async def _read_approved(
+        self, method: ChannelSpec, sources: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, Mapping[str, TemplateLimits]]:
+        fields = [field for source in sources for field in list_approved_fields(source)]
+        replies = await self._redis.call("HMGET", approved_key(method.name), *fields) if fields else ()
+        return read_approved(fields, replies)
 
     def _collect_sources(
         self, chosen: Chosen, method: ChannelSpec, recipients: Sequence[Recipient]
@@ -347,6 +362,8 @@ class _Source(NamedTuple):
 
     template: PublishedTemplate
     source: Mapping[str, Any]
+    approved: Mapping[str, Mapping[str, TemplateLimits]]
+    """Provider → template → what the provider says of it, of which its settings may say nothing."""
 
     def name_param(self, provider: str, variable: str, zh: str, en: str) -> tuple[str, str, str]:
         """Return what is wrong with a variable of a provider by the param that fills it, which people know."""
@@ -372,11 +389,12 @@ def _check_providers(
     for provider, limits in zip(group.names, group.choices, strict=False):
         if (entry := entries.get(provider)) is None:
             continue
-        template = (limits or {}).get(entry["template"])
+        name = entry["template"]
+        template = (limits or {}).get(name) or source.approved.get(provider, {}).get(name)
         if template is not None and (signature := rendered.get("signature")):
             template = template.model_copy(update={"signature": f"【{signature}】"})
         variables: Mapping[str, str] = entry.get("variables", {})
-        wrong = None if template is None else _find_wrong(method, entry["template"], template, variables)
+        wrong = None if template is None else _find_wrong(method, name, template, variables)
         if wrong is None:
             if template is None or not template.text or method.segments is None:
                 return provider, None

@@ -1,4 +1,4 @@
-"""Aliyun's SMS service as senders use it: SendSms, SendBatchSms, QuerySendDetails, QuerySmsTemplate."""
+"""Aliyun's SMS service as senders use it: SendSms, SendBatchSms, QuerySendDetails, QuerySmsTemplate(List)."""
 
 import json
 import secrets
@@ -94,8 +94,9 @@ class AliyunSms(SmsProvider):
                     return await self._send(self._read_batch(params, raw), params)
                 case "QuerySendDetails":
                     return _ok(**self._list_details(params)), False
-                case "QuerySmsTemplate":
-                    return _ok(**self._show_template(params)), False
+                case "QuerySmsTemplate" | "QuerySmsTemplateList":
+                    is_list = action.endswith("List")
+                    return _ok(**(self._list_templates(params) if is_list else self._show_template(params))), False
                 case _:
                     return _refuse("InvalidAction.NotFound", "Specified api is not found."), False
         except Refusal as refusal:
@@ -120,6 +121,18 @@ class AliyunSms(SmsProvider):
         if approved is None:
             raise Refusal("isv.SMS_TEMPLATE_ILLEGAL", "该账号下找不到对应模板")
         return {"TemplateCode": name, "TemplateStatus": 1, "TemplateContent": approved.text, "Reason": ""}
+
+    def _list_templates(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return a page of the templates (help.aliyun.com/document_detail/419288.html). Raises Refusal."""
+        wanted = _require(params, "PageIndex", "PageSize")
+        page, size = int(wanted["PageIndex"]), int(wanted["PageSize"])
+        if not 1 <= size <= 50 or page < 1:  # noqa: PLR2004  the provider's own bound
+            raise Refusal("isv.PARAM_LENGTH_LIMIT", "PageSize须为1至50，PageIndex从1开始")
+        rows = [
+            {"TemplateCode": name, "AuditStatus": "AUDIT_STATE_PASS", "TemplateContent": approved.text}
+            for name, approved in self.account.approved.items()
+        ]
+        return {"TotalCount": len(rows), "SmsTemplateList": rows[(page - 1) * size : page * size]}
 
     def _read_one(self, params: Mapping[str, str], raw: bytes) -> list[Sms]:
         """Read SendSms. Raises Refusal."""

@@ -10,6 +10,7 @@ from imsg_sandbox.approved_templates import ApprovedTemplate, find_variables, ma
 EXAMPLES = {
     "SMS_100000002": make_template("您的验证码为${code}，五分钟内有效，请勿告诉他人。", is_captcha=True),
     "SMS_100000003": make_template("${name}您好，您预约的${time}已确认。", 20),
+    "SMS_100000004": make_template("${name}您好，本馆新到一批图书，欢迎借阅。拒收请回复R"),
 }
 """Templates that Aliyun has approved beside the account's own, for trying out."""
 

@@ -169,11 +169,17 @@ class TencentSms(SmsProvider):
         return numbers, f"【{body.get('SignName', '')}】{template.fill(values)}"
 
     def _list_templates(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the named templates that exist (cloud.tencent.com/document/api/382/52067)."""
-        wanted = body.get("TemplateIdSet")
-        names = [str(name) for name in wanted] if isinstance(wanted, list) and wanted else list(self.account.approved)
+        """Return the named templates that exist, or a page of all (cloud.tencent.com/document/api/382/52067)."""
+        wanted, first = body.get("TemplateIdSet"), int(body.get("Offset", 0))
+        page = list(self.account.approved)[first : first + int(body.get("Limit", 10))]
+        names = [str(name) for name in wanted] if isinstance(wanted, list) and wanted else page
         return [
-            {"TemplateId": int(name), "International": 0, "StatusCode": 0, "TemplateContent": template.text}
+            {
+                "TemplateId": int(name),
+                "International": 0,
+                "StatusCode": 0,
+                "TemplateContent": _number_variables(template),
+            }
             for name in names
             if (template := self.account.approved.get(name)) is not None
         ]
@@ -281,3 +287,8 @@ def _write_pulled(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(response: Mapping[str, Any]) -> Response:
     return ApiResponse({"Response": {**response, "RequestId": secrets.token_hex(16)}})
+
+
+def _number_variables(template: ApprovedTemplate) -> str:
+    """Return a template's text with `{1}` for its first variable, as Tencent writes them."""
+    return template.fill([f"{{{number}}}" for number, _ in enumerate(template.variables, 1)])

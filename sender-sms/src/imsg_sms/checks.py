@@ -1,20 +1,15 @@
 """Checks of accounts without sending: the log-in, the approval of templates, the balance."""
 
 import base64
-import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import quote, urlsplit
+from datetime import datetime, timedelta
+from urllib.parse import quote
 
-from imsg_sms.providers import aliyun_signature, tencent_signature
+from imsg_sms.account_calls import CallRefused, call_aliyun, call_tencent, read_object, read_objects
 from imsg_sms.providers.meanings import BEIJING
 from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Twilio
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
-
-OK = "OK"
 
 MAX_PACKAGES = 500
 BOUGHT_WITHIN = timedelta(days=3 * 365)
@@ -37,20 +32,13 @@ class ProviderCheck:
     detail: str
 
 
-JsonObject = Mapping[str, Any]
-
-
-class CheckFailed(Exception):  # noqa: N818  an answer
-    """The check failed; the text is the provider's error."""
-
-
 async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
     """Check every account in use at its provider."""
     checks = []
     for name, account in sms.used.items():
         try:
             detail = await _check_account(account, _find_template_ids(sms, name), pool)
-        except CheckFailed as error:
+        except CallRefused as error:
             checks.append(ProviderCheck(name, is_ok=False, detail=str(error)))
         except NotSent as error:
             checks.append(ProviderCheck(name, is_ok=False, detail=f"it can't be reached: {error}"))
@@ -65,7 +53,7 @@ async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
 async def _check_account(account: AnyAccount, ids: set[str], pool: HttpPool) -> str | None:
     """Check the log-in, templates and balance of an account; None if its provider has no call for that.
 
-    Raises CheckFailed, NotSent, NoAnswer.
+    Raises CallRefused, NotSent, NoAnswer.
     """
     match account:
         case Aliyun():
@@ -79,29 +67,12 @@ async def _check_account(account: AnyAccount, ids: set[str], pool: HttpPool) -> 
 
 async def _aliyun(account: Aliyun, ids: set[str], pool: HttpPool) -> str:
     """Call QuerySmsTemplate for each template."""
-    parts = urlsplit(account.endpoint)
     states = {}
     for template in sorted({account.template, *account.templates, *ids}):
-        parameters = {"TemplateCode": template}
-        request = aliyun_signature.Request(
-            "POST",
-            parts.netloc.rpartition("@")[2],
-            "QuerySmsTemplate",
-            "2017-05-25",
-            parameters,
-            path=parts.path or "/",
-        )
-        signed = aliyun_signature.headers(
-            request,
-            account.access_key_id,
-            account.access_key_secret.get_secret_value(),
-            now=datetime.now(UTC),
-            nonce=secrets.token_hex(16),
-        )
-        url = f"{parts.scheme}://{request.host}{request.path}?{aliyun_signature.encode(parameters)}"
-        body = _read((await pool.call("POST", url, {**signed, "accept": "application/json"}, b"")).content)
-        if body.get("Code") != OK:
-            raise CheckFailed(f"{template}: {body.get('Code')} {body.get('Message')}")
+        try:
+            body = await call_aliyun(account, "QuerySmsTemplate", {"TemplateCode": template}, pool)
+        except CallRefused as error:
+            raise CallRefused(f"{template}: {error}") from error
         states[template] = _name(ALIYUN_STATES, body.get("TemplateStatus", 1))
     return _judge(states)
 
@@ -110,41 +81,21 @@ async def _tencent(account: Tencent, ids: set[str], pool: HttpPool) -> str:
     """Call DescribeSmsTemplateList for the templates, and SmsPackagesStatistics for the messages left in packages."""
     templates = sorted({*filter(None, (account.template,)), *ids})
     if invalid := [template for template in templates if not (template.isascii() and template.isdecimal())]:
-        raise CheckFailed(f"template {', '.join(invalid)} is no number, as all of Tencent's are; correct its id")
-
-    async def call(action: str, parameters: JsonObject) -> JsonObject:
-        parts = urlsplit(account.endpoint)
-        body = json.dumps(parameters).encode()
-        request = tencent_signature.Request(
-            parts.netloc.rpartition("@")[2], "sms", action, "2021-01-11", body, parts.path or "/"
-        )
-        key = account.secret_key.get_secret_value()
-        signed = tencent_signature.headers(
-            request, account.secret_id, key, now=datetime.now(UTC), region=account.region
-        )
-        url = f"{parts.scheme}://{request.host}{request.path}"
-        response = _read((await pool.call("POST", url, signed, body)).content).get("Response")
-        if not isinstance(response, dict):
-            raise CheckFailed("its answer can't be read")
-        if isinstance(error := response.get("Error"), dict):
-            raise CheckFailed(f"{error.get('Code')} {error.get('Message')}")
-        return response
-
-    listed = await call(
-        "DescribeSmsTemplateList", {"International": 0, "TemplateIdSet": [int(template) for template in templates]}
-    )
+        raise CallRefused(f"template {', '.join(invalid)} is no number, as all of Tencent's are; correct its id")
+    wanted = {"International": 0, "TemplateIdSet": [int(template) for template in templates]}
+    listed = await call_tencent(account, "DescribeSmsTemplateList", wanted, pool)
     known = {
         str(entry.get("TemplateId")): _name(TENCENT_STATES, entry.get("StatusCode"))
-        for entry in _read_objects(listed.get("DescribeTemplateStatusSet"))
+        for entry in read_objects(listed.get("DescribeTemplateStatusSet"))
     }
     summary = _judge({template: known.get(template, "unknown there") for template in templates})
     now = datetime.now(BEIJING)
     span = {"BeginTime": f"{now - BOUGHT_WITHIN:%Y%m%d%H}", "EndTime": f"{now:%Y%m%d%H}"}
     query = {"SmsSdkAppId": account.app_id, "Limit": MAX_PACKAGES, "Offset": 0, **span}
-    packages = await call("SmsPackagesStatistics", query)
+    packages = await call_tencent(account, "SmsPackagesStatistics", query, pool)
     left = [
         _read_whole(package.get("PackageAmount")) - _read_whole(package.get("CurrentUsage"))
-        for package in _read_objects(packages.get("SmsPackagesStatisticsSet"))
+        for package in read_objects(packages.get("SmsPackagesStatisticsSet"))
         if _read_whole(package.get("PackageExpiredTime")) > now.timestamp() or not package.get("PackageExpiredTime")
     ]
     return f"{summary}; {sum(left):,} left in its packages" if left else summary
@@ -157,9 +108,9 @@ async def _twilio(account: Twilio, pool: HttpPool) -> str:
     headers = {"authorization": f"Basic {base64.b64encode(login).decode()}", "accept": "application/json"}
     url = f"{account.endpoint.rstrip('/')}/2010-04-01/Accounts/{quote(account.account_sid, safe='')}/Balance.json"
     answer = await pool.call("GET", url, headers)
-    body = _read(answer.content)
+    body = read_object(answer.content)
     if "balance" not in body:
-        raise CheckFailed(f"{body.get('code') or answer.status_code} {body.get('message') or ''}".strip())
+        raise CallRefused(f"{body.get('code') or answer.status_code} {body.get('message') or ''}".strip())
     return f"the log-in works; balance {body['balance']} {body.get('currency', '')}".strip()
 
 
@@ -170,9 +121,9 @@ def _find_template_ids(sms: Sms, account: str) -> set[str]:
 
 
 def _judge(states: Mapping[str, str]) -> str:
-    """Return a summary if all templates are approved. Raises CheckFailed if one is not."""
+    """Return a summary if all templates are approved. Raises CallRefused if one is not."""
     if wrong := {template: state for template, state in states.items() if state != "approved"}:
-        raise CheckFailed(
+        raise CallRefused(
             "the log-in works; template " + ", ".join(f"{template} is {state}" for template, state in wrong.items())
         )
     return f"the log-in works; {len(states)} templates approved" if states else "the log-in works"
@@ -183,19 +134,6 @@ def _name(states: Mapping[int, str], state: object) -> str:
     return states.get(state, str(state)) if isinstance(state, int) else str(state)
 
 
-def _read_objects(listed: object) -> list[JsonObject]:
-    """Return the objects in a JSON list; empty if it is no list."""
-    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-
-
 def _read_whole(value: object) -> int:
     """Return a JSON whole number; 0 if it is none."""
     return value if isinstance(value, int) else 0
-
-
-def _read(body: bytes) -> JsonObject:
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}

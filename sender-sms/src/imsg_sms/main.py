@@ -19,6 +19,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.accounts import KINDS, explain, list_accounts
+from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.checks import ProviderCheck, check
 from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
@@ -70,6 +71,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     )
     sender.work(channel)
     sender.watch(_publish(channel.templates, sender.redis), "templates")
+    sender.watch(ApprovedTemplates(settings.sms, sender.redis).run(), "approved templates")
     pushing = [provider for provider in channel.providers if isinstance(provider, PushesReports)]
     signatures = {
         provider.name: signature

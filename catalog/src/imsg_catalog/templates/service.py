@@ -25,8 +25,8 @@ from imsg_channels.segments import MAINLAND, count
 from imsg_channels.templates import fill_text
 from imsg_contract.errors import Refusal
 from imsg_contract.roles import refuse_role
-from imsg_contract.templates import field_of
-from imsg_contract.topology import CHANGE, TEMPLATES, route_limits_key, template_limits_key
+from imsg_contract.templates import field_of, list_approved_fields, read_approved
+from imsg_contract.topology import CHANGE, TEMPLATES, approved_key, route_limits_key, template_limits_key
 from imsg_contract.wire import Category, ProviderLimits, RouteLimits, TemplateLimits
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
@@ -197,7 +197,7 @@ class Templates:
         except TemplateError as error:
             place = "params" if error.problem.line == 0 else f"languages.{language}.{wanted.method}"
             raise refuse_problem(place, error.problem) from error
-        providers = {one.name: one for one in await self._read_limits(wanted.method)}
+        providers = {one.name: one for one in await self._read_limits(wanted.method, [content])}
         texts = [
             _write_text(provider, entry, providers.get(provider), content.get("signature"), wanted.method)
             for provider, entry in content.get("providers", {}).items()
@@ -234,16 +234,30 @@ class Templates:
         self, caller: Caller, name: str, category: Category, default: str, languages: Mapping[str, Any]
     ) -> Version:
         methods = {method for sources in languages.values() for method in sources} - {"smtp"}
-        limits = {method: await self._read_limits(method) for method in methods}
+        limits = {
+            method: await self._read_limits(method, [of[method] for of in languages.values() if method in of])
+            for method in methods
+        }
         params = await self._checks.check(category, languages, limits)
         return Version(name, 0, category, default, languages, params, caller.username, self._now_ms())
 
-    async def _read_limits(self, method: str) -> Sequence[ProviderLimits]:
+    async def _read_limits(self, method: str, sources: Sequence[Mapping[str, Any]]) -> Sequence[ProviderLimits]:
+        """Return what is known of the providers: by their settings, and by what they say of the sources' templates."""
         published = await self._redis.call("GET", route_limits_key(method))
         try:
-            return RouteLimits.model_validate_json(published).providers if published else ()
+            providers = RouteLimits.model_validate_json(published).providers if published else ()
         except ValidationError:  # of a newer sender, which judges itself
             return ()
+        fields = [field for source in sources for field in list_approved_fields(source)]
+        if not fields:
+            return providers
+        approved = read_approved(fields, await self._redis.call("HMGET", approved_key(method), *fields))
+        return [
+            one.model_copy(update={"limits": {**approved[one.name], **(one.limits or {})}})
+            if one.name in approved
+            else one
+            for one in providers
+        ]
 
     async def _write(self, rows: TemplateRows, template: Template) -> None:
         """Write what is published of one template."""

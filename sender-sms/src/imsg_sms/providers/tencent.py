@@ -164,7 +164,7 @@ class TencentProvider(TemplateProvider):
             "PhoneNumberSet": list(addresses),
             "SignName": template.signature,
             "TemplateId": template.id,
-            "TemplateParamSet": list(template.params.values()),
+            "TemplateParamSet": [template.params[name] for name in sorted(template.params, key=_place)],
             "SessionContext": reference,
         }
         return await self._call("SendSms", parameters)
@@ -285,3 +285,8 @@ def _number(country: object, number: object) -> str | None:
         return None
     code = str(country or "").lstrip("+")
     return numbers.read(f"+{code}{number}") if code else numbers.read(str(number))
+
+
+def _place(variable: str) -> int:
+    """Return the place of a variable: Tencent's are numbers; others stay in their order."""
+    return int(variable) if variable.isdecimal() else 0

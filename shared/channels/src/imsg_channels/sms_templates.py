@@ -78,11 +78,16 @@ class SmsTemplate(BaseModel):
     @property
     def variables(self) -> tuple[str, ...]:
         """Return the parameters in the order of the text."""
-        return tuple(dict.fromkeys(_VARIABLE.findall(self.text)))
+        return find_variables(self.text)
 
     def parameter(self, name: str) -> Parameter:
         """Return the limits of a parameter."""
         return self.parameters.get(name, Parameter())
+
+
+def find_variables(text: str) -> tuple[str, ...]:
+    """Return the names of the `${name}` in a text, each once."""
+    return tuple(dict.fromkeys(_VARIABLE.findall(text)))
 
 
 def is_of_kind(kind: str, value: str) -> bool:

@@ -1,9 +1,12 @@
 """A published template, as the catalog writes it for the gateways."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from imsg_contract.wire import Category, Content, Recipient, Wire
+from pydantic import ValidationError
+
+from imsg_contract.wire import Category, Content, Recipient, TemplateLimits, Wire
 
 
 class TemplateParam(Wire):
@@ -41,6 +44,22 @@ class PublishedTemplate(Wire):
 def field_of(name: str, version: int | None = None) -> str:
     """Return the field of a template in `topology.TEMPLATES`: of the version in force, or of one by its number."""
     return name if version is None else f"{name}@{version}"
+
+
+def list_approved_fields(source: Mapping[str, Any]) -> list[str]:
+    """Return the fields in `topology.approved_key` of the providers' templates that a source names."""
+    return [f"{provider}/{entry['template']}" for provider, entry in source.get("providers", {}).items()]
+
+
+def read_approved(fields: Sequence[str], replies: Sequence[bytes | None]) -> dict[str, dict[str, TemplateLimits]]:
+    """Return provider → template → limits of what was read of `approved_key`; what a newer sender wrote is left out."""
+    found: dict[str, dict[str, TemplateLimits]] = {}
+    for field, reply in zip(fields, replies, strict=True):
+        provider, _, template = field.partition("/")
+        if reply is not None:
+            with suppress(ValidationError):
+                found.setdefault(provider, {})[template] = TemplateLimits.model_validate_json(reply)
+    return found
 
 
 LIQUID = "liquid"

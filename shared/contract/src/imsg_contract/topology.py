@@ -381,6 +381,11 @@ def template_limits_key(method: str) -> str:
     return f"imsg:templates:{method}"
 
 
+def approved_key(method: str) -> str:
+    """Return the hash `PROVIDER/TEMPLATE` → limits (JSON): the templates that providers say they have approved."""
+    return f"imsg:approved:{method}"
+
+
 def route_limits_key(method: str) -> str:
     """Return the key of a channel's routes and limits (JSON), which its sender publishes and the gateway checks by."""
     return f"imsg:routes:{method}"

@@ -1,0 +1,143 @@
+"""The templates that providers have approved, with their words: beside those of the settings, which say more."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+from imsg_channels.sms_templates import find_variables
+from imsg_contract.topology import approved_key
+from imsg_contract.wire import TemplateLimits
+from imsg_runtime.logs import RecurringProblem, logger
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+from imsg_sms.account_calls import CallRefused, call_aliyun, call_tencent, read_objects
+from imsg_sms.providers.calls import open_pool
+from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent
+from imsg_sms.templates import PUBLISH, SCOPE, bracket
+from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
+
+FIRST_AFTER_S = 2.0
+"""The delay of the first look: under `imsg up` the sandbox starts together with this sender."""
+
+LIST_EVERY_S, RETRY_S = 3_600.0, 10.0
+PUBLISH_EVERY_S = 10.0
+CALL_TIMEOUT_S = 8.0
+
+MOST_PAGES = 40
+ALIYUN_PAGE, TENCENT_PAGE = 50, 100
+"""The most of a page (help.aliyun.com/document_detail/419288.html, cloud.tencent.com/document/api/382/52067)."""
+
+APPROVED = "AUDIT_STATE_PASS"
+"""AuditStatus of QuerySmsTemplateList; of DescribeSmsTemplateList it is the StatusCode 0. Unverified likewise."""
+
+_NUMBER = re.compile(r"\{(\d{1,2})\}")
+"""A variable of Tencent's, which have numbers for names."""
+
+log = logger(__name__)
+
+
+async def list_approved(account: AnyAccount, pool: HttpPool) -> Mapping[str, TemplateLimits]:
+    """List an account's approved templates; none where its provider has no call for it.
+
+    Raises CallRefused, NotSent, NoAnswer.
+    """
+    match account:
+        case Aliyun():
+            texts = await _list_aliyun(account, pool)
+        case Tencent():
+            texts = await _list_tencent(account, pool)
+        case _:
+            return {}
+    return {
+        template: TemplateLimits(
+            signature=bracket(account.sign_name),
+            text=text,
+            variables=dict.fromkeys(find_variables(text), account.variable_characters),
+        )
+        for template, text in texts.items()
+    }
+
+
+async def _list_aliyun(account: Aliyun, pool: HttpPool) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for page in range(1, MOST_PAGES + 1):
+        query = {"PageIndex": str(page), "PageSize": str(ALIYUN_PAGE)}
+        rows = read_objects((await call_aliyun(account, "QuerySmsTemplateList", query, pool)).get("SmsTemplateList"))
+        for row in rows:
+            if row.get("AuditStatus") == APPROVED:
+                texts[str(row.get("TemplateCode"))] = str(row.get("TemplateContent") or "")
+        if len(rows) < ALIYUN_PAGE:
+            break
+    return texts
+
+
+async def _list_tencent(account: Tencent, pool: HttpPool) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for page in range(MOST_PAGES):
+        query = {"International": 0, "Limit": TENCENT_PAGE, "Offset": page * TENCENT_PAGE}
+        answer = await call_tencent(account, "DescribeSmsTemplateList", query, pool)
+        rows = read_objects(answer.get("DescribeTemplateStatusSet"))
+        for row in rows:
+            if row.get("StatusCode") == 0:
+                text = str(row.get("TemplateContent") or "")
+                texts[str(row.get("TemplateId"))] = _NUMBER.sub(r"${\1}", text)
+        if len(rows) < TENCENT_PAGE:
+            break
+    return texts
+
+
+class ApprovedTemplates:
+    """Publishes the approved templates of all accounts."""
+
+    def __init__(self, sms: Sms, redis: Redis) -> None:
+        self._sms = sms
+        self._redis = redis
+        self._problem = RecurringProblem(log, "approved_templates_not_listed", level="info")
+        self._publish_problem = RecurringProblem(log, "templates_not_published", level="info")
+        self._known: dict[str, Mapping[str, TemplateLimits]] = {}
+
+    async def run(self) -> None:
+        """List them every hour, and publish them where Redis lacks them, until cancelled."""
+        await asyncio.sleep(FIRST_AFTER_S)
+        while True:
+            is_complete = await self._list()
+            left_s = LIST_EVERY_S if is_complete else RETRY_S
+            is_new = True
+            while left_s > 0:
+                is_new = not await self._publish(is_new=is_new)
+                await asyncio.sleep(PUBLISH_EVERY_S)
+                left_s -= PUBLISH_EVERY_S
+
+    async def _list(self) -> bool:
+        """List them; return whether every provider answered. What one said before stays until it says more.
+
+        Some keys may not list templates: that is an answer.
+        """
+        is_complete = True
+        async with open_pool(CALL_TIMEOUT_S) as pool:
+            for name, account in self._sms.used.items():
+                try:
+                    self._known[name] = await list_approved(account, pool)
+                except (CallRefused, NotSent, NoAnswer) as error:
+                    self._problem.note(f"{name}: {error}")
+                    is_complete = is_complete and isinstance(error, CallRefused)
+        if is_complete:
+            self._problem.clear()
+        return is_complete
+
+    async def _publish(self, *, is_new: bool) -> bool:
+        """Publish them if they are new, or if Redis lost them; return whether Redis has them."""
+        key = approved_key(SCOPE)
+        words = [
+            word
+            for name, templates in self._known.items()
+            for template, limits in templates.items()
+            for word in (f"{name}/{template}", limits.encode())
+        ]
+        try:
+            if is_new or (words and not await self._redis.call("EXISTS", key)):
+                await self._redis.run(PUBLISH, [key], words)
+        except (RedisUnavailable, RedisRefused) as error:
+            self._publish_problem.note(error)
+            return False
+        self._publish_problem.clear()
+        return True
