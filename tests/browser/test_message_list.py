@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import python_calamine
 from playwright.sync_api import Page, expect
 
+from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.message_pages import address, query, rows
@@ -18,6 +20,9 @@ from imsg_testing.page_actions import log_in, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
+
+LOW_PX = 70
+"""Two lines; three of them are higher."""
 
 EN = Look("en", PHONE)
 
@@ -96,6 +101,27 @@ def test_a_request_is_one_row_that_opens_into_its_recipients(deployment: Deploym
     opened.get_by_role("link", name=re.compile("全部 14|all 14")).click()
     expect(rows(page)).to_have_count(14)
     assert query(page) == {"id": many}
+
+
+def test_a_row_is_low_and_breaks_no_address(deployment: Deployment, visit: Visits) -> None:
+    """However long its subject, its address and the name of its sender are."""
+    username = f"library-system-{secrets.token_hex(3)}"
+    body = {"username": username, "password": PASSWORD, "token": deployment.token(), "email": "a" * 30 + "@example.com"}
+    assert deployment.call("POST", "/api/v2/register", body)["errorCode"] == 0
+    to = f"{secrets.token_hex(10)}.with.a.long.name@library.example.com"
+    send_and_settle(deployment, to, token=deployment.token(username, PASSWORD), subject="您预约的图书已到馆，" * 9)
+    seen = visit(Look("zh", DESK))
+    log_in(seen)
+    for path, text in (
+        (f"/messages?username={username}", to), (f"/?username={username}", username),
+        (f"/users?search={username}", "@example.com"),
+    ):  # fmt: skip
+        seen.page.goto(path)
+        row = seen.page.locator(".table-row").filter(has_text=text).first
+        expect(row).to_be_visible()
+        box = row.bounding_box()
+        assert box is not None
+        assert box["height"] < LOW_PX, path
 
 
 @pytest.mark.parametrize("part", ["bounce+", "BOUNCE+reader"])

@@ -66,7 +66,7 @@ class ChannelTables:
             [
                 Column("provider", t("channels.provider"), lambda row: line(row["name"], 64), is_main=True),
                 Column("method", t("channels.channel"), self._name),
-                Column("state", t("channels.state"), lambda row: cells.state(t, row["state"])),
+                Column("state", t("channels.state"), self._provider_state),
                 Column("share", t("channels.provider_weight_title"), self._share),
                 Column("last-hour", t("channels.hour"), self._counts),
                 Column("error", t("channels.provider_error"), self._errors),
@@ -84,6 +84,8 @@ class ChannelTables:
         """Load the channels, and show what has changed. Raises ApiError, SessionOver."""
         api, now = self._view.api, datetime.now(UTC)
         channels = (await api.get("/api/v2/channels"))["channels"]
+        providers = (await api.get("/api/v2/providers"))["providers"]
+        self._simulated = {(one["method"], one["name"]) for one in providers if one["simulated"]}
         hours = await Hours.load(api, now)
         rows = [
             {**one, "hours": hours, "age": write_age(self._view, await find_oldest(api, hours, one["method"]), now)}
@@ -160,6 +162,12 @@ class ChannelTables:
         may_choose = self._view.may("POST /providers/{method}/{name}/test")
         providers = [one["name"] for one in channel.get("providers") or ()] if may_choose else []
         ask_test_message(self._view, channel["method"], providers)
+
+    def _provider_state(self, one: Row) -> Cell:
+        t, state = self._t, cells.state(self._t, one["state"])
+        if (one["method"], one["name"]) not in self._simulated:
+            return state
+        return [state, cells.chip(t("words.simulated"), "science", "info", title=t("words.simulated_means"))]
 
     def _share(self, one: Row) -> Cell:
         t = self._t

@@ -195,7 +195,7 @@ def _draw_users(view: View, users: Sequence[Row], chosen: Range, times: Times) -
         Column("rate", t("overview.rate"), lambda row: write_rate_of_user(row) or "—"),
         Column("failed", t("overview.failed_kind"), lambda row: link(row["failed"], row, failed)),
     ]
-    with element("section", "stack card"):  # its table is the landmark of this name
+    with element("section", "stack card wide"):  # its table is the landmark of this name
         heading(2, t("overview.users"))
         table = Table(view, t("overview.users"), columns, key="key")
         table.show([{**row, "key": f"{row['method']} {row['username']}"} for row in users[:MOST_USERS]])

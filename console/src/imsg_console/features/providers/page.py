@@ -106,7 +106,7 @@ class Providers:
         if found:
             return [chip, *found, *(cells.muted(one["remedy"]) for one in row["attention"])]
         if row["simulated"]:
-            return [chip, cells.chip(t("words.simulated"), "science", "info", title=t("providers.simulated_means"))]
+            return [chip, cells.chip(t("words.simulated"), "science", "info", title=t("words.simulated_means"))]
         return [chip]
 
     def _changed(self, row: Row) -> Cell:
