@@ -20,7 +20,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long check style types format generate openapi isolation test-fault test-fault-quick test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long check style types format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -79,6 +79,9 @@ test-fault: .venv/.to-test .venv/.long-servers ## inject every fault, reconcile,
 
 test-fault-quick: .venv/.to-test .venv/.servers ## every process killed once: a part of make test-long
 	$(VENV)/pytest -m quick tests/fault
+
+test-kubernetes: .venv/.to-test .venv/.long-servers ## build the manifests with kustomize, and check them by Kubernetes' schemas
+	@$(VENV)/pytest tests/contract/test_kubernetes.py
 
 test-compose: .venv/.to-test ## run the containers: scale, roll, kill them at random for two minutes
 	@scripts/test-compose

@@ -74,7 +74,14 @@ def unknown(named: set[str], known: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "README.zh-CN.md", ".env.example", "docker-compose.yml", "deploy/bounces.yml"]
+    "name",
+    [
+        "README.md",
+        "README.zh-CN.md",
+        ".env.example",
+        "docker-compose.yml",
+        *(f"deploy/{name}.yml" for name in ("bounces", "parted", "sandbox")),
+    ],
 )
 def test_a_named_setting_exists(name: str) -> None:
     known = {variable for model in SERVICES.values() for variable in names(model)} | ELSEWHERE

@@ -127,7 +127,7 @@ def test_a_path_in_raw_utf8_arrives(containers: Containers) -> None:
     assert containers.call_raw("/api/modify/没有这个人", body)["errorCode"] == 10006
 
 
-@pytest.mark.parametrize("service", [*SERVICES, *STORES, "caddy", "init", "roles"])
+@pytest.mark.parametrize("service", [*SERVICES, *STORES, "caddy", "init", "roles", "upgrade"])
 def test_a_container_has_no_more_rights_and_room_than_it_needs(containers: Containers, service: str) -> None:
     container = containers.inspect(service)
     host = container["HostConfig"]
@@ -156,8 +156,8 @@ def test_every_container_is_healthy_or_has_done_its_work(containers: Containers)
     states = [json.loads(line) for line in containers.compose("ps", "--all", "--format", "json").splitlines()]
     health = {state["Service"]: state["Health"] or state["ExitCode"] for state in states}
 
-    assert health == dict.fromkeys((*SERVICES, *STORES, "caddy"), "healthy") | {"init": 0, "roles": 0}
-    assert len(health) - len({"init", "roles", "sandbox"}) == 14, "what production runs"
+    assert health == dict.fromkeys((*SERVICES, *STORES, "caddy"), "healthy") | {"init": 0, "roles": 0, "upgrade": 0}
+    assert len(health) - len({"init", "roles", "upgrade", "sandbox"}) == 14, "what production runs"
 
 
 def test_the_stores_stop_below_the_limits_of_their_containers(containers: Containers) -> None:
@@ -187,6 +187,41 @@ def test_an_owner_that_an_older_volume_lacks_is_made_at_the_next_start(container
     containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
 
     assert roles().split() == [*others, "imsg_wechat"]
+
+
+def test_a_roll_gives_the_services_their_rights_first(containers: Containers) -> None:
+    """An upgrade may bring a new user, or a right that an older version did not need."""
+    redis = 'REDISCLI_AUTH="$(cat /run/imsg/redis_password)" redis-cli --user imsg acl'
+
+    def list_users() -> str:
+        rabbit = containers.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "-q", "list_users")
+        return rabbit + containers.compose("exec", "-T", "redis", "sh", "-c", f"{redis} getuser imsg-sender-wecom")
+
+    containers.compose("exec", "-T", "redis", "sh", "-c", f"{redis} deluser imsg-sender-wecom")
+    containers.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "-q", "delete_user", "imsg-sender-wecom")
+    assert "wecom" not in list_users()
+
+    containers.run("scripts/roll", "sender-wecom", timeout_s=600)
+
+    assert "imsg-sender-wecom" in list_users()
+    assert "imsg:ledger:*" in list_users()
+
+
+def test_a_roll_replaces_nothing_where_the_tables_cannot_be_brought_up(containers: Containers) -> None:
+    def set_version(number: str) -> None:
+        statement = f"UPDATE catalog.catalog_version SET version_num = '{number}'"  # noqa: S608  our own number
+        containers.compose("exec", "-T", "postgres", "psql", "-q", "-U", "imsg", "-d", "imsg", "-c", statement)
+
+    before = containers.replicas("gateway")
+    set_version("9901")  # of a version on which this one cannot work
+    try:
+        with pytest.raises(AssertionError, match=r"later version(.|\n)*the replicas of gateway go on"):
+            containers.run("scripts/roll", "gateway", timeout_s=600)
+    finally:
+        set_version("0001")
+
+    assert containers.replicas("gateway") == before
+    assert containers.inspect("gateway")["State"]["Health"]["Status"] == "healthy"
 
 
 def test_no_secret_shows_from_outside_a_container(containers: Containers) -> None:

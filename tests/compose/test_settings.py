@@ -26,7 +26,7 @@ class Project:
 
     def hash_services(self, *lines: str) -> dict[str, str]:
         """Return service → the hash by which compose knows whether its container is as it should be."""
-        (self._folder / ".env").write_text("\n".join([(ROOT / ".env.example").read_text(), *lines, ""]))
+        (self._folder / ".env").write_text("".join(f"{line}\n" for line in lines))
         return dict(line.split() for line in self._compose("config", "--hash", "*").splitlines())
 
     def describe(self) -> dict[str, Any]:

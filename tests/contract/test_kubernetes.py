@@ -6,11 +6,14 @@ import subprocess
 import sys
 from typing import Any
 
+import cloudcoil.models.prometheus_operator.v1 as operator
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
+from cloudcoil.resources import Resource
 
 from imsg import rights
+from imsg.migrating import OWNERS
 from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
 from imsg_contract.version import VERSION
@@ -53,10 +56,50 @@ PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", [*BUILDS, "before", "example/before"])
 def test_every_document_is_valid(build: str, version: str) -> None:
     for document in build_folder(build).documents:
         kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("model", [operator.PodMonitor, operator.PrometheusRule])
+def test_what_the_operator_of_prometheus_reads_is_as_its_models_have_it(model: type[Resource]) -> None:
+    (document,) = build_folder("monitoring").of(model.__name__).values()
+
+    read = model.model_validate(document)
+    assert read.model_dump(by_alias=True, exclude_unset=True, mode="json") == document, "a field that it does not have"
+
+
+def test_the_operator_scrapes_every_pod_and_has_the_alerts_of_the_other_sizes() -> None:
+    (monitor,) = build_folder("monitoring").of("PodMonitor").values()
+    (rule,) = build_folder("monitoring").of("PrometheusRule").values()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+
+    assert rule["spec"] == yaml.safe_load((ROOT / "deploy/prometheus/imsg.rules.yml").read_text())
+    for deployment in build_folder("monitoring").of("Deployment").values():
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        (container,) = pod(deployment)["containers"]
+        assert endpoint["port"] in {port["name"] for port in container["ports"]}
+
+
+@pytest.mark.parametrize("build", ["before", "example/before"])
+def test_the_job_before_a_roll_is_confined_and_has_the_secrets_that_it_asks_for(build: str) -> None:
+    manifests = build_folder(build)
+    (job,) = manifests.of("Job").values()
+    specification = pod(job)
+    (container,) = specification["containers"]
+    (settings,) = (one["data"] for one in manifests.of("ConfigMap").values())
+    listed = (ROOT / "docs" / "kubernetes.md").read_text()
+
+    assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-cli:{re.escape(VERSION)}", container["image"])
+    assert specification["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    asked = placeholders(settings) - {"service"}
+    assert asked == {"redis_password", "rabbit_password"}
+    assert all(f"`{name}`" in listed for name in asked)
+    assert all(f"`{owner}_db_password`" in listed for owner in OWNERS)
+    parse(settings["IMSG_BROKER_URL"])
 
 
 @pytest.mark.parametrize("build", BUILDS)

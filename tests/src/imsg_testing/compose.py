@@ -35,7 +35,7 @@ print(urlopen(Request(sys.argv[1], headers={"Authorization": f"Basic {key}"}), t
 
 
 class Containers:
-    """The stack of `docker-compose.yml` with the settings of `.env.example`, or of another file."""
+    """The stack with the settings of `.env.example`, or of another file."""
 
     def __init__(self, settings: Path = ROOT / ".env.example") -> None:
         self.port = reserve_port(self)
@@ -60,7 +60,7 @@ class Containers:
     @contextmanager
     def adding(self, file: str, settings: Mapping[str, str], *services: str) -> Iterator[None]:
         """Recreate services with another compose file added, for as long as the context lasts."""
-        with self._environed({"COMPOSE_FILE": f"docker-compose.yml:{file}", **settings}, *services):
+        with self._environed({"COMPOSE_FILE": f"docker-compose.yml:deploy/sandbox.yml:{file}", **settings}, *services):
             yield
 
     @contextmanager

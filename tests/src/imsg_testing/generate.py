@@ -12,6 +12,7 @@ from string import Template
 from tempfile import TemporaryDirectory
 
 import unasync
+import yaml
 
 from imsg import rights
 from imsg.stand_ins import flatten
@@ -43,6 +44,9 @@ ASKED = [channel.service for channel, deployment in DEPLOYED if deployment.is_ca
 READING = [channel.service for channel, _ in DEPLOYED if channel.calls_history]
 
 
+REGISTRY = "registry.example.com"
+"""Of Kubernetes' example."""
+
 ASKING_HISTORY = tuple(caller for caller in CALLERS if caller != "callbacks")
 
 
@@ -53,16 +57,6 @@ def _file(service: str) -> str:
 def _memory(deployment: Deployment, gib: str, mib: str) -> str:
     whole, rest = divmod(deployment.memory_mib, 1024)
     return f"{deployment.memory_mib}{mib}" if rest else f"{whole}{gib}"
-
-
-def compose_played() -> Lines:
-    """List settings that a sender and the sandbox share: the provider that is played, or yours."""
-    for channel, deployment in DEPLOYED:
-        if not deployment.sandbox_settings:
-            continue
-        yield f"x-{channel.name}-played: &{channel.name}-played"
-        yield from (f"  {variable(channel.name, name)}:" for name in deployment.sandbox_settings)
-        yield ""
 
 
 def compose_peers() -> Lines:
@@ -88,7 +82,7 @@ def compose_senders() -> Lines:
         if deployment.memory_why:
             yield f"  mem_limit: {_memory(deployment, 'g', 'm')} # {deployment.memory_why}"
         yield "  environment:"
-        yield f"    <<: [*settings, *{channel.name}-played]" if deployment.sandbox_settings else "    <<: *settings"
+        yield "    <<: *settings"
         yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
         yield '    IMSG_PROVIDER_KEY: "{provider_key}"'
         if channel.has_hooks or channel.has_senders:
@@ -106,17 +100,14 @@ def compose_senders() -> Lines:
         yield f'  volumes: ["secrets-{channel.service}:/run/imsg:ro"]'
         tables = ["tables"] * (deployment.has_tables or deployment.calls_auth)
         yield f"  networks: [{', '.join(('outside', 'sending', *tables))}]"
-        yield "  depends_on:"
-        yield "    <<: *after-with-tables" if deployment.has_tables else "    <<: *after"
+        yield "  depends_on: *after"
         yield ""
 
 
 def compose_sandbox() -> Lines:
-    """Say what the sandbox reads of the providers that it plays, and where it calls back."""
-    played = [f"*{channel.name}-played" for channel, deployment in DEPLOYED if deployment.sandbox_settings]
-    yield f"<<: [{', '.join(('*settings', *played))}]"
+    """Say where the sandbox calls back."""
     for channel, deployment in DEPLOYED:
-        if channel.has_hooks and deployment.sandbox_settings:  # the sandbox's mail server brings nothing back
+        if channel.has_hooks and deployment.secrets:  # the sandbox's mail server brings nothing back
             yield f"{variable('sandbox', f'{channel.name}_hooks')}: http://{channel.service}:8000"
 
 
@@ -188,19 +179,20 @@ def kubernetes_resources() -> Lines:
 
 def kubernetes_images() -> Lines:
     """List the images with this version."""
-    yield from (f"- {{ name: imsg-{service}, newTag: {VERSION} }}" for service in IMAGES)
+    for service in IMAGES:
+        yield from kubernetes_image(service)
 
 
-def kubernetes_parted() -> Lines:
-    """Write the image of catalog with this version."""
-    yield f"- {{ name: imsg-catalog, newTag: {VERSION} }}"
+def kubernetes_image(service: str, registry: str = "") -> Lines:
+    """Write one image with this version."""
+    renamed = f"newName: {registry}/imsg-{service}, " if registry else ""
+    yield f"- {{ name: imsg-{service}, {renamed}newTag: {VERSION} }}"
 
 
 def kubernetes_registry() -> Lines:
     """List the images in a registry of yours."""
     for service in IMAGES:
-        image = f"imsg-{service}"
-        yield f"- {{ name: {image}, newName: registry.example.com/{image}, newTag: {VERSION} }}"
+        yield from kubernetes_image(service, REGISTRY)
 
 
 def write_version() -> Lines:
@@ -388,9 +380,21 @@ def kubernetes_sender(channel: ChannelSpec, deployment: Deployment) -> str:
     )
 
 
+def kubernetes_rules() -> str:
+    """Write the alerts as the Prometheus Operator reads them."""
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/imsg.rules.yml").read_text(encoding="utf-8"))
+    document = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "imsg", "labels": {"app.kubernetes.io/part-of": "imsg"}},
+        "spec": rules,
+    }
+    head = "# The alerts of deploy/prometheus/imsg.rules.yml. Written by make generate.\n"
+    return head + str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1_000))
+
+
 BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
     "docker-compose.yml": {
-        "played": compose_played,
         "peers": compose_peers,
         "provider-keys": compose_provider_keys,
         "senders": compose_senders,
@@ -409,7 +413,9 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[], Lines]]] = {
         "provider-keys": kubernetes_provider_keys,
         "settings": kubernetes_settings,
     },
-    "deploy/kubernetes/parted/kustomization.yaml": {"images": kubernetes_parted},
+    "deploy/kubernetes/parted/kustomization.yaml": {"images": lambda: kubernetes_image("catalog")},
+    "deploy/kubernetes/before/kustomization.yaml": {"images": lambda: kubernetes_image("cli")},
+    "deploy/kubernetes/example/before/kustomization.yaml": {"images": lambda: kubernetes_image("cli", REGISTRY)},
     "deploy/kubernetes/base/history.yaml": {"peers": kubernetes_peer_files},
     "deploy/kubernetes/base/auth.yaml": {"provider-keys": kubernetes_provider_key_files},
     "deploy/kubernetes/base/network.yaml": {
@@ -447,6 +453,7 @@ def synchronous_client() -> str:
 WHOLE: Mapping[str, Callable[[], str]] = {
     "clients/python/src/imsg_client/_sync/client.py": synchronous_client,
     "deploy/grafana/imsg.json": dashboard.write,
+    "deploy/kubernetes/monitoring/rules.yaml": kubernetes_rules,
     "docs/settings.md": lambda: settings_pages.write("en"),
     "docs/settings.zh.md": lambda: settings_pages.write("zh"),
     **{

@@ -9,8 +9,6 @@ class Deployment:
 
     settings: tuple[str, ...]
     """Settings that compose passes on from `.env`, without `IMSG_NAME__`."""
-    sandbox_settings: tuple[str, ...] = ()
-    """Settings that the sandbox reads too."""
     literals: tuple[str, ...] = ()
     """Settings of Kubernetes' example, without `IMSG_NAME__`; `{NAME}` is a secret."""
     secrets: tuple[str, ...] = ()

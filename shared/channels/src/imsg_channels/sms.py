@@ -154,8 +154,6 @@ SMS = ChannelSpec(
             "ACCOUNTS__TWILIO__SIGNATURE",
             "ACCOUNTS__TWILIO__SUFFIX",
             "ACCOUNTS__TWILIO__HOOK_SECRET",
-        ),
-        sandbox_settings=(
             "TEMPLATES",
             *(f"ACCOUNTS__{account}__{name}" for account, names in _ACCOUNTS.items() for name in names),
         ),

@@ -97,7 +97,6 @@ WECHAT = ChannelSpec(
             *(f"ACCOUNTS__MAIN__{name}" for name in ("MODE", *_ACCOUNT, "TEXTS_PER_WINDOW")),
             "UNCERTAIN",
         ),
-        sandbox_settings=tuple(f"ACCOUNTS__SANDBOX__{name}" for name in _ACCOUNT),
         literals=(
             "ACCOUNTS__MAIN__APPID=",
             "ACCOUNTS__MAIN__SECRET={wechat_secret}",

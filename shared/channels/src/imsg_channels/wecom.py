@@ -139,7 +139,6 @@ WECOM = ChannelSpec(
     explanations=_EXPLANATIONS,
     deployment=Deployment(
         settings=("ROBOTS__MAIN__KEY", "ROBOTS__MAIN__ENDPOINT", "PER_MINUTE", "UNCERTAIN"),
-        sandbox_settings=("ROBOTS__SANDBOX__KEY", "ROBOTS__SANDBOX__ENDPOINT"),
         literals=("ROBOTS__MAIN__KEY={wecom_robot_key}",),
         secrets=("wecom_key",),
     ),
