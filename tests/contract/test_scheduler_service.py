@@ -1,12 +1,13 @@
 """Scheduler on SQLite and PostgreSQL: what is kept until it is due goes to its channel once, under its own id."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -29,7 +30,7 @@ from imsg_scheduler.release import BATCH
 from imsg_scheduler.store import to_ms, write_row
 from imsg_scheduler.tables import FALLBACKS, METADATA, SCHEDULED
 from imsg_testing.brokers import arrivals
-from imsg_testing.callers import id_of
+from imsg_testing.callers import id_of, user
 from imsg_testing.databases import open_database
 from imsg_testing.history import job, request_id
 from imsg_testing.proxy import Proxy
@@ -45,8 +46,10 @@ TOPOLOGY = Topology(methods=METHODS)
 
 
 @asynccontextmanager
-async def run_scheduler(database_url: str, redis_url: str, *, broker_url: str = "") -> AsyncIterator[None]:
-    """Run one until the context ends."""
+async def run_scheduler(
+    database_url: str, redis_url: str, *, broker_url: str = "", ahead: Callable[[], timedelta] = timedelta
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Run one, whose own clock may go ahead, until the context ends; yield a client of an operator."""
     service = app(
         Settings(
             broker_url=broker_url or redis_url,
@@ -54,7 +57,8 @@ async def run_scheduler(database_url: str, redis_url: str, *, broker_url: str = 
             database_url=database_url,
             service_key=(KEY,),
             erasure_key=(ERASURE,),
-        )
+        ),
+        now=lambda: datetime.now(UTC) + ahead(),
     )
     async with service.running():
 
@@ -62,14 +66,17 @@ async def run_scheduler(database_url: str, redis_url: str, *, broker_url: str = 
             return not service.unmet()
 
         await eventually(is_ready, WITHIN_S)
-        yield
+        headers = {"x-imsg-key": KEY.get_secret_value(), **user("an operator", role="operator").headers()}
+        transport = httpx.ASGITransport(service)
+        async with httpx.AsyncClient(transport=transport, base_url="http://scheduler", headers=headers) as client:
+            yield client
 
 
 @pytest.fixture
 async def streams(redis_url: str, redis: Redis) -> AsyncIterator[Broker]:
     """Open the broker, with a user who may send in the cache."""
-    user: dict[str, str | int] = {"epoch": 0, "role": "user", "available": 1, "id": id_of(USER), "since": 0}
-    await redis.call("HSET", user_key(USER), *(part for field in user.items() for part in field))
+    fields: dict[str, str | int] = {"epoch": 0, "role": "user", "available": 1, "id": id_of(USER), "since": 0}
+    await redis.call("HSET", user_key(USER), *(part for field in fields.items() for part in field))
     await redis.call("SET", WINDOWS, Calendar().model_dump_json())
     await redis.call("SET", BORN_KEY, 1)  # its data is old
     async with broker_at(redis_url, TOPOLOGY) as broker:
@@ -375,3 +382,33 @@ def write_at_once(database_url: str) -> None:
             connection.commit()
         connection.execute(SCHEDULED.insert(), [write_row(scheduled(3_600))])
         connection.commit()
+
+
+async def test_a_scheduler_whose_own_clock_jumps_releases_nothing_early_twice_or_late(
+    streams: Broker, database_url: str, redis_url: str
+) -> None:
+    ahead = timedelta()
+    async with (
+        streams.consume(TOPOLOGY.queue("smtp", Lane.NORMAL), 10) as channel,
+        run_scheduler(database_url, redis_url, ahead=lambda: ahead) as client,
+    ):
+        for hours in (1, -1):
+            soon, moved, asked, later = (scheduled(due_in_s) for due_in_s in (3, 1_800, 1_800, 1_800))
+            await publish(streams, [soon, moved, asked, later])
+            await wait_for_rows(database_url, 4)
+            ahead = timedelta(hours=hours)
+            due_at = datetime.now(UTC) + timedelta(seconds=3)
+            answers = [
+                await client.patch(f"/api/requests/{moved.request}", json={"send_at": due_at.isoformat()}),
+                await client.post(f"/api/requests/{asked.request}/release"),
+            ]
+            assert [one.status_code for one in answers] == [200, 200], [one.text for one in answers]
+            released = [Job.model_validate_json(one.body) for one in await arrivals(channel, 3, WITHIN_S)]
+            assert {one.request for one in released} == {soon.request, moved.request, asked.request}
+            assert all(one.released_at >= one.due_at for one in released if one.request != asked.request)  # type: ignore[operator]
+            answer = await client.post(f"/api/requests/{later.request}/cancel")
+            assert answer.json()["cancelled"] == 1
+            await publish(streams, [last := scheduled(-1)])
+            (job_,) = await arrivals(channel, 1, WITHIN_S)
+            assert Job.model_validate_json(job_.body).request == last.request
+            await wait_for_rows(database_url, 0)

@@ -6,7 +6,7 @@ kept, and then it is settled (`cancel_settling`).
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancels import Cancel, Totals
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.store import Chosen, Rows, Store
 from imsg_scheduler.tables import ALL_MESSAGES
 from imsg_web.callers import Caller
@@ -67,12 +68,12 @@ class Canceller:
         store: Store,
         settler: CancelSettler,
         history: Peer,
-        now: Callable[[], datetime],
+        clock: RedisClock,
     ) -> None:
         self._store = store
         self._settler = settler
         self._history = history
-        self._now = now
+        self._clock = clock
 
     async def run(self) -> None:
         """Finish what others have begun, until cancelled."""
@@ -80,8 +81,9 @@ class Canceller:
         while True:
             await asyncio.sleep(FINISH_EVERY_S)
             try:
+                before = await self._clock.read() - UNFINISHED
                 async with self._store.reading() as rows:
-                    begun = await rows.list_unfinished(round((self._now() - UNFINISHED).timestamp() * 1_000), BATCH)
+                    begun = await rows.list_unfinished(round(before.timestamp() * 1_000), BATCH)
                 await self._settler.settle(begun)
             except AWAY as away:
                 problem.note(away)
@@ -93,14 +95,15 @@ class Canceller:
 
         Raises Refusal not_found; what is in AWAY, where it is not known yet what became of it.
         """
+        now = await self._clock.read()
         async with self._store.writing() as rows:
             cancel, of_legs = await rows.find_cancel(request, n), list[Cancel]()
             if cancel is None or cancel.job is not None:
-                of_legs = await self._stop_legs(rows, request, n, caller)
+                of_legs = await self._stop_legs(rows, request, n, caller, now)
             if cancel is None:
-                cancel = await self._take(rows, request, n, caller)
+                cancel = await self._take(rows, request, n, caller, now)
         if cancel is None:
-            cancel = await self._find_published(request, n, caller)
+            cancel = await self._find_published(request, n, caller, now)
             async with self._store.writing() as rows:
                 await rows.add_cancels([cancel])
         _require_own(cancel.user_id, request, caller)
@@ -153,7 +156,7 @@ class Canceller:
 
     # Take what waits here
 
-    async def _take(self, rows: Rows, request: str, n: int, caller: Caller) -> Cancel | None:
+    async def _take(self, rows: Rows, request: str, n: int, caller: Caller, now: datetime) -> Cancel | None:
         """Take a job, or one message of it, out of what waits; None where it is not here (any more)."""
         waiting = await rows.lock(request)
         if waiting is None:
@@ -165,9 +168,9 @@ class Canceller:
             return None
         part = job.model_copy(update={"recipients": chosen})
         if waiting.is_releasing:
-            cancel = Cancel.of(part, n, self._now(), total=len(chosen), totals=None)
+            cancel = Cancel.of(part, n, now, total=len(chosen), totals=None)
         else:
-            cancel = Cancel.of(part, n, self._now(), total=len(chosen), totals=Totals(len(chosen), 0, 0))
+            cancel = Cancel.of(part, n, now, total=len(chosen), totals=Totals(len(chosen), 0, 0))
             left = tuple(one for one in job.recipients if one not in chosen)
             if left:
                 await rows.strip(job.model_copy(update={"recipients": left}))
@@ -176,7 +179,7 @@ class Canceller:
         await rows.add_cancels([cancel])
         return cancel
 
-    async def _stop_legs(self, rows: Rows, request: str, n: int, caller: Caller) -> list[Cancel]:
+    async def _stop_legs(self, rows: Rows, request: str, n: int, caller: Caller, now: datetime) -> list[Cancel]:
         """Begin no further legs of a request; keep and return the cancels of those that were begun."""
         fallback = await rows.fallbacks.lock(request)
         if fallback is None:
@@ -184,9 +187,7 @@ class Canceller:
         _require_own(fallback.job.user_id, request, caller)
         cancels = [
             # Without what requests are chosen by: it counts with the first leg.
-            replace(
-                Cancel.of(job, n, self._now(), total=len(job.recipients), totals=None), reference=None, held_by=None
-            )
+            replace(Cancel.of(job, n, now, total=len(job.recipients), totals=None), reference=None, held_by=None)
             for job in await rows.fallbacks.stop(fallback, n)
         ]
         await rows.add_cancels(cancels)
@@ -194,9 +195,9 @@ class Canceller:
 
     async def _take_chosen(self, chosen: Chosen) -> bool:
         """Take some of the chosen jobs; False where none is left."""
+        now = await self._clock.read()
         async with self._store.writing() as rows:
             jobs = await rows.lock_chosen(chosen, BATCH)
-            now = self._now()
             cancels = [
                 Cancel.of(job, ALL_MESSAGES, now, total=len(job.recipients), totals=Totals(len(job.recipients), 0, 0))
                 for job in jobs
@@ -208,12 +209,13 @@ class Canceller:
 
     # Find what senders may have
 
-    async def _find_published(self, request: str, n: int, caller: Caller) -> Cancel:
+    async def _find_published(self, request: str, n: int, caller: Caller, now: datetime) -> Cancel:
         name = request if n == ALL_MESSAGES else f"{request}-{n}"
-        path, until = f"/internal/open/{name}", self._now() + timedelta(seconds=RECORDED_S)
-        is_young = abs(self._now().timestamp() - time_of(request)) < YOUNG_S
+        loop, path = asyncio.get_running_loop(), f"/internal/open/{name}"
+        until = loop.time() + RECORDED_S
+        is_young = abs(now.timestamp() - time_of(request)) < YOUNG_S
         while (answer := await self._history.call("GET", path, caller=caller)).status_code == NOT_FOUND:
-            if not is_young or self._now() >= until:
+            if not is_young or loop.time() >= until:
                 raise Refusal("not_found", what=name)
             await asyncio.sleep(LOOK_S)
         if answer.status_code != OK:
@@ -228,8 +230,8 @@ class Canceller:
                 found["user_id"],
                 found["reference"],
                 None,
-                self._now(),
-                self._now() + timedelta(days=30),
+                now,
+                now + timedelta(days=30),
                 is_published=False,
                 total=total,
                 totals=Totals(0, 0, total),
@@ -240,7 +242,7 @@ class Canceller:
         job, still_open = Job.model_validate_json(base64.b64decode(found["job"])), set(found["open"]) - before
         chosen = tuple(one for one in job.recipients if one.n in still_open)
         part = job.model_copy(update={"recipients": chosen})
-        return Cancel.of(part, n, self._now(), total=total, totals=None)
+        return Cancel.of(part, n, now, total=total, totals=None)
 
     async def _list_by_reference(self, reference: str, username: str | None, caller: Caller) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

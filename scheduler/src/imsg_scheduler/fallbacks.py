@@ -23,9 +23,10 @@ from imsg_limits.quota import Quota, Unit
 from imsg_limits.windows import PublishedWindows
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
-from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancels import Cancel
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.fallback_rows import NEVER_MS, Fallback, FallbackRows
 from imsg_scheduler.people import People
 from imsg_scheduler.store import Store
@@ -76,9 +77,9 @@ class Fallbacks:
     def __init__(
         self,
         broker: Broker,
-        redis: Redis,
         store: Store,
         users: Users,
+        clock: RedisClock,
         *,
         windows: PublishedWindows,
         quota: Quota,
@@ -86,7 +87,7 @@ class Fallbacks:
     ) -> None:
         self._settler = settler
         self._broker = broker
-        self._redis = redis
+        self._clock = clock
         self._store = store
         self._users = users
         self._windows = windows
@@ -114,8 +115,8 @@ class Fallbacks:
 
     async def advance(self) -> bool:
         """Do what is due for one request; return whether there was any. Raises any of `AWAY`."""
+        now_ms = await self._clock.read_ms()
         async with self._store.writing() as rows:
-            now_ms = await self._now_ms()
             fallback = await rows.fallbacks.lock_due(now_ms)
             if fallback is None:
                 return False
@@ -172,7 +173,7 @@ class Fallbacks:
 
     async def _settle(self, fallback: Fallback, change: Change) -> Settled:
         """Change the people, begin what is to begin, and return what is to be written."""
-        people, now_ms = fallback.read_people(), await self._now_ms()
+        people, now_ms = fallback.read_people(), await self._clock.read_ms()
         before, counts = people.list_ended(), people.counts
         change(fallback, people)
         people.end_stopped()
@@ -248,10 +249,6 @@ class Fallbacks:
                 with suppress(Unreachable):  # delivered again, and it changes nothing
                     await self._broker.ack(delivery)
             return
-
-    async def _now_ms(self) -> int:
-        seconds, micros = await self._redis.call("TIME")
-        return int(seconds) * 1_000 + int(micros) // 1_000
 
 
 async def _write(rows: FallbackRows, settled: Settled) -> None:

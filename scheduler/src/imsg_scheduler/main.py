@@ -1,7 +1,6 @@
 """Scheduler's wiring: settings, the database and its table, Redis, the broker, the consumer, releases, the API."""
 
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +28,7 @@ from imsg_runtime.watermark import Watermark
 from imsg_scheduler.audit import Audit
 from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancelling import Canceller
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.consumer import ScheduleConsumer
 from imsg_scheduler.erasing import ScheduleErasure
 from imsg_scheduler.fallbacks import Fallbacks
@@ -42,6 +42,10 @@ from imsg_scheduler.users import Users
 from imsg_web import service_client
 from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Settings(Common):
@@ -64,8 +68,8 @@ class Settings(Common):
         return self.database_url or f"sqlite:///{self.data_dir / 'scheduler.db'}"
 
 
-def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
-    """Make the service. Raises StartError where a setting is wrong or missing."""
+def app(settings: Settings | None = None, apps: Apps | None = None, *, now: Callable[[], datetime] = _now) -> Service:
+    """Make the service, whose own clock is `now`. Raises StartError where a setting is wrong or missing."""
     chosen = settings or load(Settings)
     callers = chosen.peer_keys.by_service()
     if not (chosen.service_key or callers):
@@ -77,12 +81,14 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
         async with AsyncExitStack() as stack:
-            yield await _open_parts(chosen, apps or {}, service, stack)
+            yield await _open_parts(chosen, apps or {}, service, now, stack)
 
     return Service("scheduler", chosen, opening)
 
 
-async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: AsyncExitStack) -> ASGIApp:
+async def _open_parts(
+    settings: Settings, apps: Apps, service: Service, now: Callable[[], datetime], stack: AsyncExitStack
+) -> ASGIApp:
     url = read_url(settings.store_url)
     await wait_for_database(partial(migrate, url, MIGRATIONS))
     database = await stack.enter_async_context(connect(url, DatabaseOptions("imsg-scheduler", pool=5)))
@@ -93,16 +99,16 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     store = Store(database, is_postgres=not is_sqlite(url))
     tombstones = Tombstones(cache, Digests(settings.erasure_key))
     erasure = ScheduleErasure(tombstones, store)
-    watermark = Watermark(lambda: time.time_ns() // 1_000_000)
-    users = Users(cache, auth)
-    mirror = CancelMirror(cache, store, _now)
+    watermark = Watermark(lambda: round(now().timestamp() * 1_000))
+    users, clock = Users(cache, auth), RedisClock(cache)
+    mirror = CancelMirror(cache, store, clock)
     settling = CancelSettler(broker, store, mirror, ClaimsCanceller(cache), Quota(cache, UTC))
-    canceller = Canceller(store, settling, history, _now)
+    canceller = Canceller(store, settling, history, clock)
     releaser = Releaser(
-        broker, cache, store, users, windows=PublishedWindows(cache), metrics=ReleaseMetrics(service.metrics)
+        broker, cache, store, users, clock, windows=PublishedWindows(cache), metrics=ReleaseMetrics(service.metrics)
     )
     fallbacks = Fallbacks(
-        broker, cache, store, users, windows=PublishedWindows(cache), quota=Quota(cache, UTC), settler=settling
+        broker, store, users, clock, windows=PublishedWindows(cache), quota=Quota(cache, UTC), settler=settling
     )
     service.check("broker", lambda: broker.ready)
     service.check("redis", lambda: cache.takes_writes)
@@ -118,9 +124,5 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(fallbacks.run(service.stopping), "fallbacks")
     service.watch(fallbacks.consume(service.stopping), "outcomes_of_legs")
     guard = CallerCheck("scheduler", settings.service_key, settings.peer_keys)
-    schedule = Schedule(broker, store, history, _now)
-    return api(RouteServices(schedule, canceller, Audit(broker, _now), _now), guard)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    schedule = Schedule(broker, store, history, clock)
+    return api(RouteServices(schedule, canceller, Audit(broker, now), clock), guard)

@@ -1,14 +1,13 @@
 """The mirror of the cancels in Redis, which senders read before they send."""
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
 
 from imsg_contract.topology import CANCELS, CANCELS_COMPLETE
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.cancels import ALL, COMPLETE
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.store import Store
 from imsg_scheduler.tables import ALL_MESSAGES
 
@@ -38,10 +37,10 @@ return 1
 class CancelMirror:
     """The hash `imsg:cancels`."""
 
-    def __init__(self, redis: Redis, store: Store, now: Callable[[], datetime]) -> None:
+    def __init__(self, redis: Redis, store: Store, clock: RedisClock) -> None:
         self._redis = redis
         self._store = store
-        self._now = now
+        self._clock = clock
 
     async def add(self, request: str, n: int) -> None:
         """Let senders know of a cancel. Raises RedisUnavailable, RedisRefused."""
@@ -83,7 +82,8 @@ class CancelMirror:
         log.info("cancels_mirrored", count=count)
 
     async def _remove_old(self) -> None:
+        now_ms = await self._clock.read_ms()
         async with self._store.writing() as rows:
-            gone = await rows.remove_old_cancels(round(self._now().timestamp() * 1_000))
+            gone = await rows.remove_old_cancels(now_ms)
         if gone:
             await self._redis.call("HDEL", CANCELS, *gone)

@@ -4,8 +4,9 @@ A crash between the two publishes a job again under its id, which the senders' c
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -17,6 +18,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.windows import Calendar, Hold, PublishedWindows
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.store import Due, Rows, Store
 from imsg_scheduler.users import Users
 from imsg_web.service_client import ServiceUnavailable
@@ -30,7 +32,8 @@ LOOK_S = 0.5
 """How late a job may be found due."""
 
 TURNS = 2
-"""Transactions side by side on PostgreSQL, each with its own rows."""
+"""Transactions side by side on PostgreSQL, each with its own rows, while many are due. The broker's adapter has room
+for as many publishes without a confirm."""
 
 SENDING_DISABLED = "sending_disabled"
 """The code of a message whose user may not send any more."""
@@ -72,6 +75,7 @@ class Releaser:
         redis: Redis,
         store: Store,
         users: Users,
+        clock: RedisClock,
         *,
         windows: PublishedWindows,
         metrics: ReleaseMetrics,
@@ -82,29 +86,40 @@ class Releaser:
         self._redis = redis
         self._store = store
         self._users = users
+        self._clock = clock
         self._metrics = metrics
         self._choosing = asyncio.Lock()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Release until `stopping`."""
-        turns = TURNS if self._store.is_postgres else 1
         async with asyncio.TaskGroup() as group:
-            for _ in range(turns):
-                group.create_task(self._run(stopping))
+            group.create_task(self._repeat(partial(self._release_all, stopping), stopping))
+            group.create_task(self._repeat(self._measure, stopping))
 
-    async def _run(self, stopping: asyncio.Event) -> None:
+    async def _repeat(self, act: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
         problem = RecurringProblem(log, "scheduled_jobs_not_released")
         while not stopping.is_set():
             try:
-                released = await self.release()
-                await self._measure()
+                await act()
             except AWAY as away:
                 problem.note(away)
-                released = 0
             else:
                 problem.clear()
-            if released < BATCH:
-                await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S)
+
+    async def _release_all(self, stopping: asyncio.Event) -> None:
+        """Release until less than a batch is due."""
+
+        async def release_some() -> None:
+            while await self.release() == BATCH and not stopping.is_set():
+                pass
+
+        if await self.release() < BATCH:
+            return
+        turns = [release_some() for _ in range(TURNS if self._store.is_postgres else 1)]
+        for failure in await asyncio.gather(*turns, return_exceptions=True):
+            if failure is not None:
+                raise failure
 
     async def release(self) -> int:
         """Release one batch of what is due; return its size.
@@ -112,7 +127,7 @@ class Releaser:
         What can't be published stays. Raises DatabaseUnavailable, RedisUnavailable, RedisRefused, ServiceUnavailable,
         PublishRefused, PublishUnknown.
         """
-        now_ms, calendar = await self._now_ms(), await self._windows.fetch()
+        now_ms, calendar = await self._clock.read_ms(), await self._windows.fetch()
         if not self._windows.is_known:
             raise ServiceUnavailable("auth has not published the windows")
         if calendar is not self._judged:
@@ -198,17 +213,13 @@ class Releaser:
         self._metrics.released.inc()
 
     async def _measure(self) -> None:
-        now_ms = await self._now_ms()
+        now_ms = await self._clock.read_ms()
         async with self._store.reading() as rows:
             oldest = await rows.find_oldest(self._broker.topology.methods)
         self._metrics.overdue.set(max([0, *(now_ms - due_ms for due_ms in oldest.values())]) / 1_000)
         # Kept while scheduler is away, so that gateways see how late it is.
         for method in self._broker.topology.methods:
             await self._redis.call("SET", next_due_key(method), oldest.get(method, 0))
-
-    async def _now_ms(self) -> int:
-        seconds, micros = await self._redis.call("TIME")
-        return int(seconds) * 1_000 + int(micros) // 1_000
 
 
 def hold_job(job: Job, hold: Hold) -> Job:

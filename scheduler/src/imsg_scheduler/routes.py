@@ -1,8 +1,6 @@
 """Scheduler's routes, which the gateway relays."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, NoReturn
 from uuid import UUID
 
@@ -18,6 +16,7 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.audit import Audit
 from imsg_scheduler.cancelling import Canceller
 from imsg_scheduler.cancels import Totals
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.schedule import Schedule
 from imsg_scheduler.schemas import (
     CancelledAnswer,
@@ -59,7 +58,7 @@ class RouteServices:
     schedule: Schedule
     canceller: Canceller
     audit: Audit
-    now: Callable[[], datetime]
+    clock: RedisClock
 
 
 def api(services: RouteServices, internal: CallerCheck) -> FastAPI:
@@ -80,7 +79,7 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 )
 async def move_request(user: Sender, id: str, body: NewTime, services: SchedulerServices) -> MovedAnswer:  # noqa: A002  its name in the path
     """Let a scheduled request be sent at another time."""
-    due_at = read_send_at(body.send_at, services.now())
+    due_at = read_send_at(body.send_at, await services.clock.read())
     request = _read_id(id)
     job = await services.schedule.move(request, due_at, user)
     written = write_time(due_at)

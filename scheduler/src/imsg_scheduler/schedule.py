@@ -1,6 +1,5 @@
 """Changes of the time of scheduled requests, on behalf of their users."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 from imsg_broker.port import Broker
@@ -8,6 +7,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.roles import OPERATORS
 from imsg_contract.topology import RESCHEDULE
 from imsg_contract.wire import Job, Status
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.store import Store, WaitingJob
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
@@ -20,24 +20,25 @@ WAITING = (Status.SCHEDULED, Status.HELD)
 class Schedule:
     """Moves scheduled requests. History shows the new time once the broker has confirmed it."""
 
-    def __init__(self, broker: Broker, store: Store, history: Peer, now: Callable[[], datetime]) -> None:
+    def __init__(self, broker: Broker, store: Store, history: Peer, clock: RedisClock) -> None:
         self._broker = broker
         self._store = store
         self._history = history
-        self._now = now
+        self._clock = clock
 
     async def move(self, request: str, due_at: datetime, caller: Caller) -> Job:
         """Let a request be due at another time; return its job.
 
         Raises Refusal not_found, already_due, not_scheduled; DatabaseUnavailable, PublishRefused, PublishUnknown,
-        ServiceUnavailable.
+        ServiceUnavailable, RedisUnavailable, RedisRefused.
         """
+        now = await self._clock.read()
         async with self._store.writing() as rows:
             waiting = await rows.lock(request)
             job = None if waiting is None else waiting.job
             if job is not None and caller.role not in OPERATORS and job.user_id != caller.user_id:
                 raise Refusal("not_found", what=request)
-            if waiting is not None and _may_move(waiting, self._now()):
+            if waiting is not None and _may_move(waiting, now):
                 moved = _move(waiting.job, due_at)
                 await rows.change(moved)
                 await self._broker.publish(moved.encode(), self._broker.topology.new(RESCHEDULE))
@@ -48,18 +49,23 @@ class Schedule:
 
     async def release(self, request: str, operator: Caller) -> Job:
         """Let a scheduled or held request be sent now; return its job. Raises what `move` raises."""
+        now_ms = await self._clock.read_ms()
         async with self._store.writing() as rows:
             waiting = await rows.lock(request)
-            if waiting is not None and await rows.release(self._now_ms(), request=request):
+            if waiting is not None and await rows.release(now_ms, request=request):
                 return waiting.job
         if waiting is not None:
             raise Refusal("already_due", id=request)
         raise await self._explain(request, operator)
 
     async def release_held(self, window: str) -> int:
-        """Let all that a window holds be sent now; return how many requests. Raises DatabaseUnavailable."""
+        """Let all that a window holds be sent now; return how many requests.
+
+        Raises DatabaseUnavailable, RedisUnavailable, RedisRefused.
+        """
+        now_ms = await self._clock.read_ms()
         async with self._store.writing() as rows:
-            return await rows.release(self._now_ms(), held_by=window)
+            return await rows.release(now_ms, held_by=window)
 
     async def _explain(self, request: str, caller: Caller) -> Refusal:
         """Return why a request that does not wait here can't be moved."""
@@ -72,12 +78,9 @@ class Schedule:
         waits_until = found["held_until"] or found["due_at"]
         if waits_until is None:
             return Refusal("not_scheduled", id=request)
-        if found["state"] in WAITING and datetime.fromisoformat(waits_until) > self._now():
+        if found["state"] in WAITING and datetime.fromisoformat(waits_until) > await self._clock.read():
             raise ServiceUnavailable("the request was accepted, and is not stored yet")
         return Refusal("already_due", id=request)
-
-    def _now_ms(self) -> int:
-        return int(self._now().timestamp() * 1_000)
 
 
 def _may_move(waiting: WaitingJob, now: datetime) -> bool:
