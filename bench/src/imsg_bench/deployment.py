@@ -73,6 +73,13 @@ class Deployment:
         self._settings["IMSG_HISTORY_URL"] = service_.url
         return service_
 
+    def scheduler(self, database: str) -> Service:
+        """Start scheduler on a database; auth and history run already."""
+        service_ = self.service("imsg_scheduler", {"IMSG_DATABASE_URL": database})
+        service_.start()
+        self._settings["IMSG_SCHEDULER_URL"] = service_.url
+        return service_
+
     def callbacks(self) -> Service:
         """Start callbacks on a database of its own, allowed to call this machine; auth runs already."""
         settings = {

@@ -40,6 +40,8 @@ class Scale:
     """How long is waited for them when it is back."""
     settled: int
     """Messages that are settled before what they leave is counted."""
+    due: int
+    """Scheduled messages that are due at one moment."""
 
 
 QUICK = Scale(
@@ -61,6 +63,7 @@ QUICK = Scale(
     outage=10_000,
     drain_s=90.0,
     settled=3_000,
+    due=20_000,
 )
 FULL = Scale(
     name="full",
@@ -81,5 +84,6 @@ FULL = Scale(
     outage=200_000,
     drain_s=120.0,
     settled=10_000,
+    due=100_000,
 )
 HISTORY = replace(FULL, name="history", rounds=3, events=60_000, rows=5_000_000, queries=100)

@@ -20,6 +20,7 @@ from imsg_bench.measures import (
     message_cost,
     one_among_many,
     recording,
+    scheduled,
     texts,
 )
 
@@ -40,6 +41,7 @@ TABLE: Sequence[Measurement] = (
     after_outage,
     left_behind,
     large_list,
+    scheduled,
 )
 BY_KEY: Mapping[str, Measurement] = {one.KEY: one for one in TABLE}
 METHODS: Mapping[str, str] = {one.KEY: getdoc(one) or "" for one in TABLE}
