@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from pydantic_core import from_json
 
 from imsg_callbacks import signatures
 from imsg_callbacks.delivery_log import DeliveryLog
@@ -201,6 +202,9 @@ class Dispatcher:
         async with self._calls, self._failing_calls if is_failing else nullcontext():
             with self._metrics.in_flight.track_inprogress():
                 reply = await self.call(due.endpoint, due.event, due.body.encode())
+        data = from_json(due.body)["data"]
+        about = {key: data[name] for key, name in (("request", "request"), ("message", "id")) if name in data}
+        log.info("called", endpoint=due.endpoint.id, status=reply.status, why=reply.error, ms=reply.took_ms, **about)
         now = self._now()
         wait_s = None
         if not reply.is_success and not reply.is_gone:

@@ -35,6 +35,7 @@ from imsg.api import language
 from imsg.help_texts import translate
 from imsg.loading import loading
 from imsg.output import complain, say
+from imsg.trace import trace
 from imsg_contract.version import VERSION
 from imsg_runtime.settings import Common, StartError, load
 
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command()(verbs.login)
 app.command()(verbs.send)
 app.command()(verbs.query)
+app.command()(trace)
 app.command()(scheduled.cancel)
 app.command()(scheduled.move)
 app.command()(scheduled.release)

@@ -7,7 +7,7 @@ maximum. So merging is commutative and idempotent: here within a batch, and in `
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -114,6 +114,11 @@ class MergedBatch:
         accepted = (request.accepted_at for request in self.requests.values())
         tried = (attempt.at for attempt in self.attempts.values() if attempt.attempt)
         return min((*accepted, *tried), default=None)
+
+    def list_requests(self) -> Sequence[str]:
+        """Return the requests that the batch says something of."""
+        of_messages = (request for request, _ in self.messages)
+        return list(dict.fromkeys((*self.requests, *of_messages, *self.progress)))
 
     def settle_dead_letters(self, since: dict[str, datetime]) -> None:
         """Settle the recipients of dead-lettered jobs, each at the time when its dead letter was first kept."""

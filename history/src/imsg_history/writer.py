@@ -94,6 +94,8 @@ class BatchWriter:
             if (oldest_at := merged.find_oldest()) is not None:
                 self._report_oldest(oldest_at)
             await self._commit(merged)
+            if about := merged.list_requests():
+                log.info("recorded", requests=about)
         except DatabaseUnavailable:
             raise
         except Exception as error:  # an edge: whatever is wrong is wrong with one delivery
@@ -125,7 +127,9 @@ class BatchWriter:
         self._metrics.late.inc(merged.late)
         self._metrics.dead.inc(len(merged.dead))
         for letter in merged.dead.values():
-            log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue)
+            job = merged.dead_jobs.get(letter.id)
+            about = {"request": job.request} if job is not None else {}
+            log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue, **about)
 
 
 def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str, zone: tzinfo) -> MergedBatch:

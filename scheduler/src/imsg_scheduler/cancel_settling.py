@@ -14,10 +14,13 @@ from imsg_contract.wire import ChargeRecord, Job, Outcome, Outcomes
 from imsg_delivery.claims.cancelling import Cancellation, ClaimsCanceller, make_outcome
 from imsg_limits.quota.charging import Quota
 from imsg_limits.quota.rows import UNITS, Unit
+from imsg_runtime.logs import logger
 from imsg_scheduler.cancels import Cancel, Totals
 from imsg_scheduler.mirror import CancelMirror
 from imsg_scheduler.store import Store
 from imsg_scheduler.tables import ALL_MESSAGES
+
+log = logger(__name__)
 
 BUSY_S = 5.0
 """How long to wait for messages that a worker is sending: some fail, and are cancelled then."""
@@ -69,6 +72,9 @@ class CancelSettler:
         await asyncio.gather(*refunds)
         async with self._store.writing() as rows:
             await rows.finish_cancels([cancel for cancel in finished if cancel.job is not None])
+        for cancel in finished:
+            if cancel.job is not None and cancel.totals is not None:
+                log.info("cancelled", request=cancel.request, **cancel.totals._asdict())
         return [replace(cancel, job=None) for cancel in finished]
 
     async def _cancel_in_claims(self, cancel: Cancel, job: Job) -> Cancellation:

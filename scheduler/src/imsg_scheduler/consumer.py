@@ -69,6 +69,8 @@ class ScheduleConsumer:
         jobs = [await self._erasure.strip(job) for _, job in read]
         async with self._store.writing() as rows:
             await rows.add([job for job in jobs if job.recipients])
+        for job in jobs:
+            log.info("scheduled", request=job.request, method=job.method, recipients=len(job.recipients))
         self._watermark.take(max((job.accepted_at.timestamp() * 1_000 for job in jobs), default=0))
         for delivery, _ in read:
             with suppress(Unreachable):  # requeued meanwhile: it is delivered again, and changes nothing

@@ -201,6 +201,7 @@ class Releaser:
     async def _publish_held(self, job: Job, *, is_new: bool) -> None:
         if is_new:
             await self._broker.publish(job.encode(), self._broker.topology.new(RESCHEDULE))
+            log.info("held", request=job.request, method=job.method, by=job.held_by)
 
     async def _publish(self, job: Job, now: datetime, *, is_crowd: bool) -> None:
         topology = self._broker.topology
@@ -211,6 +212,7 @@ class Releaser:
         released = release_job(job, now, is_crowd=is_crowd)
         await self._broker.publish(released.encode(), topology.new(job_key(released.method, released.lane)))
         self._metrics.released.inc()
+        log.info("released", request=released.request, method=released.method, lane=released.lane.value)
 
     async def _measure(self) -> None:
         now_ms = await self._clock.read_ms()
