@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, func, inspect, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from imsg_database.address import is_sqlite
 from imsg_database.engines import BEGIN, DatabaseOptions, open_engine, open_file
-from imsg_database.unavailable import translate
+from imsg_database.unavailable import describe, is_unavailable, translate
 from imsg_runtime.logs import logger
 from imsg_runtime.settings import StartError
 
@@ -58,12 +58,31 @@ class Migrations:
         return zlib.crc32(f"imsg {self.version_table}".encode())
 
 
+def read_version(url: URL, migrations: Migrations) -> str | None:
+    """Return the number of the last migration that a database has, None without any; call it in a thread.
+
+    Raises DatabaseUnavailable.
+    """
+    versions: list[str | None] = []
+
+    def read(connection: Connection) -> None:
+        versions.append(_read_version(connection, migrations.version_table))
+
+    with translate():
+        if not is_sqlite(url):
+            asyncio.run(_run_locked(url, migrations.lock, read))
+        elif Path(url.database or "").exists():
+            with open_file(url, OPTIONS) as engine, engine.connect() as connection:
+                read(connection)
+    return versions[0] if versions else None
+
+
 def migrate(url: URL, migrations: Migrations, then: Callable[[Connection], None] | None = None) -> None:
     """Run the missing migrations, and `then`, in one transaction; call it in a thread.
 
     The first of several processes does it, the others wait for it. Tables of a later version, from which iMSG was
-    rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be created
-    or the tables are of a version on which this one can't work.
+    rolled back, are left as they are. Raises DatabaseUnavailable, and StartError where SQLite's file can't be created,
+    the tables are of a version on which this one can't work, or a migration fails: it leaves them as they were.
     """
 
     def bring_up(connection: Connection) -> None:
@@ -71,7 +90,15 @@ def migrate(url: URL, migrations: Migrations, then: Callable[[Connection], None]
         if version is not None and _is_later(version, migrations.head):
             _require_readable(version, migrations)
         elif version != migrations.head:
-            _upgrade(connection, migrations)
+            try:
+                _upgrade(connection, migrations)
+            except DBAPIError as error:
+                if is_unavailable(error):
+                    raise
+                raise StartError(
+                    f"the tables can't be brought to migration {migrations.head} of {migrations.version_table} "
+                    f"({describe(error)}). They are as they were: the version before still works on them."
+                ) from error
         if then is not None:
             then(connection)
 

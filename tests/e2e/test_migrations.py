@@ -1,0 +1,41 @@
+"""Migrations run before anything is replaced, and one that fails stops it."""
+
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.service import environment
+
+
+def test_a_migration_that_fails_stops_the_roll_and_the_start(postgres_database: str, tmp_path: Path) -> None:
+    settings = {"IMSG_DATABASE_URL": postgres_database, "IMSG_DATA_DIR": str(tmp_path / "data")}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(IMSG), *arguments],
+            env=environment({**settings, "XDG_CONFIG_HOME": str(tmp_path)}),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=VERB_TIMEOUT_S,
+            check=False,
+        )
+
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE templates (in_the_way text)")
+
+        stopped = run("migrate", postgres_database, str(tmp_path))
+        assert (stopped.returncode, stopped.stdout.split()) == (2, ["auth", "wechat", "callbacks"])
+        assert "of catalog_version" in stopped.stderr
+        assert "the version before still works on them" in stopped.stderr
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        assert not {("suppressions",), ("scheduled",), ("messages",)} & set(tables), "neither its tables nor later ones"
+
+        refused = run("up", "--no-console")
+        assert refused.returncode == 2, refused.stderr
+        assert "the version before still works on them" in refused.stderr
+
+        connection.execute("DROP TABLE templates")
+        assert run("migrate", postgres_database, str(tmp_path)).returncode == 0
