@@ -13,7 +13,7 @@ import yaml
 from cloudcoil.resources import Resource
 
 from imsg import rights
-from imsg.migrating import OWNERS
+from imsg.table_owners import TABLE_OWNERS
 from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
 from imsg_contract.version import VERSION
@@ -98,7 +98,7 @@ def test_the_job_before_a_roll_is_confined_and_has_the_secrets_that_it_asks_for(
     asked = placeholders(settings) - {"service"}
     assert asked == {"redis_password", "rabbit_password"}
     assert all(f"`{name}`" in listed for name in asked)
-    assert all(f"`{owner}_db_password`" in listed for owner in OWNERS)
+    assert all(f"`{owner.name}_db_password`" in listed for owner in TABLE_OWNERS)
     parse(settings["IMSG_BROKER_URL"])
 
 

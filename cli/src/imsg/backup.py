@@ -9,15 +9,13 @@ from contextlib import asynccontextmanager, closing, nullcontext
 from pathlib import Path
 
 from imsg import all_in_one, data_folder, tombstones, valkey
+from imsg.table_owners import TABLE_OWNERS
 from imsg_contract.topology import BACKING_UP
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, connect
 from imsg_runtime.settings import StartError, load, variable
 
 LOG = Path("valkey") / "appendonlydir"
 """Valkey's append-only files inside the data folder, under their default name."""
-
-DATABASES = ("auth.db", "wechat.db", "callbacks.db", "catalog.db", "scheduler.db", "history.db")
-"""History is last: it must not be older than the others. Events that it has not recorded are still in Valkey."""
 
 PART = ".part"
 """The end of a copy's name until it is whole."""
@@ -81,11 +79,19 @@ async def _copy_stores(source: Path, target: Path, url: str | None) -> None:
     if (source / LOG).is_dir():
         async with _prevent_rewrites(url):
             await asyncio.to_thread(_copy_log, source / LOG, target / LOG)
-    for name in DATABASES:
-        if (source / name).exists():
-            await asyncio.to_thread(_copy_database, source / name, target / name)
+    await copy_databases(source, target)
     await asyncio.to_thread(shutil.copytree, source / all_in_one.SECRETS, target / all_in_one.SECRETS)
     await asyncio.to_thread(_name_origin, source, target)
+
+
+async def copy_databases(source: Path, target: Path) -> None:
+    """Copy each service's database, history last: events that it has not recorded are still in Valkey.
+
+    Raises OSError and sqlite3.Error.
+    """
+    for owner in TABLE_OWNERS:
+        if (file := owner.find_file(source)).exists():
+            await asyncio.to_thread(_copy_database, file, owner.find_file(target))
 
 
 @asynccontextmanager

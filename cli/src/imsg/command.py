@@ -32,6 +32,7 @@ from imsg import (
     windows,
 )
 from imsg.api import language
+from imsg.findings import Translate
 from imsg.help_texts import translate
 from imsg.loading import loading
 from imsg.output import complain, say
@@ -164,6 +165,46 @@ def backup(target: Annotated[Path, typer.Argument(help="A folder that does not e
     say(f"{target} is a copy of the data folder; iMSG started on it continues from this moment.")
 
 
+@app.command("export")
+def export_data(
+    target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    drain: Annotated[float, typer.Option(help="How many seconds the messages in queues may take.")] = 600,
+) -> None:
+    """Send what waits in queues, then copy all that iMSG keeps here, for `imsg import` (iMSG must not run)."""
+    with loading():
+        from imsg.export import export  # noqa: PLC0415  as above
+
+    export(target, drain)
+    text = Translate(language())
+    say(
+        text(
+            f"{target} 已导出。导入前请勿再启动这里的 iMSG。\n"
+            f"新环境需要 {target}/secrets 中的密钥：token_key、erasure_key、secret_key，必须原样沿用。",
+            f"{target} is the export. Do not start iMSG here again.\n"
+            f"The new installation needs the keys in {target}/secrets as they are: token_key, erasure_key, secret_key.",
+        )
+    )
+
+
+@app.command("import")
+def import_data(
+    source: Annotated[Path, typer.Argument(help="The folder that `imsg export` made.")],
+    url: Annotated[str, typer.Argument(help="The database: {service} is the service, any other {NAME} a secret.")],
+    folder: Annotated[Path, typer.Argument(help="The folder of the secrets that the URL names, one file each.")],
+) -> None:
+    """Copy an export into the empty databases of several services, and compare; run it again if it was interrupted."""
+    with loading():
+        from imsg.importing import import_export  # noqa: PLC0415  as above
+
+    text = Translate(language())
+    for done in import_export(source, url, folder):
+        rows = f"{done.rows:,}"
+        zh, en = (
+            ("早先已导入", "was imported before") if done.was_there else ("已导入，核对一致", "imported, and equal")
+        )
+        say(text(f"{done.service}：{rows} 行，{zh}。", f"{done.service}: {rows} rows, {en}."))
+
+
 @app.command("install-service")
 def install_service(
     root: Annotated[
@@ -219,6 +260,30 @@ def write_rights(
         asyncio.run(store_users.give_at_redis(load(Common).redis_url, text))
     else:
         store_users.give_at_rabbitmq(load(Common).broker_url, text)
+
+
+@app.command("upgrade-check")
+def check_upgrade(
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            help="For several services, the database: {service} is the service, any other {NAME} a secret.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Argument(help="The folder of the secrets that the URL names, one file each.")] = Path(
+        "/run/imsg"
+    ),
+    copy: Annotated[
+        Path | None,
+        typer.Option("--backup", help="The newest backup, where iMSG makes none itself.", show_default=False),
+    ] = None,
+) -> None:
+    """Say what to do before this version takes over from the one that runs, the worst first; changes nothing."""
+    with loading():
+        from imsg.upgrade_check import main as examine  # noqa: PLC0415  as above
+
+    raise typer.Exit(examine(url, folder, copy, Translate(language())))
 
 
 @app.command("migrate")

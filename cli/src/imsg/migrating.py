@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
+from sqlalchemy import URL
+
+from imsg.table_owners import TABLE_OWNERS
 from imsg_database.address import read_url
-from imsg_database.migrate import Migrations, migrate
+from imsg_database.migrate import migrate
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.settings import StartError
 
-OWNERS = ("auth", "history", "callbacks", "catalog", "scheduler", "wechat")
-"""The services with tables."""
+SERVICE = "{service}"
+"""Stands in a URL for the service's name."""
 
 
 def migrate_all(url: str, folder: Path) -> Iterator[str]:
@@ -19,20 +21,21 @@ def migrate_all(url: str, folder: Path) -> Iterator[str]:
 
     In the URL, {service} is the owner's name, and another {NAME} the secret of that name in the folder.
     """
-    for owner in OWNERS:
-        migrations: Migrations = import_module(f"imsg_{owner}.migrations").MIGRATIONS
+    for owner in TABLE_OWNERS:
         try:
-            migrate(read_url(_fill(url.replace("{service}", owner), folder)), migrations)
+            migrate(find_url(url, owner.name, folder), owner.migrations)
         except DatabaseUnavailable as error:
-            raise StartError(f"the tables of {owner} can't be migrated: {error}.") from error
-        yield owner
+            raise StartError(f"the tables of {owner.name} can't be migrated: {error}.") from error
+        yield owner.name
 
 
-def _fill(url: str, folder: Path) -> str:
+def find_url(template: str, service: str, folder: Path) -> URL:
+    """Return where a service's database is, with the secrets that the template names. Raises StartError."""
+
     def read(match: re.Match[str]) -> str:
         try:
             return (folder / match[1]).read_text().strip()
         except OSError as error:
             raise StartError(f"the secret {folder / match[1]} can't be read: {error.strerror}.") from error
 
-    return re.sub(r"\{(\w+)\}", read, url)
+    return read_url(re.sub(r"\{(\w+)\}", read, template.replace(SERVICE, service)))

@@ -62,6 +62,17 @@ def create_months(connection: Connection, now: datetime) -> list[str]:
     return [partition.name for partition in missing]
 
 
+def create_months_between(connection: Connection, first: str, last: str) -> None:
+    """Create the missing partitions for requests from one id to another, before their rows come."""
+    existing = _list_names(connection)
+    month, end = month_of(time_of(first)), min(time_of(last), datetime.now(UTC) + MAX_AHEAD)
+    while month <= end:
+        for partition in (Partition(table, month) for table in PARTITIONED):
+            if partition.name not in existing:
+                create(connection, partition)
+        month = month_after(month)
+
+
 def list_missing(connection: Connection, now: datetime, oldest: datetime | None = None) -> list[Partition]:
     """List the missing partitions: of this month, of the next ones, and of rows that lie in a default partition.
 

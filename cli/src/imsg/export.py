@@ -1,0 +1,131 @@
+"""`imsg export`: what one box keeps, with its queues drained, for an installation of several services."""
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from imsg import all_in_one, backup, data_folder
+from imsg.all_in_one import RuntimeConfig, Settings
+from imsg.table_owners import TABLE_OWNERS
+from imsg.valkey import Valkey
+from imsg_broker.connect import open_broker
+from imsg_broker.port import Broker, Unreachable
+from imsg_contract.topology import Topology
+from imsg_contract.version import VERSION
+from imsg_runtime.logs import configure
+from imsg_runtime.settings import StartError, load, variable
+
+MANIFEST = "export.json"
+
+LOOK_S = 1.0
+
+EMPTY_LOOKS = 3
+"""How often in a row the queues must be empty: a service publishes from its own tables some moments later."""
+
+PATIENCE_S = 60.0
+"""How long the services may take until they answer how much waits."""
+
+
+def export(target: Path, drain_s: float) -> RuntimeConfig:
+    """Run the services without their port until no queue holds anything, then copy what they keep to a new folder.
+
+    Raises StartError if something still waits after `drain_s`, or if iMSG runs; nothing is at `target` then.
+    """
+    settings = load(Settings)
+    configure(settings.log_level, settings.log_format)
+    if settings.database_url:
+        raise StartError(f"{variable('database_url')} is set: only the files of the data folder are exported.")
+    if not (settings.data_dir / all_in_one.SECRETS).is_dir():
+        raise StartError(f"{settings.data_dir} is no data folder of iMSG; {variable('data_dir')} names another.")
+    if target.exists():
+        raise StartError(f"{target} exists already; name a new folder.")
+    os.umask(0o077)  # it holds every secret
+    return asyncio.run(_export(settings, target, drain_s))
+
+
+async def _export(settings: Settings, target: Path, drain_s: float) -> RuntimeConfig:
+    draft = target.with_name(f"{target.name}.{os.getpid()}{backup.PART}")
+    async with data_folder.hold(settings.data_dir) as lock:
+        config = await _drain(settings, lock, drain_s)
+        try:
+            (draft / all_in_one.SECRETS).mkdir(parents=True)
+            await backup.copy_databases(settings.data_dir, draft)
+            _write_secrets(config, draft / all_in_one.SECRETS)
+            (draft / MANIFEST).write_text(json.dumps({"version": VERSION, "migrations": list_migrations()}))
+            draft.rename(target)
+        except (OSError, sqlite3.Error) as error:
+            raise StartError(f"the export was not made: {error}.") from error
+        finally:
+            await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
+    return config
+
+
+def list_migrations() -> Mapping[str, str]:
+    """Return the number of the newest migration of each service."""
+    return {owner.name: owner.migrations.head for owner in TABLE_OWNERS}
+
+
+async def _drain(settings: Settings, lock: int, drain_s: float) -> RuntimeConfig:
+    """Run the services until nothing waits in a queue. Raises StartError."""
+    async with AsyncExitStack() as stack:
+        server = None if settings.redis_url else Valkey(settings.data_dir, lock)
+        if server is not None:
+            await stack.enter_async_context(server.running())
+        config = all_in_one.prepare(settings, settings.data_dir, server.url if server else settings.redis_url)
+        everything = all_in_one.make(config, with_console=False)
+        await stack.enter_async_context(everything.running())
+        broker = await stack.enter_async_context(open_broker(settings.broker_url or config.redis_url))
+        deadline, empty = time.monotonic() + drain_s, 0
+        while empty < EMPTY_LOOKS:
+            waiting = await _count_waiting(broker)
+            empty = 0 if waiting else empty + 1
+            if waiting and time.monotonic() > deadline:
+                named = ", ".join(f"{count} in {queue}" for queue, count in waiting.items())
+                raise StartError(
+                    f"messages still wait: {named}. Let `imsg up` run on until they are settled, or cancel them; "
+                    "nothing was exported."
+                )
+            await asyncio.sleep(LOOK_S)
+    return config
+
+
+async def _count_waiting(broker: Broker) -> Mapping[str, int]:
+    """Return how many messages wait in each queue that holds any. Raises StartError."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return {queue: depth for queue in _list_queues(broker.topology) if (depth := await _measure(broker, queue))}
+        except Unreachable as error:
+            if time.monotonic() > deadline:
+                raise StartError(f"the broker does not say what waits: {error}.") from error
+            await asyncio.sleep(LOOK_S)
+
+
+def _list_queues(topology: Topology) -> list[str]:
+    return [*dict(topology.sinks()), topology.catalog, *dict(topology.work_queues())]
+
+
+async def _measure(broker: Broker, queue: str) -> int:
+    """Return how much waits in a queue and for its next attempt there. Raises Unreachable."""
+    depth = await broker.depth(queue)
+    if queue in dict(broker.topology.work_queues()):
+        # A broker may count the messages of all delays together.
+        depth += max([await broker.depth(broker.topology.retry(queue, step_s)) for step_s in broker.topology.waits_s])
+    return depth
+
+
+def _write_secrets(config: RuntimeConfig, folder: Path) -> None:
+    """Write the keys without which the copied tables can't be read, under the names of the containers' secrets."""
+    keys = {"token_key": config.token_key, "erasure_key": config.erasure_key, "secret_key": config.secret_key}
+    for name, values in keys.items():
+        (folder / name).write_text(",".join(map(SecretStr.get_secret_value, values)))
+    if config.admin_password is not None:
+        (folder / "admin_password").write_text(config.admin_password.get_secret_value())

@@ -1,0 +1,172 @@
+"""From one box to several services: what was kept there is the same here, and goes on."""
+
+import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_testing.api import Api
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.postgres_roles import DividedPostgres, run_divided
+from imsg_testing.sandbox_process import run_sandbox
+from imsg_testing.services import Plan, deploy
+from imsg_testing.waiting import wait
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+OWNERS = ("auth", "wechat", "callbacks", "catalog", "scheduler", "history")
+KEYS = ("token_key", "erasure_key", "secret_key")
+PAGED = ("requests", "messages", "suppressions", "users")
+LATER = ("later0@example.com", "later1@example.com", "later2@example.com")
+CHANGING = {"as_of", "last_used_at", "last_used_from"}
+COUNTED = {"left", "left_day", "left_hour", "used", "used_day", "used_hour", "used_recipients"}
+"""What is not moved: the counts of limits, which Redis alone has."""
+ERASED = "erased@example.com"
+ALLOWED = {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}
+
+
+Shown = dict[str, Any]
+
+
+def test_all_that_one_box_keeps_goes_on_in_several_services(tmp_path: Path) -> None:
+    export = tmp_path / "导出"
+    with run_sandbox(tmp_path) as sandbox, running(tmp_path / "box", {**sandbox.settings, **ALLOWED}) as box:
+        fill(box)
+        token, key = box.token(), box.new_key("query", "send:smtp")
+        shown = show(box, token)
+        first_page = read(box, "messages", key, limit="50")
+        events = read(box, "events", token, after="", limit="5")
+        refused = run_imsg(box, "export", str(export))
+        assert (refused.returncode, export.exists()) == (2, False)
+        assert "end it" in refused.stderr
+        box.process.signal(signal.SIGTERM)
+        wait(lambda: not box.process.runs)
+        made = run_imsg(box, "export", str(export))
+        assert made.returncode == 0, made.stderr
+
+        with run_divided() as server:
+            answers = [import_to(box, export, server) for _ in range(2)]
+            assert all(f"{owner}: " in answers[0].stdout for owner in OWNERS), answers[0].stderr
+            assert answers[0].stdout.count("imported, and equal") == len(OWNERS), answers[0].stdout
+            assert answers[1].stdout.count("was imported before") == len(OWNERS) - 1, "wechat keeps nothing here"
+
+            keys = {f"IMSG_{name.upper()}": (export / "secrets" / name).read_text() for name in KEYS}
+            plan = Plan(
+                common={**keys, **ALLOWED}, database=server.url_of_service, has_callbacks=True, has_catalog=True
+            )
+            (tmp_path / "services").mkdir()
+            with deploy(tmp_path / "services", plan) as services:
+                differences = list_differences(shown, show(services, token))
+                assert not differences, "\n".join(differences)[:5000]
+                assert not list_differences(first_page, read(services, "messages", key, limit="50"))
+                going_on = read(services, "messages", key, limit="50", cursor=first_page["next"])
+                assert len(going_on["messages"]) == 50
+                assert not {one["id"] for one in going_on["messages"]} & {one["id"] for one in first_page["messages"]}
+                more = read(services, "events", token, after=events["next"], limit="5")
+                assert not {one["id"] for one in more["events"]} & {one["id"] for one in events["events"]}
+                assert more["events"]
+
+                soon = {"token": token, "send_at": datetime.now(UTC).isoformat()}
+                for request in shown["due"]:
+                    assert services.call("PATCH", f"/api/v2/requests/{request}", soon)["errorCode"] == 0
+                    services.wait_settled(request)
+                sent = services.send("new@example.com")["id"]
+                services.wait_settled(sent)
+                assert {mail.to for mail in services.mailbox.taken} == {"new@example.com", *LATER}
+                wait(lambda: sent in {one["data"].get("request") for one in list_events(services, token, more["next"])})
+
+                late = import_to(box, export, server)
+                assert (late.returncode, "is not empty" in late.stderr) == (2, True), late
+
+
+def fill(box: Deployment) -> None:
+    """Make something of everything that is kept, and let all settle that is not scheduled."""
+    box.open_wide()
+    token = box.token()
+
+    def make(path: str, **fields: object) -> Shown:
+        answer = box.call("POST", f"/api/v2/{path}", {"token": token, **fields})
+        assert answer["errorCode"] == 0, answer
+        return answer
+
+    box.new_user(per_day=7, phone="13800000000")
+    make("callbacks", url="http://127.0.0.1:9/", events=["message.sent"])
+    make("suppressions", method="smtp", to="gone@example.com", reason="unsubscribe")
+    make("groups", name="家长")
+    make("groups/家长/members", members=[{"to": "a@example.com"}, {"to": "b@example.com"}])
+    languages = {"zh": {"smtp": {"subject": "您好", "text": "{{ name }}，您好"}}}
+    make("templates", name="welcome", category="notice", default_language="zh", languages=languages)
+    lists = [box.send([f"r{number}-{n}@example.com" for n in range(40)])["id"] for number in range(3)]
+    erased = box.send(ERASED)["id"]
+    for request in lists:
+        box.wait_settled(request, count=40)
+    box.wait_settled(erased)
+    erasure = make("erasures", method="smtp", to=ERASED)["id"]
+    wait(lambda: box.call("GET", f"/api/v2/erasures/{erasure}", token=token)["state"] == "done", 60, every_s=0.5)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    for to in LATER:
+        make("messages", method="smtp", to=to, content={"subject": "later", "text": "您好"}, send_at=tomorrow)
+    wait(lambda: len(show_due(box, token)) == len(LATER))
+
+
+def show(api: Api, token: str) -> Shown:
+    """Return what the API shows of all that is kept."""
+    paths = ("requests", "messages", "keys", "callbacks", "templates", "groups", "suppressions", "erasures", "users")
+    shown: Shown = {path: read(api, path, token, **({"limit": "200"} if path in PAGED else {})) for path in paths}
+    shown["templates"] = [one for one in shown["templates"]["templates"] if one["from"] == "catalog"]
+    members = read(api, "groups/家长/members", token)
+    one = read(api, "messages", token, id=shown["messages"]["messages"][-1]["id"])
+    return shown | {"due": show_due(api, token), "members": members, "message": one}
+
+
+def list_differences(before: object, after: object, at: str = "") -> list[str]:
+    """Return where two answers differ."""
+    match before, after:
+        case dict(), dict():
+            keys = sorted({*before, *after} - CHANGING - COUNTED)
+            return [line for key in keys for line in list_differences(before.get(key), after.get(key), f"{at}/{key}")]
+        case list(), list() if len(before) == len(after):
+            pairs = enumerate(zip(before, after, strict=True))
+            return [line for n, (one, other) in pairs for line in list_differences(one, other, f"{at}/{n}")]
+    return [] if before == after else [f"{at}: {before} → {after}"]
+
+
+def show_due(api: Api, token: str) -> dict[str, str]:
+    """Return when each scheduled request is due."""
+    found = read(api, "requests", token, state="scheduled", limit="200")["requests"]
+    return {request["id"]: request["due_at"] for request in found}
+
+
+def list_events(api: Api, token: str, after: str) -> list[Shown]:
+    """Return the events after a cursor."""
+    events: list[Shown] = read(api, "events", token, after=after, limit="200")["events"]
+    return events
+
+
+def read(api: Api, path: str, token: str, **query: str) -> Shown:
+    """Read something that must be there."""
+    answer = api.call("GET", f"/api/v2/{path}", token=token, **query)
+    assert answer["errorCode"] == 0, (path, answer)
+    return answer
+
+
+def import_to(box: Deployment, export: Path, server: DividedPostgres) -> "subprocess.CompletedProcess[str]":
+    """Run the import by the roles and passwords that the containers' services have."""
+    url = server.url_of_service("{service}", "{{service}_db_password}").replace("%7B", "{").replace("%7D", "}")
+    return run_imsg(box, "import", str(export), url, str(server.folder / "secrets"))
+
+
+def run_imsg(box: Deployment, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a verb of the command beside the box's data folder."""
+    return subprocess.run(
+        [str(IMSG), *arguments],
+        env=box.environment | {"LANG": "en_US.UTF-8"},
+        cwd=box.folder,
+        capture_output=True,
+        text=True,
+        timeout=VERB_TIMEOUT_S * 2,
+        check=False,
+    )
