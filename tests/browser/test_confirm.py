@@ -1,11 +1,13 @@
 """Before a message goes to many, the page shows the recipients, the count, the cost and a preview."""
 
 import re
+import secrets
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
+from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import log_in
@@ -75,6 +77,47 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         admin = visit()
         log_in(admin)
         admin.page.goto("/")
-        expect(admin.page.locator(".need").first).to_contain_text("短信服务商维护到六点")
+        expect(admin.page.locator(".need", has_text="短信服务商维护到六点")).to_be_visible()
     finally:
         deployment.call("PATCH", "/api/v2/channels/sms", {"paused": False}, token=deployment.token())
+
+
+def test_a_short_list_is_confirmed_where_somebody_gets_nothing_or_a_quota_is_short(
+    deployment: Deployment, visit: Visits
+) -> None:
+    admin, name, gone = deployment.token(), deployment.new_user(), f"{secrets.token_hex(4)}@example.com"
+    deployment.call("POST", "/api/v2/suppressions", {"token": admin, "method": "smtp", "to": gone})
+    rows = [{"id": "people", "counts": "recipients", "per": "day", "limit": 1}]
+    headers = {"authorization": f"Bearer {admin}", "if-match": "*"}
+    path = f"/api/v2/users/{name}/quotas"
+    assert deployment.client.put(path, json={"quotas": rows}, headers=headers).json()["errorCode"] == 0
+    seen = visit()
+    log_in(seen, name, PASSWORD)
+    page = seen.page
+    page.goto("/send")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".recipients-field").press_sequentially(f"li@example.com, {gone}\n")
+    page.locator(".field-subject input").fill("开会")
+    page.locator(".field-text textarea").fill("下午两点半")
+    page.locator(".send-button").click()
+    shown = page.locator(".send-confirming")
+    expect(shown).to_contain_text("禁发")
+    expect(shown).to_contain_text("需要 2，还剩 1")
+    seen.axe()
+    seen.shoot("send-short")
+
+
+def test_a_link_wins_over_a_draft(deployment: Deployment, visit: Visits) -> None:
+    seen = visit()
+    log_in(seen, deployment.new_user(), PASSWORD)
+    page = seen.page
+    page.goto("/send")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.locator(".field-subject input").fill("草稿")
+    page.wait_for_function("Object.values(localStorage).some((text) => JSON.parse(text).mail?.subject === '草稿')")
+    for asked in ("method=sms", "to=13800138000&method=sms"):
+        page.goto(f"/send?{asked}")
+        expect(page.locator(".draft-notice")).to_contain_text("草稿")
+        expect(page.get_by_role("tab", name="短信")).to_have_attribute("aria-selected", "true")
+    page.locator(".draft-notice").get_by_role("button").first.click()
+    expect(page.locator(".field-subject input")).to_have_value("草稿")

@@ -43,6 +43,9 @@ def test_a_template_is_written_previewed_and_published(deployment: Deployment, v
     dialog.get_by_role("button", name="发布", exact=True).click()
     expect(page.locator("body")).to_contain_text("第 1 版")
     assert not scrolls_sideways(page)
+    page.get_by_role("button", name=f"用 {name} 发送").click()
+    expect(page.get_by_label("已存的模板")).to_have_value(name)
+    expect(page.get_by_label("number", exact=True)).to_be_visible()
 
 
 def _choose(page: PlaywrightPage, label: str, value: str) -> None:

@@ -114,6 +114,19 @@ def test_lines_read_attachments_and_long_lists_from_files(
     assert [file["size"] for file in mail["attachments"]] == [100_000, 100_000]
 
 
+@pytest.mark.parametrize(("write", "run"), WAYS)
+def test_lines_send_by_a_template(deployment: Deployment, tmp_path: Path, write: Write, run: Run) -> None:
+    name, mail = f"of-{secrets.token_hex(3)}", {"subject": "{{ n }}", "text": "{{ n }}"}
+    words = {"name": name, "category": "notice", "default_language": "zh", "languages": {"zh": {"smtp": mail}}}
+    for path, body in (("", {**words, "shared": True}), (f"/{name}/publish", {})):
+        answer = deployment.call("POST", f"/api/v2/templates{path}", {"token": deployment.token(), **body})
+        assert answer["errorCode"] == 0, answer
+    text = "7 '\"$(touch run)"
+    content = {"template": name, "version": 1, "language": "zh", "params": {"n": text}}
+    found = _send(deployment, write, run, tmp_path, method="smtp", to=["a@example.com"], content=content)
+    assert (found[0]["content"]["template"], found[0]["content"]["text"]) == (name, text)
+
+
 def test_a_list_with_quotes_in_it_stays_a_list(tmp_path: Path) -> None:
     to = ['say "hi"', "back\\slash", *(f"name{number}" for number in range(snippets.LONG_LIST))]
     (tmp_path / snippets.LIST_FILE).write_text("\n".join(to), encoding="utf-8")

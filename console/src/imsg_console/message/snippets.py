@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from imsg_console.message.summary import is_template
+
 LIST_FILE = "recipients.txt"
 
 KEY_PLACE = "YOUR-API-KEY"
@@ -77,6 +79,9 @@ def curl_me(url: str, key: str) -> str:
 def python(sent: SentRequest, key: str) -> str:
     """Write it for Python 3.11 or newer and imsg-client, which is beside the server's source in clients/python."""
     names = "Attachment, Client" if sent.files else "Client"
+    words = [f"        {_text(sent.content)},"]
+    if is_template(sent.content):
+        words = [f"        {name}={_text(value)}," for name, value in _words(sent.content).items()]
     more: list[str] = []
     if sent.files:
         files = ", ".join(f"Attachment.read({_text(name)})" for name in sent.files)
@@ -94,7 +99,7 @@ def python(sent: SentRequest, key: str) -> str:
             "    sent = imsg.send(",
             f"        {_text(sent.method)},",
             f"        {_python_to(sent)},",
-            f"        {_text(sent.content)},",
+            *words,
             *more,
             "    )",
             "    print(sent)",
@@ -151,7 +156,7 @@ _JAVA_LINES = """
 
 def _body(sent: SentRequest) -> Iterable[_Piece]:
     """Write the body of POST /api/v2/messages in as few pieces as can be."""
-    fields: dict[str, Any] = {"method": sent.method, "content": sent.content}
+    fields: dict[str, Any] = {"method": sent.method, **_words(sent.content)}
     if sent.account:
         fields["account"] = sent.account
     if sent.category != "notice":
@@ -171,6 +176,13 @@ def _body(sent: SentRequest) -> Iterable[_Piece]:
             text = '"}'
         text += "]"
     yield text + "}"
+
+
+def _words(content: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
+    """Return the fields that say what is sent: a content, or a template that users keep."""
+    if not is_template(content):
+        return {"content": content}
+    return {name: content[name] for name in ("template", "params", "language") if content.get(name)}
 
 
 def _text(value: Any) -> str:  # noqa: ANN401  any JSON

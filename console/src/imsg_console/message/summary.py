@@ -10,9 +10,14 @@ MAX_TITLE = 120
 
 def title(message: Mapping[str, Any]) -> str:
     """Name a message: by its subject, else by how its text begins; empty where its content is kept no more."""
-    if message["subject"]:
+    if message["subject"] and not is_template(message["content"]):
         return line(message["subject"], MAX_TITLE)
     return line(text(message["content"]), MAX_TITLE)
+
+
+def is_template(content: object) -> bool:
+    """Return whether a request's content is a template that users keep: its subject is written with params."""
+    return isinstance(content, dict) and "version" in content
 
 
 def text(content: object) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from imsg_console.features.send.preview import Preview
-from imsg_console.quota import read_quotas
+from imsg_console.quota import describe_reset, read_quotas
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
@@ -81,6 +81,7 @@ class Confirmation:
             attrs(heading(2, t("send.confirm_title"), "confirm-title"), tabindex="-1")
             if checked.block:
                 notice(checked.block, "warn")
+            self._draw_shortages(checked)
             draw_facts(self._list_facts(checked))
             self._draw_recipients(checked.listed)
             if check["problems"]:
@@ -121,6 +122,16 @@ class Confirmation:
         for quota in read_quotas(check, self._view.timezone):
             numbers = t("send.confirm_of", left=f"{quota.left:,}", limit=f"{quota.limit:,}")
             yield quota.name(t), numbers
+
+    def _draw_shortages(self, checked: Checked) -> None:
+        """Name the quotas that the message does not fit into: it would be refused."""
+        t, check = self._t, checked.check
+        needs = {"requests": 1, "recipients": check["count"], "segments": check["segments"] or 0}
+        for quota in read_quotas(check, self._view.timezone):
+            need = needs[quota.counts]
+            if quota.left < need and quota.method in (None, checked.method):
+                numbers = {"left": f"{quota.left:,}", "need": f"{need:,}", "opens": describe_reset(t, quota)}
+                notice(t("send.confirm_short", name=quota.name(t), **numbers), "bad")
 
     def _draw_recipients(self, recipients: Sequence[str]) -> None:
         t = self._t

@@ -29,6 +29,7 @@ from imsg_console.features.send.template_choice import TemplateChoice
 from imsg_console.features.send.templates import read_templates
 from imsg_console.layout import sentence
 from imsg_console.message.blocks import explain_block
+from imsg_console.message.summary import is_template
 from imsg_console.quota import describe_reset, draw_quota, read_quotas
 from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading
 from imsg_console.sanitize import line
@@ -192,13 +193,20 @@ class SendForm:
         """Choose a group."""
         self._groups.choose([name])
 
+    async def choose_template(self, name: str) -> None:
+        """Choose a template, by the first method that it has words for."""
+        methods = self._template.find_methods(name)
+        if methods and self._method not in methods:
+            self._set_method(methods[0])
+        await self._template.restore({"template": name})
+
     async def fill(self, request: Mapping[str, Any]) -> bool:
         """Fill in the content of a request that was sent; return whether its template is still there."""
         method, content = request["method"], request["content"]
         self._set_method(method)
         if request["category"] in self._categories:
             self._category.set_value(request["category"])
-        if isinstance(content, dict) and "version" in content:
+        if is_template(content):
             await self._template.restore(content)
             return self._template.name == str(content["template"])
         if method == SMTP.name and isinstance(content, dict):

@@ -16,6 +16,9 @@ from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
 from imsg_contract.roles import SENDERS
 
+ASKED = ("like", "to", "group", "template", "method")
+"""What a link may ask for; a draft is only offered then."""
+
 
 async def show(view: View) -> None:
     """Draw the page."""
@@ -32,6 +35,8 @@ async def show(view: View) -> None:
         await _fill(view, form, like)
     if to := view.query.get("to", ""):
         await form.add_recipients([to])
+    if template := view.query.get("template", ""):
+        await form.choose_template(template)
     if group := view.query.get("group", ""):
         form.choose_group(group)
     if not like:
@@ -41,7 +46,7 @@ async def show(view: View) -> None:
 
 async def _take_draft(view: View, form: SendForm, place: Element, kept: KeptDraft) -> None:
     """Restore a draft; where the page was opened for something else, offer it."""
-    is_offered = any(view.query.get(name) for name in ("like", "to", "group"))
+    is_offered = any(map(view.query.get, ASKED))
     if not is_offered:
         await form.restore(kept)
     _draw_draft(view, form, place, kept, is_offered=is_offered)

@@ -17,6 +17,7 @@ from imsg_console.message.filters import RESENDABLE, UNSETTLED, Filters
 from imsg_console.message.pace import Pace
 from imsg_console.message.resend_dialog import ResendDialog
 from imsg_console.message.snippets import SentRequest
+from imsg_console.message.summary import is_template
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
@@ -132,6 +133,8 @@ class Sent:
         self._hold = attrs(live_text("notice notice-warn held"), role="status")
         self._leave = element("p", "muted", t("sent.leave"))
         subject = [(t("send.subject"), line(request["subject"]))] if request["subject"] else []
+        if is_template(request["content"]):
+            subject = [(t("send.saved_template"), line(request["content"]["template"]))]
         key = [(t("words.key"), line(request["key"], 64))] if request["key"] else []
         draw_facts([*subject, *key, (t("sent.number"), self._identity)])
         self._actions = element("div", "actions")
@@ -293,6 +296,8 @@ class Sent:
                 element("span", "muted", t("sent.list_file_what"))
         if sent.files:
             element("p", "muted", t("sent.files_what"))
+        if is_template(request["content"]):
+            element("p", "muted", t("sent.template_code"))
         draw_code(self._view, sent)
 
     def _download(self) -> None:

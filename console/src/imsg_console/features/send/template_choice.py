@@ -12,6 +12,7 @@ from imsg_console.layout import sentence
 from imsg_console.recipients.recipient_reader import FoundRecipient, strip_heading
 from imsg_console.sanitize import line
 from imsg_console.view import View
+from imsg_console.widgets.chips import METHODS
 from imsg_console.widgets.elements import attrs, element, live_text
 from imsg_console.widgets.fields import choice_field
 
@@ -158,10 +159,15 @@ class TemplateChoice:
         if method == self._method:
             return
         self._method = method
-        found = [one["name"] for one in self._templates if any(method in has for has in one["languages"].values())]
+        found = [one["name"] for one in self._templates if method in self.find_methods(one["name"])]
         options = {OWN_WORDS: self._t("send.own_words")} | {name: line(name, 64) for name in found}
         self._choice.set_options(options, value=self.name if self.name in options else OWN_WORDS)
         self._place.set_visibility(bool(found))
+
+    def find_methods(self, name: str) -> list[str]:
+        """Return the methods that a template has words for."""
+        languages = [has for one in self._templates if one["name"] == name for has in one["languages"].values()]
+        return [method for method in METHODS if any(method in has for has in languages)]
 
     def find_problems(self) -> Sequence[Problem]:
         """Return the params that are missing."""
@@ -216,7 +222,9 @@ class TemplateChoice:
     def _draw_param(self, known: Mapping[str, Any]) -> _Param:
         title = line(known["name"], 64)
         with element("div", "stack tight"):
-            column = choice_field(title, {ALIKE: ""}, ALIKE).on_value_change(self._change)
+            column = choice_field(self._t("send.param_source", name=title), {ALIKE: ""}, ALIKE).on_value_change(
+                self._change
+            )
             made = ui.input(title, on_change=self._change)
         style_field(made, "param")
         attrs(made, placeholder=line(known["example"] or "", 64))

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from imsg_console.client import path
+from nicegui import ui
+
+from imsg_console.client import make_url, path
 from imsg_console.features.templates.words import Words
 from imsg_console.message.content import draw_body, draw_text
 from imsg_console.sanitize import line
@@ -54,6 +56,7 @@ class Templates:
             key="key",
             when_empty=lambda: empty(t("templates.empty_title"), t("templates.empty_text"), "article"),
             actions={
+                "send": self._send,
                 "preview": self._preview,
                 "change": self._change,
                 "publish": self._publish,
@@ -94,15 +97,21 @@ class Templates:
         if row["from"] == "settings" or not self._view.may("POST /templates"):
             return ""
         preview = cells.button("preview", t("templates.preview"), t("templates.preview_of", name=name), kind="quiet")
+        shown = [preview]
+        if row["published"] is not None:
+            shown.insert(0, cells.button("send", t("templates.send"), t("templates.send_by", name=name), kind="quiet"))
         if not (self._view.session.is_admin or row["username"] == self._view.session.username):
-            return preview
+            return [shown]
         more = cells.menu(
             t("templates.more", name=name),
             cells.button("publish", t("templates.publish"), icon="publish"),
             cells.button("change", t("templates.change"), icon="edit"),
             cells.button("delete", t("templates.delete"), icon="delete"),
         )
-        return [[preview, more]]
+        return [[*shown, more]]
+
+    def _send(self, row: Row) -> None:
+        ui.navigate.to(make_url("/send", template=row["name"]))
 
     async def _add(self) -> None:
         if await self._ask(None) is not None:
