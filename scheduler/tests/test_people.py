@@ -120,8 +120,12 @@ def play(seed: int) -> None:
                     assert not {(at, one) for one in waiting} & begun, seed
                     assert set(waiting) <= set(rules[at].people), seed
                     assert not set(waiting) & reached, seed
-                    people.release(at, waiting, now_ms)
-                    begun |= {(at, one) for one in waiting}
+                    people.mark(at, waiting, now_ms)
+                    assert not people.list_waiting(at), seed
+                    if draw.random() < 0.8:  # else the scheduler is killed while it publishes
+                        people.release(at, waiting, now_ms)
+                        begun |= {(at, one) for one in waiting}
+                people.repeat(now_ms)
         assert sum(people.counts) == count, seed
         assert people.counts.reached == len(reached), seed
     people.end()
@@ -139,3 +143,19 @@ def test_who_leaves_a_leg_by_the_time_passes_those_without_an_address_also_after
     people = People.decode(rules, people.encode())
     people.let_on([0])
     assert (people.passed, people.list_waiting(2)) == ([(1, 0)], [0])
+
+
+def test_a_leg_whose_publish_takes_too_long_begins_again_and_counts_as_begun_for_a_cancel() -> None:
+    people = begin(*CODE, count=2)
+    for n in range(2):
+        people.note(0, n, Status.FAILED)
+    people.mark(1, [0, 1], 5_000)
+    people.release(1, [1], 5_000)
+    people.repeat(34_999)
+    assert (people.list_waiting(1), people.find_due_ms()) == ([], 35_000)
+    people.repeat(35_000)
+    assert people.list_waiting(1) == [0]
+    people.mark(1, [0], 40_000)
+    assert people.stop([0]) == [(1, 0)]
+    people.end_stopped()
+    assert people.list_unused(1) == []

@@ -23,6 +23,7 @@ class Fallback:
     """One request with a fallback."""
 
     request: str
+    due_ms: int
     ends_ms: int
     blob: bytes
     plan: bytes
@@ -79,6 +80,11 @@ class FallbackRows:
         query = select(FALLBACK_LEGS.c.leg, FALLBACK_LEGS.c.request).where(FALLBACK_LEGS.c.leg.in_(legs))
         return {row.leg: row.request for row in await self._connection.execute(query)}
 
+    async def find(self, request: str) -> Fallback | None:
+        """Read a request."""
+        row = (await self._connection.execute(select(FALLBACKS).where(FALLBACKS.c.request == request))).first()
+        return None if row is None else _read(row)
+
     async def lock(self, request: str) -> Fallback | None:
         """Read a request, and let no other transaction change it until this one ends."""
         query = select(FALLBACKS).where(FALLBACKS.c.request == request).with_for_update()
@@ -110,7 +116,7 @@ class FallbackRows:
     async def write(self, fallback: Fallback, people: People, due_ms: int | None) -> None:
         """Write what has changed; `due_ms` is when there is something to do next, its end at the latest."""
         values = {
-            "due_ms": min(due_ms or NEVER_MS, fallback.ends_ms),
+            "due_ms": min(NEVER_MS if due_ms is None else due_ms, fallback.ends_ms),
             "ends_ms": fallback.ends_ms,
             "people": people.encode(),
         }
@@ -153,4 +159,4 @@ def _name_legs(job: Job) -> list[str]:
 
 
 def _read(row: Row[Any]) -> Fallback:
-    return Fallback(row.request, row.ends_ms, bytes(row.people), bytes(row.plan))
+    return Fallback(row.request, row.due_ms, row.ends_ms, bytes(row.people), bytes(row.plan))

@@ -1,6 +1,7 @@
 """The further legs of requests: begun where those before have not reached a person, by outcomes and by the time.
 
-What is published is confirmed before the transaction ends. A crash in between publishes a leg again, under its id.
+That a leg may have been published is kept before it is, so that a cancel asks the claims; a crash in between publishes
+it again, under its id. No transaction waits for the broker.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancels import Cancel
 from imsg_scheduler.clock import RedisClock
-from imsg_scheduler.fallback_rows import NEVER_MS, Fallback, FallbackRows
+from imsg_scheduler.fallback_rows import NEVER_MS, Fallback
 from imsg_scheduler.people import People
 from imsg_scheduler.store import Store
 from imsg_scheduler.users import Users
@@ -36,8 +37,8 @@ from imsg_web.service_client import ServiceUnavailable
 log = logger(__name__)
 
 BATCH = 200
-TRIES = 3
-"""How often legs are published before SQLite's writer is kept from others while they are."""
+TRIES = 10
+"""How often the people of a request are judged anew because others have changed them meanwhile."""
 
 LOOK_S = 0.5
 """How late a leg may begin."""
@@ -59,12 +60,19 @@ AWAY = (
 )
 
 
-class Settled(NamedTuple):
-    """A request as it is to be written, and when there is something to do next."""
+class Judged(NamedTuple):
+    """What is to be written of a request, and then to be published."""
 
-    fallback: Fallback
     people: People
-    due_ms: int | None
+    opens_ms: int | None
+    """When the window of a leg opens that is held."""
+    legs: Mapping[int, Sequence[int]]
+    """Which legs begin, and for whom."""
+    now_ms: int
+
+    def find_due_ms(self, people: People) -> int | None:
+        """Return when there is something to do next for people."""
+        return min((due for due in (people.find_due_ms(), self.opens_ms) if due is not None), default=None)
 
 
 Change = Callable[[Fallback, People], None]
@@ -92,7 +100,6 @@ class Fallbacks:
         self._users = users
         self._windows = windows
         self._quota = quota
-        self._turns = asyncio.Lock()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Begin legs whose time has come, until `stopping`."""
@@ -146,41 +153,36 @@ class Fallbacks:
             await self._change(request, partial(_note, found=found))
 
     async def _change(self, request: str, change: Change) -> None:
-        """Change the people of a request, begin what is to begin, and write it."""
-        if not self._store.is_postgres and await self._change_apart(request, change):
+        """Change the people of a request, and begin what is to begin."""
+        for _ in range(TRIES):
+            async with self._store.reading() as rows:
+                fallback = await rows.fallbacks.find(request)
+            if fallback is None:
+                return
+            judged = await self._judge(fallback, change)
+            async with self._store.writing() as rows:
+                if await rows.fallbacks.lock(request) != fallback:
+                    continue
+                if not judged.people.counts.open:
+                    await rows.fallbacks.remove(request)
+                    return
+                await rows.fallbacks.write(fallback, judged.people, judged.find_due_ms(judged.people))
+            if judged.legs:
+                await self._publish(fallback, judged)
             return
-        async with self._store.writing() as rows:
-            if (fallback := await rows.fallbacks.lock(request)) is not None:
-                await _write(rows.fallbacks, await self._settle(fallback, change))
+        raise DatabaseUnavailable("others changed the request each time")
 
-    async def _change_apart(self, request: str, change: Change) -> bool:
-        """Change people while SQLite's one writer does not wait for the broker; return whether it is done.
-
-        What others change meanwhile is judged again; a leg may be published twice then, under its id.
-        """
-        async with self._turns:
-            for _ in range(TRIES):
-                async with self._store.reading() as rows:
-                    fallback = await rows.fallbacks.lock(request)
-                if fallback is None:
-                    return True
-                settled = await self._settle(fallback, change)
-                async with self._store.writing() as rows:
-                    if await rows.fallbacks.lock(request) == fallback:
-                        await _write(rows.fallbacks, settled)
-                        return True
-        return False
-
-    async def _settle(self, fallback: Fallback, change: Change) -> Settled:
-        """Change the people, begin what is to begin, and return what is to be written."""
+    async def _judge(self, fallback: Fallback, change: Change) -> Judged:
+        """Change the people, mark what is to begin, tell how many were reached, and give back what never begins."""
         people, now_ms = fallback.read_people(), await self._clock.read_ms()
         before, counts = people.list_ended(), people.counts
         change(fallback, people)
         people.end_stopped()
+        people.repeat(now_ms)
         now = datetime.fromtimestamp(now_ms / 1_000, UTC)
         if now_ms >= fallback.ends_ms:
             people.end()
-        opens_ms = None
+        opens_ms, legs = None, dict[int, Sequence[int]]()
         for leg in range(1, len(fallback.jobs)):
             if not (waiting := people.list_waiting(leg)):
                 continue
@@ -192,18 +194,35 @@ class Fallbacks:
             if hold is not None:
                 opens_ms = min(opens_ms or hold.until_ms, hold.until_ms)
                 continue
-            for begun in _begin(fallback, leg, frozenset(waiting), now):
-                route = self._broker.topology.new(job_key(begun.method, begun.lane))
-                await self._broker.publish(begun.encode(), route)
-            people.release(leg, waiting, now_ms)
-            log.info("leg_begun", request=fallback.request, leg=leg + 1, people=len(waiting))
+            people.mark(leg, waiting, now_ms)
+            legs[leg] = waiting
         await self._tell_passed(fallback, people, now)
         await self._give_back(fallback, people, people.list_ended() - before)
         if people.counts != counts:
             progress = Progress(request=fallback.request, at=now, **people.counts._asdict())
             await self._broker.publish(progress.encode(), self._broker.topology.new(PROGRESS))
-        dues = [due for due in (people.find_due_ms(), opens_ms) if due is not None]
-        return Settled(fallback, people, min(dues, default=None))
+        return Judged(people, opens_ms, legs, now_ms)
+
+    async def _publish(self, fallback: Fallback, judged: Judged) -> None:
+        """Publish the legs that begin, and note that they have."""
+        now = datetime.fromtimestamp(judged.now_ms / 1_000, UTC)
+        for leg, waiting in judged.legs.items():
+            jobs = list(_begin(fallback, leg, frozenset(waiting), now))
+            for at in range(0, len(jobs), BATCH):
+                routes = [
+                    (job, self._broker.topology.new(job_key(job.method, job.lane))) for job in jobs[at : at + BATCH]
+                ]
+                await asyncio.gather(*(self._broker.publish(job.encode(), route) for job, route in routes))
+            log.info("leg_begun", request=fallback.request, leg=leg + 1, people=len(waiting))
+        async with self._store.writing() as rows:
+            current = await rows.fallbacks.lock(fallback.request)
+            if current is None:
+                return
+            people = current.read_people()
+            for leg, waiting in judged.legs.items():
+                people.release(leg, waiting, judged.now_ms)
+            dues = (judged.find_due_ms(people), current.due_ms)
+            await rows.fallbacks.write(current, people, min(due for due in dues if due is not None))
 
     async def _tell_passed(self, fallback: Fallback, people: People, now: datetime) -> None:
         """Tell history for whom legs were passed by, since they have no address of its method."""
@@ -249,13 +268,6 @@ class Fallbacks:
                 with suppress(Unreachable):  # delivered again, and it changes nothing
                     await self._broker.ack(delivery)
             return
-
-
-async def _write(rows: FallbackRows, settled: Settled) -> None:
-    if settled.people.counts.open:
-        await rows.write(*settled)
-    else:
-        await rows.remove(settled.fallback.request)
 
 
 def _note(fallback: Fallback, people: People, found: Mapping[str, Sequence[Outcome]]) -> None:

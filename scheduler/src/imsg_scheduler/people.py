@@ -15,7 +15,13 @@ WAITING = 0
 """In place of a time: the leg is to begin."""
 
 LEAVING = -1
-"""It is to begin once what still waits of the leg before is cancelled."""
+"""It is to begin once what still waits of the leg before is cancelled.
+
+A time below it, negated: since then the leg is being published, and may have been.
+"""
+
+AGAIN_MS = 30_000
+"""How long the publish of a leg may take; then it is repeated."""
 
 
 class State(IntEnum):
@@ -91,6 +97,12 @@ class People:
             if self._legs[n] == leg and self._states[n] == State.OPEN and self._since[n] <= 0:
                 self._since[n] = now_ms
 
+    def mark(self, leg: int, people: Collection[int], now_ms: int) -> None:
+        """Note that a leg of people is about to be published: from here on a cancel asks the claims."""
+        for n in people:
+            if self._legs[n] == leg and self._since[n] == WAITING:
+                self._since[n] = -now_ms
+
     def note(self, leg: int, n: int, status: Status) -> None:
         """Take in what became of a person's message of a leg; also late, again, or after a later leg has begun."""
         if not (0 <= n < len(self._legs) and 0 <= leg < len(self._rules)):
@@ -110,8 +122,14 @@ class People:
     def advance(self, now_ms: int) -> None:
         """Let those whose time has come leave their leg; the next one begins once they are let on."""
         for n in range(len(self._legs)):
-            if (due := self._find_due(n)) is not None and due <= now_ms:
+            if self._since[n] > 0 and self._is_due(n, now_ms):
                 self._go_on(n)
+
+    def repeat(self, now_ms: int) -> None:
+        """Let a leg begin again whose publish has taken too long."""
+        for n in range(len(self._legs)):
+            if self._since[n] < LEAVING and self._is_due(n, now_ms):
+                self._since[n] = WAITING
 
     def list_leaving(self) -> list[tuple[int, int]]:
         """Return which legs are left, and by whom."""
@@ -143,7 +161,7 @@ class People:
         stopped = [n for n in people if n < len(self._states) and self._states[n] == State.OPEN]
         for n in stopped:
             self._states[n] = State.STOPPED
-        return [(self._legs[n], n) for n in stopped if self._legs[n] > 0 and self._since[n] > 0]
+        return [(self._legs[n], n) for n in stopped if self._legs[n] > 0 and self._has_begun(n)]
 
     def end_stopped(self) -> None:
         """Give up whoever was stopped."""
@@ -164,7 +182,7 @@ class People:
             for n, at in enumerate(self._legs)
             if self._states[n] in (State.REACHED, State.NOT_REACHED)
             and n in self._rules[leg].people
-            and (at < leg or (at == leg and self._since[n] <= 0))
+            and (at < leg or (at == leg and not self._has_begun(n)))
         ]
 
     def find_due_ms(self) -> int | None:
@@ -174,10 +192,19 @@ class People:
         return min((due for n in range(len(self._legs)) if (due := self._find_due(n)) is not None), default=None)
 
     def _find_due(self, n: int) -> int | None:
-        at = self._legs[n]
-        if self._states[n] != State.OPEN or self._since[n] <= 0 or self._find_next(n) is None:
+        if self._states[n] != State.OPEN or not self._has_begun(n):
             return None
-        return self._since[n] + self._rules[at + 1].after_s * 1_000
+        if self._since[n] < LEAVING:
+            return AGAIN_MS - self._since[n]
+        if self._find_next(n) is None:
+            return None
+        return self._since[n] + self._rules[self._legs[n] + 1].after_s * 1_000
+
+    def _is_due(self, n: int, now_ms: int) -> bool:
+        return (due := self._find_due(n)) is not None and due <= now_ms
+
+    def _has_begun(self, n: int) -> bool:
+        return self._since[n] > 0 or self._since[n] < LEAVING
 
     def _find_next(self, n: int) -> int | None:
         """Return the next leg for which a person has an address."""
