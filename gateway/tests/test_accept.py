@@ -19,6 +19,7 @@ from imsg_gateway.authentication import Authenticator
 from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Owner
 from imsg_gateway.draft import Draft
+from imsg_gateway.next_due import NextDue
 from imsg_gateway.provider_reports import Provider
 from imsg_gateway.providers import Providers
 from imsg_limits.backpressure import Backpressure
@@ -93,6 +94,7 @@ class Bench:
             caps=Caps(run_gateway.redis, str),
             costs=costs,
             windows=PublishedWindows(run_gateway.redis),
+            next_due=NextDue(run_gateway.redis),
             repeat_for_s=REPEAT_FOR_S,
         )
 

@@ -1,6 +1,7 @@
 """GET and PATCH /api/v2/channels, and what the gateway does when too much waits."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -29,6 +30,21 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
     assert 300 <= channels["sms"]["late_s"] < 600
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
+
+
+async def test_what_is_due_while_scheduler_is_away_is_late(gateway: RunningGateway) -> None:
+    """Nobody has stored it: what the first of it is due at is known from its acceptance."""
+    token = await gateway.user(role="admin")
+    for after_s in (1, 3_600):
+        at = datetime.now(UTC) + timedelta(seconds=after_s)
+        assert (await gateway.send(token=token, send_at=at.isoformat())).json()["errorCode"] == 0
+
+    async def is_late() -> bool:
+        answer = await gateway.client.get("/api/v2/channels", params={"token": token})
+        late = {channel["method"]: channel["late_s"] for channel in answer.json()["channels"]}
+        return bool(late["smtp"] > 0 and late["sms"] == 0)
+
+    await eventually(is_late)
 
 
 @pytest.mark.parametrize(

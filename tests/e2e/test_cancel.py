@@ -49,6 +49,12 @@ def used(deployment: Deployment, token: str) -> tuple[int, int]:
     return me["used_day"], me["used_recipients"]
 
 
+def read_cancelled(deployment: Deployment, token: str) -> list[str]:
+    """Return the messages of which an event says that they are cancelled."""
+    events = deployment.call("GET", "/api/v2/events", token=token, wait="0")["events"]
+    return sorted(event["data"]["id"] for event in events if event["type"] == "message.cancelled")
+
+
 @pytest.fixture
 def paused(deployment: Deployment) -> Any:  # noqa: ANN401  a generator
     """Pause mail, so that what is accepted waits at the broker."""
@@ -63,6 +69,7 @@ def test_what_waits_for_its_time_is_cancelled_whole_or_in_part_and_a_repeat_answ
     deployment: Deployment,
 ) -> None:
     token = deployment.new_user_token()
+    assert read_cancelled(deployment, token) == []  # events are kept for whoever has asked for them
     before = used(deployment, token)
     people = [f"later-{n}@example.com" for n in range(3)]
     request = accept(deployment, token, people, send_at=tomorrow())
@@ -73,6 +80,8 @@ def test_what_waits_for_its_time_is_cancelled_whole_or_in_part_and_a_repeat_answ
         assert cancel(deployment, token, f"requests/{request}/cancel") == (2, 0, 0)
     assert used(deployment, token) == before
     wait_for_counts(deployment, token, request, scheduled=0, cancelled=3)
+    everybody = [f"{request}-{n}" for n in range(3)]
+    wait(lambda: read_cancelled(deployment, token) == everybody, 60, why=lambda: f"{read_cancelled(deployment, token)}")
     v1 = deployment.call("GET", "/api/query", token=token, id=request)
     assert [message["status"] for message in v1["messages"]] == ["expired"] * 3
     assert [deployment.inbox(to=person) for person in people] == [[]] * 3

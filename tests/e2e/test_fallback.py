@@ -327,3 +327,48 @@ def test_one_person_of_a_scheduled_request_with_a_fallback_is_cancelled_and_then
     shown = wait_settled(deployment, answer["id"])
     assert (shown["not_reached"], shown["legs"][1]["state"]) == (2, "unused")
     wait_used(deployment, token, 0, 0)
+
+
+def follow(deployment: Deployment, **asked: object) -> tuple[str, str]:
+    """Let somebody follow the official account; return (openid, tag)."""
+    openid = deployment.call("POST", "/sandbox/wechat/followers", asked)["openid"]
+    pressed = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})
+    return openid, pressed["reply"]
+
+
+def send_wechat(deployment: Deployment, tag: str, number: str, content: object) -> dict[str, Any]:
+    """Send by WeChat, and after two minutes by SMS; return what is shown once all of it has settled."""
+    answer = deployment.call(
+        "POST",
+        "/api/v2/messages",
+        {
+            "token": deployment.token(), "method": "wechat", "content": content,
+            "to": {"to": tag, "contacts": {"sms": number}},
+            "fallback": [{"method": "sms", "after_s": 120, "content": "机房断电"}],
+        },
+    )  # fmt: skip
+    assert answer["errorCode"] == 0, answer
+    return wait_settled(deployment, answer["id"])
+
+
+def test_a_wechat_grant_that_is_used_up_goes_on_by_sms_at_once(deployment: Deployment) -> None:
+    openid, tag = follow(deployment)
+    assert deployment.call("POST", f"/sandbox/wechat/followers/{openid}/grant")["grants"] == {"imsg-sandbox-notice": 1}
+    notice = {"template": "notice", "params": {"goods": "茶叶", "number": "A-100"}}
+    granted, used_up = (send_wechat(deployment, tag, f"1380013850{n}", notice) for n in range(2))
+    assert (granted["reached"], granted["legs"][1]["state"]) == (1, "unused")
+    assert used_up["reached"] == 1
+    (refused,) = deployment.messages(used_up["id"])
+    assert (refused["status"], refused["error"]["code"]) == ("failed", "not_granted")
+    assert [text["to"] for text in deployment.inbox(method="sms")] == ["13800138501"]
+
+
+def test_an_alarm_by_wechat_goes_by_sms_where_the_receipt_says_it_failed(deployment: Deployment) -> None:
+    _, tag = follow(deployment)
+    _, blocking = follow(deployment, blocks=True)
+    reached, blocked = (
+        send_wechat(deployment, to, f"1380013851{n}", "机房断电") for n, to in enumerate((tag, blocking))
+    )
+    assert (reached["reached"], reached["legs"][1]["state"]) == (1, "unused")
+    assert (blocked["reached"], blocked["counts"]["failed"], blocked["legs"][1]["state"]) == (1, 1, "settled")
+    assert [text["to"] for text in deployment.inbox(method="sms")] == ["13800138511"]

@@ -5,10 +5,12 @@ import os
 import secrets
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from imsg_testing.api import PASSWORD
 from imsg_testing.processes import descendants
 from imsg_testing.service import Service
 from imsg_testing.services import Services
@@ -186,3 +188,42 @@ def test_recording_gives_way_to_what_somebody_waits_for(services: Services) -> N
     others = {niceness(one) for one in (*services.gateways, services.auth, *services.senders)}
     assert len(others) == 1
     assert niceness(services.history) > others.pop()
+
+
+def test_what_is_due_while_scheduler_is_away_is_accepted_said_to_be_late_and_goes_when_it_is_back(
+    services: Services,
+) -> None:
+    """A code, a single message, a list: all overdue when it comes back."""
+    name = services.new_user()
+    allowed = {"token": services.token(), "may_send_codes": True}
+    assert services.call("PATCH", f"/api/v2/users/{name}", allowed)["errorCode"] == 0
+    token, domain = services.token(name, PASSWORD), f"{secrets.token_hex(4)}.example.com"
+    (scheduler,) = services.schedulers
+    scheduler.stop()
+    try:
+        due = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
+        requests = []
+        for to, category in (
+            ([f"list{n}@{domain}" for n in range(20)], "notice"),
+            (f"one@{domain}", "notice"),
+            (f"code@{domain}", "code"),
+        ):
+            body = mail(token) | {"to": to, "category": category, "send_at": due}
+            answer = services.call("POST", "/api/v2/messages", body)
+            assert answer["errorCode"] == 0, answer
+            requests.append((answer["id"], answer["count"]))
+
+        def read_late_s() -> int:
+            channels = services.call("GET", "/api/v2/channels", token=services.token())["channels"]
+            return int(next(channel["late_s"] for channel in channels if channel["method"] == "smtp"))
+
+        wait(lambda: read_late_s() >= 2, 60)
+        shown = services.call("GET", f"/api/v2/requests/{requests[0][0]}", token=token)
+        assert (shown["state"], shown["counts"]["scheduled"]) == ("scheduled", 20)
+    finally:
+        scheduler.start()
+    for request, count in requests:
+        assert {message["status"] for message in services.wait_settled(request, count)} == {"sent"}
+    wait(lambda: read_late_s() == 0, 60)
+    arrived = Counter(one["to"] for one in services.received() if one["to"].endswith(domain))
+    assert (len(arrived), set(arrived.values())) == (22, {1})

@@ -1,5 +1,6 @@
 """Windows through all of iMSG: held at night, shown with why, and sent when the window opens or an operator says so."""
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ def closed_now(name: str) -> dict[str, Any]:
     return {"id": name, "methods": ["smtp"], "categories": ["marketing"], "zone": "UTC", "days": ALL_DAYS, **hours}
 
 
-def send(deployment: Deployment, to: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
+def send(deployment: Deployment, to: str | list[str], **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
     """Send marketing by mail; return the answer."""
     content = {"subject": "a sale", "text": "您好"}
     body = {"token": deployment.token(), "to": to, "method": "smtp", "content": content, "category": "marketing"}
@@ -83,3 +84,30 @@ def test_marketing_waits_for_its_window_and_goes_when_an_operator_or_another_win
         assert deployment.wait_settled(third["id"])[0]["status"] == "sent"
     finally:
         replace_windows(deployment)
+
+
+def test_what_a_window_holds_is_cancelled_by_its_cause_a_users_own_and_for_an_operator_all(
+    deployment: Deployment,
+) -> None:
+    name = f"night-{secrets.token_hex(4)}"
+    replace_windows(deployment, closed_now(name))
+    try:
+        send_until_held(deployment, "warm-up@example.com")
+        users = [deployment.new_user_token() for _ in range(2)]
+        mine, theirs = (send(deployment, [f"held-{n}@example.com", "b@example.com"], token=users[n]) for n in range(2))
+        for held in (mine, theirs):
+            assert held["held_by"] == name
+            wait(lambda r=held["id"]: show(deployment, r).get("state") == "held", 60)  # type: ignore[misc]
+        for _ in range(2):
+            answer = deployment.call("POST", "/api/v2/requests/cancel", {"token": users[0], "held_by": name})
+            assert [answer[total] for total in ("cancelled", "too_late", "settled")] == [2, 0, 0]
+        wait(lambda: show(deployment, mine["id"])["counts"]["cancelled"] == 2, 60)
+        assert show(deployment, theirs["id"])["state"] == "held"
+        me = deployment.call("GET", "/api/v2/me", token=users[0])
+        assert (me["used_day"], me["used_recipients"]) == (0, 0)
+        everybody = {"token": deployment.token(), "held_by": name}
+        assert deployment.call("POST", "/api/v2/requests/cancel", everybody)["cancelled"] >= 4
+        wait(lambda: show(deployment, theirs["id"])["counts"]["cancelled"] == 2, 60)
+    finally:
+        replace_windows(deployment)
+    assert [mail["to"] for mail in deployment.inbox() if mail["to"].startswith("held-")] == []

@@ -150,10 +150,10 @@ AT_REDIS: Mapping[str, RedisRights] = {
             providers_key(ANY),
             attention_key(ANY),
             names_key(ANY),
-            next_due_key(ANY),
         ),
         writes=(
             channel_key(ANY),
+            next_due_key(ANY),
             THRESHOLDS,
             "imsg:used:*",
             "imsg:refunded:*",

@@ -24,6 +24,7 @@ from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.draft import Draft, LegDraft
 from imsg_gateway.idempotency import Reservation
 from imsg_gateway.jobs import add_legs, encode, kind_of, lane_of, stamp
+from imsg_gateway.next_due import NextDue
 from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.backpressure import Backpressure
@@ -76,6 +77,7 @@ class Acceptor:
         caps: Caps,
         costs: CostEstimator,
         windows: PublishedWindows,
+        next_due: NextDue,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         repeat_for_s: float = REPEAT_FOR_S,
     ) -> None:
@@ -87,6 +89,7 @@ class Acceptor:
         self._providers = providers
         self._costs = costs
         self._windows = windows
+        self._next_due = next_due
         self._now = now
         self._repeat_for_s = repeat_for_s
         self._problem = RecurringProblem(log, "not_accepted", quiet_s=QUIET_S)
@@ -159,10 +162,11 @@ class Acceptor:
         try:
             body, further = await self._add_legs(body, request, draft, credential, encode_leg)
             charges += further
-            if stored:
-                await self._store(request, stored, expires_at)
+            await self._store(request, stored, expires_at)
             if reservation is not None:
                 await reservation.keep(body, answer)
+            if is_scheduled:
+                await self._next_due.note(method, begins_at)
             await self.publish(SCHEDULE if is_scheduled or draft.legs else job_key(method, lane), body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             await self._refund(*charges)

@@ -31,6 +31,7 @@ from imsg_gateway.followers import Followers
 from imsg_gateway.groups import Groups
 from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_gateway.metrics import RequestMetrics
+from imsg_gateway.next_due import NextDue
 from imsg_gateway.openapi.document import Document
 from imsg_gateway.providers import Providers
 from imsg_gateway.published_addresses import PublishedAddresses
@@ -172,7 +173,10 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     prices = PublishedPrices(store)
     costs = CostEstimator(prices, channels.providers, lambda: datetime.now(zone).date())
     windows = PublishedWindows(store)
-    acceptor = Acceptor(broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs, windows=windows)
+    acceptor = Acceptor(
+        broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs, windows=windows,
+        next_due=NextDue(store),
+    )  # fmt: skip
     limits = RoutedLimits(store, templates, channels.providers)
     renderer = await stack.enter_async_context(Renderer())
     drafts = _make_drafts(settings, store, peers, limits, names, templates=TemplateSends(store, renderer))

@@ -1,6 +1,7 @@
 """`imsg doctor`: print every setting in force, check what it points to, and name a remedy for each fault."""
 
 import asyncio
+from datetime import UTC, datetime
 from functools import partial
 
 from imsg import all_in_one, effective_settings, stand_ins, tombstones
@@ -85,6 +86,6 @@ async def _examine(settings: all_in_one.Settings) -> list[Finding]:
             *((channel.titles.en, partial(channels.check_channel, settings, channel)) for channel in CHANNELS),
             ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP))),
             ("callbacks", lambda: callbacks.examine(settings)),
-            ("holidays", lambda: windows.examine(settings)),
+            ("holidays", lambda: windows.examine(settings, datetime.now(UTC).date())),
         ]
     )

@@ -1,6 +1,6 @@
 """The windows part of `imsg doctor`: whether the holidays are known that a window needs."""
 
-from datetime import UTC, datetime
+from datetime import date
 
 from imsg import all_in_one, valkey
 from imsg.findings import Finding
@@ -9,7 +9,7 @@ from imsg_runtime import redis
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 
-async def examine(settings: all_in_one.Settings) -> list[Finding]:
+async def examine(settings: all_in_one.Settings, today: date) -> list[Finding]:
     """Name the years whose holidays are unknown; nothing while no window needs any."""
     url = settings.redis_url or valkey.find_running(settings.data_dir)
     if url is None:
@@ -19,7 +19,7 @@ async def examine(settings: all_in_one.Settings) -> list[Finding]:
             calendar = await PublishedWindows(cache).fetch()
     except (RedisUnavailable, RedisRefused):  # a finding of Redis' own
         return []
-    if not (years := calendar.find_unknown_years(datetime.now(UTC).date())):
+    if not (years := calendar.find_unknown_years(today)):
         return []
     state = f"the holidays of {', '.join(map(str, years))} are not known; its days go by their weekday alone"
     remedy = f"Set them once they are announced: `imsg holidays set {years[0]}-01-01 holiday`, and the others."

@@ -127,7 +127,7 @@ WECHAT = ChannelSpec(
                     "token": Secret("wechat_token"),
                     "aes_key": Secret("wechat_aes_key"),
                     "template": "imsg-sandbox-template",
-                    "templates": {"order": {"options": ORDER}},
+                    "templates": {"order": {"options": ORDER}, "notice": {"options": ORDER[:1]}},
                     "endpoint": At("/sandbox/wechat/api"),
                 }
             }
