@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from imsg_contract.wire import TemplateLimits
-from imsg_sms.account_calls import CallRefused
+from imsg_sms.account_api import AccountRefused
 from imsg_sms.approved import list_approved
 from imsg_sms.providers.calls import open_pool
 from imsg_testing.http_stub import reply
@@ -48,5 +48,5 @@ async def test_tencents_numbers_are_the_names_of_its_variables() -> None:
 
 async def test_who_has_no_such_call_is_not_asked_and_a_refusal_is_told() -> None:
     assert await ask("twilio", TWILIO, {}) == {}
-    with pytest.raises(CallRefused, match="NoPermission"):
+    with pytest.raises(AccountRefused, match="NoPermission"):
         await ask("aliyun", ACCOUNT, {"Code": "NoPermission", "Message": "ask your administrator"})

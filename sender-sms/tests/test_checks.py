@@ -9,7 +9,7 @@ import pytest
 
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
-from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, Provider, configure
+from imsg_testing.sms import ACCOUNT, SIGN, TENCENT, TWILIO, VOLCENGINE, Provider, configure
 
 
 @pytest.fixture
@@ -33,6 +33,26 @@ async def check(name: str, account: Any, provider: Provider) -> tuple[bool | Non
     [
         ({"Code": "OK", "TemplateStatus": 1}, True, "1 templates approved"),
         ({"Code": "OK", "TemplateStatus": 2}, False, "SMS_100000001 is rejected"),
+        ({"Code": "OK", "SignStatus": 2, "AuditInfo": {"RejectInfo": "no proof"}}, False, "is rejected (no proof)"),
+        (
+            {
+                "Code": "OK",
+                "SignStatus": 1,
+                "SignIspRegisterDetailList": [
+                    {"OperatorCode": "mobile", "RegisterStatus": 3},
+                    {
+                        "OperatorCode": "unicom",
+                        "RegisterStatus": 0,
+                        "RegisterStatusReasons": [
+                            {"ReasonCode": "QUALIFICATION_ERROR", "ReasonDescList": ["资质不符"]}
+                        ],
+                    },
+                    {"OperatorCode": "telecom", "RegisterStatus": -1},
+                ],
+            },
+            False,
+            "not filed with the carriers (China Unicom filing failed 资质不符; China Telecom being filed)",
+        ),
         ({"Code": "InvalidAccessKeyId.NotFound", "Message": "no such key"}, False, "InvalidAccessKeyId.NotFound"),
     ],
 )
@@ -61,6 +81,12 @@ async def test_tencent_reports_its_templates_and_the_messages_left(provider: Pro
     )
     asked = json.loads(provider.asked[-1]["body"])
     assert int(asked["BeginTime"][:4]) < int(asked["EndTime"][:4]), "a package may be bought long ago"
+    signs = [{"SignId": 1, "SignName": SIGN, "StatusCode": -1, "ReviewReply": "未完成首次报备"}]
+    provider.always = reply({"Response": {**listed, **packages, "DescribeSignListStatusSet": signs}})
+    assert (
+        "not filed with the carriers (未完成首次报备)"
+        in (await check("tencent", {**TENCENT, "template": "1110"}, provider))[1]
+    )
     provider.always = reply({"Response": {"Error": {"Code": "AuthFailure.SecretIdNotFound", "Message": "none"}}})
     assert (await check("tencent", TENCENT, provider))[0] is False
 
@@ -83,13 +109,41 @@ async def test_an_invalid_template_id_or_an_unreadable_package_is_reported(
 async def test_twilio_reports_its_balance(provider: Provider) -> None:
     provider.always = reply({"balance": "12.30", "currency": "USD"})
     assert await check("twilio", TWILIO, provider) == (True, "the log-in works; balance 12.30 USD")
+    provider.always = reply({"balance": "0.00", "currency": "USD"})
+    assert (await check("twilio", TWILIO, provider))[0] is False
     provider.always = reply({"code": 20003, "message": "Authenticate"}, 401)
     assert await check("twilio", TWILIO, provider) == (False, "20003 Authenticate")
 
 
-async def test_a_provider_without_a_check_is_neither_ok_nor_wrong(provider: Provider) -> None:
-    assert (await check("volcengine", VOLCENGINE, provider))[0] is None
-    assert provider.asked == []
+@pytest.mark.parametrize(
+    ("row", "is_ok", "detail"),
+    [
+        ({"content": SIGN, "status": 3, "usable": True}, True, "the log-in works"),
+        ({"content": SIGN, "status": 1}, False, "is in review"),
+        (
+            {
+                "content": SIGN,
+                "status": 3,
+                "usable": False,
+                "reportStatus": {"cmcc": {"status": 2, "reason": "资质过期"}},
+            },
+            False,
+            "China Mobile not filed 资质过期",
+        ),
+        ({"content": "另一个", "status": 3}, False, f"no signature {SIGN}"),
+    ],
+)
+async def test_volcengine_is_asked_for_the_signature(
+    provider: Provider, row: dict[str, Any], *, is_ok: bool, detail: str
+) -> None:
+    provider.always = reply({"ResponseMetadata": {}, "Result": {"list": [row], "total": 1}})
+    result = await check("volcengine", VOLCENGINE, provider)
+    assert (result[0], detail in result[1]) == (is_ok, True), result
+
+
+async def test_volcengine_says_why_it_does_not_take_a_key(provider: Provider) -> None:
+    provider.always = reply({"ResponseMetadata": {"Error": {"Code": "InvalidAccessKey", "Message": "none"}}}, 401)
+    assert await check("volcengine", VOLCENGINE, provider) == (False, "InvalidAccessKey none")
 
 
 async def test_an_unreachable_provider_is_reported() -> None:

@@ -226,6 +226,14 @@ def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_re
     listed = [one for one in console.call("GET")["providers"] if one["method"] == "sms"]
     assert [(one["name"], one["settings"]["access_key_secret"]) for one in listed] == [("cloud", {"set": True})]
     assert find(console.deployment.data / "secrets", str(settings["access_key_secret"])), "the sandbox has it"
+
+    (signature,) = console.call("GET", "/sms/cloud/signatures")["signatures"]
+    assert (signature["text"], signature["review"], signature["filing"]) == ("天存", "approved", "filed")
+    templates = {one["id"]: one for one in console.call("GET", "/sms/cloud/templates")["templates"]}
+    assert (templates["SMS_100000002"]["variables"], templates["SMS_100000002"]["review"]) == (["code"], "approved")
+    robots = console.call("GET", "/sms/nobody/signatures")
+    assert robots["reason"] == "not_found"
+    assert console.call("GET", "/smtp/default/templates")["reason"] == "not_listed"
     assert console.call("DELETE", "/sms/cloud")["errorCode"] == 0
 
 

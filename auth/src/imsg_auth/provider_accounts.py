@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr
 from pydantic_core import from_json, to_json
@@ -213,6 +213,14 @@ class ProviderAccounts:
         _refuse(answer, name)
         return answer
 
+    async def list_entries(self, method: str, name: str, what: Literal["signatures", "templates"]) -> ProviderCheck:
+        """Let a sender ask the provider of any account, also of the settings. Raises Refusal not_found, sender_away."""
+        own = await self._read_accounts(method)
+        channel = await self._find_channel(method)
+        if name not in {account.name for account in own} | {account.name for account in channel.settings}:
+            raise _refuse_unknown(method, name)
+        return await self._call(method, what, name, own)
+
     async def run(self) -> None:
         """Keep the copy in Redis up to date until cancelled."""
         while True:
@@ -370,15 +378,16 @@ class ProviderAccounts:
         accounts = [account if one.name == account.name else one for one in own]
         if account not in accounts:
             accounts.append(account)
-        call = ProviderCall.model_validate(
-            {"what": what, "name": account.name, "accounts": tuple(accounts), "at": self._now()}
-        )
+        return await self._call(method, what, account.name, accounts)
+
+    async def _call(self, method: str, what: str, name: str, accounts: Sequence[ProviderAccount]) -> ProviderCheck:
+        call = ProviderCall.model_validate({"what": what, "name": name, "accounts": tuple(accounts), "at": self._now()})
         sealer, number = self._sealers[method], uuid.uuid4().hex
         key, answers = provider_calls_key(method), provider_answers_key(method)
         await self._redis.call("HSET", key, number, sealer.seal(call.model_dump_json(), f"{CALLS} {number}"))
         await self._redis.call("EXPIRE", key, CALL_VALID_S)
         try:
-            async with asyncio.timeout(CHECK_S if what == "check" else VALIDATE_S):
+            async with asyncio.timeout(VALIDATE_S if what == "validate" else CHECK_S):
                 while (sealed := await self._redis.call("HGET", answers, number)) is None:  # noqa: ASYNC110  Redis has no event
                     await asyncio.sleep(LOOK_S)
         except TimeoutError as late:

@@ -97,6 +97,30 @@ def send_one(
 
 
 @app.command()
+def signatures(method: Method, name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the signatures that a provider has: their review, and their filing with the carriers."""
+    _list_entries(method, name, "signatures", url, as_json=as_json)
+
+
+@app.command()
+def templates(method: Method, name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List the templates that a provider has, with their review."""
+    _list_entries(method, name, "templates", url, as_json=as_json)
+
+
+def _list_entries(method: str, name: str, what: str, url: str | None, *, as_json: bool) -> None:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("GET", f"{_path(method, name)}/{what}")
+    if as_json:
+        say_json(answer)
+    elif not answer[what]:
+        say(f"The provider has no {what}.")
+    else:
+        rows = [(one["id"], one["text"], one["review"], one["filing"], one["reason"]) for one in answer[what]]
+        say_table(("id", "text", "review", "filing", "why"), rows)
+
+
+@app.command()
 def check() -> None:
     """Call every provider of the settings, without sending: log-in, templates, balance."""
     from imsg.provider_checks import main  # noqa: PLC0415  only this verb pays for loading the senders

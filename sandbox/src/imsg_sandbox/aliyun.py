@@ -1,4 +1,4 @@
-"""Aliyun's SMS service as senders use it: SendSms, SendBatchSms, QuerySendDetails, QuerySmsTemplate(List)."""
+"""Aliyun's SMS service as senders use it: sending, its details, templates, signatures."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ from imsg_sandbox.aliyun_rules import (
     fill,
     read_number,
 )
-from imsg_sandbox.approved_templates import ApprovedTemplate, show_number
+from imsg_sandbox.approved_templates import UNFILED, ApprovedTemplate, show_number
 from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import AuthenticationError, Authenticator, Call, escape
 from imsg_sandbox.sms_callbacks import Callback, json_callback
@@ -27,6 +27,7 @@ from imsg_sandbox.sms_provider import BEIJING, Refusal, Sms, SmsContext, SmsProv
 from imsg_web.responses import ApiResponse
 
 MAX_BATCH = 100
+PASSED = "AUDIT_STATE_PASS"
 MAX_DETAILS_PER_NUMBER = 1_000
 MAX_REPORTS_PER_PUSH = 100
 
@@ -92,15 +93,27 @@ class AliyunSms(SmsProvider):
                     return await self._send(self._read_one(params, raw), params)
                 case "SendBatchSms":
                     return await self._send(self._read_batch(params, raw), params)
-                case "QuerySendDetails":
-                    return _ok(**self._list_details(params)), False
-                case "QuerySmsTemplate" | "QuerySmsTemplateList":
-                    is_list = action.endswith("List")
-                    return _ok(**(self._list_templates(params) if is_list else self._show_template(params))), False
                 case _:
-                    return _refuse("InvalidAction.NotFound", "Specified api is not found."), False
+                    return _ok(**self._look_up(action, params)), False
         except Refusal as refusal:
             return _refuse(refusal.code, refusal.message), False
+
+    def _look_up(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
+        """Answer an action that sends nothing. Raises Refusal."""
+        match action:
+            case "QuerySendDetails":
+                return self._list_details(params)
+            case "QuerySmsTemplate":
+                return self._show_template(params)
+            case "QuerySmsTemplateList":
+                rows = [self._list_template(name) for name in sorted(self.account.approved)]
+                return _page("SmsTemplateList", rows, params)
+            case "QuerySmsSignList":
+                rows = [{"SignName": sign, "AuditStatus": PASSED} for sign in sorted(self.account.signatures)]
+                return _page("SmsSignList", rows, params)
+            case "GetSmsSign":
+                return self._show_signature(params)
+        raise Refusal("InvalidAction.NotFound", "Specified api is not found.")
 
     def make_reply(self, number: str, text: str, sender: str) -> Callback | None:
         """Return a push of SmsUp, a list of one."""
@@ -122,17 +135,19 @@ class AliyunSms(SmsProvider):
             raise Refusal("isv.SMS_TEMPLATE_ILLEGAL", "该账号下找不到对应模板")
         return {"TemplateCode": name, "TemplateStatus": 1, "TemplateContent": approved.text, "Reason": ""}
 
-    def _list_templates(self, params: Mapping[str, str]) -> dict[str, Any]:
-        """Return a page of the templates (help.aliyun.com/document_detail/419288.html). Raises Refusal."""
-        wanted = _require(params, "PageIndex", "PageSize")
-        page, size = int(wanted["PageIndex"]), int(wanted["PageSize"])
-        if not 1 <= size <= 50 or page < 1:  # noqa: PLR2004  the provider's own bound
-            raise Refusal("isv.PARAM_LENGTH_LIMIT", "PageSize须为1至50，PageIndex从1开始")
-        rows = [
-            {"TemplateCode": name, "AuditStatus": "AUDIT_STATE_PASS", "TemplateContent": approved.text}
-            for name, approved in self.account.approved.items()
-        ]
-        return {"TotalCount": len(rows), "SmsTemplateList": rows[(page - 1) * size : page * size]}
+    def _list_template(self, name: str) -> dict[str, Any]:
+        text = self.account.approved[name].text
+        return {"TemplateCode": name, "TemplateName": name, "TemplateContent": text, "AuditStatus": PASSED}
+
+    def _show_signature(self, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return a signature with its filing (help.aliyun.com/document_detail/2807429.html). Raises Refusal."""
+        name = _require(params, "SignName")["SignName"]
+        if name not in self.account.signatures:
+            raise Refusal("isv.SMS_SIGNATURE_ILLEGAL", "该账号下找不到对应签名")
+        state, reason = (-2, "UNBINDING_QUA") if UNFILED in name else (3, "DETECT_SUCCESS")
+        filing = {"RegisterStatus": state, "RegisterStatusReasons": [{"ReasonCode": reason, "ReasonDescList": []}]}
+        carriers = [{"OperatorCode": carrier, **filing} for carrier in ("mobile", "unicom", "telecom")]
+        return {"SignName": name, "SignStatus": 1, "SignIspRegisterDetailList": carriers}
 
     def _read_one(self, params: Mapping[str, str], raw: bytes) -> list[Sms]:
         """Read SendSms. Raises Refusal."""
@@ -255,6 +270,18 @@ def _require(params: Mapping[str, str], *names: str) -> dict[str, str]:
         if not params.get(name):
             raise Refusal(f"Missing{name}", f"{name} is mandatory for this action.")
     return {name: params[name] for name in names}
+
+
+def _page(field: str, rows: Sequence[Mapping[str, Any]], params: Mapping[str, str]) -> dict[str, Any]:
+    """Return one page of a list. Raises Refusal."""
+    try:
+        size, page = int(params.get("PageSize") or 10), int(params.get("PageIndex") or 1)
+    except ValueError:
+        raise Refusal("isv.INVALID_PARAMETERS", "PageSize或PageIndex格式错误") from None
+    if not 1 <= size <= 50 or page < 1:  # noqa: PLR2004  the provider's own bound
+        raise Refusal("isv.INVALID_PARAMETERS", "PageSize须为1至50，PageIndex从1开始")
+    shown = rows[(page - 1) * size : page * size]
+    return {field: shown, "TotalCount": len(rows), "CurrentPage": page, "PageSize": size}
 
 
 def _read_list(text: str) -> list[Any]:

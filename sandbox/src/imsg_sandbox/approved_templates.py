@@ -8,6 +8,9 @@ from imsg_contract.magic_recipients import NUMBERS, NumberTrouble
 
 NORMAL = NumberTrouble("")
 
+UNFILED = "未报备"
+"""A signature that holds this word is approved, and not filed with the carriers."""
+
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
 _LINK = re.compile(r"(?i)https?://|www\.")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")

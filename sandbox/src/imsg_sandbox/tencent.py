@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from imsg_contract.constant_time import equals
-from imsg_sandbox.approved_templates import ApprovedTemplate, has_link, read_number
+from imsg_sandbox.approved_templates import UNFILED, ApprovedTemplate, has_link, read_number
 from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import Call, sign_scoped
 from imsg_sandbox.sms_callbacks import Callback, json_callback
@@ -25,6 +25,7 @@ VERSION = "2021-01-11"
 MAX_NUMBERS = 200
 MAX_PULLED = 100
 MAX_KEPT = 10_000
+MAX_LISTED = 100
 PACKAGE = 10_000
 """Segments of the package that is paid for."""
 
@@ -70,11 +71,11 @@ class TencentSms(SmsProvider):
             action = self._authenticate(call)
             if action == "SendSms":
                 return await self._send(_read(call.body), call.body)
-            return _write(self._pertemplate(action, call))
+            return _write(self._perform(action, call))
         except Refusal as refusal:
             return _write({"Error": {"Code": refusal.code, "Message": refusal.message}})
 
-    def _pertemplate(self, action: str, call: Call) -> dict[str, Any]:
+    def _perform(self, action: str, call: Call) -> dict[str, Any]:
         """Answer an action that sends nothing. Raises Refusal."""
         match action:
             case "PullSmsSendStatus":
@@ -83,6 +84,8 @@ class TencentSms(SmsProvider):
                 return {"PullSmsReplyStatusSet": self._pull(_read(call.body), self._replies)}
             case "DescribeSmsTemplateList":
                 return {"DescribeTemplateStatusSet": self._list_templates(_read(call.body))}
+            case "DescribeSmsSignList":
+                return {"DescribeSignListStatusSet": self._list_signatures(_read(call.body))}
             case "SmsPackagesStatistics":
                 return {"SmsPackagesStatisticsSet": self._list_packages(_read(call.body))}
         raise Refusal("InvalidAction", "The request action is invalid or not found.")
@@ -183,6 +186,21 @@ class TencentSms(SmsProvider):
             for name in names
             if (template := self.account.approved.get(name)) is not None
         ]
+
+    def _list_signatures(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the signatures (cloud.tencent.com/document/api/382/52068), whose state includes their filing."""
+        rows = [
+            {
+                "SignId": number,
+                "SignName": sign,
+                "International": 0,
+                "StatusCode": -1 if UNFILED in sign else 0,
+                "ReviewReply": "未完成首次报备" if UNFILED in sign else "",
+            }
+            for number, sign in enumerate(sorted(self.account.signatures), 1)
+        ]
+        first = int(body.get("Offset") or 0)
+        return rows[first : first + min(int(body.get("Limit") or 10), MAX_LISTED)]
 
     def _list_packages(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the one package that is paid for (cloud.tencent.com/document/api/382/55982). Raises Refusal."""

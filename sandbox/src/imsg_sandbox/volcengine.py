@@ -1,4 +1,4 @@
-"""Volcengine's SMS service as senders use it: signed calls, accepted or refused whole, and receipts pushed."""
+"""Volcengine's SMS service as senders use it: signed calls, receipts pushed, and lists."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from imsg_contract.constant_time import equals
-from imsg_sandbox.approved_templates import ApprovedTemplate, has_link, read_number, show_number
+from imsg_sandbox.approved_templates import UNFILED, ApprovedTemplate, has_link, read_number, show_number
 from imsg_sandbox.http_faults import BrokenResponse
 from imsg_sandbox.signatures import Call, escape, sign_scoped
 from imsg_sandbox.sms_callbacks import Callback, json_callback
@@ -26,6 +26,12 @@ MAX_NUMBERS = 200
 CODES: Mapping[str, str] = {
     "isv.MOBILE_NUMBER_ILLEGAL": "RE:0006",
     "isv.BUSINESS_LIMIT_CONTROL": "RE:0013",
+}
+
+VERSIONS: Mapping[str, str] = {
+    "SendSms": "2020-01-01",
+    "GetSignatureAndOrderList": "2021-01-11",
+    "GetSmsTemplateAndOrderList": "2021-01-11",
 }
 
 _AUTHORIZATION = re.compile(
@@ -57,9 +63,12 @@ class VolcengineSms(SmsProvider):
 
     async def answer(self, call: Call) -> Response:
         """Answer a call."""
-        metadata = {"RequestId": secrets.token_hex(16), "Action": "SendSms", "Version": "2020-01-01"}
+        action = call.parameters.get("Action", "")
+        metadata = {"RequestId": secrets.token_hex(16), "Action": action, "Version": VERSIONS.get(action, "")}
         try:
             self._authenticate(call)
+            if action != "SendSms":
+                return ApiResponse({"ResponseMetadata": metadata, "Result": self._list(action, call.parameters)})
             identity, cut = await self._send(read_object(call.body, "RE:0009"), call.body)
         except Refusal as refusal:
             error = {"Code": refusal.code, "Message": refusal.message}
@@ -90,8 +99,26 @@ class VolcengineSms(SmsProvider):
         paths = dict.fromkeys((call.path, "/"))
         if not any(equals(signature, sign(call, names, secret, region, path)) for path in paths):
             raise Refusal("SignatureDoesNotMatch", "The signature does not match ours.", 401)
-        if call.parameters.get("Action") != "SendSms" or call.parameters.get("Version") != "2020-01-01":
+        if VERSIONS.get(call.parameters.get("Action", "")) != call.parameters.get("Version"):
             raise Refusal("InvalidActionOrVersion", "There is no such action.", 404)
+
+    def _list(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
+        """Return signatures (volcengine.com/docs/6361/170357) or templates of the message group. Raises Refusal."""
+        if params.get("subAccount") != self.account.group:
+            raise Refusal("RE:0003", "The message group does not exist.")
+        rows: list[dict[str, Any]]
+        if action == "GetSignatureAndOrderList":
+            rows = [
+                {"id": str(number), "content": sign, "status": 3, "reason": "通过", "usable": UNFILED not in sign}
+                for number, sign in enumerate(sorted(self.account.signatures), 1)
+            ]
+        else:
+            rows = [
+                {"templateId": name, "content": template.text, "status": 3, "reason": "通过"}
+                for name, template in sorted(self.account.approved.items())
+            ]
+        size, page = int(params.get("pageSize") or 1_000), int(params.get("pageIndex") or 1)
+        return {"list": rows[(page - 1) * size : page * size], "total": len(rows)}
 
     async def _send(self, body: Mapping[str, Any], raw: bytes) -> tuple[str, bool]:
         numbers, text = self._check(body)

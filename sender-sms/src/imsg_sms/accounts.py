@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from imsg_contract.provider_accounts import SetUp, Trouble, Words
+from imsg_contract.provider_accounts import TRANSIENT, SetUp, Trouble, Words
 from imsg_delivery.provider_kinds import ProviderKind
 from imsg_sms.settings import Aliyun, Sms, Tencent, Twilio, Volcengine
 
@@ -80,10 +80,10 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Compare its name and review in the console; filing takes 5 to 10 working days.",
         ),
         (
-            ("the log-in works; template", "TEMPLATE", "TemplateIncorrect", "TemplateUnapproved", "is no number"),
+            ("TEMPLATE", "TemplateIncorrect", "TemplateUnapproved"),
             "template",
-            "登录成功，但模板不存在或没有通过审核。",
-            "The log-in works, but a template is unknown or not approved.",
+            "模板不存在或没有通过审核。",
+            "A template is unknown or not approved.",
             "请在控制台核对模板编号和审核状态；审核一般需要 2 小时。",
             "Compare its number and review in the console; a review takes about 2 hours.",
         ),
@@ -118,6 +118,8 @@ def explain(detail: str) -> Trouble:
     """Say in words why a provider does not take an account, with its own words behind."""
     for words, trouble in TROUBLES:
         if any(word in detail for word in words):
+            if trouble.code in TRANSIENT:
+                return trouble  # nobody answered: the words are ours
             return trouble.model_copy(update={"zh": f"{trouble.zh}（{detail}）", "en": f"{trouble.en} ({detail})"})
     return Trouble(
         code="refused",

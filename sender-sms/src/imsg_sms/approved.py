@@ -9,7 +9,7 @@ from imsg_contract.topology import approved_key
 from imsg_contract.wire import TemplateLimits
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_sms.account_calls import CallRefused, call_aliyun, call_tencent, read_objects
+from imsg_sms.account_api import AccountRefused, make_account_api
 from imsg_sms.providers.calls import open_pool
 from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent
 from imsg_sms.templates import PUBLISH, SCOPE, bracket
@@ -22,13 +22,6 @@ LIST_EVERY_S, RETRY_S = 3_600.0, 10.0
 PUBLISH_EVERY_S = 10.0
 CALL_TIMEOUT_S = 8.0
 
-MOST_PAGES = 40
-ALIYUN_PAGE, TENCENT_PAGE = 50, 100
-"""The most of a page (help.aliyun.com/document_detail/419288.html, cloud.tencent.com/document/api/382/52067)."""
-
-APPROVED = "AUDIT_STATE_PASS"
-"""AuditStatus of QuerySmsTemplateList; of DescribeSmsTemplateList it is the StatusCode 0. Unverified likewise."""
-
 _NUMBER = re.compile(r"\{(\d{1,2})\}")
 """A variable of Tencent's, which have numbers for names."""
 
@@ -38,15 +31,16 @@ log = logger(__name__)
 async def list_approved(account: AnyAccount, pool: HttpPool) -> Mapping[str, TemplateLimits]:
     """List an account's approved templates; none where its provider has no call for it.
 
-    Raises CallRefused, NotSent, NoAnswer.
+    Raises AccountRefused, NotSent, NoAnswer.
     """
-    match account:
-        case Aliyun():
-            texts = await _list_aliyun(account, pool)
-        case Tencent():
-            texts = await _list_tencent(account, pool)
-        case _:
-            return {}
+    api = make_account_api(account, pool)
+    if api is None or not isinstance(account, Aliyun | Tencent):
+        return {}
+    texts = {
+        entry.id: _NUMBER.sub(r"${\1}", entry.text) if isinstance(account, Tencent) else entry.text
+        for entry in await api.list_templates() or ()
+        if entry.review == "approved"
+    }
     return {
         template: TemplateLimits(
             signature=bracket(account.sign_name),
@@ -55,34 +49,6 @@ async def list_approved(account: AnyAccount, pool: HttpPool) -> Mapping[str, Tem
         )
         for template, text in texts.items()
     }
-
-
-async def _list_aliyun(account: Aliyun, pool: HttpPool) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for page in range(1, MOST_PAGES + 1):
-        query = {"PageIndex": str(page), "PageSize": str(ALIYUN_PAGE)}
-        rows = read_objects((await call_aliyun(account, "QuerySmsTemplateList", query, pool)).get("SmsTemplateList"))
-        for row in rows:
-            if row.get("AuditStatus") == APPROVED:
-                texts[str(row.get("TemplateCode"))] = str(row.get("TemplateContent") or "")
-        if len(rows) < ALIYUN_PAGE:
-            break
-    return texts
-
-
-async def _list_tencent(account: Tencent, pool: HttpPool) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for page in range(MOST_PAGES):
-        query = {"International": 0, "Limit": TENCENT_PAGE, "Offset": page * TENCENT_PAGE}
-        answer = await call_tencent(account, "DescribeSmsTemplateList", query, pool)
-        rows = read_objects(answer.get("DescribeTemplateStatusSet"))
-        for row in rows:
-            if row.get("StatusCode") == 0:
-                text = str(row.get("TemplateContent") or "")
-                texts[str(row.get("TemplateId"))] = _NUMBER.sub(r"${\1}", text)
-        if len(rows) < TENCENT_PAGE:
-            break
-    return texts
 
 
 class ApprovedTemplates:
@@ -117,9 +83,9 @@ class ApprovedTemplates:
             for name, account in self._sms.used.items():
                 try:
                     self._known[name] = await list_approved(account, pool)
-                except (CallRefused, NotSent, NoAnswer) as error:
+                except (AccountRefused, NotSent, NoAnswer) as error:
                     self._problem.note(f"{name}: {error}")
-                    is_complete = is_complete and isinstance(error, CallRefused)
+                    is_complete = is_complete and isinstance(error, AccountRefused)
         if is_complete:
             self._problem.clear()
         return is_complete

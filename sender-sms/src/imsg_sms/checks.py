@@ -1,26 +1,26 @@
-"""Checks of accounts without sending: the log-in, the approval of templates, the balance."""
+"""Checks of accounts without sending: the log-in, the review of signatures and templates, the filing, what is left."""
 
-import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from urllib.parse import quote
 
-from imsg_sms.account_calls import CallRefused, call_aliyun, call_tencent, read_object, read_objects
-from imsg_sms.providers.meanings import BEIJING
-from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Twilio
+from imsg_contract.provider_accounts import Filing, ProviderEntry, Review, Trouble, Words
+from imsg_sms.account_api import FILINGS, AccountApi, AccountRefused, make_account_api
+from imsg_sms.accounts import explain
+from imsg_sms.countries import MAINLAND
+from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Volcengine
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
-MAX_PACKAGES = 500
-BOUGHT_WITHIN = timedelta(days=3 * 365)
-"""The period of SmsPackagesStatistics, by date of purchase, which lists at most 500 packages
-(tencentcloud-sdk-python-sms 3.1.153). No package is valid for longer."""
+LOW = 0.05
+"""The part of what was bought from which on a package is said to run out."""
 
-ALIYUN_STATES = {0: "in review", 1: "approved", 2: "rejected", 10: "withdrawn"}
-"""TemplateStatus of QuerySmsTemplate (help.aliyun.com/document_detail/121206.html); unverified against the real one."""
+REVIEWS: dict[Review, Words] = {
+    "reviewing": Words(zh="正在审核", en="in review"),
+    "rejected": Words(zh="未通过审核", en="rejected"),
+    "withdrawn": Words(zh="已撤销审核", en="withdrawn"),
+}
 
-TENCENT_STATES = {0: "approved", 1: "in review", -1: "rejected"}
-"""StatusCode of DescribeSmsTemplateList (cloud.tencent.com/document/api/382/52067); unverified likewise."""
+NOT_FOR_EVERYBODY = ("InvalidAction", "NotEnterpriseCertification", "NoPermission", "Forbidden", "Unauthorized")
+"""Parts of codes by which a provider says that a key may not ask for signatures: nothing is known then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,88 +30,164 @@ class ProviderCheck:
     provider: str
     is_ok: bool | None
     detail: str
+    troubles: tuple[Trouble, ...] = ()
+    """The worst first."""
 
 
 async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
     """Check every account in use at its provider."""
-    checks = []
-    for name, account in sms.used.items():
-        try:
-            detail = await _check_account(account, _find_template_ids(sms, name), pool)
-        except CallRefused as error:
-            checks.append(ProviderCheck(name, is_ok=False, detail=str(error)))
-        except NotSent as error:
-            checks.append(ProviderCheck(name, is_ok=False, detail=f"it can't be reached: {error}"))
-        except NoAnswer as error:
-            checks.append(ProviderCheck(name, is_ok=False, detail=f"it did not answer: {error}"))
-        else:
-            no_check = "configured; iMSG knows no call of this provider that checks it without sending"
-            checks.append(ProviderCheck(name, None if detail is None else True, detail or no_check))
-    return checks
+    return [await _check(name, account, _find_template_ids(sms, name), pool) for name, account in sms.used.items()]
 
 
-async def _check_account(account: AnyAccount, ids: set[str], pool: HttpPool) -> str | None:
-    """Check the log-in, templates and balance of an account; None if its provider has no call for that.
+async def _check(name: str, account: AnyAccount, ids: Collection[str], pool: HttpPool) -> ProviderCheck:
+    api = make_account_api(account, pool)
+    if api is None:
+        detail = "configured; iMSG knows no call of this provider that checks it without sending"
+        return ProviderCheck(name, None, detail)
+    try:
+        troubles, facts = await _look(account, api, ids)
+    except (AccountRefused, NotSent, NoAnswer) as error:
+        detail = describe_failure(error)
+        return ProviderCheck(name, is_ok=False, detail=detail, troubles=(explain(detail),))
+    detail = "; ".join(["the log-in works", *(trouble.en for trouble in troubles), *facts])
+    return ProviderCheck(name, not troubles, detail, tuple(troubles))
 
-    Raises CallRefused, NotSent, NoAnswer.
-    """
+
+def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
+    """Say in English why a call had no answer, or what the provider answered."""
+    if isinstance(error, AccountRefused):
+        return str(error)
+    return f"it can't be reached: {error}" if isinstance(error, NotSent) else f"it did not answer: {error}"
+
+
+async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> tuple[list[Trouble], list[str]]:
+    """Return what is wrong, and facts in English. Raises AccountRefused, NotSent, NoAnswer."""
+    templates = _find_own_templates(account) | set(ids)
+    troubles: list[Trouble] = []
+    facts: list[str] = []
+    if isinstance(account, Tencent):
+        invalid = sorted(one for one in templates if not (one.isascii() and one.isdecimal()))
+        troubles += [_describe_invalid_id(one) for one in invalid]
+        templates -= set(invalid)
+    known = await api.list_templates(templates)
+    if known is not None and templates:
+        wrong = _judge_templates(templates, known)
+        troubles += wrong
+        facts += [f"{len(templates)} templates approved"] if not wrong else []
+    if isinstance(account, Aliyun | Tencent | Volcengine) and MAINLAND in account.countries:
+        troubles += await _check_signature(account, api)
+    if (left := await api.read_left()) is not None:
+        facts.append(left.text)
+        if left.amount <= (0 if left.bought is None else left.bought * LOW):
+            troubles.append(_describe_left(left.text, is_empty=left.amount <= 0))
+    return troubles, facts
+
+
+async def _check_signature(account: Aliyun | Tencent | Volcengine, api: AccountApi) -> list[Trouble]:
+    try:
+        known = await api.list_signatures({account.sign_name})
+    except AccountRefused as error:
+        if any(word in error.code for word in NOT_FOR_EVERYBODY):
+            return []
+        raise
+    if known is None:
+        return []
+    found = next((entry for entry in known if entry.text == account.sign_name), None)
+    trouble = judge_signature(account.sign_name, found)
+    return [] if trouble is None else [trouble]
+
+
+def judge_signature(name: str, entry: ProviderEntry | None) -> Trouble | None:
+    """Return what is wrong with a signature; None for the entry: its provider does not know it."""
+    if entry is None:
+        return Trouble(
+            code="signature",
+            zh=f"服务商没有签名“{name}”。",
+            en=f"The provider has no signature {name}.",
+            remedy_zh="请在控制台申请它，或改填已有的签名；审核一般 2 小时，实名报备通常 5 到 10 个工作日。",
+            remedy_en="Apply for it there, or name another. A review takes 2 hours, filing 5 to 10 working days.",
+        )
+    why = entry.reason or Words(zh="", en="")
+    if entry.review in REVIEWS:
+        state = REVIEWS[entry.review]
+        return Trouble(
+            code="signature",
+            zh=f"签名“{name}”{state.zh}{_bracket(why.zh)}。",
+            en=f"Signature {name} is {state.en}{_bracket(why.en)}.",
+            remedy_zh="审核一般 2 小时（9:00 至 21:00），未通过的请按原因修改后重新提交；其间可改用其他签名。",
+            remedy_en="A review takes about 2 hours in the daytime; correct a rejected one, or use another.",
+        )
+    if entry.filing in {None, "filed"}:
+        return None
+    return _describe_filing(name, entry.filing, why)
+
+
+def _describe_filing(name: str, filing: Filing | None, why: Words) -> Trouble:
+    waits = filing == "filing"
+    state = FILINGS[filing] if filing is not None else why
+    return Trouble(
+        code="filing",
+        zh=f"签名“{name}”的运营商实名报备没有完成（{why.zh or state.zh}），短信可能被运营商拦截，而且不会报错。",
+        en=f"Signature {name} is not filed with the carriers ({why.en or state.en}); they may drop its messages.",
+        remedy_zh="无需操作，报备通常要 5 到 10 个工作日；其间请改用已报备的签名，或少量试发。"
+        if waits
+        else "请在控制台的签名页面补全实名资质，重新发起报备，通常要 5 到 10 个工作日；其间请改用已报备的签名。",
+        remedy_en="Nothing is to do: filing takes 5 to 10 working days. Use a filed signature meanwhile."
+        if waits
+        else "Complete its qualification in the console, and file it again: 5 to 10 working days.",
+    )
+
+
+def _judge_templates(wanted: Collection[str], known: Sequence[ProviderEntry]) -> list[Trouble]:
+    by_id = {entry.id: entry for entry in known}
+    wrong: list[tuple[str, Words]] = []
+    for template in sorted(wanted):
+        entry = by_id.get(template)
+        if entry is None:
+            wrong.append((template, Words(zh="不存在", en="unknown there")))
+        elif entry.review in REVIEWS:
+            state, why = REVIEWS[entry.review], entry.reason or Words(zh="", en="")
+            wrong.append((template, Words(zh=state.zh + _bracket(why.zh), en=state.en + _bracket(why.en))))
+    if not wrong:
+        return []
+    return [
+        Trouble(
+            code="template",
+            zh=f"模板{'；'.join(f' {template} {why.zh}' for template, why in wrong)}。",
+            en="Template " + ", ".join(f"{template} is {why.en}" for template, why in wrong),
+            remedy_zh="请在控制台核对模板编号和审核状态；审核一般 2 小时（9:00 至 21:00）。",
+            remedy_en="Compare its number and review in the console; a review takes about 2 hours in the daytime.",
+        )
+    ]
+
+
+def _describe_invalid_id(template: str) -> Trouble:
+    return Trouble(
+        code="template",
+        zh=f"模板 {template} 不是数字，而腾讯云的模板编号都是数字。",
+        en=f"template {template} is no number, as all of Tencent's are; correct its id",
+        remedy_zh="请在短信控制台的“正文模板管理”中复制模板 ID。",
+        remedy_en="Copy the id from the templates of the SMS console.",
+    )
+
+
+def _describe_left(text: str, *, is_empty: bool) -> Trouble:
+    return Trouble(
+        code="balance",
+        zh="账号余额或套餐包已用完。" if is_empty else "套餐包快用完了，只剩不到 5%。",
+        en=f"The account is empty ({text})." if is_empty else f"Less than 5 % of the packages is left ({text}).",
+        remedy_zh="请在服务商控制台充值或购买套餐包，几分钟内生效。",
+        remedy_en="Top it up in the provider's console; that holds after some minutes.",
+    )
+
+
+def _find_own_templates(account: AnyAccount) -> set[str]:
     match account:
         case Aliyun():
-            return await _aliyun(account, ids, pool)
-        case Tencent():
-            return await _tencent(account, ids, pool)
-        case Twilio():
-            return await _twilio(account, pool)
-    return None
-
-
-async def _aliyun(account: Aliyun, ids: set[str], pool: HttpPool) -> str:
-    """Call QuerySmsTemplate for each template."""
-    states = {}
-    for template in sorted({account.template, *account.templates, *ids}):
-        try:
-            body = await call_aliyun(account, "QuerySmsTemplate", {"TemplateCode": template}, pool)
-        except CallRefused as error:
-            raise CallRefused(f"{template}: {error}") from error
-        states[template] = _name(ALIYUN_STATES, body.get("TemplateStatus", 1))
-    return _judge(states)
-
-
-async def _tencent(account: Tencent, ids: set[str], pool: HttpPool) -> str:
-    """Call DescribeSmsTemplateList for the templates, and SmsPackagesStatistics for the messages left in packages."""
-    templates = sorted({*filter(None, (account.template,)), *ids})
-    if invalid := [template for template in templates if not (template.isascii() and template.isdecimal())]:
-        raise CallRefused(f"template {', '.join(invalid)} is no number, as all of Tencent's are; correct its id")
-    wanted = {"International": 0, "TemplateIdSet": [int(template) for template in templates]}
-    listed = await call_tencent(account, "DescribeSmsTemplateList", wanted, pool)
-    known = {
-        str(entry.get("TemplateId")): _name(TENCENT_STATES, entry.get("StatusCode"))
-        for entry in read_objects(listed.get("DescribeTemplateStatusSet"))
-    }
-    summary = _judge({template: known.get(template, "unknown there") for template in templates})
-    now = datetime.now(BEIJING)
-    span = {"BeginTime": f"{now - BOUGHT_WITHIN:%Y%m%d%H}", "EndTime": f"{now:%Y%m%d%H}"}
-    query = {"SmsSdkAppId": account.app_id, "Limit": MAX_PACKAGES, "Offset": 0, **span}
-    packages = await call_tencent(account, "SmsPackagesStatistics", query, pool)
-    left = [
-        _read_whole(package.get("PackageAmount")) - _read_whole(package.get("CurrentUsage"))
-        for package in read_objects(packages.get("SmsPackagesStatisticsSet"))
-        if _read_whole(package.get("PackageExpiredTime")) > now.timestamp() or not package.get("PackageExpiredTime")
-    ]
-    return f"{summary}; {sum(left):,} left in its packages" if left else summary
-
-
-async def _twilio(account: Twilio, pool: HttpPool) -> str:
-    """Call Balance.json of the account (twilio.com/docs/usage/api/balance)."""
-    key = account.key_secret or account.auth_token
-    login = f"{account.key_sid or account.account_sid}:{key.get_secret_value()}".encode()
-    headers = {"authorization": f"Basic {base64.b64encode(login).decode()}", "accept": "application/json"}
-    url = f"{account.endpoint.rstrip('/')}/2010-04-01/Accounts/{quote(account.account_sid, safe='')}/Balance.json"
-    answer = await pool.call("GET", url, headers)
-    body = read_object(answer.content)
-    if "balance" not in body:
-        raise CallRefused(f"{body.get('code') or answer.status_code} {body.get('message') or ''}".strip())
-    return f"the log-in works; balance {body['balance']} {body.get('currency', '')}".strip()
+            return {account.template, *account.templates}
+        case Tencent() | Volcengine():
+            return {account.template} - {""}
+    return set()
 
 
 def _find_template_ids(sms: Sms, account: str) -> set[str]:
@@ -120,20 +196,5 @@ def _find_template_ids(sms: Sms, account: str) -> set[str]:
     return {way.id for way in ways if way is not None and way.id}
 
 
-def _judge(states: Mapping[str, str]) -> str:
-    """Return a summary if all templates are approved. Raises CallRefused if one is not."""
-    if wrong := {template: state for template, state in states.items() if state != "approved"}:
-        raise CallRefused(
-            "the log-in works; template " + ", ".join(f"{template} is {state}" for template, state in wrong.items())
-        )
-    return f"the log-in works; {len(states)} templates approved" if states else "the log-in works"
-
-
-def _name(states: Mapping[int, str], state: object) -> str:
-    """Return the name of a template's state; an unlisted one as the provider writes it."""
-    return states.get(state, str(state)) if isinstance(state, int) else str(state)
-
-
-def _read_whole(value: object) -> int:
-    """Return a JSON whole number; 0 if it is none."""
-    return value if isinstance(value, int) else 0
+def _bracket(text: str) -> str:
+    return f"（{text}）" if text and not text.isascii() else f" ({text})" if text else ""

@@ -9,19 +9,20 @@ from typing import Protocol, cast
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import Trouble
+from imsg_contract.provider_accounts import ProviderEntry, Trouble
 from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
-from imsg_delivery.provider_kinds import AccountSettings
+from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
 from imsg_delivery.routes import Route
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
+from imsg_sms.account_api import AccountRefused, make_account_api
 from imsg_sms.accounts import KINDS, explain, list_accounts
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.checks import ProviderCheck, check
+from imsg_sms.checks import ProviderCheck, check, describe_failure
 from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.context import ProviderContext
@@ -32,6 +33,7 @@ from imsg_sms.signatures import find_only_signature
 from imsg_sms.templates import Templates, describe_limits, merge_limits
 from imsg_web.app import make_app
 from imsg_web.callers import Apps
+from imsg_web.http_pool import NoAnswer, NotSent
 from imsg_web.service import Service
 
 __all__ = ["Receipts", "Settings", "Sms", "app", "check_providers", "open_channel", "terms"]
@@ -160,7 +162,19 @@ async def check_account(sms: Sms, name: str) -> Sequence[Trouble]:
     """Check an account and its templates at its provider; return why the provider does not take it."""
     only = sms.model_copy(update={"providers": (name,), "routes": {}})
     (found,) = await check_providers(only, CHECK_TIMEOUT_S)
-    return (explain(found.detail),) if found.is_ok is False else ()
+    return found.troubles
 
 
-ACCOUNTS = AccountSettings(Sms, "accounts", KINDS, list_accounts, check_account)
+async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[ProviderEntry] | None:
+    """Ask an account's provider for its signatures or templates; None where it has no call. Raises AccountFault."""
+    async with open_pool(CHECK_TIMEOUT_S) as pool:
+        api = make_account_api(sms.accounts[name], pool)
+        if api is None:
+            return None
+        try:
+            return await (api.list_signatures() if what == "signatures" else api.list_templates())
+        except (AccountRefused, NotSent, NoAnswer) as error:
+            raise AccountFault(explain(describe_failure(error))) from error
+
+
+ACCOUNTS = AccountSettings(Sms, "accounts", KINDS, list_accounts, check_account, list_entries)

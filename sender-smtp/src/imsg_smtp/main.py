@@ -249,7 +249,7 @@ async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:
     return await try_server(smtp.model_copy(update={**nobody, "servers": others}), timeout_s, name) is None
 
 
-ACCOUNTS = AccountSettings(Smtp, "servers", (MAIL_SERVER,), list_servers, check_account, complete)
+ACCOUNTS = AccountSettings(Smtp, "servers", (MAIL_SERVER,), list_servers, check_account, complete=complete)
 
 
 async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, str, str | None]]:

@@ -1,8 +1,8 @@
 """Official accounts that administrators set up in the web page: the form, and what a check says in words."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from imsg_contract.provider_accounts import SetUp, Trouble, Words
+from imsg_contract.provider_accounts import TRANSIENT, SetUp, Trouble, Words
 from imsg_delivery.provider_kinds import ProviderKind
 from imsg_wechat.settings import Account, WeChat
 
@@ -57,16 +57,6 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = (
             remedy_en="Reset the AppSecret in the basic configuration, and write the new one; the old one ends then.",
         ),
     ),
-    (
-        ("the log-in works.",),
-        Trouble(
-            code="template",
-            zh="登录成功，但模板不对。",
-            en="The log-in works, but a template is wrong.",
-            remedy_zh="请在公众平台“模板消息 → 我的模板”中核对模板编号和变量。",
-            remedy_en="Compare the number and the variables with the account's own templates.",
-        ),
-    ),
 )
 """Parts of what WeChat says → the trouble; the first that fits counts."""
 
@@ -80,6 +70,8 @@ def explain(fault: str) -> Trouble:
     """Say in words why WeChat does not take an account, with its own words behind."""
     for words, trouble in TROUBLES:
         if any(word in fault for word in words):
+            if trouble.code in TRANSIENT:
+                return trouble  # WeChat said nothing: the words are ours
             return trouble.model_copy(update={"zh": f"{trouble.zh}（{fault}）", "en": f"{trouble.en} ({fault})"})
     return Trouble(
         code="refused",
@@ -87,4 +79,19 @@ def explain(fault: str) -> Trouble:
         en=f"WeChat answered: {fault}",
         remedy_zh="请确认本机能访问 api.weixin.qq.com 的 443 端口；有错误码的，请在微信文档“全局返回码”中查找。",
         remedy_en="See that this machine reaches api.weixin.qq.com on port 443; look a code up in WeChat's documents.",
+    )
+
+
+def explain_templates(missing: Collection[str], wrong: Mapping[str, str]) -> Trouble:
+    """Say which templates of the settings do not fit those of the account; `wrong` has sentences in English."""
+    unfit = [name for name in wrong if name not in missing]
+    said = [f"账号没有模板 {'、'.join(sorted(missing))}"] if missing else []
+    said += [f"模板 {'、'.join(sorted(unfit))} 的变量与设置的不符"] if unfit else []
+    return Trouble(
+        code="template",
+        zh=f"登录成功，但{'；'.join(said)}。",
+        en=f"The log-in works, but a template is wrong: {' '.join(wrong.values())}",
+        remedy_zh="请在公众平台“我的模板”中核对模板编号和变量；改动服务类目会删除其下的模板，重新添加后立即可用。",
+        remedy_en="Compare them with the account's own templates. A changed category deletes its templates; those that "
+        "are added again can be used at once.",
     )

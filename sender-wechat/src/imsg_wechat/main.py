@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 from starlette.types import ASGIApp
 
 from imsg_contract.addresses import make_tag
-from imsg_contract.provider_accounts import Trouble
+from imsg_contract.provider_accounts import ProviderEntry, Trouble
 from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.migrate import migrate
 from imsg_database.startup import wait_for_database
 from imsg_delivery.attachment_client import AttachmentClient
-from imsg_delivery.provider_kinds import AccountSettings
+from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
 from imsg_delivery.sender import Sender, make_sender
 from imsg_people.tombstones import Digests
 from imsg_runtime import redis
@@ -30,13 +30,13 @@ from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
 from imsg_web.service_client import Peer
 from imsg_wechat import transport
-from imsg_wechat.accounts import OFFICIAL_ACCOUNT, explain, list_accounts
+from imsg_wechat.accounts import OFFICIAL_ACCOUNT, explain, explain_templates, list_accounts
 from imsg_wechat.allowances import Allowances
 from imsg_wechat.api import Api
 from imsg_wechat.audit import Audit
 from imsg_wechat.bindings import Bindings
 from imsg_wechat.channel import ChannelAccount, WeChatChannel, terms
-from imsg_wechat.codes import PROVIDER
+from imsg_wechat.codes import PROVIDER, ErrorAnswer
 from imsg_wechat.crypto import decode_key
 from imsg_wechat.delivery_options import DeliveryOptions, make_breakers
 from imsg_wechat.follower_events import FollowerEvents
@@ -48,12 +48,12 @@ from imsg_wechat.nonces import Nonces
 from imsg_wechat.published_limits import PublishedLimits
 from imsg_wechat.receipts import Receipts
 from imsg_wechat.routes import RouteServices, make_api
-from imsg_wechat.settings import Settings, WeChat
+from imsg_wechat.settings import Account, Settings, WeChat
 from imsg_wechat.store import Store
-from imsg_wechat.template_check import compare_with_account, read_wrong
+from imsg_wechat.template_check import TemplateFaults, compare_with_account, find_fields, read_wrong
 from imsg_wechat.templates import Templates
 from imsg_wechat.tokens import Credentials, OwnToken, Tokens
-from imsg_wechat.transport import Timeouts, Transport
+from imsg_wechat.transport import CallFailure, Timeouts, Transport
 from imsg_wechat.unconfirmed import UnconfirmedCalls
 from imsg_wechat.unfollows import Unfollows
 from imsg_wechat.users import Users
@@ -242,24 +242,52 @@ def _make_hook_accounts(wechat: WeChat) -> dict[str, HookAccount]:
 async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
     """Log in to each account and list its templates; return account → fault, None if there is none."""
     faults: dict[str, str | None] = {}
-    async with transport.connect(Timeouts()) as calls:
-        for name, account in wechat.accounts.items():
-            credentials = Credentials(account.appid, account.secret, account.endpoint)
-            api = Api(OwnToken(credentials, calls), calls, account.endpoint)
-            result = await compare_with_account(
-                api, Templates.of(account.template, account.variable, account.templates), always=True
-            )
-            if isinstance(result, str):
-                faults[name] = result
-            else:
-                faults[name] = f"the log-in works. {' '.join(result.wrong.values())}" if result.wrong else None
+    for name, account in wechat.accounts.items():
+        result = await _compare(account)
+        if isinstance(result, str):
+            faults[name] = result
+        else:
+            faults[name] = f"the log-in works. {' '.join(result.wrong.values())}" if result.wrong else None
     return faults
 
 
 async def check_account(wechat: WeChat, name: str) -> Sequence[Trouble]:
     """Log in to an account and list its templates; return why WeChat does not take it."""
-    fault = (await check_accounts(wechat.model_copy(update={"accounts": {name: wechat.accounts[name]}})))[name]
-    return () if fault is None else (explain(fault),)
+    result = await _compare(wechat.accounts[name])
+    if isinstance(result, str):
+        return (explain(result),)
+    return (explain_templates(result.missing, result.wrong),) if result.wrong else ()
 
 
-ACCOUNTS = AccountSettings(WeChat, "accounts", (OFFICIAL_ACCOUNT,), list_accounts, check_account)
+async def _compare(account: Account) -> TemplateFaults | str:
+    async with transport.connect(Timeouts()) as calls:
+        api = Api(
+            OwnToken(Credentials(account.appid, account.secret, account.endpoint), calls), calls, account.endpoint
+        )
+        templates = Templates.of(account.template, account.variable, account.templates)
+        return await compare_with_account(api, templates, always=True)
+
+
+async def list_entries(wechat: WeChat, name: str, what: EntryList) -> Sequence[ProviderEntry] | None:
+    """List the templates of an account; None for signatures, which WeChat has none of. Raises AccountFault."""
+    if what == "signatures":
+        return None
+    account = wechat.accounts[name]
+    async with transport.connect(Timeouts()) as calls:
+        credentials = Credentials(account.appid, account.secret, account.endpoint)
+        answer = await Api(OwnToken(credentials, calls), calls, account.endpoint).list_templates()
+    if isinstance(answer, ErrorAnswer | CallFailure):
+        raise AccountFault(explain(f"{answer.code} {answer.detail}"))
+    rows = answer.get("template_list")
+    return [
+        ProviderEntry(
+            id=str(row.get("template_id")),
+            text=str(row.get("content") or ""),
+            variables=find_fields(row),
+            review="approved",  # WeChat lists no others
+        )
+        for row in (rows if isinstance(rows, list) else ())
+    ]
+
+
+ACCOUNTS = AccountSettings(WeChat, "accounts", (OFFICIAL_ACCOUNT,), list_accounts, check_account, list_entries)

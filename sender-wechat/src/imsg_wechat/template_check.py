@@ -171,8 +171,13 @@ def read_list(answer: Fields) -> dict[str, frozenset[str]] | None:
     for row in rows:
         name = row.get("template_id", row.get("priTmplId")) if isinstance(row, dict) else None
         if isinstance(name, str):
-            fields[name] = frozenset(_FIELD.findall(str(row.get("content", ""))))
+            fields[name] = frozenset(find_fields(row))
     return fields
+
+
+def find_fields(row: Fields) -> tuple[str, ...]:
+    """Return the fields of a template, in the order of its text."""
+    return tuple(dict.fromkeys(_FIELD.findall(str(row.get("content", "")))))
 
 
 def compare(used: Mapping[str, frozenset[str]], present: Mapping[str, frozenset[str]]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import fields
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 
@@ -18,11 +18,14 @@ from imsg_auth.schemas.providers import (
     ProviderAnswer,
     ProviderCheckAnswer,
     ProviderCheckRequest,
+    ProviderEntryShape,
     ProviderKindsAnswer,
     ProviderPatch,
     ProviderRestoration,
     ProvidersAnswer,
     ProviderShape,
+    ProviderSignaturesAnswer,
+    ProviderTemplatesAnswer,
     ProviderVersionsAnswer,
     SetUpShape,
 )
@@ -40,6 +43,7 @@ PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
 MAX_SHOWN = 80
 """Characters of an unknown name that an answer repeats."""
 
+LISTED = ("no_right", "not_found", "providers_closed", "sender_away", "not_listed", "list_refused")
 CHANGE = ("no_right", "log_in_again", *BODY, "providers_closed", "sender_away")
 
 router = APIRouter(prefix="/api/providers", route_class=InternalRoute)
@@ -144,6 +148,28 @@ async def check_provider(
 
 
 @router.get(
+    "/{method}/{name}/signatures",
+    responses=describe_refusals(*LISTED),
+)
+async def list_provider_signatures(
+    _: Reader, method: Method, name: str, language: Language, services: AuthServices
+) -> ProviderSignaturesAnswer:
+    """List the signatures that the provider has, with their review and their filing with the carriers."""
+    return ProviderSignaturesAnswer(signatures=await _list_entries(services, method, name, "signatures", language))
+
+
+@router.get(
+    "/{method}/{name}/templates",
+    responses=describe_refusals(*LISTED),
+)
+async def list_provider_templates(
+    _: Reader, method: Method, name: str, language: Language, services: AuthServices
+) -> ProviderTemplatesAnswer:
+    """List the templates that the provider has, with their variables and their review."""
+    return ProviderTemplatesAnswer(templates=await _list_entries(services, method, name, "templates", language))
+
+
+@router.get(
     "/{method}/{name}/versions",
     responses=describe_refusals("no_right", "not_found", "name_in_settings", "providers_closed"),
 )
@@ -189,6 +215,32 @@ def _read_method(method: str) -> str:
 
 async def _answer(services: RouteServices, method: str, name: str, language: str) -> ProviderAnswer:
     return ProviderAnswer(**_show(await services.accounts.find(method, name), language))
+
+
+async def _list_entries(
+    services: RouteServices, method: str, name: str, what: Literal["signatures", "templates"], language: str
+) -> list[ProviderEntryShape]:
+    check = await services.accounts.list_entries(_read_method(method), name, what)
+    is_english = language == "en"
+    if check.trouble is not None:
+        why, remedy = (
+            (check.trouble.en, check.trouble.remedy_en) if is_english else (check.trouble.zh, check.trouble.remedy_zh)
+        )
+        raise Refusal("list_refused", why=why, remedy=remedy)
+    if check.entries is None:
+        titles = {"signatures": "签名", "templates": "模板"}
+        raise Refusal("not_listed", name=name, what=what if is_english else titles[what])
+    return [
+        ProviderEntryShape(
+            id=entry.id,
+            text=entry.text,
+            variables=list(entry.variables),
+            review=entry.review,
+            filing=entry.filing,
+            reason=None if entry.reason is None else entry.reason.en if is_english else entry.reason.zh,
+        )
+        for entry in check.entries
+    ]
 
 
 def _show(provider: Provider, language: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ from pydantic import Field, WithJsonSchema
 
 from imsg_auth.schemas.fields import example
 from imsg_channels import METHODS
+from imsg_contract.provider_accounts import Filing, Review
 from imsg_web.request_models import NOT_NULL, RequestModel
 from imsg_web.schemas import AnswerPart, Success, Time
 
@@ -172,6 +173,32 @@ class ProviderVersionsAnswer(Success):
     """The versions of an account, the newest first."""
 
     versions: list[ProviderShape]
+
+
+class ProviderEntryShape(AnswerPart):
+    """A signature or a template, as its provider has it."""
+
+    id: str
+    text: str
+    variables: list[str]
+    review: Review
+    filing: Annotated[
+        Filing | None,
+        Field(description="Of a signature with the carriers, the worst of them; null where the provider does not say."),
+    ]
+    reason: Annotated[str | None, Field(description="Why it is so, in the provider's words.")]
+
+
+class ProviderSignaturesAnswer(Success):
+    """The signatures of an account, as its provider has them now."""
+
+    signatures: list[ProviderEntryShape]
+
+
+class ProviderTemplatesAnswer(Success):
+    """The templates of an account, as its provider has them now."""
+
+    templates: list[ProviderEntryShape]
 
 
 class ProviderCheckAnswer(Success):

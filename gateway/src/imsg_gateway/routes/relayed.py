@@ -56,6 +56,8 @@ RELAYED: Mapping[Owner, Mapping[str, Right]] = {
         "POST /providers/check": Right("providers", ADMINISTRATORS),
         "DELETE /providers/{method}/{name}": Right("providers", ADMINISTRATORS),
         "POST /providers/{method}/{name}/check": Right("providers", ADMINISTRATORS),
+        "GET /providers/{method}/{name}/signatures": Right("providers", READERS),
+        "GET /providers/{method}/{name}/templates": Right("providers", READERS),
         "GET /providers/{method}/{name}/versions": Right("providers", READERS),
         "POST /providers/{method}/{name}/restore": Right("providers", ADMINISTRATORS),
         "GET /users": Right("users", READERS),
@@ -149,6 +151,8 @@ Other services check the role again, of the callers that they are shown.
 TIMEOUTS_S = {
     "POST /providers/check": 30.0,  # the sender's call to the provider has 20 s
     "POST /providers/{method}/{name}/check": 30.0,
+    "GET /providers/{method}/{name}/signatures": 30.0,
+    "GET /providers/{method}/{name}/templates": 30.0,
     "GET /requests/{id}": 75.0,  # it waits up to 60 s until the request is settled
     "POST /requests/cancel": 75.0,  # there may be tens of thousands
     "POST /requests/{id}/cancel": 20.0,  # it waits up to 5 s for what is being sent

@@ -14,12 +14,13 @@ TERMINATOR = "request"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The signed request: a POST of JSON; `body` is sent unchanged."""
+    """The signed request; `body` is JSON, and sent unchanged."""
 
     host: str
     query: Mapping[str, str]
     body: bytes
     path: str = "/"
+    method: str = "POST"
 
 
 def encode(query: Mapping[str, str]) -> str:
@@ -46,7 +47,7 @@ def headers(request: Request, key_id: str, secret: str, *, now: datetime, region
 def canonical(request: Request, signed: Mapping[str, str], names: str) -> str:
     """Return the canonical request, which both sides sign."""
     lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
-    return "\n".join(("POST", request.path, encode(request.query), lines, names, signed["x-content-sha256"]))
+    return "\n".join((request.method, request.path, encode(request.query), lines, names, signed["x-content-sha256"]))
 
 
 def sign(canonical_request: str, secret: str, at: str, scope: str) -> str:

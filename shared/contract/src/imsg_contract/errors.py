@@ -431,6 +431,18 @@ REASONS: Mapping[str, Reason] = {
         "这里不能设置服务商：{setting} 没有设置或已更换；请管理员设置后再试。",
         "Providers can't be set up here: {setting} is not set, or is another one; set it first.",
     ),
+    "not_listed": Reason(
+        10016,
+        409,
+        "{name} 的服务商没有查询{what}的接口；请在它的控制台查看。",
+        "The provider of {name} has no call that lists its {what}; look in its console.",
+    ),
+    "list_refused": Reason(
+        10016,
+        409,
+        "服务商没有给出清单：{why}{remedy}",
+        "The provider gave no list: {why} {remedy}",
+    ),
     "sender_away": Reason(
         10012,
         503,

@@ -41,7 +41,7 @@ class ProviderCall(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    what: Literal["validate", "check"]
+    what: Literal["validate", "check", "signatures", "templates"]
     name: str
     accounts: tuple[ProviderAccount, ...]
     """All accounts as they would be."""
@@ -82,6 +82,33 @@ class AccountState(BaseModel):
     found: tuple[Attention, ...] = ()
 
 
+class Words(BaseModel):
+    """A text in both languages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    zh: str
+    en: str
+
+
+Review = Literal["approved", "reviewing", "rejected", "withdrawn", "unknown"]
+Filing = Literal["filed", "filing", "unfiled", "failed", "lapsed"]
+"""Of a signature with the carriers; the worst of them counts."""
+
+
+class ProviderEntry(BaseModel):
+    """A signature or a template, as its provider has it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    text: str
+    variables: tuple[str, ...] = ()
+    review: Review
+    filing: Filing | None = None
+    reason: Words | None = None
+
+
 class ProviderCheck(BaseModel):
     """A sender's answer: the errors of fields, else what the provider said."""
 
@@ -93,15 +120,8 @@ class ProviderCheck(BaseModel):
     """Whether an account of the settings has the name."""
     trouble: Trouble | None = None
     """Why the provider does not take the account; None: it does."""
-
-
-class Words(BaseModel):
-    """A text in both languages."""
-
-    model_config = ConfigDict(frozen=True)
-
-    zh: str
-    en: str
+    entries: tuple[ProviderEntry, ...] | None = None
+    """The signatures or templates that were asked for; None: the provider has no call for them."""
 
 
 class KindField(BaseModel):

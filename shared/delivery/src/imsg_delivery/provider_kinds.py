@@ -12,6 +12,7 @@ from imsg_contract.provider_accounts import (
     KindField,
     Preset,
     ProviderAccount,
+    ProviderEntry,
     SetUp,
     ShownAccount,
     Trouble,
@@ -21,6 +22,15 @@ from imsg_web.responses import UNKNOWN_FIELD
 
 Group = TypeVar("Group", bound=BaseModel)
 Errors = tuple[Mapping[str, Any], ...]
+EntryList = Literal["signatures", "templates"]
+
+
+class AccountFault(Exception):  # noqa: N818  an answer
+    """The provider does not take the account."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.en)
+        self.trouble = trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,10 @@ class AccountSettings(Generic[Group]):
     """Returns the accounts by their names, each with its kind."""
     check: Callable[[Group, str], Awaitable[Sequence[Trouble]]]
     """Calls the provider of an account without sending anything; returns what is wrong, the worst first."""
+    list_entries: Callable[[Group, str, EntryList], Awaitable[Sequence[ProviderEntry] | None]] | None = None
+    """Asks the provider for the signatures or templates of an account; None where it has no call for them.
+
+    Raises AccountFault."""
     complete: Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]] = lambda merged, _: merged
     """Completes the settings once accounts were added to them."""
 

@@ -29,7 +29,7 @@ from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
 from imsg_delivery.gateway_directory import publish_names
 from imsg_delivery.provider_accounts import CHECK_S, ProviderAccounts
-from imsg_delivery.provider_kinds import AccountSettings
+from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.provider_watch import NO_ANSWER, ProviderWatch
 from imsg_delivery.reporting import Reporter
@@ -197,6 +197,8 @@ class ProviderSets(Generic[Settings]):
     async def answer(self, call: ProviderCall) -> ProviderCheck:
         """Say what is wrong with an account of auth's."""
         assert self._accounts is not None  # noqa: S101  only then are there calls
+        if call.what in {"signatures", "templates"}:
+            return await self._list_entries(call)
         errors = self._accounts.validate(self._read_own(), call.accounts, call.name)
         taken = self._list_own()
         if errors or call.name in taken:
@@ -210,6 +212,24 @@ class ProviderSets(Generic[Settings]):
         except TimeoutError:
             troubles = (NO_ANSWER,)
         return ProviderCheck(trouble=next(iter(troubles), None))
+
+    async def _list_entries(self, call: ProviderCall) -> ProviderCheck:
+        """Ask the provider of any account, also of the settings, for its signatures or templates."""
+        assert self._accounts is not None  # noqa: S101  as above
+        group = getattr(self._in_force, self._method)
+        if call.accounts:
+            group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), call.accounts))
+        if self._accounts.list_entries is None or call.name not in self._accounts.list_accounts(group):
+            return ProviderCheck()
+        what: EntryList = "signatures" if call.what == "signatures" else "templates"
+        try:
+            async with asyncio.timeout(CHECK_S):
+                entries = await self._accounts.list_entries(group, call.name, what)
+        except TimeoutError:
+            return ProviderCheck(trouble=NO_ANSWER)
+        except AccountFault as fault:
+            return ProviderCheck(trouble=fault.trouble)
+        return ProviderCheck(entries=None if entries is None else tuple(entries))
 
     async def close(self) -> None:
         """Close the current set, once its work has ended."""

@@ -12,6 +12,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.chips import chip
 from imsg_console.widgets.dialogs import confirm, reading_dialog
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
@@ -20,6 +21,11 @@ from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
 
 MOST = 64
+
+LISTS = {"sms": ("signatures", "templates"), "wechat": ("templates",)}
+"""What can be asked for at the providers of a channel; not at those of UNLISTED kinds."""
+
+UNLISTED = ("twilio", "http")
 
 
 async def show(view: View) -> None:
@@ -76,6 +82,8 @@ class Providers:
                     "test": lambda row: ask_test_message(self._view, row["method"], [row["name"]], row["name"]),
                     "change": lambda row: form.change(self._view, row, self.load),
                     "versions": self._show_versions,
+                    "signatures": partial(self._show_entries, "signatures"),
+                    "templates": partial(self._show_entries, "templates"),
                     "switch": self._switch,
                     "remove": self._remove,
                 },
@@ -94,7 +102,7 @@ class Providers:
 
     def _state(self, row: Row) -> Cell:
         t = self._t
-        chip = (
+        state = (
             cells.chip(t("providers.enabled"), "check_circle", "good")
             if row["enabled"]
             else cells.chip(t("providers.disabled"), "pause_circle", "warn")
@@ -103,11 +111,9 @@ class Providers:
             [cells.chip(t("providers.attention"), "warning", "bad"), cells.text(one["what"], "small")]
             for one in row["attention"]
         ]
-        if found:
-            return [chip, *found, *(cells.muted(one["remedy"]) for one in row["attention"])]
-        if row["simulated"]:
-            return [chip, cells.chip(t("words.simulated"), "science", "info", title=t("words.simulated_means"))]
-        return [chip]
+        simulated = cells.chip(t("words.simulated"), "science", "info", title=t("words.simulated_means"))
+        marks = [state, simulated] if row["simulated"] else [state]
+        return [*marks, *found, *(cells.muted(one["remedy"]) for one in row["attention"])]
 
     def _changed(self, row: Row) -> Cell:
         if row["version"] is None:
@@ -122,10 +128,15 @@ class Providers:
             return cells.button(action, t(text), t("providers.of", action=t(text), name=name), kind="quiet")
 
         switch = make("switch", "providers.disable" if row["enabled"] else "providers.enable")
+        lists = [
+            make(what, f"providers.{what}") for what in LISTS.get(row["method"], ()) if row["kind"] not in UNLISTED
+        ]
         if row["version"] is None:
-            return [[make("test", "providers.test"), switch]]
+            test = make("test", "providers.test")
+            return [[test, cells.menu(t("providers.more_of", name=name), *lists, switch) if lists else switch]]
         more = cells.menu(
             t("providers.more_of", name=name),
+            *lists,
             make("versions", "providers.versions"),
             switch,
             make("remove", "providers.remove"),
@@ -166,6 +177,46 @@ class Providers:
             await self._view.api.delete(_path(row))
             toast(t("providers.removed", name=name))
             await self.load()
+
+    async def _show_entries(self, what: str, row: Row) -> None:
+        """Show what the provider has: signatures or templates."""
+        t, name = self._t, line(row["name"], MOST)
+        answer = await self._view.api.get(f"{_path(row)}/{what}")
+        with reading_dialog(self._view, t(f"providers.{what}_of", name=name), wide=True):
+            if row["simulated"]:
+                chip(t("words.simulated"), "science", "info").tooltip(t("words.simulated_means"))
+            columns = [
+                Column("text", t(f"providers.{what}"), self._entry, is_main=True),
+                Column("review", t("providers.review"), self._review),
+                *([Column("filing", t("providers.filing"), self._filing)] if what == "signatures" else []),
+                Column(
+                    "reason", t("providers.reason"), lambda one: cells.text(line(one["reason"] or "", 300), "small")
+                ),
+            ]
+            if answer[what]:
+                Table(self._view, t(f"providers.{what}_of", name=name), columns, key="id").show(answer[what])
+            else:
+                empty(t(f"providers.no_{what}"), "", "dns")
+
+    def _entry(self, one: Row) -> Cell:
+        text = cells.text(line(one["text"], 300))
+        return text if one["id"] == one["text"] else [text, cells.muted(line(one["id"], MOST))]
+
+    def _review(self, one: Row) -> Cell:
+        tone, symbol = {
+            "approved": ("good", "check_circle"),
+            "reviewing": ("warn", "hourglass_top"),
+            "unknown": ("info", "help"),
+        }.get(one["review"], ("bad", "block"))
+        return cells.chip(self._t(f"providers.review_{one['review']}"), symbol, tone)
+
+    def _filing(self, one: Row) -> Cell:
+        if one["filing"] is None:
+            return cells.muted(self._t("providers.filing_unknown"))
+        tone, symbol = {"filed": ("good", "check_circle"), "filing": ("warn", "hourglass_top")}.get(
+            one["filing"], ("bad", "warning")
+        )
+        return cells.chip(self._t(f"providers.filing_{one['filing']}"), symbol, tone)
 
     async def _show_versions(self, row: Row) -> None:
         t, name = self._t, line(row["name"], MOST)
