@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from imsg_auth.migrations import MIGRATIONS
-from imsg_auth.store import MAX_VERSIONS, REVOKED_MARGIN_S, AccountVersion, FieldTaken, Key, Store
+from imsg_auth.store import MAX_VERSIONS, REVOKED_MARGIN_S, AccountVersion, FieldTaken, Key, SenderRow, Store
 from imsg_auth.tables import METADATA
 from imsg_contract.ids import new_id
 from imsg_database.database import Database
@@ -183,6 +183,20 @@ async def test_a_record_of_the_outbox_is_taken_by_one_and_comes_back_when_its_ta
         await rows.release_audit_records(list(first))
     async with store.writing() as rows:
         assert list((await rows.lease_audit_records(now=161, until=220, limit=9)).values()) == [("change", "two")]
+
+
+async def test_senders_are_replaced_by_their_names(store: Store) -> None:
+    at = datetime(2026, 11, 29, 8, tzinfo=UTC)
+    news = SenderRow("news", "smtp", "天存 <news@example.com>", None, at, "admin")
+    async with store.writing() as rows:
+        for sender in (news, replace(news, name="alerts"), replace(news, reply_to="office@example.com")):
+            await rows.put_sender(sender)
+    async with store.reading() as rows:
+        assert await rows.list_senders() == [replace(news, name="alerts"), replace(news, reply_to="office@example.com")]
+    async with store.writing() as rows:
+        await rows.remove_sender("alerts")
+    async with store.reading() as rows:
+        assert [sender.name for sender in await rows.list_senders()] == ["news"]
 
 
 def make_version(name: str, version: int, method: str = "smtp") -> AccountVersion:

@@ -18,6 +18,7 @@ from imsg_auth.healthcheck import Healthcheck
 from imsg_auth.keys import ApiKeys
 from imsg_auth.login_limits import KnownNetworks
 from imsg_auth.login_records import LoginRecords
+from imsg_auth.mail_senders import MailSenders
 from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.outbox import Outbox
 from imsg_auth.page_sessions import PageSessions
@@ -144,7 +145,17 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             yield api(
                 guard,
                 RouteServices(
-                    users, sessions, user_cache, tokens, quota, switches, keys, totp, page_sessions, accounts
+                    users,
+                    sessions,
+                    user_cache,
+                    tokens,
+                    quota,
+                    switches,
+                    keys,
+                    totp,
+                    page_sessions,
+                    accounts,
+                    MailSenders(store, accounts),
                 ),
             )
 

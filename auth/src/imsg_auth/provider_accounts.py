@@ -27,6 +27,7 @@ from imsg_contract.provider_accounts import (
     Attention,
     ChannelProviders,
     Kind,
+    NamedSender,
     ProviderAccount,
     ProviderCall,
     ProviderCheck,
@@ -120,7 +121,7 @@ class ProviderAccounts:
 
     async def list_kinds(self) -> Mapping[str, Sequence[Kind]]:
         """Return the kinds of accounts by channels, as their senders describe them."""
-        return {method: (await self._find_channel(method)).kinds for method in self.methods}
+        return {method: (await self.find_channel(method)).kinds for method in self.methods}
 
     async def list(self) -> Sequence[Provider]:
         """Return all providers."""
@@ -129,7 +130,7 @@ class ProviderAccounts:
         by_name = {(switch.method, switch.name): switch for switch in switches}
         found: list[Provider] = []
         for method in METHODS:
-            channel = await self._find_channel(method)
+            channel = await self.find_channel(method)
             own = [account for account in accounts if account.method == method and method in self.methods]
             names = {account.name for account in own}
             shown = [
@@ -176,16 +177,16 @@ class ProviderAccounts:
         async with self._store.writing() as rows:
             await rows.lock_accounts(method)
             await rows.remove_account(method, name)
-            shown = self._audit(before, await self._find_channel(method))
+            shown = self._audit(before, await self.find_channel(method))
             await self._note(rows, caller, "provider_removed", method, name, shown, None)
-        await self._publish_now()
+        await self.publish_now()
 
     async def list_versions(self, method: str, name: str) -> Sequence[Provider]:
         """Return the versions of an account, the newest first. Raises Refusal not_found, name_in_settings."""
         await self._require_account(method, name)
         async with self._store.reading() as rows:
             versions = await rows.list_account_versions(method, name)
-        kinds = (await self._find_channel(method)).kinds
+        kinds = (await self.find_channel(method)).kinds
         return [self._show(version, kinds, None) for version in versions]
 
     async def restore(self, caller: Caller, method: str, name: str, version: int) -> None:
@@ -216,7 +217,7 @@ class ProviderAccounts:
     async def list_entries(self, method: str, name: str, what: Literal["signatures", "templates"]) -> ProviderCheck:
         """Let a sender ask the provider of any account, also of the settings. Raises Refusal not_found, sender_away."""
         own = await self._read_accounts(method)
-        channel = await self._find_channel(method)
+        channel = await self.find_channel(method)
         if name not in {account.name for account in own} | {account.name for account in channel.settings}:
             raise _refuse_unknown(method, name)
         return await self._call(method, what, name, own)
@@ -244,17 +245,23 @@ class ProviderAccounts:
                     if text is not None:
                         await rows.seal_account_again(version, self._rows.seal(text, owner))
 
-    async def _publish_now(self) -> None:
+    async def publish_now(self) -> None:
+        """Write the copies in Redis at once, and wake whoever publishes audit records."""
         self._wake()
         with suppress(RedisUnavailable, RedisRefused):
             await self._publish()
 
     async def _publish(self) -> None:
         async with self._store.reading() as rows:
-            accounts = await rows.list_accounts()
+            accounts, senders = await rows.list_accounts(), await rows.list_senders()
         for method, sealer in self._sealers.items() if self._rows is not None else ():
             own = tuple(self._open(account) for account in accounts if account.method == method)
-            text = ProviderMirror(accounts=own).model_dump_json()
+            named = tuple(
+                NamedSender(name=row.name, address=row.address, reply_to=row.reply_to)
+                for row in senders
+                if row.method == method
+            )
+            text = ProviderMirror(accounts=own, senders=named).model_dump_json()
             version = hmac.new(self._digest_keys[method], text.encode(), hashlib.sha256).hexdigest()[:32]
             await self._redis.run(_WRITE, [accounts_key(method)], [version, sealer.seal(text, f"{MIRROR} {method}")])
 
@@ -274,7 +281,7 @@ class ProviderAccounts:
         self, caller: Caller, method: str, account: ProviderAccount, action: str, *, is_new: bool = False
     ) -> None:
         assert self._rows is not None  # noqa: S101  `_read_accounts` refuses otherwise
-        channel = await self._find_channel(method)
+        channel = await self.find_channel(method)
         async with self._store.writing() as rows:
             await rows.lock_accounts(method)
             before = next((one for one in await rows.list_accounts(method) if one.name == account.name), None)
@@ -297,7 +304,7 @@ class ProviderAccounts:
             await rows.add_account_version(after)
             shown = None if before is None else self._audit(before, channel)
             await self._note(rows, caller, action, method, account.name, shown, self._audit(after, channel))
-        await self._publish_now()
+        await self.publish_now()
 
     async def _note(  # noqa: PLR0917
         self,
@@ -316,7 +323,7 @@ class ProviderAccounts:
     def _audit(self, version: AccountVersion, channel: ChannelProviders) -> Mapping[str, Any]:
         """Return what the audit keeps of a version: neither secrets nor whole addresses."""
         shown = self._show(version, channel.kinds, None)
-        return {"kind": shown.kind, "version": version.version, **{k: _mask(v) for k, v in shown.settings.items()}}
+        return {"kind": shown.kind, "version": version.version, **{k: mask(v) for k, v in shown.settings.items()}}
 
     def _show(self, version: AccountVersion, kinds: Sequence[Kind], switch: Switch | None) -> Provider:
         account = self._open(version)
@@ -342,11 +349,15 @@ class ProviderAccounts:
             raise Refusal("providers_closed", setting="IMSG_SECRET_KEY")
         return ProviderAccount(name=version.name, kind=version.kind, settings=from_json(text))
 
-    async def _read_accounts(self, method: str) -> Sequence[ProviderAccount]:
-        """Return the accounts of a channel. Raises Refusal providers_closed."""
+    async def require_key(self, method: str) -> None:
+        """Check that accounts and senders of a channel can be set up here. Raises Refusal providers_closed."""
         if method not in self.methods:
             setting = "IMSG_SECRET_KEY" if self._rows is None else f"IMSG_PROVIDER_KEYS__{method.upper()}"
             raise Refusal("providers_closed", setting=setting)
+
+    async def _read_accounts(self, method: str) -> Sequence[ProviderAccount]:
+        """Return the accounts of a channel. Raises Refusal providers_closed."""
+        await self.require_key(method)
         async with self._store.reading() as rows:
             return [self._open(account) for account in await rows.list_accounts(method)]
 
@@ -356,11 +367,12 @@ class ProviderAccounts:
             found = next((one for one in await rows.list_accounts(method) if one.name == name), None)
         if found is not None:
             return found
-        if any(account.name == name for account in (await self._find_channel(method)).settings):
+        if any(account.name == name for account in (await self.find_channel(method)).settings):
             raise Refusal("name_in_settings", name=name)
         raise _refuse_unknown(method, name)
 
-    async def _find_channel(self, method: str) -> ChannelProviders:
+    async def find_channel(self, method: str) -> ChannelProviders:
+        """Return what the senders of a channel publish of themselves."""
         text = await self._redis.call("GET", kinds_key(method))
         return ChannelProviders(kinds=()) if text is None else ChannelProviders.model_validate_json(text)
 
@@ -433,6 +445,7 @@ def _is_mark(value: object) -> bool:
     return value == {"set": True}
 
 
-def _mask(value: Any) -> Any:  # noqa: ANN401  JSON
+def mask(value: Any) -> Any:  # noqa: ANN401  JSON
+    """Return a value as the audit keeps it: of an address the first letter and the domain."""
     name, at, domain = value.rpartition("@") if isinstance(value, str) else ("", "", "")
     return f"{name[:1]}***@{domain}" if at else value

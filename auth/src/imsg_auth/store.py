@@ -18,6 +18,7 @@ from imsg_auth.tables import (
     PROVIDER_ACCOUNTS,
     PROVIDER_SWITCHES,
     REVOKED,
+    SENDERS,
     THE_INSTALLATION,
     USERS,
 )
@@ -156,6 +157,18 @@ class AccountVersion:
     changed_at: datetime
     changed_by: str
     is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SenderRow:
+    """A sender that a send may name."""
+
+    name: str
+    method: str
+    address: str
+    reply_to: str | None
+    changed_at: datetime
+    changed_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +419,20 @@ class Rows:
         """Remove an account with its versions and its switch."""
         for table in (PROVIDER_ACCOUNTS, PROVIDER_SWITCHES):
             await self._connection.execute(delete(table).where(table.c.method == method, table.c.name == name))
+
+    async def list_senders(self) -> list[SenderRow]:
+        """Read all senders, in the order of their names."""
+        statement = select(SENDERS).order_by(SENDERS.c.name)
+        return [SenderRow(**row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def put_sender(self, sender: SenderRow) -> None:
+        """Add a sender, or replace the one of its name."""
+        await self.remove_sender(sender.name)
+        await self._connection.execute(insert(SENDERS).values(**asdict(sender)))
+
+    async def remove_sender(self, name: str) -> None:
+        """Remove a sender."""
+        await self._connection.execute(delete(SENDERS).where(SENDERS.c.name == name))
 
     async def read_installation_limits(self) -> InstallationLimits:
         """Read the limits of the installation."""

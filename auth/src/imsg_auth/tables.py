@@ -196,6 +196,18 @@ PROVIDER_ACCOUNTS = Table(
 )
 """The versions of accounts at providers that administrators set up."""
 
+SENDERS = Table(
+    "senders",
+    METADATA,
+    Column("name", EXACT_NAME, primary_key=True),
+    Column("method", String(32), nullable=False),
+    Column("address", String(400), nullable=False),
+    Column("reply_to", String(400)),
+    Column("changed_at", UtcTime, nullable=False),
+    Column("changed_by", EXACT_NAME, nullable=False),
+)
+"""The senders of mail that administrators set up."""
+
 INSTALLATION_LIMITS = Table(
     "installation_limits",
     METADATA,

@@ -23,6 +23,7 @@ from imsg import (
     rights,
     scheduled,
     secrets,
+    senders,
     suppressions,
     systemd,
     templates,
@@ -62,6 +63,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(channels.app, name="channels")
 app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(providers.app, name="providers")
+app.add_typer(senders.app, name="senders")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(groups.app, name="groups")
 app.add_typer(suppressions.app, name="suppressions")

@@ -9,7 +9,9 @@ from imsg.location import find_url
 from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
-app = typer.Typer(help="Providers: list, enable, disable, weight, test, check.", no_args_is_help=False)
+app = typer.Typer(
+    help="Providers: list, enable, disable, weight, test, signatures, templates, check.", no_args_is_help=False
+)
 
 Method = Annotated[str, typer.Argument(help=METHOD_NAMES)]
 Name = Annotated[str, typer.Argument(help="The provider, as `imsg providers` lists it.")]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import Trouble
+from imsg_contract.provider_accounts import NamedSender, Trouble
 from imsg_contract.unsubscribing import derive_keys
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.gateway_directory import Names, publish_names
-from imsg_delivery.provider_kinds import AccountSettings
+from imsg_delivery.provider_kinds import AccountSettings, SenderSettings
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable
@@ -44,6 +44,7 @@ from imsg_smtp.rendering import MakeUnsubscribeHeaders, Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_smtp.settings import DEFAULT, MailServerSettings, Settings, Smtp, split_domains, variable_of
+from imsg_smtp.settings import NamedSender as SenderOfSettings
 from imsg_web import service_client
 from imsg_web.app import make_app
 from imsg_web.callers import Apps
@@ -196,7 +197,11 @@ def _make_senders(smtp: Smtp, default: senders.Sender) -> senders.Senders:
     return senders.Senders(
         default,
         {
-            name: senders.AllowedSender(senders.parse(sender.address), sender.allowed)
+            name: senders.AllowedSender(
+                senders.parse(sender.address),
+                sender.allowed,
+                None if sender.reply_to is None else senders.parse(sender.reply_to),
+            )
             for name, sender in smtp.senders.items()
         },
         {name: senders.parse(address.address) for name, address in smtp.reply_to.items()},
@@ -249,7 +254,22 @@ async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:
     return await try_server(smtp.model_copy(update={**nobody, "servers": others}), timeout_s, name) is None
 
 
-ACCOUNTS = AccountSettings(Smtp, "servers", (MAIL_SERVER,), list_servers, check_account, complete=complete)
+def _list_senders(smtp: Smtp) -> tuple[NamedSender, ...]:
+    return tuple(
+        NamedSender(name=name, address=one.address, reply_to=one.reply_to) for name, one in smtp.senders.items()
+    )
+
+
+def _add_senders(smtp: Smtp, added: Sequence[NamedSender]) -> Smtp:
+    own = {one.name: SenderOfSettings(address=one.address, reply_to=one.reply_to) for one in added}
+    return smtp.model_copy(update={"senders": own | smtp.senders})
+
+
+_SENDERS = SenderSettings(_list_senders, _add_senders)
+
+ACCOUNTS = AccountSettings(
+    Smtp, "servers", (MAIL_SERVER,), list_servers, check_account, complete=complete, senders=_SENDERS
+)
 
 
 async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, str, str | None]]:

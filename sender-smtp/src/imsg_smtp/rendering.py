@@ -85,7 +85,7 @@ class Renderings:
             return content
         sender, reply_to = (
             self._senders.find(content.sender, job.username),
-            self._senders.find_reply_to(content.reply_to),
+            self._senders.find_reply_to(content.reply_to, content.sender),
         )
         if isinstance(sender, str):
             return Refused(PROVIDER, "sender", sender)

@@ -25,6 +25,8 @@ class AllowedSender:
 
     sender: Sender
     users: frozenset[str] = frozenset()
+    reply_to: Sender | None = None
+    """Where replies go, unless the send names another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,14 @@ class Senders:
             )
         return choice.sender
 
-    def find_reply_to(self, name: str | None) -> Sender | str | None:
-        """Return the reply-to address of a name, or a sentence that there is none; None: replies go to the sender."""
+    def find_reply_to(self, name: str | None, sender: str | None) -> Sender | str | None:
+        """Return the reply-to address of a name, or a sentence that there is none; None: replies go to the sender.
+
+        Without a name it is that of the sender.
+        """
         if name is None:
-            return None
+            choice = None if sender is None else self.named.get(sender)
+            return None if choice is None else choice.reply_to
         return self.reply_to.get(name) or f"There is no reply-to address {name}; {_list_names(self.reply_to)}."
 
 
@@ -64,16 +70,4 @@ def parse(text: str) -> Sender:
 
     Raises ValueError with what is wrong and what is wanted.
     """
-    if not text.isprintable():
-        raise ValueError("may not hold control characters or line breaks")
-    name, written = addresses.split_name(text.strip())
-    address = addresses.email(written)
-    if address is None:
-        raise ValueError("is no e-mail address; write noreply@example.com, or 天存 <noreply@example.com>")
-    if not address.isascii():
-        raise ValueError(
-            "must be ASCII before the @, since few mail servers take another sender; choose such an address"
-        )
-    if len(name) > addresses.MAX_NAME_CHARACTERS:
-        raise ValueError(f"has a name of more than {addresses.MAX_NAME_CHARACTERS} characters; shorten it")
-    return Sender(name, address)
+    return Sender(*addresses.read_sender(text))

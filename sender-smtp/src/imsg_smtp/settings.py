@@ -298,6 +298,8 @@ class NamedSender(NamedAddress):
 
     users: str = ""
     """The usernames that may send by it. Empty: all."""
+    reply_to: Annotated[str, AfterValidator(check_sender)] | None = None
+    """Where replies go, unless the send names a reply-to address. Unset: to the sender."""
 
     @property
     def allowed(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
@@ -49,12 +49,12 @@ async def test_a_change_is_read_once_and_a_flushed_redis_changes_nothing(redis: 
     accounts = ProviderAccounts(redis, "smtp", KEY)
     assert await accounts.read() is None
     await write(redis, "1", OFFICE)
-    assert await accounts.read() == (OFFICE,)
+    assert await accounts.read() == ProviderMirror(accounts=(OFFICE,))
     assert await accounts.read() is None
     await redis.call("FLUSHDB")
     assert await accounts.read() is None
     await write(redis, "2")
-    assert await accounts.read() == ()
+    assert await accounts.read() == ProviderMirror()
 
 
 async def test_another_key_or_channel_reads_nothing(redis: Redis) -> None:
@@ -68,9 +68,9 @@ async def test_another_key_or_channel_reads_nothing(redis: Redis) -> None:
 
 async def test_what_could_not_be_applied_is_tried_again(redis: Redis) -> None:
     await write(redis, "1", OFFICE)
-    tried: list[Sequence[ProviderAccount]] = []
+    tried: list[ProviderMirror] = []
 
-    async def apply(accounts: Sequence[ProviderAccount]) -> bool:
+    async def apply(accounts: ProviderMirror) -> bool:
         tried.append(accounts)
         return len(tried) > 1
 
@@ -83,4 +83,4 @@ async def test_what_could_not_be_applied_is_tried_again(redis: Redis) -> None:
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-    assert tried == [(OFFICE,), (OFFICE,)]
+    assert tried == [ProviderMirror(accounts=(OFFICE,))] * 2

@@ -235,6 +235,7 @@ EXAMPLES: Mapping[str, str] = {
     "dkim.domains.domain": "example.org",
     "address": "News <news@example.com>",
     "senders.users": "marketing",
+    "senders.reply_to": "office@example.com",
     "bounce_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "bounce_mailbox.host": "imap.example.com",
     "bounce_mailbox.port": "993",

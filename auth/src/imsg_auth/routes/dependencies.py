@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from imsg_auth.keys import ApiKeys
+from imsg_auth.mail_senders import MailSenders
 from imsg_auth.page_sessions import PageSessions
 from imsg_auth.provider_accounts import ProviderAccounts
 from imsg_auth.provider_switches import ProviderSwitches
@@ -37,6 +38,7 @@ class RouteServices:
     totp: Totp
     page_sessions: PageSessions
     accounts: ProviderAccounts
+    senders: MailSenders
 
 
 async def find_address(request: Request) -> str:

@@ -55,6 +55,26 @@ def split_name(text: str) -> tuple[str, str]:
     return ("", text) if any(letter in '"<>' for letter in name) else (name, inner.strip())
 
 
+def read_sender(text: str) -> tuple[str, str]:
+    """Return the name (may be empty) and the normal form of a mail's sender: `noreply@…`, or `天存 <noreply@…>`.
+
+    Raises ValueError with what is wrong and what is wanted.
+    """
+    if not text.isprintable():
+        raise ValueError("may not hold control characters or line breaks")
+    name, written = split_name(text.strip())
+    address = email(written)
+    if address is None:
+        raise ValueError("is no e-mail address; write noreply@example.com, or 天存 <noreply@example.com>")
+    if not address.isascii():
+        raise ValueError(
+            "must be ASCII before the @, since few mail servers take another sender; choose such an address"
+        )
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise ValueError(f"has a name of more than {MAX_NAME_CHARACTERS} characters; shorten it")
+    return name, address
+
+
 def named_email(text: str) -> str | None:
     """Return the normal form of an e-mail address behind a display name; None for other text."""
     name, written = split_name(text)

@@ -40,6 +40,9 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "POST /providers/{method}/{name}/restore": ("provider_restored",),
     "DELETE /providers/{method}/{name}": ("provider_removed",),
     "POST /providers/{method}/{name}/test": ("provider_tested",),
+    "POST /senders": ("sender_added",),
+    "PATCH /senders/{name}": ("sender_changed",),
+    "DELETE /senders/{name}": ("sender_removed",),
     "PATCH /channels/{method}": ("channel_paused", "channel_resumed"),
     "POST /suppressions": ("suppressions_added",),
     "DELETE /suppressions/{id}": ("suppression_removed",),
@@ -88,7 +91,7 @@ FIELDS = frozenset({
     "key", "name", "kind", "scopes", "networks", "expires_at", "old_valid_s",
     "enabled", "weight", "version", "paused", "account",
     "published", "shared", "note", "members", "added", "changed",
-    "host", "events", "until", "event", "address", "agent",
+    "host", "events", "until", "event", "address", "reply_to", "agent",
     "due_at", "released", "cancelled", "too_late", "settled",
     "format", "username", "people",
 })  # fmt: skip

@@ -413,6 +413,18 @@ REASONS: Mapping[str, Reason] = {
         "服务商 {name} 已存在；请换一个名称，或修改它。",
         "There is a provider {name} already; choose another name, or change it.",
     ),
+    "sender_exists": Reason(
+        10016,
+        409,
+        "发件人 {name} 已存在；请换一个名称，或修改它。",
+        "There is a sender {name} already; choose another name, or change it.",
+    ),
+    "too_many_senders": Reason(
+        10016,
+        409,
+        "一个渠道最多 {most} 个发件人；请先删除不用的。",
+        "A channel has at most {most} senders; remove one first.",
+    ),
     "name_in_settings": Reason(
         10016,
         409,

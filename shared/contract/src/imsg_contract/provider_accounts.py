@@ -28,12 +28,24 @@ class ProviderAccount(BaseModel):
     settings: Mapping[str, Any]
 
 
+class NamedSender(BaseModel):
+    """A sender of mail that a send may name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    address: str
+    """`noreply@example.com`, or with a name before it."""
+    reply_to: str | None = None
+
+
 class ProviderMirror(BaseModel):
-    """All accounts of a channel that are set up in auth."""
+    """All accounts and senders of a channel that are set up in auth."""
 
     model_config = ConfigDict(frozen=True)
 
     accounts: tuple[ProviderAccount, ...] = ()
+    senders: tuple[NamedSender, ...] = ()
 
 
 class ProviderCall(BaseModel):
@@ -191,3 +203,5 @@ class ChannelProviders(BaseModel):
 
     kinds: tuple[Kind, ...]
     settings: tuple[ShownAccount, ...] = ()
+    senders: tuple[NamedSender, ...] = ()
+    """Those of the settings."""

@@ -13,7 +13,6 @@ from imsg_contract.provider_accounts import (
     MIRROR,
     PURPOSE,
     ChannelProviders,
-    ProviderAccount,
     ProviderCall,
     ProviderCheck,
     ProviderMirror,
@@ -37,8 +36,8 @@ CHECK_S = 20.0
 RETRY_S = 3.0
 """When accounts that could not be applied are tried again: a port may have been taken, or a database away."""
 
-Apply = Callable[[Sequence[ProviderAccount]], Awaitable[bool]]
-"""Applies all accounts; returns whether that worked."""
+Apply = Callable[[ProviderMirror], Awaitable[bool]]
+"""Applies all accounts and senders; returns whether that worked."""
 Answer = Callable[[ProviderCall], Awaitable[ProviderCheck]]
 
 
@@ -54,8 +53,8 @@ class ProviderAccounts:
         self._has_news = asyncio.Event()
         self._unanswered = RecurringProblem(log, "provider_call_not_answered", level="info", method=method)
 
-    async def read(self) -> Sequence[ProviderAccount] | None:
-        """Return all accounts where they have changed since the last call; None where they have not.
+    async def read(self) -> ProviderMirror | None:
+        """Return all accounts and senders where they have changed since the last call; None where they have not.
 
         After Redis was flushed nothing has changed. Raises RedisUnavailable, RedisRefused.
         """
@@ -68,7 +67,7 @@ class ProviderAccounts:
         if text is None:
             log.error("provider_accounts_unreadable", method=self._method, remedy="give auth and the sender one key")
             return None
-        return ProviderMirror.model_validate_json(text).accounts
+        return ProviderMirror.model_validate_json(text)
 
     async def watch(self, apply: Apply, answer: Answer) -> None:
         """Apply changes and answer auth, for ever."""

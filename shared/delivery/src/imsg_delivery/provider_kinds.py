@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from imsg_contract.provider_accounts import (
     Kind,
     KindField,
+    NamedSender,
     Preset,
     ProviderAccount,
     ProviderEntry,
@@ -73,6 +74,15 @@ class ProviderKind:
 
 
 @dataclass(frozen=True, slots=True)
+class SenderSettings(Generic[Group]):
+    """How the settings of a channel hold the senders that a send may name."""
+
+    list: Callable[[Group], tuple[NamedSender, ...]]
+    add: Callable[[Group, Sequence[NamedSender]], Group]
+    """Adds senders of auth; those of the settings stay."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSettings(Generic[Group]):
     """How the settings of a channel hold its accounts."""
 
@@ -90,6 +100,8 @@ class AccountSettings(Generic[Group]):
     Raises AccountFault."""
     complete: Callable[[Mapping[str, Any], Sequence[ProviderAccount]], Mapping[str, Any]] = lambda merged, _: merged
     """Completes the settings once accounts were added to them."""
+
+    senders: SenderSettings[Group] | None = None
 
     def merge(self, own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
         """Add accounts to the channel's own settings; the result is for `model`."""

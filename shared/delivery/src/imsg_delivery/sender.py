@@ -23,6 +23,7 @@ from imsg_contract.provider_accounts import (
     ProviderAccount,
     ProviderCall,
     ProviderCheck,
+    ProviderMirror,
 )
 from imsg_contract.topology import Lane
 from imsg_delivery.channel import Channel, Prepared
@@ -191,7 +192,7 @@ class ProviderSets(Generic[Settings]):
                 lambda: getattr(self._in_force, self._method),
             )
             self._service.watch(self._watch.run(), "looking after providers")
-        if not first or not await self.apply(first):
+        if first is None or first == ProviderMirror() or not await self.apply(first):
             await self._open(self._settings)
 
     async def answer(self, call: ProviderCall) -> ProviderCheck:
@@ -265,19 +266,24 @@ class ProviderSets(Generic[Settings]):
         shown = () if is_hidden else self._accounts.show(group, is_simulated=self._settings.stand_in)
         url = self._settings.public_url.rstrip("/") or "https://HOST"
         kinds = tuple(kind.describe(url) for kind in self._accounts.kinds)
-        return ChannelProviders(kinds=kinds, settings=shown)
+        senders = self._accounts.senders
+        listed = () if group is None or senders is None else senders.list(group)
+        return ChannelProviders(kinds=kinds, settings=shown, senders=listed)
 
-    async def apply(self, accounts: Sequence[ProviderAccount]) -> bool:
-        """Open a set with these accounts beside those of the settings, and retire the current one.
+    async def apply(self, mirror: ProviderMirror) -> bool:
+        """Open a set with these accounts and senders beside those of the settings, and retire the current one.
 
         Return whether that worked; else the current one stays.
         """
-        settings = self._settings
+        settings, accounts = self._settings, mirror.accounts
+        assert self._accounts is not None  # noqa: S101  as above
         try:
+            group = getattr(settings, self._method)
             if accounts:
-                assert self._accounts is not None  # noqa: S101  as above
                 group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), accounts))
-                settings = settings.model_copy(update={self._method: group})
+            if group is not None and self._accounts.senders is not None:
+                group = self._accounts.senders.add(group, mirror.senders)
+            settings = settings.model_copy(update={self._method: group})
             await self._open(settings)
         except (ValueError, StartError) as error:
             why = _describe_briefly(error)

@@ -103,6 +103,15 @@ def upgrade() -> None:
         sa.Column("changed_by", _NAME, nullable=False),
         sa.Column("is_current", sa.Boolean, nullable=False),
     )
+    op.create_table(
+        "senders",
+        sa.Column("name", _NAME, primary_key=True),
+        sa.Column("method", sa.String(32), nullable=False),
+        sa.Column("address", sa.String(400), nullable=False),
+        sa.Column("reply_to", sa.String(400)),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_by", _NAME, nullable=False),
+    )
     limits = op.create_table(
         "installation_limits",
         sa.Column("id", sa.Integer, primary_key=True),

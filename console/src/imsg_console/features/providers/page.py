@@ -7,6 +7,7 @@ from nicegui import ui
 
 from imsg_console.client import path
 from imsg_console.features.providers import form
+from imsg_console.features.providers.senders import Senders
 from imsg_console.message.test_message import ask_test_message
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
@@ -32,6 +33,7 @@ async def show(view: View) -> None:
     """Draw the page."""
     providers = Providers(view)
     await providers.draw()
+    await Senders(view).draw()
     if view.query.get("new") and view.session.is_admin:
         ui.timer(0.0, partial(form.add, view, providers.load), once=True)  # once a browser is there
 

@@ -1,0 +1,141 @@
+"""Senders of mail that administrators set up: rows of auth, which the channel's senders read with its accounts."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+from imsg_auth.provider_accounts import ProviderAccounts, mask
+from imsg_auth.store import Rows, SenderRow, Store
+from imsg_contract.errors import Refusal
+from imsg_contract.provider_accounts import NamedSender
+from imsg_web.audit import make_change
+from imsg_web.callers import Caller
+
+MAX_SENDERS = 200
+"""The most senders of a channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSender:
+    """A sender as administrators see it."""
+
+    method: str
+    sender: NamedSender
+    source: str
+    """`page`, or `settings` for those of files and environment."""
+    changed_at: datetime | None = None
+    changed_by: str | None = None
+
+
+class MailSenders:
+    """Keeps the senders. Every method raises DatabaseUnavailable and RedisUnavailable."""
+
+    def __init__(self, store: Store, accounts: ProviderAccounts, *, now: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._now = now
+
+    async def list(self) -> Sequence[ShownSender]:
+        """Return the senders that are set up here, and those of the settings."""
+        async with self._store.reading() as rows:
+            own = await rows.list_senders()
+        found = [_show(row) for row in own]
+        names = {(row.method, row.name) for row in own}
+        for method in self._accounts.methods:
+            channel = await self._accounts.find_channel(method)
+            found += [
+                ShownSender(method, sender, "settings")
+                for sender in channel.senders
+                if (method, sender.name) not in names
+            ]
+        return sorted(found, key=lambda one: one.sender.name)
+
+    async def find(self, name: str) -> ShownSender:
+        """Return a sender. Raises Refusal not_found."""
+        found = next((one for one in await self.list() if one.sender.name == name), None)
+        if found is None:
+            raise Refusal("not_found", what=name[:80])
+        return found
+
+    async def add(self, caller: Caller, method: str, sender: NamedSender) -> None:
+        """Add a sender. Raises Refusal providers_closed, sender_exists, name_in_settings, too_many_senders."""
+        await self._accounts.require_key(method)
+        await self._refuse_settings(method, sender.name)
+        async with self._store.writing() as rows:
+            await rows.lock_accounts(method)
+            own = await rows.list_senders()
+            if any(row.name == sender.name for row in own):
+                raise Refusal("sender_exists", name=sender.name)
+            if sum(row.method == method for row in own) >= MAX_SENDERS:
+                raise Refusal("too_many_senders", most=MAX_SENDERS)
+            row = SenderRow(sender.name, method, sender.address, sender.reply_to, self._at(), caller.username)
+            await rows.put_sender(row)
+            await self._note(rows, caller, "sender_added", None, row)
+        await self._accounts.publish_now()
+
+    async def change(self, caller: Caller, name: str, values: Mapping[str, str | None]) -> None:
+        """Change the address or the reply-to address. Raises Refusal not_found, name_in_settings."""
+        known = await self._require(name)
+        async with self._store.writing() as rows:
+            await rows.lock_accounts(known.method)
+            before = await _read(rows, name)
+            after = replace(before, **values, changed_at=self._at(), changed_by=caller.username)  # type: ignore[arg-type]
+            await rows.put_sender(after)
+            await self._note(rows, caller, "sender_changed", before, after)
+        await self._accounts.publish_now()
+
+    async def remove(self, caller: Caller, name: str) -> None:
+        """Remove a sender. Raises Refusal not_found, name_in_settings."""
+        known = await self._require(name)
+        async with self._store.writing() as rows:
+            await rows.lock_accounts(known.method)
+            before = await _read(rows, name)
+            await rows.remove_sender(name)
+            await self._note(rows, caller, "sender_removed", before, None)
+        await self._accounts.publish_now()
+
+    async def _require(self, name: str) -> SenderRow:
+        async with self._store.reading() as rows:
+            own = await rows.list_senders()
+        found = next((row for row in own if row.name == name), None)
+        if found is None:
+            await self.find(name)
+            raise Refusal("name_in_settings", name=name)
+        return found
+
+    async def _refuse_settings(self, method: str, name: str) -> None:
+        if any(sender.name == name for sender in (await self._accounts.find_channel(method)).senders):
+            raise Refusal("name_in_settings", name=name)
+
+    async def _note(
+        self, rows: Rows, caller: Caller, action: str, before: SenderRow | None, after: SenderRow | None
+    ) -> None:
+        known = after or before
+        assert known is not None  # noqa: S101  one of them is there
+        change = make_change(
+            caller, action, f"{known.method}/{known.name}", self._at(), before=_audit(before), after=_audit(after)
+        )
+        await rows.add_audit_record(change.model_dump_json())
+
+    def _at(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
+
+
+async def _read(rows: Rows, name: str) -> SenderRow:
+    found = next((row for row in await rows.list_senders() if row.name == name), None)
+    if found is None:
+        raise Refusal("not_found", what=name[:80])
+    return found
+
+
+def _show(row: SenderRow) -> ShownSender:
+    sender = NamedSender(name=row.name, address=row.address, reply_to=row.reply_to)
+    return ShownSender(row.method, sender, "page", row.changed_at, row.changed_by)
+
+
+def _audit(row: SenderRow | None) -> Mapping[str, object] | None:
+    """Return what the audit keeps: no whole address."""
+    if row is None:
+        return None
+    return {field: mask(asdict(row)[field]) for field in ("address", "reply_to")}

@@ -1,0 +1,66 @@
+"""Senders of mail, by the names that a send gives."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from imsg_auth.schemas.fields import example
+from imsg_auth.schemas.providers import AccountName, Method
+from imsg_web.request_models import NOT_NULL, RequestModel
+from imsg_web.schemas import AnswerPart, Success, Time
+
+Address = Annotated[
+    str,
+    Field(max_length=400, description="`noreply@example.com`, or with a name: `天存 <noreply@example.com>`."),
+]
+
+
+class NewSender(RequestModel):
+    """POST /api/senders: a sender that a send may name."""
+
+    model_config = example(
+        {"name": "news", "method": "smtp", "address": "天存资讯 <news@example.com>", "reply_to": "office@example.com"}
+    )
+
+    name: AccountName
+    method: Method
+    address: Address
+    reply_to: Annotated[
+        Address | None, Field(description="Where replies go, unless the send names another; null: to the sender.")
+    ] = None
+
+
+class SenderPatch(RequestModel):
+    """PATCH /api/senders/NAME: what is absent stays as it is."""
+
+    model_config = example({"reply_to": "office@example.com"})
+
+    address: Annotated[Address | None, NOT_NULL] = None
+    reply_to: Annotated[
+        Address | None, Field(description="Where replies go, unless the send names another; null: to the sender.")
+    ] = None
+
+
+class SenderShape(AnswerPart):
+    """A sender. Who may use it stands in each user's `senders`."""
+
+    name: str
+    method: Method
+    address: str
+    reply_to: str | None
+    source: Annotated[
+        Literal["page", "settings"],
+        Field(alias="from", description="`settings`: it stands in a file or the environment."),
+    ]
+    changed_at: Time | None
+    changed_by: str | None
+
+
+class SendersAnswer(Success):
+    """All senders."""
+
+    senders: list[SenderShape]
+
+
+class SenderAnswer(Success, SenderShape):
+    """A sender as it is now; sends may name it within 2 s."""

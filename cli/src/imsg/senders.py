@@ -1,0 +1,95 @@
+"""`imsg senders`: list, add, set and remove the senders that a send may name (administrators)."""
+
+from typing import Annotated, Any
+
+import typer
+
+from imsg.api import connect
+from imsg.location import find_url
+from imsg.output import ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.verbs import Json, Url, segment
+
+app = typer.Typer(help="Senders of mail: list, add, set, remove.", no_args_is_help=False)
+
+Name = Annotated[str, typer.Argument(help="The name by which a send names it.")]
+Address = Annotated[str | None, typer.Option(help="Whom recipients see: 天存 <news@example.com>.")]
+ReplyTo = Annotated[str | None, typer.Option(help="Where replies go; none: to the sender.")]
+
+PATH = "/api/v2/senders"
+
+
+@app.callback(invoke_without_command=True)
+def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """List, add, set and remove the senders that a send may name (administrators)."""
+    if lists_by_itself(context):
+        list_all(url, as_json=as_json)
+
+
+@app.command("list")
+def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Show the senders, also those of the settings."""
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        answer = api.call("GET", PATH)
+    if as_json:
+        say_json(answer)
+    elif answer["senders"]:
+        rows = [(one["name"], one["address"], one["reply_to"], one["from"]) for one in answer["senders"]]
+        say_table(("name", "address", "replies to", "from"), rows)
+    else:
+        say("There are no senders but the default one.")
+
+
+@app.command()
+def add(
+    name: Name,
+    address: Annotated[str, typer.Argument(help="Whom recipients see: 天存 <news@example.com>.")],
+    reply_to: ReplyTo = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Add a sender; sends may name it within 2 s."""
+    body = {"name": name, "method": "smtp", "address": address, "reply_to": _read(reply_to)}
+    _say(_call("POST", PATH, body, url, as_json=as_json), as_json=as_json)
+
+
+@app.command("set")
+def change(
+    name: Name,
+    address: Address = None,
+    reply_to: ReplyTo = None,
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
+    """Change the address of a sender, or where replies go."""
+    body: dict[str, Any] = {} if address is None else {"address": address}
+    if reply_to is not None:
+        body["reply_to"] = _read(reply_to)
+    if not body:
+        raise usage("Name --address or --reply-to.")
+    _say(_call("PATCH", f"{PATH}/{segment(name)}", body, url, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Remove a sender; a message that names it and still waits fails."""
+    answer = _call("DELETE", f"{PATH}/{segment(name)}", None, url, as_json=as_json)
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"The sender {name} is removed.")
+
+
+def _call(verb: str, path: str, body: dict[str, Any] | None, url: str | None, *, as_json: bool) -> dict[str, Any]:
+    with ending(as_json=as_json), connect(find_url(url)) as api:
+        return api.call(verb, path, body)
+
+
+def _say(answer: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        say_json(answer)
+    else:
+        say(f"The sender {answer['name']} is {answer['address']}; sends may name it within 2 s.")
+
+
+def _read(reply_to: str | None) -> str | None:
+    return None if reply_to in {None, "none"} else reply_to

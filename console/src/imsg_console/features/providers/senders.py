@@ -1,0 +1,115 @@
+"""The senders of mail, below the providers: those that are set up here, and those of the settings."""
+
+from typing import Any
+
+from imsg_console.client import path
+from imsg_console.sanitize import line
+from imsg_console.view import View
+from imsg_console.widgets import cells
+from imsg_console.widgets.cells import Cell
+from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.elements import button, element, heading
+from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paging import Row
+from imsg_console.widgets.tables import Column, Table
+
+SENDERS = "/api/v2/senders"
+MOST = 32
+
+
+class Senders:
+    """The list."""
+
+    def __init__(self, view: View) -> None:
+        self._view, self._t = view, view.t
+
+    async def draw(self) -> None:
+        """Draw everything."""
+        t = self._t
+        with element("section", "stack"):
+            with element("div", "line"):
+                heading(2, t("providers.senders"))
+                if self._view.session.is_admin:
+                    button(t("providers.sender_add"), self._add, kind="quiet", symbol="add")
+            element("p", "small", t("providers.senders_lead"))
+            self._place = element("div", "stack")
+        await self.load()
+
+    async def load(self) -> None:
+        """Read the senders, and draw them."""
+        t = self._t
+        answer = await self._view.api.get(SENDERS)
+        self._place.clear()
+        if not answer["senders"]:
+            return
+        columns = [
+            Column("name", t("providers.name"), lambda row: row["name"], is_main=True),
+            Column("address", t("providers.sender_address"), lambda row: line(row["address"], 200)),
+            Column("reply_to", t("providers.reply_to"), lambda row: line(row["reply_to"] or "", 200)),
+        ]
+        if self._view.session.is_admin:
+            columns.append(Column("actions", t("providers.actions"), self._actions))
+        with self._place:
+            table = Table(
+                self._view,
+                t("providers.senders"),
+                columns,
+                key="name",
+                actions={"change_sender": self._change, "remove_sender": self._remove},
+            )
+            table.show(answer["senders"])
+
+    def _actions(self, row: Row) -> Cell:
+        t, name = self._t, line(row["name"], MOST)
+        if row["from"] == "settings":
+            return cells.muted(t("providers.in_settings"))
+        return [
+            [
+                cells.button(action, t(text), t("providers.of", action=t(text), name=name), kind="quiet")
+                for action, text in (("change_sender", "providers.change"), ("remove_sender", "providers.remove"))
+            ]
+        ]
+
+    def _make_fields(self, row: Row) -> list[Field]:
+        t = self._t
+        return [
+            Field("address", t("providers.sender_address"), row["address"], hint=t("providers.sender_address_hint")),
+            Field("reply_to", t("providers.reply_to"), row["reply_to"] or "", hint=t("providers.reply_to_hint")),
+        ]
+
+    async def _add(self) -> None:
+        t = self._t
+        name = Field("name", t("providers.sender_name"), "", hint=t("providers.sender_name_hint"), most=MOST)
+
+        async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
+            read = asked.read()
+            body = {"name": read["name"], "method": "smtp", "address": read["address"]}
+            return await self._view.api.post(SENDERS, {**body, "reply_to": read["reply_to"] or None})
+
+        fields = [name, *self._make_fields({"address": "", "reply_to": None})]
+        if await ask_form(self._view, t("providers.sender_add"), fields, t("providers.save"), save) is not None:
+            toast(t("providers.sender_saved"))
+            await self.load()
+
+    async def _change(self, row: Row) -> None:
+        t = self._t
+
+        async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
+            read = asked.read()
+            body = {"address": read["address"], "reply_to": read["reply_to"] or None}
+            return await self._view.api.patch(path(SENDERS, row["name"]), body)
+
+        title = t("providers.of", action=t("providers.change"), name=line(row["name"], MOST))
+        if await ask_form(self._view, title, self._make_fields(row), t("providers.save"), save) is not None:
+            toast(t("providers.sender_saved"))
+            await self.load()
+
+    async def _remove(self, row: Row) -> None:
+        t, name = self._t, line(row["name"], MOST)
+        if await confirm(
+            self._view, t("providers.remove_ask", name=name), t("providers.sender_remove_text"), t("providers.remove")
+        ):
+            await self._view.api.delete(path(SENDERS, row["name"]))
+            toast(t("providers.removed", name=name))
+            await self.load()

@@ -1,0 +1,98 @@
+"""Senders that an administrator sets up while iMSG runs: sends name them at once, and who may not is refused."""
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.waiting import wait
+
+NEWS = {"name": "news", "method": "smtp", "address": "天存资讯 <news@example.com>", "reply_to": "office@example.com"}
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Run iMSG as a newcomer does, with one sender in its settings."""
+    settings = {"IMSG_SMTP__SENDERS__ALERTS__ADDRESS": "alerts@example.com"}
+    with running(tmp_path_factory.mktemp("senders"), settings) as started:
+        started.open_wide()
+        yield started
+
+
+def call(deployment: Deployment, verb: str, path: str = "", body: Any = None) -> dict[str, Any]:  # noqa: ANN401
+    """Call below /senders as the administrator."""
+    return deployment.call(verb, f"/api/v2/senders{path}", body, token=deployment.token())
+
+
+def send_by(deployment: Deployment, sender: str) -> dict[str, Any]:
+    """Send a mail by a sender."""
+    body = {
+        "to": "li@example.com",
+        "method": "smtp",
+        "content": {"subject": "hello", "text": "hello"},
+        "sender": sender,
+    }
+    return deployment.call("POST", "/api/v2/messages", body, token=deployment.token())
+
+
+def list_allowed(deployment: Deployment) -> list[str]:
+    """List the senders that one may name."""
+    channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
+    return next(one["senders"] for one in channels if one["method"] == "smtp")
+
+
+def test_a_sender_is_set_up_changed_and_removed_while_imsg_runs(fresh: Deployment) -> None:
+    made = call(fresh, "POST", "", NEWS)
+    assert (made["errorCode"], made["from"], made["changed_by"]) == (0, "page", "admin"), made
+    assert call(fresh, "POST", "", NEWS)["reason"] == "sender_exists"
+    wait(lambda: "news" in list_allowed(fresh), 60)
+
+    sent = send_by(fresh, "news")
+    assert sent["errorCode"] == 0, sent
+    (message,) = fresh.wait_settled(sent["id"])
+    assert message["status"] == "sent", message
+    mail = str(fresh.inbox(method="smtp")[-1])
+    assert ("news@example.com" in mail, "office@example.com" in mail) == (True, True), mail
+
+    assert call(fresh, "PATCH", "/news", {"address": "weekly@example.com", "reply_to": None})["reply_to"] is None
+    assert fresh.wait_audited(action="sender_changed", target="smtp/news")["actor"] == "admin"
+    kept = fresh.call("GET", "/api/v2/audit", target="smtp/news", token=fresh.token())["audit"]
+    assert "news@example.com" not in str(kept), "the audit masks addresses"
+
+    assert call(fresh, "DELETE", "/news")["errorCode"] == 0
+    wait(lambda: list_allowed(fresh) == ["alerts"], 60)
+    assert send_by(fresh, "news")["errorCode"] == 10017
+    assert call(fresh, "DELETE", "/news")["reason"] == "not_found"
+
+
+def test_a_sender_of_the_settings_is_listed_and_stays(fresh: Deployment) -> None:
+    wait(lambda: [one["from"] for one in call(fresh, "GET")["senders"]] == ["settings"], 60)
+    assert call(fresh, "PATCH", "/alerts", {"address": "a@example.com"})["reason"] == "name_in_settings"
+    assert call(fresh, "POST", "", {**NEWS, "name": "alerts"})["reason"] == "name_in_settings"
+    for wrong in ({"address": "nobody"}, {"address": "天存@例子.中国"}, {"method": "sms"}, {"name": "Not a name"}):
+        refused = call(fresh, "POST", "", {**NEWS, **wrong})
+        assert (refused["errorCode"], next(iter(wrong)) in refused["detail"]) == (10017, True), refused
+    assert "noreply@example.com，或" in call(fresh, "POST", "", {**NEWS, "reply_to": "nobody"})["detail"]
+
+
+def test_the_command_line_keeps_senders(fresh: Deployment) -> None:
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [str(IMSG), *words],
+            env={**fresh.environment, "LANG": "C.UTF-8", "COLUMNS": "200"},
+            cwd=fresh.folder,
+            capture_output=True,
+            text=True,
+            timeout=VERB_TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("login", "admin", "--password", "123")
+    assert "within 2 s" in run("senders", "add", "desk", "desk@example.com", "--reply-to", "office@example.com")
+    run("senders", "set", "desk", "--reply-to", "none")
+    assert "desk@example.com" in run("senders")
+    run("senders", "remove", "desk")
