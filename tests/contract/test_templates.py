@@ -31,6 +31,9 @@ LIMITS = RouteLimits(
         ProviderLimits(name="tencent", kind="tencent", longest=12, limits={}),
     )
 )
+ACCOUNTS = RouteLimits(
+    providers=(ProviderLimits(name="main", limits={"order": TemplateLimits(variables={"goods": 20})}),)
+)
 SMS = {"providers": {"aliyun": {"template": "SMS_1", "variables": {"name": "{{ name }}", "number": "{{ number }}"}}}}
 
 
@@ -48,6 +51,7 @@ def make(name: str = "order", **fields: Any) -> dict[str, Any]:  # noqa: ANN401 
 async def catalog(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Catalog]:
     async with run_catalog(database_url, redis_url, redis) as running:
         await redis.call("SET", route_limits_key("sms"), LIMITS.encode())
+        await redis.call("SET", route_limits_key("wechat"), ACCOUNTS.encode())
         yield running
 
 
@@ -136,6 +140,7 @@ WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"smtp": {"subject": "a", "text": "{% for i in (1..999999999) %}{% endfor %}"}}, "smtp.text", "循环次数过多"),
     ({"smtp": {"subject": "{{ a }}" + "x" * 300, "text": "a"}}, "smtp", "subject 须为 1 到 255 个字符"),
     ({"fax": {}}, "fax", "没有"),
+    ({"wechat": {"providers": {"main": {"template": "oder"}}}}, "wechat.providers.main.template", "现有：order"),
     ({}, "zh", "至少要有一种渠道"),
     ({"sms": {"providers": {"twilio": {"template": "a"}}}}, "sms.providers.twilio", "现有：aliyun, tencent"),
     (

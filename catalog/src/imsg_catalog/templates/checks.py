@@ -152,6 +152,10 @@ def _check_entry(
 ) -> None:
     variables: Mapping[str, str] = entry.get("variables", {})
     template = (provider.limits or {}).get(entry["template"])
+    if template is None and provider.limits and method == "wechat":  # of WeChat's the settings name them all
+        names = ", ".join(sorted(provider.limits))
+        zh, en = f"没有这个模板，现有：{names}", f"there is no such template; there are {names}"
+        raise refuse_value(f"{place}.template", zh, en)
     if template is not None:
         if missing := sorted(set(template.variables) - set(variables)):
             names = ", ".join(missing)
