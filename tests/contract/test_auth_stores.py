@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import JSON, Column, Connection, MetaData, Table, update
 
 from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.store import MAX_VERSIONS, REVOKED_MARGIN_S, AccountVersion, FieldTaken, Key, SenderRow, Store
@@ -53,6 +53,16 @@ async def test_a_user_comes_back_as_it_was_written(store: Store) -> None:
     )
     await add(store, whole)
     assert await read_user(store) == whole
+
+
+async def test_what_a_later_version_has_added_to_quotas_is_passed_over(database: Database, store: Store) -> None:
+    """As after a rollback."""
+    await add(store, PERSON)
+    users = Table("users", MetaData(), Column("quotas", JSON))
+    later = [{**row._asdict(), "newer": [1]} for row in PERSON.quotas]
+    async with database.writing() as connection:
+        await connection.execute(update(users).values(quotas=later))
+    assert await read_user(store) == PERSON
 
 
 async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:

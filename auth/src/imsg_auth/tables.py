@@ -1,6 +1,6 @@
 """The tables of auth; `migrations` creates them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,6 +52,11 @@ class UtcTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
+def _keep_known(row: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Leave out fields of a later version, from which iMSG was rolled back."""
+    return {name: value for name, value in row.items() if name in fields}
+
+
 class QuotaRows(TypeDecorator[tuple[QuotaRow, ...]]):
     """Quotas, as a JSON list."""
 
@@ -66,7 +71,7 @@ class QuotaRows(TypeDecorator[tuple[QuotaRow, ...]]):
     def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[QuotaRow, ...]:
         """Read objects."""
         del dialect
-        return tuple(QuotaRow(**row) for row in value or ())
+        return tuple(QuotaRow(**_keep_known(row, QuotaRow._fields)) for row in value or ())
 
 
 class Names(TypeDecorator[tuple[str, ...]]):
@@ -101,7 +106,12 @@ class CapRows(TypeDecorator[tuple[CapRow, ...]]):
         """Read objects."""
         del dialect
         return tuple(
-            CapRow(**{**row, "category": None if row["category"] is None else Category(row["category"])})
+            CapRow(
+                **{
+                    **_keep_known(row, CapRow._fields),
+                    "category": None if row["category"] is None else Category(row["category"]),
+                }
+            )
             for row in value or ()
         )
 

@@ -133,7 +133,7 @@ class ReportBuilder:
 
     async def _build_export(self, row: Row[Any], prices: PriceList) -> None:
         """Write a person's copy: what other services keep, then a list for each kind of thing that history keeps."""
-        export, count = NewExport.model_validate_json(row.body), 0
+        export, count = NewExport.model_validate_json(row.body, extra="ignore"), 0
         reader = ExportReader(self.database, export.people, _read_caller(row), prices)
         people = [person.model_dump() for person in export.people]
         head = encode(ok(created_at=rfc3339(self.now()), people=people, **export.kept))
@@ -156,7 +156,7 @@ class ReportBuilder:
         if row.kind == EXPORT:
             await self._build_export(row, prices)
             return
-        report, caller = NewReport.model_validate_json(row.body), _read_caller(row)
+        report, caller = NewReport.model_validate_json(row.body, extra="ignore"), _read_caller(row)
         shown = describe(row, self.zone)
         about = ok(**{name: shown[name] for name in ("kind", "by", "since", "until", "timezone", "filters")})
         columns, batches = await self._open(report, caller, prices)

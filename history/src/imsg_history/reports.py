@@ -106,7 +106,7 @@ class Reports:
         body: bytes | None = await self._database.scalar(query) if row.state == DONE else None
         if body is None:
             raise Refusal("not_found", what=f"{name[:64]}/file")
-        report = NewReport.model_validate_json(row.body)
+        report = NewReport.model_validate_json(row.body, extra="ignore")
         days = [find_day(at, self._zone) for at in (report.since, report.until)]
         filename = f"imsg-{report.kind}-{'-'.join(days)}.{report.format}"
         return ReportPart(body, row.parts, MEDIA_TYPES[report.format], filename)
@@ -128,7 +128,7 @@ class Reports:
 
 def describe(row: Row[Any], zone: ZoneInfo) -> dict[str, Any]:
     """Return a report as the API shows it."""
-    report = NewReport.model_validate_json(row.body)
+    report = NewReport.model_validate_json(row.body, extra="ignore")
     return {
         "id": row.id,
         "kind": report.kind,

@@ -10,7 +10,7 @@ import pytest
 from imsg_contract.ids import new_id
 from imsg_contract.topology import CAPS, Lane
 from imsg_contract.wire import Category, Job
-from imsg_limits.caps import CapRow, Caps, encode_caps
+from imsg_limits.caps import CapRow, Caps, decode_caps, encode_caps
 from imsg_limits.quota import Capped, Charged, Cost, Quota
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
@@ -62,6 +62,10 @@ async def trial(valkey_url: str) -> AsyncIterator[Trial]:
         trial = Trial(server)
         await trial.at(0)
         yield trial
+
+
+def test_what_a_later_version_has_added_is_passed_over() -> None:
+    assert decode_caps(encode_caps(ROWS).replace("\n", " newer\n").encode()) == tuple(ROWS)
 
 
 async def test_periods_roll(trial: Trial) -> None:

@@ -120,7 +120,7 @@ def decode_caps(encoded: bytes) -> tuple[CapRow, ...]:
     """Decode rows."""
     rows = []
     for line in encoded.decode().splitlines():
-        name, method, category, scope, seconds, limit = line.split(" ")
+        name, method, category, scope, seconds, limit = line.split(" ")[:6]  # a later version may say more
         kind = None if category == ANY_CATEGORY else Category(category)
         rows.append(
             CapRow(name, method, kind, "user" if scope == "user" else "all", _PERIODS[int(seconds)], int(limit))
