@@ -18,7 +18,7 @@ def check(folder: Path, *arguments: str, settings: Mapping[str, str], language: 
     """Run the verb on a data folder; return the exit code and the rows."""
     done = subprocess.run(  # noqa: S603  our own command
         [str(IMSG), "upgrade-check", *arguments],
-        env=environment({"IMSG_DATA_DIR": str(folder), "LANG": language, **settings}),
+        env=environment({"IMSG_DATA_DIR": str(folder), "LANG": language, "COLUMNS": "2000", **settings}),
         cwd=folder,
         capture_output=True,
         text=True,

@@ -22,7 +22,7 @@ PARSED = {"props", "style"}
 NUMBERS = {"d", ".0f"}
 """How a number is written, which can say nothing else."""
 
-MOST_STYLE_LINES = 1_500
+MOST_STYLE_LINES = 1_600
 MOST_CHARACTERS = 120
 
 MARKUP = {"html", "markdown", "add_body_html", "add_css", "restructured_text", "mermaid"}
