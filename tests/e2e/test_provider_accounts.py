@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
@@ -226,6 +227,13 @@ def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_re
     listed = [one for one in console.call("GET")["providers"] if one["method"] == "sms"]
     assert [(one["name"], one["settings"]["access_key_secret"]) for one in listed] == [("cloud", {"set": True})]
     assert find(console.deployment.data / "secrets", str(settings["access_key_secret"])), "the sandbox has it"
+
+    hook = f"{console.deployment.url}/hooks/sms/cloud"
+    for secret in ("the-first-secret", "the-second-secret"):
+        assert console.call("PATCH", "/sms/cloud", {"settings": {"hook_secret": secret}})["errorCode"] == 0
+        wait(lambda now=secret: httpx.post(f"{hook}/{now}", json=[]).status_code == 200, 60)  # type: ignore[misc]
+    assert httpx.post(f"{hook}/the-first-secret", json=[]).status_code == 200, "late receipts are taken for 7 days"
+    assert httpx.post(f"{hook}/another-secret", json=[]).status_code == 404
 
     (signature,) = console.call("GET", "/sms/cloud/signatures")["signatures"]
     assert (signature["text"], signature["review"], signature["filing"]) == ("天存", "approved", "filed")

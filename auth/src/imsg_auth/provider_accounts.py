@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import SecretStr
@@ -58,6 +58,9 @@ VALIDATE_S, CHECK_S = 8.0, 25.0
 """How long a sender may take: it looks twice a second, and a check calls the provider."""
 
 LOOK_S = 0.1
+
+FORMER_FOR = timedelta(days=7)
+"""How long the credentials of a version that was replaced are good for receipts."""
 
 MAX_ACCOUNTS = 50
 """The most accounts of a channel."""
@@ -254,6 +257,7 @@ class ProviderAccounts:
     async def _publish(self) -> None:
         async with self._store.reading() as rows:
             accounts, senders = await rows.list_accounts(), await rows.list_senders()
+            former = list_former(await rows.list_account_versions(), datetime.fromtimestamp(self._now(), UTC))
         for method, sealer in self._sealers.items() if self._rows is not None else ():
             own = tuple(self._open(account) for account in accounts if account.method == method)
             named = tuple(
@@ -261,7 +265,8 @@ class ProviderAccounts:
                 for row in senders
                 if row.method == method
             )
-            text = ProviderMirror(accounts=own, senders=named).model_dump_json()
+            old = tuple(self._open(version) for version in former if version.method == method)
+            text = ProviderMirror(accounts=own, senders=named, former=old).model_dump_json()
             version = hmac.new(self._digest_keys[method], text.encode(), hashlib.sha256).hexdigest()[:32]
             await self._redis.run(_WRITE, [accounts_key(method)], [version, sealer.seal(text, f"{MIRROR} {method}")])
 
@@ -410,6 +415,17 @@ class ProviderAccounts:
         if text is None:
             raise Refusal("sender_away", method=method, retry_after_s=5)
         return ProviderCheck.model_validate_json(text)
+
+
+def list_former(versions: Sequence[AccountVersion], now: datetime) -> Sequence[AccountVersion]:
+    """Return the versions that another has replaced less than FORMER_FOR ago, the latest first."""
+    by_key = {(one.method, one.name, one.version): one for one in versions}
+    found = []
+    for one in versions:
+        later = by_key.get((one.method, one.name, one.version + 1))
+        if later is not None and later.changed_at > now - FORMER_FOR:
+            found.append(one)
+    return sorted(found, key=lambda one: -one.version)
 
 
 def _refuse(answer: ProviderCheck, name: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Request
@@ -103,20 +104,19 @@ class ReportRecorder:
 
 
 def make_router(recorder: ReportRecorder, providers: Sequence[PushesReports], public_url: str = "") -> APIRouter:
-    """Make the routes under /hooks/sms."""
-    by_name: Mapping[str, PushesReports] = {provider.name: provider for provider in providers}
+    """Make the routes under /hooks/sms. Of several providers of a name, the first that can read a push does."""
 
     async def receive(request: Request) -> Response:
         """Publish receipts and inbound messages before answering; an error makes the provider push again."""
         name, secret = request.path_params["name"], request.path_params["secret"]
-        provider = by_name.get(name)
-        if provider is None or provider.secret is None or not equals(secret, provider.secret):
+        known = [one for one in providers if one.name == name and one.secret is not None and equals(secret, one.secret)]
+        if not known:
             raise Refusal("no_such_url", path=request.url.path)
         body = await bodies.read(request.scope, request.receive, MAX_BODY_BYTES)
         headers = {header.lower(): value for header, value in request.headers.items()}
+        push = HookRequest(_url(request, public_url), headers, body, request.url.path.endswith(INBOUND))
         try:
-            is_inbound = request.url.path.endswith(INBOUND)
-            batch = provider.read(HookRequest(_url(request, public_url), headers, body, is_inbound))
+            provider, batch = _read(known, push)
         except NotSigned as error:
             log.warning("report_not_signed", provider=name, why=str(error))
             raise Refusal("no_such_url", path=request.url.path) from error
@@ -130,6 +130,14 @@ def make_router(recorder: ReportRecorder, providers: Sequence[PushesReports], pu
     for path in (PATH, PATH + INBOUND):
         router.add_api_route(path, receive, methods=["GET", "POST"])
     return router
+
+
+def _read(providers: Sequence[PushesReports], push: HookRequest) -> tuple[PushesReports, ReportBatch | None]:
+    """Return the first provider by whose credentials a push is signed, and what it reads. Raises NotSigned."""
+    for provider in providers[:-1]:
+        with suppress(NotSigned):
+            return provider, provider.read(push)
+    return providers[-1], providers[-1].read(push)
 
 
 async def pull(recorder: ReportRecorder, name: str, fetch: FetchReports, every_s: float = PULL_EVERY_S) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Protocol, cast
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import ProviderEntry, Trouble
+from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, Trouble
 from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
 from imsg_delivery.routes import Route
@@ -28,7 +28,7 @@ from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.receipts import Receipts
 from imsg_sms.router import SmsRouter
-from imsg_sms.settings import AnyAccount, Settings, Sms
+from imsg_sms.settings import MODELS, AnyAccount, Settings, Sms
 from imsg_sms.signatures import find_only_signature
 from imsg_sms.templates import Templates, describe_limits, merge_limits
 from imsg_web.app import make_app
@@ -74,7 +74,11 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     sender.work(channel)
     sender.watch(_publish(channel.templates, sender.redis), "templates")
     sender.watch(ApprovedTemplates(settings.sms, sender.redis).run(), "approved templates")
-    pushing = [provider for provider in channel.providers if isinstance(provider, PushesReports)]
+    context = ProviderContext(
+        await sender.stack.enter_async_context(open_pool()), settings.sms.templates, receipts, settings.public_url
+    )
+    known = (*channel.providers, *_make_former(sender.former, context))
+    pushing = [provider for provider in known if isinstance(provider, PushesReports)]
     signatures = {
         provider.name: signature
         for provider in channel.providers
@@ -87,6 +91,16 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
         for number, fetch in enumerate(provider.pulls if isinstance(provider, PullsReports) else ()):
             sender.watch(hooks.pull(recorder, provider.name, fetch), f"reports of {provider.name} {number}")
     return api
+
+
+def _make_former(accounts: Sequence[ProviderAccount], context: ProviderContext) -> Iterator[SmsProvider]:
+    """Make the providers of accounts as they were: they read late receipts, and send nothing."""
+    for account in accounts:
+        model = MODELS.get(account.kind)
+        with suppress(ValueError):  # what the models of today do not take has no receipts either
+            if model is not None:
+                settings = model.model_validate({**account.settings, "kind": account.kind})
+                yield load_provider(account.kind).make(account.name, settings, context)
 
 
 @asynccontextmanager

@@ -46,6 +46,8 @@ class ProviderMirror(BaseModel):
 
     accounts: tuple[ProviderAccount, ...] = ()
     senders: tuple[NamedSender, ...] = ()
+    former: tuple[ProviderAccount, ...] = ()
+    """Accounts as they were in the last 7 days, the latest first: late receipts come by their secrets."""
 
 
 class ProviderCall(BaseModel):

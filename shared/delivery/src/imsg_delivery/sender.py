@@ -75,6 +75,8 @@ class Sender:
         self.replaces = replaces
         """Whether another set is open until this one has taken over."""
         self.settings = settings
+        self.former: Sequence[ProviderAccount] = ()
+        """Accounts as they were lately: late receipts come by their secrets."""
         self.redis, self.broker = stores
         self.metrics = CollectorRegistry()
         self.stack = AsyncExitStack()
@@ -284,7 +286,7 @@ class ProviderSets(Generic[Settings]):
             if group is not None and self._accounts.senders is not None:
                 group = self._accounts.senders.add(group, mirror.senders)
             settings = settings.model_copy(update={self._method: group})
-            await self._open(settings)
+            await self._open(settings, mirror.former)
         except (ValueError, StartError) as error:
             why = _describe_briefly(error)
             log.error("provider_accounts_not_applied", method=self._method, why=why)  # noqa: TRY400  it may quote secrets
@@ -295,9 +297,10 @@ class ProviderSets(Generic[Settings]):
         log.info("providers_changed", method=self._method, accounts=[account.name for account in accounts])
         return True
 
-    async def _open(self, settings: Settings) -> None:
+    async def _open(self, settings: Settings, former: Sequence[ProviderAccount] = ()) -> None:
         stores, replaces = (self._redis, self._broker), self._current is not None
         sender = Sender(self._service, settings, stores, instance=self._instance, replaces=replaces)
+        sender.former = former
         try:
             api = await self._open_set(sender, settings)
         except BaseException:
