@@ -405,7 +405,7 @@ def test_the_columns_of_a_sheet_are_the_params_of_a_template(deployment: Deploym
     file.write_text(json.dumps(changed), encoding="utf-8")
     assert call(deployment, "templates", "save", str(file)).returncode == 0
     sheet.write_text(
-        "姓名,班级,邮箱,成绩,备注\n张三,三二班,zhang@sheet.example,95,\n李四,三二班,li@sheet.example,88,进步大\n"
+        "姓　名,班级,邮箱,成绩(分),备注\n张三,三二班,zhang@sheet.example,95,\n李四,三二班,li@sheet.example,88,进步大\n"
         "王五,三二班,wang@sheet.example,,\n",
         encoding="utf-8",
     )

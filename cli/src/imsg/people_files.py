@@ -53,12 +53,14 @@ def choose_people(
     """Return the people of a sheet who can be sent to.
 
     `takes` is what a template takes, None without one; `params` are those for all. Raises a usage error that
-    names the rows without an address, or without what the template needs.
+    names the rows without an address, or without what the template needs. A heading names a param whatever its blanks,
+    width and brackets.
     """
+    names = [one["name"] for one in takes or ()]
     needed = [one["name"] for one in takes or () if one["required"] and one["name"] not in params]
     wrong = [(one.line, explain(one)) for one in sheet.problems if one.why != DUPLICATE]
     found: list[Person] = []
-    for one in sheet.people:
+    for one in (person.name_params(names) for person in sheet.people):
         missing = [name for name in needed if name not in one.params]
         if one.find(method) is None:
             wrong.append((one.line, f"no address for {method}"))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imsg_channels import BY_NAME, CHANNELS
 from imsg_console.recipients.classify_recipient import explain, find_address, is_intended, strip_invisible
@@ -44,6 +44,12 @@ class Person:
     def find(self, method: str) -> str | None:
         """Return the recipient by a channel."""
         return self.contacts.get(method) or self.contacts.get(TO)
+
+    def name_params(self, names: Sequence[str]) -> "Person":
+        """Name the columns as params are named, where their headings differ in blanks, width or brackets alone."""
+        known = {strip_heading(name): name for name in names}
+        params = {known.get(strip_heading(name), name): text for name, text in self.params.items()}
+        return replace(self, params=params)
 
 
 @dataclass(frozen=True, slots=True)
