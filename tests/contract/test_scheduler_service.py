@@ -17,10 +17,11 @@ from imsg_broker.port import Broker, Deliveries
 from imsg_channels import METHODS
 from imsg_contract.ids import new_id
 from imsg_contract.topology import ERASED, LEG, PROGRESS, SCHEDULE, WINDOWS, Lane, Topology, next_due_key, user_key
-from imsg_contract.wire import Category, Job, NextLeg, Outcome, Outcomes, Progress, Status
+from imsg_contract.wire import Category, Job, NextLeg, Outcome, Outcomes, Progress, Recipient, Status
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_delivery.claims.store import BORN_KEY
+from imsg_delivery.claims.store import KEY as CLAIMS
 from imsg_limits.windows import DAYS, Calendar, Window
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
@@ -28,7 +29,7 @@ from imsg_scheduler.main import Settings, app
 from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.release import BATCH
 from imsg_scheduler.store import to_ms, write_row
-from imsg_scheduler.tables import CANCELS, FALLBACKS, METADATA, SCHEDULED
+from imsg_scheduler.tables import CANCELS, FALLBACK_LEGS, FALLBACKS, METADATA, SCHEDULED
 from imsg_testing.brokers import arrivals
 from imsg_testing.callers import id_of, user
 from imsg_testing.databases import open_database
@@ -320,6 +321,49 @@ async def test_a_further_leg_begins_at_once_for_who_failed_and_by_the_time_for_t
             return await asyncio.to_thread(count_fallbacks, database_url) == 0
 
         await eventually(is_removed, WITHIN_S)
+
+
+async def test_what_a_provider_has_in_hand_is_awaited_before_the_next_leg_while_others_go_on(
+    streams: Broker, database_url: str, redis_url: str, redis: Redis
+) -> None:
+    root, leg = with_fallback(after_s=2)
+    claims = f"{CLAIMS}{root.request}/0"
+    async with (
+        streams.consume(TOPOLOGY.queue("smtp", Lane.BULK), 10) as mails,
+        streams.consume(TOPOLOGY.queue("sms", Lane.BULK), 10) as texts,
+        run_scheduler(database_url, redis_url),
+    ):
+        await publish(streams, [root])
+        await arrivals(mails, 1, WITHIN_S)
+        await redis.call("HSET", claims, "1", f"c worker {2**50}")  # a worker is sending it
+        other = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
+        assert (other.request, [one.n for one in other.recipients]) == (leg.request, [0])
+        ended = datetime.now(UTC)
+        await redis.call("HSET", claims, "1", "c worker 1")  # its lease is over
+        held_back = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
+        assert [one.n for one in held_back.recipients] == [1]
+        assert held_back.released_at is not None
+        assert held_back.released_at > ended - timedelta(milliseconds=2)
+
+
+async def test_ten_thousand_people_with_two_fallbacks_cost_a_row_and_a_byte_string(
+    streams: Broker, database_url: str, redis_url: str
+) -> None:
+    root, leg = with_fallback(after_s=3_600)
+    people = tuple(Recipient(n=n, to=f"{n}@x.cn", address=f"{n}@x.cn") for n in range(10_000))
+    legs = [leg.model_copy(update={"request": new_id(n), "leg": n, "recipients": people}) for n in (2, 3)]
+    further = tuple(NextLeg(after_s=3_600, job=one) for one in legs)
+    async with run_scheduler(database_url, redis_url):
+        await publish(streams, [root.model_copy(update={"recipients": people, "fallback": further})])
+
+        async def is_kept() -> bool:
+            return await asyncio.to_thread(count_fallbacks, database_url) == 1
+
+        await eventually(is_kept, WITHIN_S)
+    with open_database(database_url) as engine, engine.connect() as connection:
+        (row,) = connection.execute(FALLBACKS.select()).all()
+        legs_kept = connection.execute(FALLBACK_LEGS.select()).all()
+    assert (len(legs_kept), len(row.people)) == (3, 100_000)  # no row of a person
 
 
 def count_fallbacks(database_url: str) -> int:

@@ -23,7 +23,10 @@ from imsg_scheduler.tables import ALL_MESSAGES
 log = logger(__name__)
 
 BUSY_S = 5.0
-"""How long to wait for messages that a worker is sending: some fail, and are cancelled then."""
+"""How long a cancel waits for messages that a worker is sending: some fail, and are cancelled then.
+
+Whoever cancels waits for the answer, so that what a slow provider still has by then is answered as too late.
+"""
 
 LOOK_S = 0.2
 
@@ -43,7 +46,7 @@ class CancelSettler:
         self._claims = claims
         self._quota = quota
 
-    async def settle(self, cancels: Sequence[Cancel]) -> list[Cancel]:
+    async def settle(self, cancels: Sequence[Cancel], busy_s: float = BUSY_S) -> list[Cancel]:
         """Settle cancels, publish their outcomes, give their charges back, and keep what is answered.
 
         It may be repeated. Raises what is in AWAY.
@@ -56,7 +59,7 @@ class CancelSettler:
                 finished.append(cancel)
                 continue
             if cancel.is_published:
-                found = await self._cancel_in_claims(cancel, job)
+                found = await self._cancel_in_claims(cancel, job, busy_s)
                 cancelled, too_late = found.cancelled, len(found.busy) + len(found.doubtful)
                 totals = Totals(len(cancelled), too_late, cancel.total - len(cancelled) - too_late)
             else:
@@ -77,10 +80,18 @@ class CancelSettler:
                 log.info("cancelled", request=cancel.request, **cancel.totals._asdict())
         return [replace(cancel, job=None) for cancel in finished]
 
-    async def _cancel_in_claims(self, cancel: Cancel, job: Job) -> Cancellation:
+    async def find_busy(self, cancels: Sequence[Cancel]) -> set[int]:
+        """Return the numbers of messages that a worker is sending. Raises what is in AWAY."""
+        busy: set[int] = set()
+        for cancel in cancels:
+            if (job := cancel.job) is not None:
+                busy.update((await self._claims.cancel(job, [one.n for one in job.recipients], cancel.at)).busy)
+        return busy
+
+    async def _cancel_in_claims(self, cancel: Cancel, job: Job, busy_s: float) -> Cancellation:
         await self._mirror.add(cancel.request, cancel.n)
         found = await self._claims.cancel(job, [one.n for one in job.recipients], cancel.at)
-        until = asyncio.get_running_loop().time() + BUSY_S
+        until = asyncio.get_running_loop().time() + busy_s
         while found.busy and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(LOOK_S)
             again = await self._claims.cancel(job, found.busy, cancel.at)

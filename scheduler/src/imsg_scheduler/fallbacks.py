@@ -43,6 +43,12 @@ TRIES = 10
 LOOK_S = 0.5
 """How late a leg may begin."""
 
+BUSY_LOOK_MS = 1_000
+"""How often it is looked whether a worker is still sending a message of the leg that is left.
+
+It is awaited as long as the worker has its lease, however slow the provider is: the message may reach the person yet.
+"""
+
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 5.0
 
@@ -72,7 +78,8 @@ class Judged(NamedTuple):
 
     def find_due_ms(self, people: People) -> int | None:
         """Return when there is something to do next for people."""
-        return min((due for due in (people.find_due_ms(), self.opens_ms) if due is not None), default=None)
+        busy_ms = self.now_ms + BUSY_LOOK_MS if people.list_leaving() else None
+        return min((due for due in (people.find_due_ms(), self.opens_ms, busy_ms) if due is not None), default=None)
 
 
 Change = Callable[[Fallback, People], None]
@@ -133,9 +140,12 @@ class Fallbacks:
             if leaving:  # kept first, so that what the cancel is told of ends nobody
                 await rows.fallbacks.write(fallback, people, now_ms)
                 await rows.add_cancels(cancels := _cancel(fallback, leaving, now_ms))
+        busy = set[int]()
         if leaving:
-            await self._settler.settle(cancels)
-        await self._change(fallback.request, lambda _, people: people.let_on([n for _, n in leaving]))
+            settled = await self._settler.settle(cancels, busy_s=0)
+            late = [cancel for cancel, one in zip(cancels, settled, strict=True) if one.totals and one.totals.too_late]
+            busy = await self._settler.find_busy(late)
+        await self._change(fallback.request, lambda _, people: people.let_on([n for _, n in leaving if n not in busy]))
         return True
 
     async def note(self, outcomes: Sequence[Outcome]) -> None:
