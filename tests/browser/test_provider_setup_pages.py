@@ -140,3 +140,46 @@ def test_a_provider_that_needs_attention_stands_on_the_overview_with_its_remedy(
     expect(page.get_by_role("row").filter(has_text="stale")).to_contain_text("拒绝登录")
     remove(fresh, "stale")
     page.goto("/")
+
+
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("zh", PHONE)], ids=lambda look: look.name)
+def test_signatures_and_templates_are_shown_as_the_provider_has_them(
+    fresh: Deployment, visit: Visits, look: Look
+) -> None:
+    seen = visit(look, fresh.url)
+    log_in(seen)
+    page = seen.page
+    page.goto("/providers")
+    for what, words in (("签名", ("天存", "已通过", "已报备")), ("模板", ("SMS_100000002", "您的验证码为${code}"))):
+        page.get_by_role("button", name="aliyun 的更多操作").click()
+        page.get_by_text(what, exact=True).last.click()
+        dialog = page.get_by_role("dialog")
+        for word in ("模拟", *words):
+            expect(dialog).to_contain_text(word)
+        seen.axe()
+        assert not scrolls_sideways(page)
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+
+
+def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, visit: Visits) -> None:
+    seen = visit(Look("zh", DESK), fresh.url)
+    log_in(seen)
+    page = seen.page
+    page.goto("/providers")
+    page.get_by_role("button", name="添加发件人").click()
+    fill(page, 名称="news", 发件地址="nobody")
+    page.get_by_role("button", name="保存").click()
+    expect(page.get_by_role("dialog")).to_contain_text("noreply@example.com，或")
+    fill(page, 发件地址="天存资讯 <news@example.com>", 回复地址="office@example.com")
+    page.get_by_role("button", name="保存").click()
+    row = page.get_by_role("row").filter(has_text="news@example.com")
+    expect(row).to_contain_text("office@example.com")
+    seen.axe()
+    row.get_by_role("button", name="修改").click()
+    fill(page, 回复地址="")
+    page.get_by_role("button", name="保存").click()
+    expect(row).not_to_contain_text("office@example.com")
+    row.get_by_role("button", name="删除").click()
+    page.get_by_role("dialog").get_by_role("button", name="删除").click()
+    expect(row).to_be_hidden()
