@@ -84,7 +84,10 @@ def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noq
         if answer[name] is not None:
             say(f"{name:8} {local(answer[name]) if name == 'at' else answer[name]}")
     say("")
-    say(answer["body"] if "body" in answer else f"{answer['body_base64']}  (base64: the bytes are not UTF-8)")
+    if "body" in answer:
+        print(answer["body"])  # as it is: a message's words are no words of the command
+    else:
+        say(f"{answer['body_base64']}  (base64: the bytes are not UTF-8)")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from imsg.api import LoginRefused, Refused, Unreachable
+from imsg.phrases import translate
 from imsg_runtime.settings import variable
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -64,7 +65,7 @@ def ending(*, as_json: bool) -> Iterator[None]:
 
 def complain(line: str) -> None:
     """Print a line to standard error."""
-    print(f"imsg: {line}", file=sys.stderr)
+    print(f"imsg: {translate(line)}", file=sys.stderr)
 
 
 def usage(line: str) -> typer.Exit:
@@ -94,13 +95,13 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise usage(f"{question} Standard input is no terminal: confirm with --yes.")
-    typer.confirm(question, abort=True, err=True)
+        raise usage(f"{translate(question)} Standard input is no terminal: confirm with --yes.")
+    typer.confirm(translate(question), abort=True, err=True)
 
 
 def say(line: str) -> None:
     """Print a line to standard output."""
-    print(line)
+    print(translate(line))
 
 
 def say_json(answer: Mapping[str, Any]) -> None:
@@ -113,6 +114,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: s
 
     Into a pipe each row is one line, so that grep finds it whole.
     """
+    columns = [translate(column) for column in columns]
     cells = [tuple(_cell(value) for value in row) for row in rows]
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for row in cells:
@@ -144,7 +146,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return translate("yes" if value else "no")
     text = str(value).replace("[", r"\[")
     colour = COLOURS.get(text)
     return f"[{colour}]{text}[/{colour}]" if colour else text
