@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import pytest
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp
 from imsg_broker.port import Broker
 from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, Lane, channel_key
 from imsg_contract.wire import Job
+from imsg_delivery.claims.store import BORN_KEY
 from imsg_delivery.consumer import Worker
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
@@ -335,6 +337,31 @@ async def test_pausing_a_channel_at_work_is_in_force_within_a_second(
         assert not provider.count(new.request)
         await redis.call("HSET", channel_key("smtp"), "paused", "0")
         await history.wait_settled(new.request)
+
+
+async def test_what_was_accepted_before_redis_lost_its_data_and_released_since_waits_for_the_cancels(
+    broker: Broker, redis_url: str, redis: Redis, history: HistoryListener, provider: ScriptedProvider
+) -> None:
+    now = datetime.now(UTC)
+    taken_back, kept = (
+        job(accepted_at=now - timedelta(hours=1), due_at=now, released_at=now + timedelta(seconds=1)) for _ in range(2)
+    )
+    async with worker_at(broker, redis_url, provider.port):
+        await redis.call("SET", BORN_KEY, round(now.timestamp() * 1_000))
+        await redis.call("DEL", CANCELS)
+        for one in (taken_back, kept):
+            await accept(broker, one)
+
+        async def wait() -> bool:
+            return all("retrying" in history.statuses(one.request).get(0, ()) for one in (taken_back, kept))
+
+        await eventually(wait)
+        assert not provider.taken
+        await redis.call("HSET", CANCELS, taken_back.request, "*", CANCELS_COMPLETE, 1)  # as scheduler does
+        for one in (taken_back, kept):
+            await history.wait_settled(one.request)
+    assert [history.last(one.request).status for one in (taken_back, kept)] == ["cancelled", "sent"]
+    assert (provider.count(taken_back.request), provider.count(kept.request)) == ({}, {0: 1})
 
 
 async def test_a_worker_that_stops_ends_its_calls_and_hands_back_the_rest(

@@ -1,6 +1,7 @@
 """A settled chunk is eight bytes of a set: no copy that comes late is sent again, whenever it comes."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imsg_contract.wire import Job, Outcome, Status
+from imsg_delivery.claims.cancelling import Cancellation, ClaimsCanceller
 from imsg_delivery.claims.records import Claimed, Free, Record, Settled, Transition
 from imsg_delivery.claims.settled import COMPACT_AFTER_S, LOOK_AFTER_S, SettledChunk, bucket_of, digest_of
 from imsg_delivery.claims.store import BORN_KEY, SENT_BEFORE, ChunkRecord, Claims
@@ -210,3 +212,27 @@ async def test_what_waited_when_a_worker_ended_keeps_its_hash_and_its_promise(cl
     records = await see(restarted, job)
     assert isinstance(records[0], Settled)
     assert records[0].outcome.detail == "250 Ok"
+
+
+async def test_a_cancel_that_races_compaction_cancels_nothing_that_was_sent(claims: Claims, redis: Redis) -> None:
+    await redis.call("SET", BORN_KEY, 1)
+    canceller = ClaimsCanceller(redis)
+    singles, lists = [chunk() for _ in range(60)], [chunk(3) for _ in range(60)]
+    for one in singles:
+        await send(claims, one)
+    for one in lists:
+        await carry_out(claims, one, "sends", end(one, 0), end(one, 1, Status.FAILED), end(one, 2))
+
+    async def cancel(job: Job) -> Cancellation:
+        await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311  before, while and after it is compacted
+        return await canceller.cancel(job, [recipient.n for recipient in job.recipients], datetime.now(UTC))
+
+    compacting = asyncio.create_task(claims.compaction.compact())
+    found = await asyncio.gather(*map(cancel, singles + lists))
+    await compacting
+    for job, said in zip(singles + lists, found, strict=True):
+        assert (sorted(said.settled), said.cancelled) == ([one.n for one in job.recipients], [])
+        assert all(
+            isinstance(record, Settled) and record.outcome.status in (Status.SENT, Status.FAILED)
+            for record in (await see(claims, job)).values()
+        )

@@ -67,7 +67,7 @@ class ChunkRecord:
 
     __slots__ = (
         *("accepted_s", "attempt", "is_whole", "keep_until_ms", "key", "name"),
-        *("owner", "queued_s", "recipients", "request", "start", "token"),
+        *("owner", "recipients", "request", "start", "token"),
     )
 
     def __init__(self, job: Job, owner: str, *, is_whole: bool = False) -> None:
@@ -85,7 +85,6 @@ class ChunkRecord:
         """The field that counts this delivery's starts."""
         self.accepted_s = job.accepted_at.timestamp()
         """The same in every copy, also where a scheduled job was released twice: the settled chunk is found by it."""
-        self.queued_s = (job.released_at or job.accepted_at).timestamp()
         self.keep_until_ms = round((job.expires_at.timestamp() + KEEP_S) * 1000)
 
     def __eq__(self, other: object) -> bool:
@@ -358,8 +357,9 @@ class Claims:
             reply, found = await self._redis.run_and_read(script, [record.key], arguments, reads)
             is_settled = finds_settled and bool(found.pop()[0])
             held = NO_EXCLUSIONS if lookup is None or found == lookup.empty_replies else await lookup.read(found)
-            if held.cancelled is None and record.queued_s > await self.read_data_since_s():
-                held = replace(held, cancelled=())  # it came after whatever the mirror has lost
+            # It came after whatever the mirror has lost; what was released since may have been cancelled before.
+            if held.cancelled is None and record.accepted_s > await self.read_data_since_s():
+                held = replace(held, cancelled=())
         except RedisRefused as refused:
             raise _translate(refused) from refused.__cause__
         return reply, held, is_settled
