@@ -261,7 +261,7 @@ def write_rights(
     if server == "redis":
         asyncio.run(store_users.give_at_redis(load(Common).redis_url, text))
     else:
-        store_users.give_at_rabbitmq(load(Common).broker_url, text)
+        asyncio.run(store_users.give_at_rabbitmq(load(Common).broker_url, text))
 
 
 @app.command("upgrade-check")

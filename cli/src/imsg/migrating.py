@@ -1,7 +1,9 @@
 """The migrations of all services at once, before one of them is replaced (`imsg migrate`)."""
 
+import asyncio
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -9,7 +11,7 @@ from sqlalchemy import URL
 from imsg.table_owners import TABLE_OWNERS
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
-from imsg_database.unavailable import DatabaseUnavailable
+from imsg_database.startup import wait_for_database
 from imsg_runtime.settings import StartError
 
 SERVICE = "{service}"
@@ -22,10 +24,8 @@ def migrate_all(url: str, folder: Path) -> Iterator[str]:
     In the URL, {service} is the owner's name, and another {NAME} the secret of that name in the folder.
     """
     for owner in TABLE_OWNERS:
-        try:
-            migrate(find_url(url, owner.name, folder), owner.migrations)
-        except DatabaseUnavailable as error:
-            raise StartError(f"the tables of {owner.name} can't be migrated: {error}.") from error
+        address = find_url(url, owner.name, folder)
+        asyncio.run(wait_for_database(partial(migrate, address, owner.migrations)))
         yield owner.name
 
 

@@ -41,7 +41,7 @@ class ServiceAccounts:
 
     def create_at_rabbit(self, url: str) -> None:
         """Create the users at a node, as `import_definitions` would. The user guest stays for the tests."""
-        store_users.give_at_rabbitmq(url, rights.definitions(self._folder))
+        store_users.import_definitions(url, rights.definitions(self._folder))
 
     def redis_url(self, package: str, url: str) -> str:
         """Return where a server is for a service."""
