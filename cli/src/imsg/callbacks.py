@@ -7,13 +7,10 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
+from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(
-    help="Callbacks: list, add, remove, enable, disable, test, rotate, deliveries, resend, recover.",
-    no_args_is_help=False,
-)
+app = listing_group("Callbacks: list, add, remove, enable, disable, test, rotate, deliveries, resend, recover.")
 
 PATH = "/api/v2/callbacks"
 USUAL = ("message.sent", "message.failed", "message.expired")
@@ -22,13 +19,6 @@ Name = Annotated[str, typer.Argument(help="The callback's id, as `imsg callbacks
 Event = Annotated[
     list[str] | None, typer.Option("--event", help="When to call it, such as message.delivered. Repeatable.")
 ]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List and change callbacks, and look at their deliveries."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

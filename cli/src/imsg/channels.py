@@ -7,20 +7,13 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
+from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.providers import say_providers
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
-app = typer.Typer(help="Channels: list, pause, resume.", no_args_is_help=False)
+app = listing_group("Channels: list, pause, resume.")
 
 Method = Annotated[str, typer.Argument(help=METHOD_NAMES)]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, pause and resume channels (administrators)."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from imsg.output import (
     complain,
     confirm,
     ending,
-    lists_by_itself,
+    listing_group,
     local,
     say,
     say_json,
@@ -21,7 +21,7 @@ from imsg.output import (
 )
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
-app = typer.Typer(help="Dead letters: list, show, resend.", no_args_is_help=False)
+app = listing_group("Dead letters: list, show, resend.")
 
 Letter = Annotated[str, typer.Argument(metavar="ID", help="A dead letter's id.")]
 Method = Annotated[str | None, typer.Option(help=f"Only those of {METHOD_NAMES}")]
@@ -29,20 +29,6 @@ Reason = Annotated[str | None, typer.Option(help="Only those whose reason begins
 
 
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(  # noqa: PLR0917  typer reads the options from here
-    context: typer.Context,
-    limit: Limit = 50,
-    method: Method = None,
-    reason: Reason = None,
-    url: Url = None,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """List, show and resend dead letters (administrators)."""
-    if lists_by_itself(context):
-        list_all(limit, method, reason, url, as_json=as_json)
 
 
 @app.command("list")

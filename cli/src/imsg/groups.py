@@ -11,7 +11,7 @@ import typer
 
 from imsg.api import Api, connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.people_files import explain, read_people
 from imsg.verbs import Json, Url, segment
 from imsg_console.recipients.people_sheet import PeopleSheet, Person
@@ -20,17 +20,10 @@ PATH = "/api/v2/groups"
 BATCH = 10_000
 """The most members that the API takes at once."""
 
-app = typer.Typer(help="Groups of people: list, create, import, members, remove, delete.", no_args_is_help=False)
+app = listing_group("Groups of people: list, create, import, members, remove, delete.")
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group's name.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, create, import, change and delete groups of people."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

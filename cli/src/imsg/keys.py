@@ -6,10 +6,10 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table
+from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="API keys: list, add, change, rotate, end.", no_args_is_help=False)
+app = listing_group("API keys: list, add, change, rotate, end.")
 
 PATH = "/api/v2/keys"
 MAX_OVERLAP_S = 86_400
@@ -24,13 +24,6 @@ Network = Annotated[
 Expires = Annotated[
     str | None, typer.Option("--expires", help="When it ends, with an offset: 2027-01-01T00:00:00+08:00.")
 ]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Make, list, change, rotate and end API keys."""
-    if lists_by_itself(context):
-        list_all(url=url, as_json=as_json)
 
 
 @app.command("list")

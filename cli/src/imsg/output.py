@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
+from typer.core import TyperGroup
 
 from imsg.api import LoginRefused, Refused, Unreachable
 from imsg.phrases import translate
@@ -74,17 +75,24 @@ def usage(line: str) -> typer.Exit:
     return typer.Exit(USAGE)
 
 
-def lists_by_itself(context: typer.Context) -> bool:
-    """Return whether a group such as `imsg users` was called without a verb: then it lists.
+class ListingGroup(TyperGroup):
+    """A group such as `imsg users`: without a verb it lists."""
 
-    Raises a usage error where options come before the verb: they would belong to the list, and change nothing.
-    """
-    if (verb := context.invoked_subcommand) is None:
-        return True
-    sources = (context.get_parameter_source(name) for name in context.params)
-    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
-        raise usage(f"options come after the verb: {context.command_path} {verb} ... .")
-    return False
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  of typer's own click
+        """Put the verb `list` where there is none.
+
+        Raises a usage error where options come before a verb: they would belong to the list, and change nothing.
+        """
+        if not args or (args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)):
+            if verb := next((word for word in args if word in self.commands), None):
+                raise usage(f"options come after the verb: {ctx.command_path} {verb} ... .")
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def listing_group(text: str) -> typer.Typer:
+    """Return a group that lists by itself."""
+    return typer.Typer(cls=ListingGroup, help=text, invoke_without_command=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -11,21 +11,14 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url
 
 PATH = "/api/v2/prices"
 COLUMNS = ("method", "provider", "country", "per", "amount", "currency", "from")
 """The columns of a file."""
 
-app = typer.Typer(help="Prices of providers: list, export, import.", no_args_is_help=False)
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, export and import the prices of providers (administrators)."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
+app = listing_group("Prices of providers: list, export, import.")
 
 
 @app.command("list")

@@ -6,22 +6,13 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, lists_by_itself, local, say, say_json, say_table
+from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 
-app = typer.Typer(
-    help="Providers: list, enable, disable, weight, test, signatures, templates, check.", no_args_is_help=False
-)
+app = listing_group("Providers: list, enable, disable, weight, test, signatures, templates, check.")
 
 Method = Annotated[str, typer.Argument(help=METHOD_NAMES)]
 Name = Annotated[str, typer.Argument(help="The provider, as `imsg providers` lists it.")]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, enable, disable, weigh, test and check providers (administrators)."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

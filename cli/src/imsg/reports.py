@@ -10,24 +10,17 @@ import typer
 
 from imsg.api import Api, connect
 from imsg.location import find_url
-from imsg.output import complain, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.output import complain, ending, listing_group, local, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
 
 PATH = "/api/v2/reports"
 POLL_S = 0.5
 MONTHS = 12
 
-app = typer.Typer(help="Reports of usage and of messages: list, make, fetch.", no_args_is_help=False)
+app = listing_group("Reports of usage and of messages: list, make, fetch.")
 
 File = Annotated[Path, typer.Argument(help="A new file, .json, .csv or .xlsx; - for JSON on standard output.")]
 ReportId = Annotated[str, typer.Argument(metavar="ID", help="The report's id, as `imsg reports` lists it.")]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Have reports made, list and fetch them."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

@@ -6,23 +6,16 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.output import ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="Senders of mail: list, add, set, remove.", no_args_is_help=False)
+app = listing_group("Senders of mail: list, add, set, remove.")
 
 Name = Annotated[str, typer.Argument(help="The name by which a send names it.")]
 Address = Annotated[str | None, typer.Option(help="Whom recipients see: 天存 <news@example.com>.")]
 ReplyTo = Annotated[str | None, typer.Option(help="Where replies go; none: to the sender.")]
 
 PATH = "/api/v2/senders"
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, add, set and remove the senders that a send may name (administrators)."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ import typer
 from imsg.api import connect
 from imsg.counting import counting
 from imsg.location import find_url
-from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_channels import METHODS
 from imsg_contract.suppressions import Reason
@@ -29,28 +29,13 @@ COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
 
 MORE_COLUMNS = ("evidence", "message", "added_by", "created_at", "id")
 
-app = typer.Typer(help="The suppression list: list, add, remove, export, import.", no_args_is_help=False)
+app = listing_group("The suppression list: list, add, remove, export, import.")
 
 Method = Annotated[str | None, typer.Option(help="Only those of this channel.")]
 Why = Annotated[str | None, typer.Option(help=f"Only those of this reason: {', '.join(Reason)}.")]
 To = Annotated[str | None, typer.Option(help="Only those whose address holds this.")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(  # noqa: PLR0917  typer reads the options from here
-    context: typer.Context,
-    limit: Limit = 50,
-    method: Method = None,
-    reason: Why = None,
-    to: To = None,
-    url: Url = None,
-    as_json: Json = False,  # noqa: FBT002
-) -> None:
-    """List, add, remove, import and export suppressions (administrators)."""
-    if lists_by_itself(context):
-        list_all(limit, method, reason, to, url, as_json=as_json)
 
 
 @app.command("list")

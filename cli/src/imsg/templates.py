@@ -8,22 +8,15 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, lists_by_itself, local, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table, usage
 from imsg.verbs import METHOD_NAMES, Json, Url, segment, split_param
 
-app = typer.Typer(help="Templates: list, show, versions, save, publish, preview, delete.", no_args_is_help=False)
+app = listing_group("Templates: list, show, versions, save, publish, preview, delete.")
 
 PATH = "/api/v2/templates"
 
 Name = Annotated[str, typer.Argument(help="The template's name.")]
 Version = Annotated[int | None, typer.Option(help="One of its versions.")]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, show, save, preview, publish and delete templates."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

@@ -7,10 +7,10 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
 
-app = typer.Typer(help="Users: list, show, create, set, delete, reset-password.", no_args_is_help=False)
+app = listing_group("Users: list, show, create, set, delete, reset-password.")
 
 COLUMNS = {
     "username": "username",
@@ -68,13 +68,6 @@ RecipientsDay = Annotated[
     str | None, typer.Option(help="Recipients a day over all requests; none: no limit.", metavar="N|none")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
-
-
-@app.callback(invoke_without_command=True)
-def list_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List, create, change and delete users (administrators)."""
-    if lists_by_itself(context):
-        list_all(url, as_json=as_json)
 
 
 @app.command("list")

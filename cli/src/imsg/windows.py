@@ -7,7 +7,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, lists_by_itself, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url
 
 WINDOWS = "/api/v2/windows"
@@ -19,15 +19,8 @@ Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 Name = Annotated[str, typer.Argument(help="The id of a window.")]
 Day = Annotated[str, typer.Argument(help="A date, such as 2027-02-06.")]
 
-app = typer.Typer(help="Windows in which messages are sent: list, add, remove, release.")
-holidays = typer.Typer(help="Holidays and make-up working days of mainland China: list, set, remove.")
-
-
-@app.callback(invoke_without_command=True)
-def list_windows_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List and change the windows in which messages are sent (administrators)."""
-    if lists_by_itself(context):
-        list_windows(url, as_json=as_json)
+app = listing_group("Windows in which messages are sent: list, add, remove, release.")
+holidays = listing_group("Holidays and make-up working days of mainland China: list, set, remove.")
 
 
 @app.command("list")
@@ -95,13 +88,6 @@ def release_held(name: Name, yes: Yes = False, url: Url = None, as_json: Json = 
         say_json(answer)
     else:
         say(f"{answer['released']} requests are sent now.")
-
-
-@holidays.callback(invoke_without_command=True)
-def list_holidays_by_itself(context: typer.Context, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """List and correct the holidays of mainland China (administrators)."""
-    if lists_by_itself(context):
-        list_holidays(url, as_json=as_json)
 
 
 @holidays.command("list")
