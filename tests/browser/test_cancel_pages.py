@@ -5,9 +5,10 @@ import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.sync_api import expect
 
-from imsg_testing.browser import Look, Visit
+from imsg_testing.browser import DESK, PHONE, Look, Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import log_in
 from imsg_testing.waiting import wait
@@ -21,8 +22,11 @@ def read_counts(deployment: Deployment, request: str) -> dict[str, int]:
     return {status: count for status, count in shown.get("counts", {}).items() if count}
 
 
-def test_a_wrong_mail_to_300_is_taken_back_before_anybody_got_it(deployment: Deployment, visit: Visits) -> None:
-    seen = visit()
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("zh", PHONE)], ids=["desk", "phone"])
+def test_a_wrong_mail_to_300_is_taken_back_before_anybody_got_it(
+    deployment: Deployment, visit: Visits, look: Look
+) -> None:
+    seen = visit(look)
     log_in(seen)
     page, subject = seen.page, f"发错了 {secrets.token_hex(4)}"
     page.goto("/send?method=smtp")
@@ -41,6 +45,7 @@ def test_a_wrong_mail_to_300_is_taken_back_before_anybody_got_it(deployment: Dep
     undo.click()
     expect(page.locator(".sent-counts")).to_contain_text("300", timeout=30_000)
     expect(undo).to_have_count(0, timeout=30_000)
+    seen.shoot("taken-back")
 
     request = re.findall(r"/sent/([0-9a-f]{32})", page.url)[0]
     wait(lambda: read_counts(deployment, request) == {"cancelled": 300}, 60)
@@ -97,3 +102,22 @@ def test_what_is_scheduled_is_moved_and_sent_now(deployment: Deployment, visit: 
     wait(is_moved, 60)
     page.locator(".release-button").click()
     wait(lambda: read_counts(deployment, request) == {"sent": 1}, 60)
+
+
+def test_whoever_was_sent_an_sms_is_spared_the_mail_that_would_follow_it(deployment: Deployment, visit: Visits) -> None:
+    to = {"to": "19900000006", "contacts": {"smtp": "spared@example.com"}}  # whose delivery nobody reports
+    leg = {"method": "smtp", "after_s": 3_600, "content": {"subject": "later", "text": "您好"}}
+    body = {"token": deployment.token(), "method": "sms", "to": to, "content": "明天下雨", "fallback": [leg]}
+    request = deployment.call("POST", "/api/v2/messages", body)["id"]
+    wait(lambda: read_counts(deployment, request) == {"sent": 1}, 60)
+    seen = visit()
+    log_in(seen)
+    seen.page.goto(f"/sent/{request}")
+    seen.page.locator(".cancel-button").click()
+
+    def is_settled() -> bool:
+        shown = deployment.call("GET", f"/api/v2/requests/{request}", token=deployment.token())
+        return (shown["state"], shown["not_reached"]) == ("settled", 1)
+
+    wait(is_settled, 60)
+    expect(seen.page.locator(".cancel-button")).to_have_count(0, timeout=30_000)

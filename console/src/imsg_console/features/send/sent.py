@@ -6,7 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
-from imsg_console.client import ApiError, make_url
+from imsg_console.client import ApiError, make_url, path
 from imsg_console.explanations import explain
 from imsg_console.features.send.steps import Steps
 from imsg_console.message import snippets
@@ -162,7 +162,8 @@ class Sent:
         self._hold.text = self._block
         self._hold.set_visibility(bool(self._block))
         self._leave.set_visibility(not is_settled and total > 1)
-        shown = (counts, request["due_at"])
+        legs_of = await self._find_open_legs(request)
+        shown = (counts, request["due_at"], legs_of)
         is_changed, self._shown = self._shown != shown, shown
         self._timer.interval = self._pace.after(changed=is_changed, waiting=not is_settled)
         if not is_changed:
@@ -175,8 +176,8 @@ class Sent:
                     element("strong", "", f"{counts[status]}")
         await self._draw_failures(request["method"], sum(counts[status] for status in RESENDABLE))
         self._draw_undo(request, waiting)
-        self._draw_actions(sum(counts[status] for status in RESENDABLE), total, waiting)
-        if is_settled and not counts["sent"]:  # a message that was sent may still be reported
+        self._draw_actions(sum(counts[status] for status in RESENDABLE), total, waiting, legs_of)
+        if is_settled and not counts["sent"] and not legs_of:  # a message that was sent may still be reported
             self._timer.deactivate()
 
     async def _draw_failures(self, method: str, failed: int) -> None:
@@ -243,7 +244,18 @@ class Sent:
         if await ask_and_cancel(self._view, f"requests/{self._identity}", waiting):
             await self._refresh()
 
-    def _draw_actions(self, failed: int, total: int, waiting: int) -> None:
+    async def _find_open_legs(self, request: Mapping[str, Any]) -> str:
+        """Return the request of the first leg, where another channel may follow; else nothing."""
+        if request["leg_of"] is None:
+            return ""
+        whole = await self._view.api.get(path("/api/v2/requests", request["leg_of"]))
+        return str(request["leg_of"]) if whole["open"] else ""
+
+    async def _stop_legs(self, request: str) -> None:
+        if await cancel(self._view, f"requests/{request}"):
+            await self._refresh()
+
+    def _draw_actions(self, failed: int, total: int, waiting: int, legs_of: str) -> None:
         t = self._t
         self._actions.clear()
         with self._actions:
@@ -254,6 +266,10 @@ class Sent:
             if waiting and self._view.may("POST /requests/{id}/cancel"):
                 stop = partial(self._cancel, waiting)
                 button(t("sent.cancel", n=waiting), stop, kind="danger", symbol="cancel").classes("cancel-button")
+            elif legs_of and self._view.may("POST /requests/{id}/cancel"):
+                button(t("sent.stop"), partial(self._stop_legs, legs_of), kind="danger", symbol="cancel").classes(
+                    "cancel-button"
+                )
             if failed and self._view.may("POST /resend"):
                 button(t("sent.resend", n=failed), self._resend, symbol="replay")
             if self._view.has_sandbox:
