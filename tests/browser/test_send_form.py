@@ -164,6 +164,9 @@ def test_three_hundred_rows_of_excel_are_accounted_for(visit: Visits, look: Look
         ["姓名 部门 手机 邮箱", "员工7 研发部", "13800138008"]
     )
     expect(page.locator(".recipient-label").first).to_have_text("员工1 研发部 reader1@example…")
+    expect(page.locator(".recipient-label")).to_have_count(10)
+    page.get_by_label({"zh": "在列表中查找", "en": "Find in the list"}[look.language]).fill("员工299")
+    expect(page.locator(".recipient-label")).to_have_text(["员工299 研发部 reader299@exa…"])
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("send-excel")
