@@ -121,6 +121,27 @@ def test_the_clock_of_the_zone_changes(now: str, opens: str | None) -> None:
     assert find(calendar(hours), now) == (opens and at(opens))
 
 
+@pytest.mark.parametrize(
+    ("now", "opens"),
+    [
+        ("2026-04-04T14:50Z", None),  # 01:50, the first time: half an hour comes twice
+        ("2026-04-04T15:05Z", None),  # 01:35, the second time
+        ("2026-04-04T14:40Z", "2026-04-04T14:45Z"),
+        ("2026-10-03T14:00Z", "2026-10-03T15:15Z"),  # 01:45 before 02:00 becomes 02:30
+        ("2026-10-03T17:55Z", None),
+        ("2026-10-03T18:00Z", "2026-10-04T14:45Z"),  # 05:00 in the new time
+    ],
+)
+def test_the_clock_of_a_zone_changes_by_half_an_hour(now: str, opens: str | None) -> None:
+    hours = window(zone="Australia/Lord_Howe", **{"from": "01:45", "to": "05:00"})
+    assert find(calendar(hours), now) == (opens and at(opens))
+
+
+def test_a_window_does_not_open_on_the_day_on_which_the_clock_skips_it() -> None:
+    hours = window(zone="America/New_York", **{"from": "02:30", "to": "03:15"})
+    assert find(calendar(hours), "2026-03-08T06:00Z") == at("2026-03-09T06:30Z")
+
+
 def test_a_whole_day_is_open_and_a_window_that_never_opens_is_looked_at_again() -> None:
     assert find(calendar(window(**{"from": "00:00", "to": "00:00"})), "2026-11-30T03:00") is None
     never = calendar(

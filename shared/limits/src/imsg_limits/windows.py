@@ -100,8 +100,8 @@ class Calendar(BaseModel):
             if not self._is_open_day(window, day):
                 continue
             begin, end = _find_hours(window, day)
-            if at < end:
-                return max(begin, at)
+            if (opens_at := max(begin, at)) < end:  # it may not: hours that the clock skips
+                return opens_at
         return at + timedelta(days=LONGEST_DAYS)
 
     def _is_open_day(self, window: Window, day: date) -> bool:
