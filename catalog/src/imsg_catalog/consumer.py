@@ -1,18 +1,16 @@
 """The consumer of the catalog's queue: suppressions from senders are stored, mirrored, and then acknowledged."""
 
 import asyncio
-import random
 from collections.abc import Sequence
-from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import ValidationError
 
-from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_broker.batches import acknowledge, process_until_done
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
 from imsg_catalog.suppressions import Suppressions
 from imsg_contract.suppressions import Suppression
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -21,8 +19,6 @@ from imsg_runtime.watermark import Watermark
 log = logger(__name__)
 
 BATCH = 200
-FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
 
 AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
 
@@ -60,28 +56,21 @@ class SuppressionConsumer:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until `stopping` or cancelled; what is not acknowledged by then is delivered again."""
+        problem = RecurringProblem(log, "suppressions_not_kept")
         async with self._broker.consume(self._broker.topology.catalog, BATCH) as deliveries:
             self._watermark.wait()
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
                 self._watermark.take()
-                await self._process_until_stored(batch)
+                await process_until_done(batch, self._measure, AWAY, problem)
                 self._watermark.wait()
 
-    async def _process_until_stored(self, batch: Sequence[Delivery]) -> None:
-        failures, problem = 0, RecurringProblem(log, "suppressions_not_kept")
-        while batch := [delivery for delivery in batch if delivery.held]:
-            try:
-                with self._counts.seconds.time():
-                    await self._process(batch)
-            except AWAY as away:
-                failures += 1
-                self._counts.failures.inc()
-                problem.note(away, waiting=len(batch))
-                draw = random.random()  # noqa: S311  jitter
-                await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
-            else:
-                problem.clear()
-                return
+    async def _measure(self, batch: Sequence[Delivery]) -> None:
+        try:
+            with self._counts.seconds.time():
+                await self._process(batch)
+        except AWAY:
+            self._counts.failures.inc()
+            raise
 
     async def _process(self, batch: Sequence[Delivery]) -> None:
         read: list[tuple[Delivery, Suppression]] = []
@@ -100,7 +89,5 @@ class SuppressionConsumer:
         for suppression in suppressions:
             self._counts.learned.labels(suppression.reason.value).inc()
         self._watermark.take(max(suppression.at for suppression in suppressions).timestamp() * 1_000)
-        for delivery, _ in read:
-            with suppress(Unreachable):  # requeued meanwhile: it is delivered again, and changes nothing
-                await self._broker.ack(delivery)
+        await acknowledge(self._broker, [delivery for delivery, _ in read])
         log.info("suppressions_processed", count=len(read), new=new)

@@ -1,16 +1,14 @@
 """The consumer of the queue `imsg.schedule`: jobs that are not due yet are stored, and then acknowledged."""
 
 import asyncio
-import random
 from collections.abc import Sequence
-from contextlib import suppress
 
 from pydantic import ValidationError
 
-from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_broker.batches import acknowledge, process_until_done
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
 from imsg_contract.wire import Job
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.watermark import Watermark
@@ -20,8 +18,6 @@ from imsg_scheduler.store import Store
 log = logger(__name__)
 
 BATCH = 200
-FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
 
 AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, PublishUnknown)
 
@@ -37,26 +33,13 @@ class ScheduleConsumer:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until `stopping` or cancelled; what is not acknowledged by then is delivered again."""
+        problem = RecurringProblem(log, "scheduled_jobs_not_stored")
         async with self._broker.consume(self._broker.topology.schedule, BATCH) as deliveries:
             self._watermark.wait()
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
                 self._watermark.take()
-                await self._store_until_done(batch)
+                await process_until_done(batch, self._store_batch, AWAY, problem)
                 self._watermark.wait()
-
-    async def _store_until_done(self, batch: Sequence[Delivery]) -> None:
-        failures, problem = 0, RecurringProblem(log, "scheduled_jobs_not_stored")
-        while batch := [delivery for delivery in batch if delivery.held]:
-            try:
-                await self._store_batch(batch)
-            except AWAY as away:
-                failures += 1
-                problem.note(away, waiting=len(batch))
-                draw = random.random()  # noqa: S311  jitter
-                await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
-            else:
-                problem.clear()
-                return
 
     async def _store_batch(self, batch: Sequence[Delivery]) -> None:
         read: list[tuple[Delivery, Job]] = []
@@ -72,9 +55,7 @@ class ScheduleConsumer:
         for job in jobs:
             log.info("scheduled", request=job.request, method=job.method, recipients=len(job.recipients))
         self._watermark.take(max((job.accepted_at.timestamp() * 1_000 for job in jobs), default=0))
-        for delivery, _ in read:
-            with suppress(Unreachable):  # requeued meanwhile: it is delivered again, and changes nothing
-                await self._broker.ack(delivery)
+        await acknowledge(self._broker, [delivery for delivery, _ in read])
 
 
 def _read(delivery: Delivery) -> Job | None:

@@ -5,24 +5,22 @@ it again, under its id. No transaction waits for the broker.
 """
 
 import asyncio
-import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown, Unreachable
+from imsg_broker.batches import acknowledge, process_until_done
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
 from imsg_contract.topology import OUTCOME, PROGRESS, RESCHEDULE, job_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Progress, Recipient, Status
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.claims.cancelling import ClaimsLostError
 from imsg_limits.quota import Quota, Unit
 from imsg_limits.windows import PublishedWindows
-from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.cancel_settling import CancelSettler
@@ -48,9 +46,6 @@ BUSY_LOOK_MS = 1_000
 
 It is awaited as long as the worker has its lease, however slow the provider is: the message may reach the person yet.
 """
-
-FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
 
 NO_CONTACT = "no_contact"
 """The code of a message to a person who has no address of its leg's method."""
@@ -123,9 +118,10 @@ class Fallbacks:
 
     async def consume(self, stopping: asyncio.Event) -> None:
         """Take in what became of messages, until `stopping`; what is not acknowledged by then is delivered again."""
+        problem = RecurringProblem(log, "outcomes_of_legs_not_taken")
         async with self._broker.consume(self._broker.topology.legs, BATCH) as deliveries:
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
-                await self._note_until_done(batch)
+                await process_until_done(batch, self._take, AWAY, problem)
 
     async def advance(self) -> bool:
         """Do what is due for one request; return whether there was any. Raises any of `AWAY`."""
@@ -262,22 +258,9 @@ class Fallbacks:
             for n in sorted(ended.intersection(people.list_unused(leg))):
                 await self._quota.give_back(job.charge, job.request, str(n), unsent)
 
-    async def _note_until_done(self, batch: Sequence[Delivery]) -> None:
-        failures, problem = 0, RecurringProblem(log, "outcomes_of_legs_not_taken")
-        while batch := [delivery for delivery in batch if delivery.held]:
-            try:
-                await self.note([outcome for delivery in batch for outcome in _read(delivery)])
-            except AWAY as away:
-                failures += 1
-                problem.note(away, waiting=len(batch))
-                draw = random.random()  # noqa: S311  jitter
-                await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
-                continue
-            problem.clear()
-            for delivery in batch:
-                with suppress(Unreachable):  # delivered again, and it changes nothing
-                    await self._broker.ack(delivery)
-            return
+    async def _take(self, batch: Sequence[Delivery]) -> None:
+        await self.note([outcome for delivery in batch for outcome in _read(delivery)])
+        await acknowledge(self._broker, batch)
 
 
 def _note(fallback: Fallback, people: People, found: Mapping[str, Sequence[Outcome]]) -> None:
