@@ -1,7 +1,9 @@
 """GET and PATCH /api/v2/channels, and what the gateway does when too much waits."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -32,17 +34,32 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"
 
 
-async def test_what_is_due_while_scheduler_is_away_is_late(gateway: RunningGateway) -> None:
+FALLBACK = {"method": "sms", "after_s": 60, "content": {"template": "code", "params": {"code": "1"}}}
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"send_at": (datetime.now(UTC) + timedelta(seconds=1)).isoformat()},
+        {"fallback": [FALLBACK], "to": [{"to": "li@example.com", "contacts": {"sms": "13800138000"}}]},
+    ],
+    ids=["send_at", "fallback"],
+)
+async def test_what_is_due_while_scheduler_is_away_is_late(gateway: RunningGateway, later: dict[str, Any]) -> None:
     """Nobody has stored it: what the first of it is due at is known from its acceptance."""
     token = await gateway.user(role="admin")
-    for after_s in (1, 3_600):
-        at = datetime.now(UTC) + timedelta(seconds=after_s)
-        assert (await gateway.send(token=token, send_at=at.isoformat())).json()["errorCode"] == 0
+    in_an_hour = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    for fields in (later, {"send_at": in_an_hour}):
+        answer = (await gateway.send(token=token, **fields)).json()
+        assert answer["errorCode"] == 0, answer
 
     async def is_late() -> bool:
         answer = await gateway.client.get("/api/v2/channels", params={"token": token})
         late = {channel["method"]: channel["late_s"] for channel in answer.json()["channels"]}
-        return bool(late["smtp"] > 0 and late["sms"] == 0)
+        metrics = (await gateway.client.get("/metrics")).text
+        told = dict(re.findall(r'^imsg_overdue_seconds{method="(\w+)"} (\S+)$', metrics, re.MULTILINE))
+        told_s = {method: float(told.get(method, -1)) for method in late}
+        return late["smtp"] > 0 and late["sms"] == 0 and told_s["smtp"] > 0 and told_s["sms"] == 0
 
     await eventually(is_late)
 

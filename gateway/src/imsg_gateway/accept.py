@@ -165,9 +165,10 @@ class Acceptor:
             await self._store(request, stored, expires_at)
             if reservation is not None:
                 await reservation.keep(body, answer)
-            if is_scheduled:
+            key = SCHEDULE if is_scheduled or draft.legs else job_key(method, lane)
+            if key == SCHEDULE:
                 await self._next_due.note(method, begins_at)
-            await self.publish(SCHEDULE if is_scheduled or draft.legs else job_key(method, lane), body, request)
+            await self.publish(key, body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             await self._refund(*charges)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away

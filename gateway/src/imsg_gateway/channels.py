@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from imsg_broker.port import Broker, Load, PublishRefused, PublishUnknown, Unreachable
 from imsg_contract.errors import Refusal
-from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, LIVE_LANES, Lane, channel_key, next_due_key, providers_key
+from imsg_contract.topology import CHANGE, CHANNEL_LOOK_S, LIVE_LANES, Lane, channel_key, providers_key
 from imsg_gateway.credentials import Credential
+from imsg_gateway.next_due import NextDue
 from imsg_gateway.provider_reports import Provider, merge
 from imsg_gateway.published_names import PublishedNames
 from imsg_gateway.request import ClientRequest
@@ -47,8 +48,11 @@ SWITCHED_WITHIN_S = 1.3
 class Channels:
     """Reads the state of channels, and pauses them."""
 
-    def __init__(self, redis: Redis, broker: Broker, backpressure: Backpressure, names: PublishedNames) -> None:
+    def __init__(
+        self, redis: Redis, broker: Broker, backpressure: Backpressure, names: PublishedNames, next_due: NextDue
+    ) -> None:
         self._redis = redis
+        self._next_due = next_due
         self._names = names
         self._broker = broker
         self._backpressure = backpressure
@@ -152,7 +156,7 @@ class Channels:
                 "waiting": sum(depths[lane] for lane in LIVE_LANES),
                 "lanes": depths,
                 "consumers": count_consumers(loads),
-                "late_s": await self._find_late_s(method),
+                "late_s": await self._next_due.find_late_s(method),
             }
         fields = ("state", "why", "until", "paused", "reason")
         state, why, until, paused, reason = await self._redis.call("HMGET", channel_key(method), *fields)
@@ -173,13 +177,6 @@ class Channels:
             "until": until.decode() if state == b"blocked" and until else None,
             **counts,
         }
-
-    async def _find_late_s(self, method: str) -> int:
-        """Return for how long what was to be sent later has been due. Raises RedisUnavailable."""
-        (now_s, _), due_ms = await asyncio.gather(
-            self._redis.call("TIME"), self._redis.call("GET", next_due_key(method))
-        )
-        return max(0, int(now_s) - int(due_ms) // 1_000) if int(due_ms or 0) else 0
 
     async def note_test(self, credential: Credential, method: str, provider: str) -> None:
         """Publish the audit record of a test of a provider. Raises Refusal unavailable."""

@@ -169,13 +169,14 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     lag_throttle = LagThrottle(time.monotonic, MAX_PER_USER)
     caps = Caps(store, Digests(settings.erasure_key or NO_KEY).of)
     names = PublishedNames(store)
-    templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure, names)
+    next_due = NextDue(store)
+    templates, channels = PublishedTemplates(store), Channels(store, broker, backpressure, names, next_due)
     prices = PublishedPrices(store)
     costs = CostEstimator(prices, channels.providers, lambda: datetime.now(zone).date())
     windows = PublishedWindows(store)
     acceptor = Acceptor(
         broker, peers.history, quota, backpressure, providers, caps=caps, costs=costs, windows=windows,
-        next_due=NextDue(store),
+        next_due=next_due,
     )  # fmt: skip
     limits = RoutedLimits(store, templates, channels.providers)
     renderer = await stack.enter_async_context(Renderer())
@@ -208,6 +209,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(costs.watch(), "costs")
     service.watch(windows.watch(), "windows")
     service.watch(authenticator.key_usage.watch(), "key_usage")
+    late = Gauge("imsg_overdue_seconds", "How late the oldest job is", ("method",), registry=service.metrics)
+    service.watch(next_due.watch(broker.topology.methods, late), "next_due")
     _show_queues(service, broker, backpressure)
     return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter), clients)
 

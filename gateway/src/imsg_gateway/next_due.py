@@ -1,9 +1,16 @@
 """When the first job of each method is due: scheduler writes it, and gateways too, as scheduler may be away."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
+from prometheus_client import Gauge
+
 from imsg_contract.topology import next_due_key
-from imsg_runtime.redis import Redis, Script
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
+
+LOOK_EVERY_S = 1.0
 
 _NOTE = Script.of("""
 local known = tonumber(redis.call('GET', KEYS[1]) or 0)
@@ -14,7 +21,7 @@ return 1
 
 
 class NextDue:
-    """Notes what is accepted for later; scheduler corrects it every half second."""
+    """Notes what is accepted for scheduler; scheduler corrects it every half second."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -22,3 +29,18 @@ class NextDue:
     async def note(self, method: str, due_at: datetime) -> None:
         """Note a job. Raises RedisUnavailable, RedisRefused."""
         await self._redis.run(_NOTE, [next_due_key(method)], [round(due_at.timestamp() * 1_000)])
+
+    async def find_late_s(self, method: str) -> int:
+        """Return for how long what was to be sent later has been due. Raises RedisUnavailable."""
+        (now_s, _), due_ms = await asyncio.gather(
+            self._redis.call("TIME"), self._redis.call("GET", next_due_key(method))
+        )
+        return max(0, int(now_s) - int(due_ms) // 1_000) if int(due_ms or 0) else 0
+
+    async def watch(self, methods: Sequence[str], late: Gauge) -> None:
+        """Show every second how late each method is, for ever: scheduler's own metric is away when scheduler is."""
+        while True:
+            with suppress(RedisUnavailable, RedisRefused):
+                for method in methods:
+                    late.labels(method).set(await self.find_late_s(method))
+            await asyncio.sleep(LOOK_EVERY_S)
