@@ -1,10 +1,14 @@
-"""The counts of the overview."""
+"""The counts of the overview, and what it says is late."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+import pytest
+
+from imsg_console.features.overview.attention import find_late
 from imsg_console.features.overview.figures import RANGES, read_causes, read_figures, write_labels
+from imsg_console.texts import Texts
 
 BUCKETS = [
     {"start": "2026-11-24T16:00:00Z", "counts": {"smtp": {"sent": 3, "failed": 1, "expired": 2, "queued": 4}}},
@@ -45,3 +49,16 @@ def test_a_range_begins_with_a_whole_hour_or_day_of_the_installation() -> None:
     now = datetime(2026, 11, 25, 9, 30, tzinfo=ZoneInfo("Asia/Kathmandu"))
     starts = {name: f"{chosen.find_start(now):%m-%d %H:%M}" for name, chosen in RANGES.items()}
     assert starts == {"hour": "11-25 08:00", "day": "11-24 10:00", "week": "11-19 00:00", "month": "10-27 00:00"}
+
+
+@pytest.mark.parametrize(
+    ("language", "title", "text"),
+    [("zh", "短信的定时消息晚了", "晚了 10 分钟"), ("en", "What was to go later by SMS is late", "It is 10 min late")],
+)
+def test_what_was_to_go_later_is_said_to_be_late_after_two_minutes(
+    language: Literal["zh", "en"], title: str, text: str
+) -> None:
+    late_s = {"smtp": 120, "sms": 640, "wechat": 0, "wecom": None}  # None: the broker is away
+    (item,) = find_late(Texts(language), [{"method": method, "late_s": of} for method, of in late_s.items()])
+    assert (item.tone, item.title, item.target) == ("bad", title, "/channels")
+    assert text in item.text

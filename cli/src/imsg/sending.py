@@ -77,8 +77,20 @@ class Message:
 
 
 def write_time(at: datetime) -> str:
-    """Write a time as the API takes it: one without an offset is by this computer's clock."""
-    return (at if at.tzinfo else at.astimezone()).isoformat()
+    """Write a time as the API takes it: one without an offset is by this computer's clock.
+
+    Raises Exit where that clock shows the time twice or never.
+    """
+    if at.tzinfo is not None:
+        return at.isoformat()
+    first, second = (at.replace(fold=fold).astimezone() for fold in (0, 1))
+    if first.utcoffset() == second.utcoffset():
+        return first.isoformat()
+    if first.replace(tzinfo=None) != at:
+        raise usage(f"{at} never comes by this computer's clock, which skips it: write another time.")
+    raise usage(
+        f"{at} comes twice by this computer's clock: write {first:%Y-%m-%dT%H:%M:%S%z} or {second:%Y-%m-%dT%H:%M:%S%z}."
+    )
 
 
 class HasContacts(Protocol):

@@ -49,15 +49,10 @@ async def find_stopped_channels(view: View) -> list[Item]:
     """Find channels that are paused, blocked, or behind."""
     answer = await view.api.get("/api/v2/channels")
     t = view.t
-    items = []
+    items = find_late(t, answer["channels"])
     for channel in answer["channels"]:
         name, state, waiting = method_name(t, channel["method"]), channel["state"], channel["waiting"] or 0
         why = line(channel["why"]) or t("overview.no_reason")
-        if (late_s := channel.get("late_s") or 0) > LATE_S:
-            late = t("overview.late_what", n=late_s // 60)
-            items.append(
-                Item("bad", "schedule", t("overview.late", channel=name), late, t("overview.late_step"), "/channels")
-            )
         if state == "open" and waiting < MANY_WAITING:
             continue
         text = t("overview.waiting", n=f"{waiting:,}")
@@ -80,6 +75,22 @@ async def find_stopped_channels(view: View) -> list[Item]:
             )
         )
     return items
+
+
+def find_late(t: Texts, channels: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """Find channels of which what was to go later is late."""
+    return [
+        Item(
+            "bad",
+            "schedule",
+            t("overview.late", channel=method_name(t, channel["method"])),
+            t("overview.late_what", n=late_s // 60),
+            t("overview.late_step"),
+            "/channels",
+        )
+        for channel in channels
+        if (late_s := channel["late_s"] or 0) > LATE_S
+    ]
 
 
 async def find_provider_troubles(view: View) -> list[Item]:
