@@ -100,12 +100,13 @@ async def consume_lane(bench: Bench, lane: Lane = Lane.NORMAL) -> AsyncIterator[
 
 
 async def test_of_a_further_leg_each_person_who_has_not_ended_is_published_again_alone(bench: Bench) -> None:
-    """Their claims go by the number of each: in one job they would be sent again."""
+    """Their claims go by the number of each: in one job they would be sent again. None lives longer than as begun."""
     legs: dict[str, Any] = {"at": NOW, "lane": Lane.NORMAL, "leg": 2, "leg_of": "0" * 32}
     leg = job(to=("a@example.com", "b@example.com", "c@example.com"), **legs)
     for n in range(3):
         begun: dict[str, Any] = {"recipients": leg.recipients[n : n + 1], "chunk": n}
-        await bench.keep(leg.model_copy(update=begun | {"released_at": NOW + timedelta(minutes=n)}))
+        times = {"released_at": NOW + timedelta(minutes=n), "expires_at": leg.expires_at + timedelta(minutes=n)}
+        await bench.keep(leg.model_copy(update=begun | times))
     await bench.keep(outcome(leg, Status.SENT, n=1))
     bench.clock.at = NOW + LOST_AFTER + timedelta(seconds=90)
     assert await bench.stuck_jobs.republish() == 0, "the last of them is young"
@@ -113,8 +114,8 @@ async def test_of_a_further_leg_each_person_who_has_not_ended_is_published_again
     assert await bench.stuck_jobs.republish() == 2
     async with consume_lane(bench) as deliveries:
         again = [Job.model_validate_json(one.body) for one in await arrivals(deliveries, 2)]
-    assert [(one.request, one.chunk, one.recipients) for one in again] == [
-        (leg.request, n, leg.recipients[n : n + 1]) for n in (0, 2)
+    assert [(one.request, one.chunk, one.recipients, one.expires_at) for one in again] == [
+        (leg.request, n, leg.recipients[n : n + 1], leg.expires_at + timedelta(minutes=n)) for n in (0, 2)
     ]
 
 

@@ -4,6 +4,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from imsg_client import Client
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
@@ -69,15 +70,14 @@ def test_marketing_waits_for_its_window_and_goes_when_an_operator_or_another_win
         move = {"token": deployment.token(), "send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
         assert deployment.call("PATCH", f"/api/v2/requests/{first['id']}", move)["reason"] == "already_due"
 
-        path = f"/api/v2/requests/{first['id']}/release"
-        assert deployment.call("POST", path, {"token": deployment.token()})["errorCode"] == 0
-        assert deployment.wait_settled(first["id"])[0]["status"] == "sent"
-        assert show(deployment, second["id"])["state"] == "held"
+        with Client(deployment.url, token=deployment.token()) as imsg:
+            imsg.release_request(first["id"])
+            assert deployment.wait_settled(first["id"])[0]["status"] == "sent"
+            assert show(deployment, second["id"])["state"] == "held"
 
-        release = {"token": deployment.token(), "held_by": "evening"}
-        assert deployment.call("POST", "/api/v2/requests/release", release)["released"] >= 1
-        assert deployment.wait_settled(second["id"])[0]["status"] == "sent"
-        assert deployment.call("POST", "/api/v2/requests/release", release)["released"] == 0
+            assert imsg.release_requests(held_by="evening") >= 1
+            assert deployment.wait_settled(second["id"])[0]["status"] == "sent"
+            assert imsg.release_requests(held_by="evening") == 0
 
         third = send_until_held(deployment, "held3@example.com")
         replace_windows(deployment)
@@ -105,8 +105,8 @@ def test_what_a_window_holds_is_cancelled_by_its_cause_a_users_own_and_for_an_op
         assert show(deployment, theirs["id"])["state"] == "held"
         me = deployment.call("GET", "/api/v2/me", token=users[0])
         assert (me["used_day"], me["used_recipients"]) == (0, 0)
-        everybody = {"token": deployment.token(), "held_by": name}
-        assert deployment.call("POST", "/api/v2/requests/cancel", everybody)["cancelled"] >= 4
+        with Client(deployment.url, token=deployment.token()) as imsg:
+            assert imsg.cancel_requests(held_by=name).cancelled >= 4
         wait(lambda: show(deployment, theirs["id"])["counts"]["cancelled"] == 2, 60)
     finally:
         replace_windows(deployment)

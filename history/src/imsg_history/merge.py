@@ -315,9 +315,12 @@ def _request_row(job: Job, zone: tzinfo) -> RequestRow:
 
 
 def join_people(before: bytes, later: bytes) -> bytes:
-    """Return the job of a further leg with the people of both jobs; the rest is that of the one that expires later."""
+    """Return the job of a further leg with the people of both jobs; the rest is that of the one that expires later.
+
+    Each keeps the expiry of the job that began the leg for them, since history may publish theirs again (`stuck`).
+    """
     jobs = sorted((json.loads(before), json.loads(later)), key=lambda job: datetime.fromisoformat(job["expires_at"]))
-    people = {one["n"]: one for job in jobs for one in job["recipients"]}
+    people = {one["n"]: {"expires_at": job["expires_at"]} | one for job in jobs for one in job["recipients"]}
     return compact(jobs[1] | {"recipients": [people[n] for n in sorted(people)]}).encode()
 
 

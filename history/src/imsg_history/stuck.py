@@ -190,14 +190,18 @@ def _rewrite_job(body: bytes, repeats: int, tried: int) -> bytes:
 
 
 def _cut(body: bytes, still_open: Collection[int]) -> Iterator[bytes]:
-    """Yield a job; of a further leg one for each person who has not ended, as scheduler began it."""
+    """Yield a job; of a further leg one for each person who has not ended, as scheduler began it.
+
+    Unless it was begun for one person alone, each has an expiry of their own (`merge.join_people`).
+    """
     job = json.loads(body)
     if (job.get("leg") or 1) == 1:
         yield body
         return
     for one in job["recipients"]:
         if one["n"] in still_open:
-            yield compact(job | {"recipients": [one], "chunk": one["n"]}).encode()
+            expires_at = one.pop("expires_at", job["expires_at"])
+            yield compact(job | {"recipients": [one], "chunk": one["n"], "expires_at": expires_at}).encode()
 
 
 async def _find_open(connection: AsyncConnection, names: Sequence[str]) -> Mapping[str, set[int]]:
