@@ -22,6 +22,7 @@ from imsg_database.address import read_url
 from imsg_database.migrate import migrate
 from imsg_delivery.claims.store import BORN_KEY
 from imsg_delivery.claims.store import KEY as CLAIMS
+from imsg_limits.quota import Charged, Cost, Quota
 from imsg_limits.windows import DAYS, Calendar, Window
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
@@ -29,12 +30,13 @@ from imsg_scheduler.main import Settings, app
 from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.release import BATCH
 from imsg_scheduler.store import to_ms, write_row
-from imsg_scheduler.tables import CANCELS, FALLBACK_LEGS, FALLBACKS, METADATA, SCHEDULED
+from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, FALLBACK_LEGS, FALLBACKS, METADATA, SCHEDULED
 from imsg_testing.brokers import arrivals
 from imsg_testing.callers import id_of, user
 from imsg_testing.databases import open_database
 from imsg_testing.history import job, request_id
 from imsg_testing.proxy import Proxy
+from imsg_testing.quota import cache_user
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import ScriptedProvider, broker_at, worker_at
 
@@ -394,6 +396,38 @@ async def test_an_erasure_reaches_the_addresses_of_legs_that_have_not_begun(
             return [one.address for one in plan.fallback[0].job.recipients] == ["a"]
 
         await eventually(is_erased, WITHIN_S)
+
+
+async def test_what_is_cancelled_again_after_a_restart_is_given_back_once(
+    streams: Broker, database_url: str, redis_url: str, redis: Redis
+) -> None:
+    """Also where the scheduler before died after it had given back, and had not noted that."""
+    await cache_user(redis, USER, id=id_of(USER))
+    quota = Quota(redis, UTC)
+    charges = [await quota.charge(USER, "nonce", 1, id_of(USER), Cost(3)) for _ in range(2)]
+    assert all(isinstance(charge, Charged) for charge in charges), charges
+
+    async def read_used() -> tuple[int, int]:
+        used = await quota.read_used(USER, id_of(USER))
+        return used.hour, used.recipients
+
+    wrong = scheduled(3_600, to=("a", "b", "c"), charge=charges[0].charge)  # type: ignore[union-attr]
+    people = wrong.recipients
+    for is_repeat in (False, True):
+        async with run_scheduler(database_url, redis_url) as client:
+            if not is_repeat:
+                await publish(streams, [wrong])
+                await wait_for_rows(database_url, 1)
+            answers = [
+                (await client.post(path)).json()["cancelled"]
+                for path in (f"/api/messages/{wrong.request}-1/cancel", f"/api/requests/{wrong.request}/cancel")
+            ]
+            assert (answers, await read_used()) == ([1, 2], (1, 3))
+        with open_database(database_url) as engine, engine.connect() as connection:
+            for n, left in ((1, people[1:2]), (ALL_MESSAGES, (people[0], people[2]))):
+                body = wrong.model_copy(update={"recipients": left}).encode()
+                connection.execute(CANCELS.update().where(CANCELS.c.n == n).values(body=body))
+            connection.commit()
 
 
 async def test_others_write_while_legs_are_published_and_a_cancel_finds_them_begun(
