@@ -20,7 +20,7 @@ SECRET = {"bounce_secret": "a" * 32}
 async def look(given: Mapping[str, Any], zone: Zone = ZONE, *, silent: bool = False) -> dict[str, Finding]:
     """Examine settings of the e-mail channel, with DNS of the test's own; findings by what they are of."""
     async with answering(zone, silent=silent) as server:
-        return {found.part: found for found in await examine(given, Resolver("127.0.0.1", server.port))}
+        return {found.part: found for found in await examine(given, resolver=Resolver("127.0.0.1", server.port))}
 
 
 @asynccontextmanager

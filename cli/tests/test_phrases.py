@@ -13,7 +13,10 @@ from imsg.phrases import FILE, find_chinese
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
 from imsg_testing.service import environment
 
-PRINTS = {"say", "complain", "usage", "confirm", "say_table"}
+PRINTS = {"say", "complain", "_complain", "usage", "confirm", "say_table"}
+
+SAME = {"imsg {0}", "iMSG", "Redis", "DNS", "MX {0}", "MX", "SPF", "DKIM", "DMARC", "PTR"}
+"""Names that are the same in both languages."""
 
 TEXTS: dict[str, str] = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -40,15 +43,29 @@ def read_phrases(node: ast.expr) -> Iterator[str]:
             yield text
 
 
+def list_printed(node: ast.AST) -> list[ast.expr]:
+    """Return what a node prints; what a check finds is printed too, as are its variables `state` and `remedy`."""
+    match node:
+        case ast.Call(func=ast.Name("Finding"), args=arguments):
+            return arguments[:3]
+        case ast.Call(func=ast.Name("translate"), args=[argument]):
+            return [argument]
+        case ast.Call(func=ast.Name(name), args=[argument, *_]) if name in PRINTS:
+            return [argument]
+        case ast.Assign(targets=[ast.Name("state" | "remedy")], value=ast.Constant() | ast.JoinedStr() as value):
+            return [value]
+    return []
+
+
 def list_phrases() -> dict[str, str]:
     """Return each phrase of the command with where it is printed."""
     found = {}
     for path in FILE.parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PRINTS and node.args:
-                found.update(dict.fromkeys(read_phrases(node.args[0]), f"{path.name}:{node.lineno}"))
+            for argument in list_printed(node):
+                found.update(dict.fromkeys(read_phrases(argument), f"{path.name}:{argument.lineno}"))
     # A name, or values with punctuation, are the same in both languages.
-    return {phrase: at for phrase, at in found.items() if re.search(r"[A-Za-z]{2}", phrase) and phrase != "imsg {0}"}
+    return {phrase: at for phrase, at in found.items() if re.search(r"[A-Za-z]{2}", phrase) and phrase not in SAME}
 
 
 def test_each_printed_line_is_there_in_chinese() -> None:

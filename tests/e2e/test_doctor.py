@@ -1,6 +1,7 @@
 """`imsg doctor` with problems: the settings in force, their origin, and the remedy."""
 
 import asyncio
+import re
 import subprocess
 from pathlib import Path
 
@@ -49,6 +50,17 @@ def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: P
     assert "geheim" not in done.stdout + done.stderr
     for remedy in ("imsg up", "IMSG_REDIS_URL", "IMSG_DATABASE_URL", "IMSG_SMTP__HOST"):
         assert any(line.startswith("✗") and remedy in line for line in done.stdout.splitlines()), remedy
+
+
+def test_each_finding_is_in_chinese_for_who_reads_it(tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{reserve_port()}"
+    away = {"IMSG_GATEWAY_URL": f"http://{nobody}", "IMSG_REDIS_URL": f"redis://{nobody}/0"}
+
+    done = _doctor(tmp_path, LC_ALL="zh_CN.UTF-8", IMSG_SMPT__HOST="a.example", **away)
+
+    rows = done.stdout.partition("\n\n")[2].splitlines()[1:]
+    assert len(rows) > 8
+    assert [row for row in rows if not re.search("[一-鿿]{3}", row)] == []
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:

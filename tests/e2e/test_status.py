@@ -1,13 +1,17 @@
 """`imsg status` on an iMSG that runs: the worst first, and the next step of each fault."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from imsg.phrases import find_chinese
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.waiting import wait
+
+CHINESE = re.compile(r"[一-鿿]")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +83,17 @@ def test_the_machine_is_examined_while_nothing_runs_and_in_chinese(
     away = {"IMSG_GATEWAY_URL": f"http://127.0.0.1:{reserved_port}", "IMSG_BACKUP__FOLDER": str(tmp_path)}
     _, rows = examine(deployment, LANG="zh_CN.UTF-8", **away)
 
-    (backup,) = (row for row in rows if "backup" in row)
+    assert [row for row in rows if not CHINESE.search(row)] == []
+    assert "无应答" in rows[0]
+    (backup,) = (row for row in rows if "备份" in row)
     assert backup.startswith("✗ ")
     assert "已逾期" in backup
     assert "backup_failed" in backup
+
+
+def test_each_line_that_up_prints_is_there_in_chinese(deployment: Deployment) -> None:
+    banner = deployment.logs.partition("iMSG runs at")[2].partition("another terminal.")
+    lines = f"  iMSG runs at{banner[0]}{banner[1]}".splitlines()
+
+    assert len(lines) > 8
+    assert [line for line in lines if line and not CHINESE.search(find_chinese(line))] == []

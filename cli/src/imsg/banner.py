@@ -9,6 +9,7 @@ from functools import partial
 from imsg import all_in_one
 from imsg.all_in_one import SECRETS, RuntimeConfig
 from imsg.location import local_url
+from imsg.phrases import translate
 from imsg_channels import CHANNELS
 from imsg_channels.sms import SMS
 from imsg_channels.smtp import SMTP
@@ -22,9 +23,8 @@ DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
     """Return the lines; those of the first message can be pasted into any POSIX shell."""
     base, tls = local_url(config.settings.host, config.settings.port), config.settings.tls
-    return "\n".join(
+    lines = "\n".join(
         [
-            "",
             f"  iMSG runs at {base}   (Ctrl-C ends it, nothing is lost)",
             "",
             *([f"  web page     {base}/"] if with_console else []),
@@ -35,11 +35,9 @@ def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
             f"  data         {config.folder}",
             "",
             "  Send the first message: paste these lines into another terminal.",
-            "",
-            *_first_message(config, base),
-            "",
         ]
-    )
+    ).split("\n")
+    return "\n".join(["", *map(translate, lines), "", *_first_message(config, base), ""])
 
 
 def _accounts(config: RuntimeConfig) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from imsg.output import say_table
+from imsg.phrases import translate
 from imsg_contract.findings import Level
 
 MARKS: Mapping[Level, str] = {"fault": "✗", "notice": "?", "well": "✓"}
@@ -43,9 +44,11 @@ class Translate:
 ENGLISH = Translate("en")
 
 
-def print_findings(findings: Iterable[Finding], translate: Translate = ENGLISH) -> int:
+def print_findings(findings: Iterable[Finding]) -> int:
     """Print a row for each finding; return the exit code: 1 where one needs a remedy, else 0."""
-    rows = [(finding.mark, finding.part, finding.state, finding.remedy) for finding in findings]
-    columns = ("", translate("项目", "part"), translate("现状", "state"), translate("处理", "remedy"))
-    say_table(columns, rows)
+    rows = [
+        (finding.mark, *(translate(text) for text in (finding.part, finding.state, finding.remedy)))
+        for finding in findings
+    ]
+    say_table(("", "part", "what is found", "remedy"), rows)
     return 1 if any(mark == MARKS["fault"] for mark, *_ in rows) else 0

@@ -26,19 +26,22 @@ def main(url: str | None) -> int:
         instance = find_instance(url)
         runs_elsewhere = is_elsewhere(settings, instance)
     except StartError as error:
-        return print_findings([Finding(translate("设置", "settings"), "", str(error))], translate)
+        return print_findings([Finding("settings", "wrong", str(error))])
     found = [instance.finding]
     if instance.is_imsg:
         found += services.examine(url)
     if not runs_elsewhere:
         found += _examine_here(settings, translate, knows_machine=not instance.is_imsg)
     order = list(MARKS.values())
-    return print_findings(sorted(found, key=lambda finding: order.index(finding.mark)), translate)
+    return print_findings(sorted(found, key=lambda finding: order.index(finding.mark)))
 
 
 def _examine_here(settings: Settings, translate: Translate, *, knows_machine: bool) -> Iterator[Finding]:
     """Check what `imsg up` of these settings stands on, and the machine where nothing runs that says it."""
-    checks = [*stores.list_checks(settings), ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP)))]
+    checks = [
+        *stores.list_checks(settings),
+        ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP), translate)),
+    ]
     yield from asyncio.run(run_checks(checks))
     if knows_machine:
         for one in machine.examine(settings):

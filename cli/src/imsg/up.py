@@ -15,6 +15,7 @@ import uvloop
 from imsg import all_in_one, banner, data_folder, machine, tombstones
 from imsg.all_in_one import AllInOne, RuntimeConfig, Settings
 from imsg.backup_schedule import BackupSchedule
+from imsg.phrases import translate
 from imsg.tls import CertificateFiles
 from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
@@ -138,7 +139,9 @@ async def _announce(config: RuntimeConfig, everything: AllInOne) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
     while unmet := everything.router.unmet():
         if time.monotonic() > deadline:
-            waiting = "; ".join(f"{part} waits for {', '.join(conditions)}" for part, conditions in unmet.items())
+            waiting = "; ".join(
+                translate(f"{part} waits for {', '.join(conditions)}") for part, conditions in unmet.items()
+            )
             _complain(f"not ready yet: {waiting}. `imsg doctor` looks into it.")
             break
         await asyncio.sleep(0.02)
@@ -163,4 +166,4 @@ async def _wait_for_death(server: Valkey) -> BaseException:
 
 
 def _complain(line: str) -> None:
-    print(f"imsg: {mask_line(line)}", file=sys.stderr, flush=True)
+    print(f"imsg: {mask_line(translate(line))}", file=sys.stderr, flush=True)

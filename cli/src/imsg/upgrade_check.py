@@ -47,9 +47,7 @@ def main(template: str | None, folder: Path, copy: Path | None, translate_text: 
         settings = load(Settings)
         urls = _find_urls(settings, template, folder)
     except StartError as error:
-        return print_findings(
-            [Finding(translate_text("设置", "settings"), translate_text("有误", "wrong"), str(error))], translate_text
-        )
+        return print_findings([Finding("settings", "wrong", str(error))])
     check = UpgradeCheck(settings, urls, translate_text)
     findings = [*check.check_tables(), *check.check_settings(is_whole=template is None), *check.check_room()]
     findings += [
@@ -57,7 +55,7 @@ def main(template: str | None, folder: Path, copy: Path | None, translate_text: 
         *asyncio.run(run_checks([("stores", check.check_stores)])),
         *check.check_rights(),
     ]
-    return print_findings(sorted(findings, key=lambda finding: [*MARKS.values()].index(finding.mark)), translate_text)
+    return print_findings(sorted(findings, key=lambda finding: [*MARKS.values()].index(finding.mark)))
 
 
 def _find_urls(settings: Settings, template: str | None, folder: Path) -> Mapping[str, URL]:

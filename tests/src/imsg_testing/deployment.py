@@ -77,7 +77,9 @@ class Deployment(Api):
 
     def run_as(self, command: Sequence[str]) -> None:
         """Use another command for the next start."""
-        self._process = Process(command, log=self.output, environment=self.environment, cwd=self.folder)
+        self._process = Process(
+            command, log=self.output, environment={**self.environment, "LC_ALL": "C.UTF-8"}, cwd=self.folder
+        )
 
     def start(self) -> None:
         """Start it and return when it has printed its addresses."""

@@ -9,9 +9,10 @@ from typing import Any
 import dns.exception
 
 import imsg_smtp.main
+from imsg import phrases
 from imsg.doctor.mail_dns import Mx, Resolver, find_mx
 from imsg.doctor.mail_verdicts import describe_bounce_mx, describe_way_back, find_bounce_domains
-from imsg.findings import ENGLISH, TIMEOUT_S, Finding
+from imsg.findings import ENGLISH, TIMEOUT_S, Finding, Translate
 from imsg.mail_servers import check_mailboxes
 from imsg_runtime.settings import load, variable
 
@@ -22,7 +23,9 @@ GREETING_OCTETS = 512
 """RFC 5321, 4.5.3.1.5."""
 
 
-async def examine(settings: Mapping[str, Any], resolver: Resolver | None = None) -> list[Finding]:
+async def examine(
+    settings: Mapping[str, Any], translate: Translate = ENGLISH, resolver: Resolver | None = None
+) -> list[Finding]:
     """Check what `settings` of the e-mail channel say about bounces; return nothing where they say nothing.
 
     Raises StartError for a wrong setting.
@@ -33,12 +36,12 @@ async def examine(settings: Mapping[str, Any], resolver: Resolver | None = None)
     domains, sources = find_bounce_domains(smtp), _name_sources(smtp)
     if not domains and not sources:
         return []
-    ways_back = (describe_way_back(name, smtp, ENGLISH) for name in smtp.all_servers)
+    ways_back = (describe_way_back(name, smtp, translate) for name in smtp.all_servers)
     findings = [_describe_sources(domains, sources), *(way for way in ways_back if way.remedy)]
-    findings += [describe_bounce_mx(await _find_mx(domain, resolver), ENGLISH) for domain in domains]
+    findings += [describe_bounce_mx(await _find_mx(domain, resolver), translate) for domain in domains]
     if smtp.bounce_listener is not None:
         findings.append(await _check_listener(smtp.bounce_listener.host, smtp.bounce_listener.port, domains))
-    return [*findings, *(await check_mailboxes(smtp)).values()]
+    return [*findings, *(await check_mailboxes(smtp, translate)).values()]
 
 
 def _name_sources(smtp: imsg_smtp.main.Smtp) -> list[str]:
@@ -53,18 +56,18 @@ def _name_sources(smtp: imsg_smtp.main.Smtp) -> list[str]:
 
 def _describe_sources(domains: Sequence[str], sources: Sequence[str]) -> Finding:
     """Return whether bounces to the domains reach a source."""
-    names = ", ".join(domains)
+    names, ways = ", ".join(domains), ", ".join(map(phrases.translate, sources))
     if not domains and "by mailbox" in sources:
-        return Finding("bounces", f"go to the senders' own mailboxes, and come in {', '.join(sources)}")
+        return Finding("bounces", f"go to the senders' own mailboxes, and come in {ways}")
     if not domains:
         name = variable("smtp", "bounce_domain")
         remedy = f"Set {name} to the domain whose mail comes in there: now no mail has it for its envelope sender."
-        return Finding("bounces", f"could come in ({', '.join(sources)}), and none is sent here", remedy)
+        return Finding("bounces", f"could come in ({ways}), and none is sent here", remedy)
     if not sources:
         listener, mailbox = variable("smtp", "bounce_listener", "port"), variable("smtp", "bounce_mailbox", "host")
         remedy = f"Set {mailbox}, {listener} or {variable('smtp', 'bounce_secret')} (docs/mail.md)."
         return Finding("bounces", f"go to {names}, and nothing takes them in: they are lost", remedy)
-    return Finding("bounces", f"go to {names}, and come in {', '.join(sources)}")
+    return Finding("bounces", f"go to {names}, and come in {ways}")
 
 
 async def _find_mx(domain: str, resolver: Resolver | None) -> Mx:

@@ -62,12 +62,15 @@ async def _check_key(settings: imsg_callbacks.main.Settings) -> list[Finding]:
     if not count:
         return []
     name = variable("secret_key")
-    fault = "lacks the key that encrypted them" if settings.secret_key else "is not set"
     remedy = (
         f"Put that key behind the present one in {name}, with a comma between (a backup has it as secrets/secret_key); "
         "where it is lost, remove these callbacks and make them anew."
     )
-    return [Finding(PART, f"secrets of {count} can't be read: {name} {fault}", remedy)]
+    if settings.secret_key:
+        state = f"secrets of {count} can't be read: {name} lacks the key that encrypted them"
+    else:
+        state = f"secrets of {count} can't be read: {name} is not set"
+    return [Finding(PART, state, remedy)]
 
 
 def _read_key(folder: Path) -> Keys:

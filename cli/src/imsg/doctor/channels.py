@@ -7,7 +7,7 @@ import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
 from imsg import all_in_one, stand_ins, valkey
-from imsg.findings import Finding
+from imsg.findings import Finding, Translate
 from imsg.mail_servers import check_servers
 from imsg_channels.sms import SMS
 from imsg_channels.smtp import SMTP
@@ -16,37 +16,40 @@ from imsg_channels.wechat import WECHAT
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import load, variable
 
-SANDBOX = "the sandbox, in `imsg up`"
-
 
 def has_provider(channel: ChannelSpec) -> bool:
     """Return whether the settings name a provider of the channel."""
     return stand_ins.names_provider(channel, all_in_one.read_channel(channel))
 
 
-async def check_channel(settings: all_in_one.Settings, channel: ChannelSpec) -> Finding | list[Finding]:
+async def check_channel(
+    settings: all_in_one.Settings, channel: ChannelSpec, translate: Translate
+) -> Finding | list[Finding]:
     """Check a channel by what is known of its providers, else by its settings. Raises StartError."""
+    title = translate(channel.titles.zh, channel.titles.en)
     if has_provider(channel):
-        return await _check_provider(settings, channel)
+        return await _check_provider(settings, channel, translate)
     if channel.stand_in is not None:
-        return Finding(channel.titles.en, SANDBOX)
+        return Finding(title, "the sandbox, in `imsg up`")
     if all_in_one.read_channel(channel):
-        return Finding(channel.titles.en, "not checked: its sender alone knows its provider")
+        return Finding(title, "not checked: its sender alone knows its provider")
     name = variable(channel.name)
     state = f"nothing of {name}__… is set; `imsg channels list` shows what its sender requires"
-    return Finding(channel.titles.en, state)
+    return Finding(title, state)
 
 
-async def _check_provider(settings: all_in_one.Settings, channel: ChannelSpec) -> Finding | list[Finding]:
+async def _check_provider(
+    settings: all_in_one.Settings, channel: ChannelSpec, translate: Translate
+) -> Finding | list[Finding]:
     match channel.name:
         case SMTP.name:
             smtp = load(imsg_smtp.main.Settings, history_url="http://history").smtp
-            return list((await check_servers(smtp)).values())
+            return list((await check_servers(smtp, translate)).values())
         case SMS.name:
             return await asyncio.to_thread(_check_sms)
         case WECHAT.name:
             return await _check_wechat(settings)
-    return Finding(channel.titles.en, "configured; no call is made")
+    return Finding(translate(channel.titles.zh, channel.titles.en), "configured; no call is made")
 
 
 def _check_sms() -> Finding:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from imsg import all_in_one, effective_settings, stand_ins, tombstones
+from imsg.api import language
 from imsg.doctor import bounces, callbacks, channels, services, stores, windows
 from imsg.doctor.checks import run_checks
-from imsg.findings import Finding, print_findings
+from imsg.findings import Finding, Translate, print_findings
 from imsg.instance import find_instance, is_elsewhere
 from imsg.location import find_url
 from imsg.output import say, say_table
@@ -41,7 +42,7 @@ def main(url: str | None) -> int:
         for unknown in unknown_settings.find(all_in_one.MODELS)
     ]
     findings.append(instance.finding)
-    findings += services.examine(url) if runs_elsewhere else asyncio.run(_examine(settings))
+    findings += services.examine(url) if runs_elsewhere else asyncio.run(_examine(settings, Translate(language())))
     return print_findings(findings)
 
 
@@ -78,13 +79,19 @@ def _describe(value: object) -> str:
             return str(value)
 
 
-async def _examine(settings: all_in_one.Settings) -> list[Finding]:
+async def _examine(settings: all_in_one.Settings, translate: Translate) -> list[Finding]:
     """Check the stores, the channels, and what the settings say of bounces, callbacks and holidays."""
     return await run_checks(
         [
             *stores.list_checks(settings),
-            *((channel.titles.en, partial(channels.check_channel, settings, channel)) for channel in CHANNELS),
-            ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP))),
+            *(
+                (
+                    translate(channel.titles.zh, channel.titles.en),
+                    partial(channels.check_channel, settings, channel, translate),
+                )
+                for channel in CHANNELS
+            ),
+            ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP), translate)),
             ("callbacks", lambda: callbacks.examine(settings)),
             ("holidays", lambda: windows.examine(settings, datetime.now(UTC).date())),
         ]

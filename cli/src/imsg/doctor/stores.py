@@ -11,6 +11,7 @@ from typing import Any
 from imsg import all_in_one, valkey
 from imsg.doctor.checks import Check
 from imsg.findings import TIMEOUT_S, Finding
+from imsg.phrases import translate
 from imsg_broker.connect import open_broker
 from imsg_database.address import hosts
 from imsg_runtime import redis
@@ -38,7 +39,7 @@ async def check_redis(settings: all_in_one.Settings) -> Finding:
     embedded = valkey.find_running(settings.data_dir)
     if embedded is None:
         return Finding("Redis", "embedded; starts with `imsg up`")
-    return await _check_redis_at(embedded, "embedded, ")
+    return await _check_redis_at(embedded, translate("embedded, "))
 
 
 async def _check_redis_at(url: str, kind: str) -> Finding:
@@ -124,5 +125,5 @@ def _find_fault(host: str, port: int) -> str:
             sock.sendall(SSL_REQUEST)
             reply = sock.recv(1)
     except OSError as error:
-        return f"PostgreSQL at {host}:{port} does not answer ({(error.strerror or str(error)).lower()})"
-    return "" if reply in (b"S", b"N") else f"{host}:{port} is no PostgreSQL"
+        return translate(f"PostgreSQL at {host}:{port} does not answer ({(error.strerror or str(error)).lower()})")
+    return "" if reply in (b"S", b"N") else translate(f"{host}:{port} is no PostgreSQL")
