@@ -2,6 +2,7 @@
 
 import random
 import secrets
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,27 @@ def test_whoever_has_no_address_of_a_leg_passes_it_by() -> None:
         people.note(0, n, Status.FAILED)
     assert (people.list_waiting(1), people.list_waiting(2)) == ([1], [0])
     assert people.counts == Counts(0, 1, 2)
+
+
+def test_a_leg_that_is_cancelled_begins_for_nobody_else_and_ends_who_comes_to_it() -> None:
+    """One fails before it, one awaits a receipt, one has begun it, one was about to."""
+    rules = (LegRule("delivered", 0, ALL), LegRule("sent", 60, ALL), LegRule("sent", 60, ALL))
+    people = begin(*rules, count=4)
+    for n in (2, 3):
+        people.note(0, n, Status.FAILED)
+    people.release(1, [2], 2_000)
+    assert (people.list_begun(1), people.list_unbegun(1), people.list_unbegun(2)) == ([2], [0, 1, 3], [0, 1, 2, 3])
+    cancelled = (rules[0], replace(rules[1], is_cancelled=True), rules[2])
+    people = People.decode(cancelled, people.encode())
+    people.end_cancelled()
+    people.note(0, 0, Status.FAILED)
+    people.note(1, 2, Status.CANCELLED)
+    people.advance(10**9)
+    assert ([people.list_waiting(leg) for leg in (1, 2)], people.list_leaving(), people.passed) == ([[], []], [], [])
+    assert (people.counts, people.find_due_ms()) == (Counts(reached=0, not_reached=3, open=1), None)
+    assert ([people.list_unused(leg) for leg in (1, 2)], people.list_ended()) == ([[0, 3], [0, 2, 3]], {0, 2, 3})
+    people.note(0, 1, Status.DELIVERED)
+    assert people.counts == Counts(reached=1, not_reached=3, open=0)
 
 
 def test_a_cancelled_message_of_the_leg_of_now_ends_it_and_of_an_earlier_one_changes_nothing() -> None:

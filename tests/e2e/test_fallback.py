@@ -312,6 +312,35 @@ def test_a_cancel_stops_the_further_legs_whatever_the_first_has_become(deploymen
     wait_used(deployment, token, 1, 3)
 
 
+def test_a_further_leg_is_cancelled_by_its_own_id_for_who_has_begun_it_and_who_has_not(deployment: Deployment) -> None:
+    """One awaits a receipt, one has failed and waits in the mail's queue, one was reached."""
+    token, name = deployment.new_user_token(), secrets.token_hex(8)
+    names = [f"leg-{n}-{name}@example.com" for n in range(3)]
+    numbers = (UNREPORTED, NO_PHONE, "13800138000")
+    to = [person(number, mail) for number, mail in zip(numbers, names, strict=True)]
+    pause = {"token": deployment.token(), "paused": True, "reason": "a test"}
+    assert deployment.call("PATCH", "/api/v2/channels/smtp", pause)["errorCode"] == 0
+    try:
+        answer = send(deployment, token, to, [by_mail(), by_mail()])
+        second, third = (leg["id"] for leg in answer["legs"][1:])
+        wait(lambda: [one["status"] for one in deployment.messages(second)] == ["queued"], 60)
+        wait(lambda: show(deployment, answer["id"])["reached"] == 1, 60)
+        other = {"token": deployment.new_user_token()}
+        assert deployment.call("POST", f"/api/v2/requests/{third}/cancel", other)["reason"] == "not_found"
+        for leg in (third, second):
+            for _ in range(2):
+                assert cancel(deployment, token, f"requests/{leg}/cancel") == (2, 0, 1)
+        wait(lambda: [show(deployment, answer["id"])[of] for of in ("reached", "not_reached", "open")] == [1, 1, 1], 60)
+        wait_used(deployment, token, 1, 5)  # the open one's legs are given back once it has ended
+        cancel(deployment, token, f"requests/{answer['id']}/cancel")
+        assert wait_settled(deployment, answer["id"])["not_reached"] == 2
+        wait_used(deployment, token, 1, 3)
+    finally:
+        deployment.call("PATCH", "/api/v2/channels/smtp", pause | {"paused": False})
+    deployment.wait_settled(deployment.send(f"last-{name}@example.com")["id"])
+    assert [mail["to"] for mail in deployment.inbox() if mail["to"] in names] == []
+
+
 def test_one_person_of_a_scheduled_request_with_a_fallback_is_cancelled_and_then_all(deployment: Deployment) -> None:
     token = deployment.new_user_token()
     due = (datetime.now(UTC) + timedelta(days=1)).isoformat()

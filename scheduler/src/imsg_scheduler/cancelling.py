@@ -102,6 +102,8 @@ class Canceller:
                 of_legs = await self._stop_legs(rows, request, n, caller, now)
             if cancel is None:
                 cancel = await self._take(rows, request, n, caller, now)
+            if cancel is None and not of_legs and n == ALL_MESSAGES:
+                cancel, of_legs = await self._stop_leg(rows, request, caller, now)
         if cancel is None:
             cancel = await self._find_published(request, n, caller, now)
             async with self._store.writing() as rows:
@@ -193,6 +195,31 @@ class Canceller:
         await rows.add_cancels(cancels)
         return cancels
 
+    async def _stop_leg(
+        self, rows: Rows, leg: str, caller: Caller, now: datetime
+    ) -> tuple[Cancel | None, list[Cancel]]:
+        """Begin a further leg for nobody else, and keep that.
+
+        Return the cancel of those who have begun it, and a cancel that counts the others; None where all have begun it,
+        or it is no such leg.
+        """
+        request = (await rows.fallbacks.find_requests([leg])).get(leg, leg)
+        fallback = await rows.fallbacks.lock(request) if request != leg else None
+        if fallback is None:
+            return None, []
+        _require_own(fallback.job.user_id, leg, caller)
+        place = [job.request for job in fallback.jobs].index(leg)
+        people, job = fallback.read_people(), fallback.jobs[place]
+        if not (unbegun := people.list_unbegun(place)):
+            return None, []
+        begun, total = set(people.list_begun(place)), len(job.recipients)
+        part = job.model_copy(update={"recipients": tuple(one for one in job.recipients if one.n in begun)})
+        cancel = replace(Cancel.of(part, ALL_MESSAGES, now, total=total, totals=None), reference=None, held_by=None)
+        if not begun:
+            cancel = replace(cancel, is_published=False, totals=Totals(0, 0, total), job=None)
+        await rows.add_cancels([cancel])
+        return cancel, [replace(cancel, totals=Totals(len(unbegun), 0, 0), job=None)]
+
     async def _take_chosen(self, chosen: Chosen) -> bool:
         """Take some of the chosen jobs; False where none is left."""
         now = await self._clock.read()
@@ -258,7 +285,10 @@ class Canceller:
 
 
 def _count_legs(cancel: Cancel, of_legs: Sequence[Cancel]) -> Cancel:
-    """Count each person once: by the leg that was begun last, where the first has settled."""
+    """Count each person once: by the leg that was begun last, where the first has settled.
+
+    Of a further leg that is cancelled by its own id these are the people who have not begun it.
+    """
     totals = cancel.totals or Totals(0, 0, 0)
     cancelled = sum(one.totals.cancelled for one in of_legs if one.totals)
     too_late = sum(one.totals.too_late for one in of_legs if one.totals)

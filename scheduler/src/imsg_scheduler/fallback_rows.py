@@ -12,7 +12,7 @@ from imsg_contract.wire import Job
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_scheduler.people import LegRule, People
-from imsg_scheduler.tables import ALL_MESSAGES, FALLBACK_LEGS, FALLBACKS
+from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, FALLBACK_LEGS, FALLBACKS
 
 NEVER_MS = 2**62
 """Of a request that is not released yet: nothing is due."""
@@ -27,6 +27,8 @@ class Fallback:
     ends_ms: int
     blob: bytes
     plan: bytes
+    cancelled: frozenset[str]
+    """The further legs that were cancelled by their own ids."""
 
     @cached_property
     def job(self) -> Job:
@@ -42,7 +44,12 @@ class Fallback:
         """Return its people."""
         afters = (0, *(leg.after_s for leg in self.job.fallback))
         rules = [
-            LegRule(job.until or "sent", after_s, frozenset(one.n for one in job.recipients))
+            LegRule(
+                job.until or "sent",
+                after_s,
+                frozenset(one.n for one in job.recipients),
+                is_cancelled=job.request in self.cancelled,
+            )
             for job, after_s in zip(self.jobs, afters, strict=True)
         ]
         return People.decode(rules, self.blob)
@@ -83,24 +90,25 @@ class FallbackRows:
     async def find(self, request: str) -> Fallback | None:
         """Read a request."""
         row = (await self._connection.execute(select(FALLBACKS).where(FALLBACKS.c.request == request))).first()
-        return None if row is None else _read(row)
+        return None if row is None else await self._read(row)
 
     async def lock(self, request: str) -> Fallback | None:
         """Read a request, and let no other transaction change it until this one ends."""
         query = select(FALLBACKS).where(FALLBACKS.c.request == request).with_for_update()
         row = (await self._connection.execute(query)).first()
-        return None if row is None else _read(row)
+        return None if row is None else await self._read(row)
 
     async def lock_due(self, now_ms: int) -> Fallback | None:
         """Lock a request for which there is something to do, and that no other transaction has."""
         query = select(FALLBACKS).where(FALLBACKS.c.due_ms <= now_ms).order_by(FALLBACKS.c.due_ms).limit(1)
         row = (await self._connection.execute(query.with_for_update(skip_locked=True))).first()
-        return None if row is None else _read(row)
+        return None if row is None else await self._read(row)
 
     async def list_after(self, request: str, limit: int) -> list[Fallback]:
         """Read the requests after an id, in the order of ids, and lock them."""
         query = select(FALLBACKS).where(FALLBACKS.c.request > request).order_by(FALLBACKS.c.request).limit(limit)
-        return [_read(row) for row in await self._connection.execute(query.with_for_update())]
+        rows = (await self._connection.execute(query.with_for_update())).all()
+        return [await self._read(row) for row in rows]
 
     async def begin(self, request: str, job: Job, now_ms: int) -> None:
         """Note that a request was released, as `job`."""
@@ -153,10 +161,14 @@ class FallbackRows:
         for table in (FALLBACKS, FALLBACK_LEGS):
             await self._connection.execute(delete(table).where(table.c.request == request))
 
+    async def _read(self, row: Row[Any]) -> Fallback:
+        """Read a row with its cancelled legs, so that who has found it sees a cancel as a change."""
+        of_legs = (CANCELS.c.request == FALLBACK_LEGS.c.leg) & (CANCELS.c.n == ALL_MESSAGES)
+        is_further = (FALLBACK_LEGS.c.request == row.request) & (FALLBACK_LEGS.c.leg != row.request)
+        query = select(FALLBACK_LEGS.c.leg).join(CANCELS, of_legs).where(is_further)
+        cancelled = frozenset((await self._connection.execute(query)).scalars())
+        return Fallback(row.request, row.due_ms, row.ends_ms, bytes(row.people), bytes(row.plan), cancelled)
+
 
 def _name_legs(job: Job) -> list[str]:
     return [leg.job.request for leg in job.fallback]
-
-
-def _read(row: Row[Any]) -> Fallback:
-    return Fallback(row.request, row.due_ms, row.ends_ms, bytes(row.people), bytes(row.plan))

@@ -184,6 +184,7 @@ class Fallbacks:
         before, counts = people.list_ended(), people.counts
         change(fallback, people)
         people.end_stopped()
+        people.end_cancelled()
         people.repeat(now_ms)
         now = datetime.fromtimestamp(now_ms / 1_000, UTC)
         if now_ms >= fallback.ends_ms:

@@ -43,6 +43,8 @@ class LegRule:
     """How long after the release of the leg before; of the first leg 0."""
     people: Collection[int]
     """Who has an address of its method."""
+    is_cancelled: bool = False
+    """It was cancelled by its own id: it begins for nobody else, and neither do those after it."""
 
 
 class Counts(NamedTuple):
@@ -169,6 +171,26 @@ class People:
             if state == State.STOPPED:
                 self._states[n] = State.NOT_REACHED
 
+    def end_cancelled(self) -> None:
+        """Give up whoever was about to begin a leg that is cancelled."""
+        for n, leg in enumerate(self._legs):
+            if self._states[n] == State.OPEN and self._rules[leg].is_cancelled and not self._has_begun(n):
+                self._states[n] = State.NOT_REACHED
+
+    def list_begun(self, leg: int) -> list[int]:
+        """Return who is at a leg that was begun for them."""
+        return [n for n, at in enumerate(self._legs) if at == leg and self._is_open(n) and self._has_begun(n)]
+
+    def list_unbegun(self, leg: int) -> list[int]:
+        """Return for whom a leg may begin yet."""
+        return [
+            n
+            for n, at in enumerate(self._legs)
+            if self._is_open(n)
+            and n in self._rules[leg].people
+            and (at < leg or (at == leg and not self._has_begun(n)))
+        ]
+
     def list_waiting(self, leg: int) -> list[int]:
         """Return for whom a leg is to begin."""
         return [
@@ -195,13 +217,17 @@ class People:
         if self._states[n] != State.OPEN or not self._has_begun(n):
             return None
         if self._since[n] < LEAVING:
-            return AGAIN_MS - self._since[n]
-        if self._find_next(n) is None:
+            return None if self._rules[self._legs[n]].is_cancelled else AGAIN_MS - self._since[n]
+        leg = self._find_next(n)
+        if leg is None or self._rules[leg].is_cancelled:
             return None
         return self._since[n] + self._rules[self._legs[n] + 1].after_s * 1_000
 
     def _is_due(self, n: int, now_ms: int) -> bool:
         return (due := self._find_due(n)) is not None and due <= now_ms
+
+    def _is_open(self, n: int) -> bool:
+        return self._states[n] == State.OPEN
 
     def _has_begun(self, n: int) -> bool:
         return self._since[n] > 0 or self._since[n] < LEAVING
@@ -216,8 +242,8 @@ class People:
 
     def _go_on(self, n: int) -> None:
         leg = self._find_next(n)
-        if leg is None:
-            self.passed += [(at, n) for at in range(self._legs[n] + 1, len(self._rules))]
+        if leg is None or self._rules[leg].is_cancelled:
+            self.passed += [(at, n) for at in range(self._legs[n] + 1, len(self._rules) if leg is None else leg)]
             self._states[n] = State.NOT_REACHED
         else:
             self._legs[n], self._since[n] = leg, LEAVING
