@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imsg.findings import Finding, print_findings
 from imsg.phrases import FILE, find_chinese
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
 from imsg_testing.service import environment
@@ -95,6 +96,16 @@ def test_the_chinese_has_the_values_and_the_commands_of_the_english(english: str
 )
 def test_a_line_is_found_with_its_values(line: str, chinese: str) -> None:
     assert find_chinese(line) == chinese
+
+
+def test_findings_are_in_the_language_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [Finding("broker", "ready at here")]
+
+    print_findings(found, "zh")
+    out = capsys.readouterr().out
+    assert [word for word in ("项目", "消息队列", "here 已就绪") if word not in out] == []
+    print_findings(found, "en")
+    assert "ready at here" in capsys.readouterr().out
 
 
 def test_a_mistake_is_named_in_chinese(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from imsg.api import language as find_language
 from imsg.output import say_table
-from imsg.phrases import translate
+from imsg.phrases import find_chinese
 from imsg_contract.findings import Level
 
 MARKS: Mapping[Level, str] = {"fault": "✗", "notice": "?", "well": "✓"}
@@ -44,11 +45,15 @@ class Translate:
 ENGLISH = Translate("en")
 
 
-def print_findings(findings: Iterable[Finding]) -> int:
-    """Print a row for each finding; return the exit code: 1 where one needs a remedy, else 0."""
+def print_findings(findings: Iterable[Finding], language: str | None = None) -> int:
+    """Print a row for each finding, in the shell's language unless another is named.
+
+    Return the exit code: 1 where one needs a remedy, else 0.
+    """
+    translate = find_chinese if (language or find_language()) == "zh" else str
     rows = [
         (finding.mark, *(translate(text) for text in (finding.part, finding.state, finding.remedy)))
         for finding in findings
     ]
-    say_table(("", "part", "what is found", "remedy"), rows)
+    say_table(("", *map(translate, ("part", "what is found", "remedy"))), rows)
     return 1 if any(mark == MARKS["fault"] for mark, *_ in rows) else 0

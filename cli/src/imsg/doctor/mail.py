@@ -31,7 +31,7 @@ def main(domain: str | None, language: str | None, nameserver: str | None, selec
     host, _, port = (nameserver or "").partition("#")
     resolver = Resolver(host or None, int(port or 53))
     findings, receivers = asyncio.run(_check(setup, smtp, resolver, translate))
-    code = print_findings(findings)
+    code = print_findings(findings, language)
     say("")
     for receiver, verdict in receivers:
         say(f"{receiver}: {verdict}")
