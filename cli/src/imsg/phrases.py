@@ -19,23 +19,34 @@ def translate(line: str) -> str:
 
 def find_chinese(line: str) -> str:
     """Return a line in Chinese, with the values that it has; one that the file does not have as it is."""
-    phrases, patterns = _read()
+    phrases, with_places = _read()
     if line in phrases:
         return phrases[line]
-    for pattern, chinese in patterns:
-        if match := pattern.fullmatch(line):
-            return chinese.format(*match.groups())
+    for words, chinese in with_places:
+        if (values := _find_values(words, line)) is not None:
+            return chinese.format(*values)
     return line
 
 
 @cache
-def _read() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
-    """Return the lines without places, and of the others a pattern each: the one with the most words first."""
+def _read() -> tuple[dict[str, str], list[tuple[list[str], str]]]:
+    """Return the lines without places, and of the others the words around them: the one with the most words first."""
     texts: dict[str, str] = json.loads(FILE.read_text(encoding="utf-8"))
     with_places = sorted(filter(_PLACE.search, texts), key=lambda english: -len(_PLACE.sub("", english)))
-    return texts, [(_make_pattern(english), texts[english]) for english in with_places]
+    return texts, [(_PLACE.split(english)[::2], texts[english]) for english in with_places]
 
 
-def _make_pattern(english: str) -> re.Pattern[str]:
-    parts = re.split(r"(\{\d\})", english)
-    return re.compile("".join("(.*?)" if _PLACE.fullmatch(part) else re.escape(part) for part in parts), re.DOTALL)
+def _find_values(words: list[str], line: str) -> list[str] | None:
+    """Return what stands between the words, None where the line has other ones."""
+    first, *between, last = words
+    values = []
+    at, end = len(first), len(line) - len(last)
+    if not (line.startswith(first) and line.endswith(last)):
+        return None
+    for word in between:
+        found = line.find(word, at, end)
+        if found < 0:
+            return None
+        values.append(line[at:found])
+        at = found + len(word)
+    return [*values, line[at:end]] if at <= end else None

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -23,7 +23,7 @@ MESSAGES = 100
 MAX_DETAIL = 500
 """The most characters of a step: a batch that history recorded names all its requests."""
 
-_TEXT = re.compile(r"(\d{4}-\d\d-\d\dT\S+Z) \[(\w+) *\] (\S+) *(.*)", re.ASCII)
+_TEXT = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]{8,20}Z) \[(\w+) *\] (\S+) *(.*)", re.ASCII)
 """A line of `IMSG_LOG_FORMAT=text`, behind whatever docker or journald wrote before it."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m", re.ASCII)
@@ -101,13 +101,12 @@ def _read_history(api: Api, request: str, name: str) -> Iterator[Step]:
             yield Step(entry["at"], "history", entry["status"], _write({"message": message["id"], **rest}))
 
 
-def _read_log(file: str, requests: Iterable[str]) -> Iterator[Step]:
+def _read_log(file: str, requests: Collection[str]) -> Iterator[Step]:
     """Yield the lines that name one of the requests. Raises a usage error for a file that can't be read."""
-    wanted = re.compile("|".join(requests))
     try:
         with sys.stdin if file == "-" else Path(file).open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                if wanted.search(line) and (step := read_line(line)) is not None:
+                if any(request in line for request in requests) and (step := read_line(line)) is not None:
                     yield step
     except OSError as error:
         raise usage(f"{file} can't be read: {(error.strerror or str(error)).lower()}.") from error

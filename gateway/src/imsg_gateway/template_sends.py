@@ -370,9 +370,8 @@ class _Source(NamedTuple):
         if not variable:
             return variable, zh, en
         text = self.source["providers"][provider]["variables"][variable]
-        params = [
-            one.name for one in self.template.params if re.search(rf"(?<![\w.]){re.escape(one.name)}(?!\w)", text)
-        ]
+        names = {word.partition(".")[0] for word in re.findall(r"[\w.]+", text)}
+        params = [one.name for one in self.template.params if one.name in names]
         if params == [variable]:
             return variable, f"{variable} {zh}", f"{variable} {en}"
         names_zh, names_en = "、".join(params) or "模板的内容", ", ".join(params) or "the template's text"
