@@ -17,6 +17,9 @@ URLS = {
     ("patch", "/api/providers/{method}/{name}"), ("delete", "/api/providers/{method}/{name}"),
     ("post", "/api/providers/{method}/{name}/check"), ("post", "/api/providers/{method}/{name}/restore"),
     ("get", "/api/providers/{method}/{name}/versions"),
+    ("get", "/api/providers/{method}/{name}/signatures"), ("get", "/api/providers/{method}/{name}/templates"),
+    ("get", "/api/senders"), ("post", "/api/senders"), ("patch", "/api/senders/{name}"),
+    ("delete", "/api/senders/{name}"),
     ("delete", "/api/users/{username}"),
     ("get", "/api/keys"), ("post", "/api/keys"), ("patch", "/api/keys/{id}"), ("delete", "/api/keys/{id}"),
     ("post", "/api/keys/{id}/rotate"), ("post", "/api/keys/leaked"),
@@ -56,10 +59,12 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     taken |= {"NewKey", "KeyPatch", "KeyRotation", "LeakedKey", "Quota", "QuotasBody"}
     taken |= {"Cap", "CapsBody", "Category", "Otp", "NewPageSession", "ResumedSession"}
     taken |= {"WindowBody", "WindowsBody", "HolidaysBody"}
-    taken |= {"NewProvider", "ProviderCheckRequest", "ProviderRestoration"}
+    taken |= {"NewProvider", "ProviderCheckRequest", "ProviderRestoration", "NewSender", "SenderPatch"}
     answered = {"Success", "ProviderAnswer", "ProviderShape", "ProvidersAnswer", "ProviderCheckAnswer"}
     answered |= {"ProviderKindsAnswer", "AttentionShape", "KindShape", "KindFieldShape", "PresetShape", "SetUpShape"}
     answered |= {"ProviderVersionsAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
+    answered |= {"ProviderSignaturesAnswer", "ProviderTemplatesAnswer", "ProviderEntryShape"}
+    answered |= {"SenderAnswer", "SendersAnswer", "SenderShape"}
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
     answered |= {"CapsAnswer", "CapShape", "TotpAnswer", "RecoveryCodesAnswer"}
     answered |= {"PageSessionAnswer", "PageSessionRecord", "PageSessionsAnswer"}

@@ -57,11 +57,13 @@ def test_a_sender_is_set_up_changed_and_removed_while_imsg_runs(fresh: Deploymen
     assert ("news@example.com" in mail, "office@example.com" in mail) == (True, True), mail
 
     assert call(fresh, "PATCH", "/news", {"address": "weekly@example.com", "reply_to": None})["reply_to"] is None
-    assert fresh.wait_audited(action="sender_changed", target="smtp/news")["actor"] == "admin"
+    for action in ("sender_added", "sender_changed"):
+        assert fresh.wait_audited(action=action, target="smtp/news")["actor"] == "admin"
     kept = fresh.call("GET", "/api/v2/audit", target="smtp/news", token=fresh.token())["audit"]
     assert "news@example.com" not in str(kept), "the audit masks addresses"
 
     assert call(fresh, "DELETE", "/news")["errorCode"] == 0
+    assert fresh.wait_audited(action="sender_removed", target="smtp/news")["actor"] == "admin"
     wait(lambda: list_allowed(fresh) == ["alerts"], 60)
     assert send_by(fresh, "news")["errorCode"] == 10017
     assert call(fresh, "DELETE", "/news")["reason"] == "not_found"

@@ -24,7 +24,7 @@ def examine(deployment: Deployment, **settings: str) -> tuple[int, list[str]]:
     """Run `imsg status`; return its exit code and its rows."""
     done = subprocess.run(
         [str(IMSG), "status"],
-        env={**deployment.environment, "LANG": "C.UTF-8", **settings},
+        env={**deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "2000", **settings},
         cwd=deployment.folder,
         capture_output=True,
         text=True,

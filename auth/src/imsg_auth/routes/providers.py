@@ -226,7 +226,7 @@ async def _list_entries(
         why, remedy = (
             (check.trouble.en, check.trouble.remedy_en) if is_english else (check.trouble.zh, check.trouble.remedy_zh)
         )
-        raise Refusal("list_refused", why=why, remedy=remedy)
+        raise Refusal("list_refused", why=why.rstrip("。."), remedy=remedy.rstrip("。."))
     if check.entries is None:
         titles = {"signatures": "签名", "templates": "模板"}
         raise Refusal("not_listed", name=name, what=what if is_english else titles[what])

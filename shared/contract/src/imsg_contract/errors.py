@@ -452,8 +452,8 @@ REASONS: Mapping[str, Reason] = {
     "list_refused": Reason(
         10016,
         409,
-        "服务商没有给出清单：{why}{remedy}",
-        "The provider gave no list: {why} {remedy}",
+        "服务商没有给出清单：{why}；{remedy}。",
+        "The provider gave no list: {why}; {remedy}.",
     ),
     "sender_away": Reason(
         10012,
