@@ -243,8 +243,8 @@ class GroupRecipients(RequestModel):
     groups: list[str]
     method: str
     most: int
-    legs: list[str]
-    """The methods of further legs, whose addresses are wanted too."""
+    legs: list[str] = Field(default_factory=list)
+    """The methods of further legs, whose addresses are wanted too; gateways of the version before name none."""
 
 
 class GroupShape(AnswerPart):
