@@ -199,8 +199,10 @@ async def test_parts_of_one_request_share_a_rendering_while_they_are_under_way()
         assert len({id(each.body) for each in rendered}) == 1
         assert kept.asked == 1
         del rendered, preparing
-        await asyncio.sleep(0)  # the loop itself holds the task that woke us until then
-        await prepare(channel, parts[0])
+        async with asyncio.timeout(30):
+            while kept.asked == 1:
+                await asyncio.sleep(0.05)  # loop and thread let go of what they did a moment later
+                await prepare(channel, parts[0])
         assert kept.asked == 2
 
 
