@@ -213,7 +213,10 @@ async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> No
 async def test_two_processes_at_once_publish_once(bench: Bench) -> None:
     await bench.keep(*(job(at=NOW + timedelta(milliseconds=i)) for i in range(20)))
     bench.clock.at = NOW + timedelta(hours=1)
-    swept = await asyncio.gather(bench.stuck_jobs.republish(), bench.stuck_jobs.republish())
+    swept = 0, 0
+    async with asyncio.timeout(60):
+        while not any(swept):  # a broker that can't tell how much waits is asked again
+            swept = await asyncio.gather(bench.stuck_jobs.republish(), bench.stuck_jobs.republish())
     assert sum(swept) == 20
     async with consume_lane(bench) as deliveries:
         for delivery in await arrivals(deliveries, 10):
