@@ -10,7 +10,7 @@ export UV_COMPILE_BYTECODE := 1
 SLOWLY := scripts/announce-slow 10 'fetching packages, 200 MB in all; a slow network takes minutes ...'
 
 # Four at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
-TEST := $(VENV)/pytest -n 4 --dist loadfile --ignore=tests/compose
+TEST := $(VENV)/pytest -n 3 --dist loadfile --ignore=tests/compose
 
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)
