@@ -60,6 +60,14 @@ async def test_what_is_due_while_scheduler_is_away_is_late(gateway: RunningGatew
     await eventually(is_late)
 
 
+async def test_a_send_is_accepted_although_its_time_could_not_be_noted(gateway: RunningGateway) -> None:
+    """The note only says how late scheduler is, which keeps a time of its own."""
+    await gateway.redis.call("HSET", next_due_key("smtp"), "of another", "type")
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    answer = (await gateway.send(token=await gateway.user(), send_at=later)).json()
+    assert answer["errorCode"] == 0, answer
+
+
 @pytest.mark.parametrize(
     ("refuse", "allow", "word"),
     [

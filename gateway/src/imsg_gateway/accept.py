@@ -166,8 +166,6 @@ class Acceptor:
             if reservation is not None:
                 await reservation.keep(body, answer)
             key = SCHEDULE if is_scheduled or draft.legs else job_key(method, lane)
-            if key == SCHEDULE:
-                await self._next_due.note(method, begins_at)
             await self.publish(key, body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
             await self._refund(*charges)
@@ -176,6 +174,8 @@ class Acceptor:
             if refusal.reason != "outcome_unknown":
                 await self._refund(*charges)
             raise
+        if key == SCHEDULE:
+            await self._next_due.note(method, begins_at)
         return Accepted(answer, limits.headers(charged.windows))
 
     async def _add_legs(

@@ -27,8 +27,9 @@ class NextDue:
         self._redis = redis
 
     async def note(self, method: str, due_at: datetime) -> None:
-        """Note a job. Raises RedisUnavailable, RedisRefused."""
-        await self._redis.run(_NOTE, [next_due_key(method)], [round(due_at.timestamp() * 1_000)])
+        """Note a job that is accepted; where Redis takes no note, scheduler's own is missed while it is away."""
+        with suppress(RedisUnavailable, RedisRefused):
+            await self._redis.run(_NOTE, [next_due_key(method)], [round(due_at.timestamp() * 1_000)])
 
     async def find_late_s(self, method: str) -> int:
         """Return for how long what was to be sent later has been due. Raises RedisUnavailable."""
