@@ -312,6 +312,14 @@ class SendForm:
         self._is_sending = True
         self._send.props("loading")
         try:
+            with self._whole:  # the button that was clicked may go meanwhile, and with it the place to act in
+                await self._send_or_ask()
+        finally:
+            self._is_sending = False
+            self._send.props(remove="loading")
+
+    async def _send_or_ask(self) -> None:
+        try:
             body = await self._make_body()
             if self._confirmed != self._make_key(body) and await self._ask_confirmation(body):
                 return
@@ -328,9 +336,6 @@ class SendForm:
         else:
             self.forget()
             ui.navigate.to(f"/sent/{answer['id']}?n={answer['count']}")
-        finally:
-            self._is_sending = False
-            self._send.props(remove="loading")
 
     async def _ask_confirmation(self, body: Mapping[str, Any]) -> bool:
         """Show the check of a message; return False where a short list has nothing to confirm. Raises ApiError."""
