@@ -1,5 +1,7 @@
 """Passwords that an attacker tries first: lists of leaked ones, words and dates, and their usual disguises."""
 
+from zxcvbn import zxcvbn
+
 COMMON = 10**6
 """A password that zxcvbn finds in fewer guesses is on a list of common ones, or is one of them with the usual letters
 exchanged, another case or some digits added (Wheeler, USENIX Security 2016)."""
@@ -31,8 +33,6 @@ def is_common(password: str, *known: str, guesses: int = COMMON) -> bool:
 
     Blocks for some milliseconds, 0.5 s at worst.
     """
-    from zxcvbn import zxcvbn  # noqa: PLC0415  12 MiB of words, for processes in which a password is set
-
     words = [*OURS, *CHINESE, *known]
     parts = {password[:READ_CHARACTERS], password[-READ_CHARACTERS:]}
     return all(zxcvbn(part, user_inputs=words)["guesses"] < guesses for part in parts)

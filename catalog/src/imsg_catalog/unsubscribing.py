@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from html import escape
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -95,10 +97,6 @@ class UnsubscribePages:
 
     def _open(self, token: str) -> Subscription | None:
         """Read a token that one of our keys has sealed."""
-        # 5 MiB that only who is asked pays for.
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
-        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
-
         sealed = read_token(token)
         for key in self._keys if sealed else ():
             try:

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -21,7 +20,7 @@ from imsg_delivery.provider_kinds import AccountSettings, SenderSettings
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable
-from imsg_smtp import senders
+from imsg_smtp import dkim, senders
 from imsg_smtp.accounts import MAIL_SERVER, complete, explain, list_servers
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import bounce_sources
@@ -45,6 +44,7 @@ from imsg_smtp.replies import DISCONNECTED, PROVIDER
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_smtp.settings import DEFAULT, MailServerSettings, Settings, Smtp, split_domains, variable_of
 from imsg_smtp.settings import NamedSender as SenderOfSettings
+from imsg_smtp.unsubscribe_headers import UnsubscribeHeaders
 from imsg_web import service_client
 from imsg_web.app import make_app
 from imsg_web.callers import Apps
@@ -52,9 +52,6 @@ from imsg_web.service import Service
 from imsg_web.service_client import Peer
 
 TRY_TIMEOUT_S = 8.0
-
-if TYPE_CHECKING:
-    from imsg_smtp.dkim import Signer
 
 __all__ = [
     "BouncePath",
@@ -179,8 +176,6 @@ def _prepare_unsubscribe(settings: Settings) -> MakeUnsubscribeHeaders | None:
     url, key = settings.public_url, derive_keys(settings.erasure_key)[0]
 
     def begin(sender: str, category: str) -> Callable[[str], bytes]:
-        from imsg_smtp.unsubscribe_headers import UnsubscribeHeaders  # noqa: PLC0415  cryptography, as in _make_signing
-
         return UnsubscribeHeaders(url, key, sender, category).headers
 
     return begin
@@ -335,16 +330,12 @@ def read_dkim_keys(smtp: Smtp) -> list[DkimPublic]:
     """Return the public parts of the configured keys. Raises StartError."""
     if not smtp.dkim.sets:
         return []
-    from imsg_smtp import dkim  # noqa: PLC0415  as in _make_signing
-
     signers = _load_signers(smtp, sender_domain(smtp))
     return [DkimPublic(signer.domain, signer.selector, dkim.encode_public_key(signer.key)) for signer in signers]
 
 
 def make_dkim_keys(selector: str) -> list[DkimKey]:
     """Make an RSA key by `selector`, and an ed25519 key by `SELECTOR-ed25519`."""
-    from imsg_smtp import dkim  # noqa: PLC0415  as in _make_signing
-
     keys = []
     for kind, name in (("rsa", selector), ("ed25519", f"{selector}-ed25519")):
         key = dkim.make_key(kind)
@@ -370,14 +361,10 @@ def _make_signing(smtp: Smtp, domain: str) -> BeginSigning | None:
     """Read the DKIM keys; None where there are none. Raises StartError."""
     if not smtp.dkim.sets:
         return None
-    from imsg_smtp import dkim  # noqa: PLC0415  cryptography takes 5 MiB, and most relays sign mail themselves
-
     return dkim.DomainSigners(_load_signers(smtp, domain))
 
 
-def _load_signers(smtp: Smtp, domain: str) -> "list[Signer]":
-    from imsg_smtp import dkim  # noqa: PLC0415  as above
-
+def _load_signers(smtp: Smtp, domain: str) -> list[dkim.Signer]:
     signers = []
     for keys in smtp.dkim.sets:
         for selector, file in keys.pairs:

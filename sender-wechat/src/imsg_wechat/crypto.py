@@ -3,12 +3,10 @@
 import base64
 import hashlib
 import struct
-from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from imsg_contract.constant_time import equals
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 BLOCK = 32
 """PKCS#7 pads to 32 bytes here, although AES' own block has 16."""
@@ -75,10 +73,7 @@ def encrypt(message: bytes, key: bytes, appid: str, random: bytes) -> str:
     return base64.b64encode(encryptor.update(plain + bytes([pad]) * pad) + encryptor.finalize()).decode()
 
 
-def _cipher(key: bytes) -> "Cipher[modes.CBC]":
-    # Loaded with the first encrypted message: it takes 7 MiB, which accounts without an AES key do not need.
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
-
+def _cipher(key: bytes) -> Cipher[modes.CBC]:
     return Cipher(algorithms.AES(key), modes.CBC(key[:16]))
 
 

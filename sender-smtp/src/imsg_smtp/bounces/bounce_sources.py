@@ -5,18 +5,17 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
 
 from imsg_delivery.sender import Sender
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
+from imsg_smtp.bounces.imap import make_tls_context
 from imsg_smtp.bounces.ingest import Ingester, make_counter
+from imsg_smtp.bounces.listener import Listener, RecipientCheck
+from imsg_smtp.bounces.mailbox import MailboxReader, check_mailbox
 from imsg_smtp.bounces.process import BounceProcessor
-
-if TYPE_CHECKING:
-    from imsg_smtp.bounces.mailbox import MailboxReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,6 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
             raise StartError(
                 f"{domain} is not set, and {port} is: set the domain whose MX is this host, or unset the port."
             )
-        from imsg_smtp.bounces.listener import Listener, RecipientCheck  # noqa: PLC0415  3 MiB
-
         listener = Listener(
             sources.listener,
             RecipientCheck(sources.domains, bounces.knows),
@@ -59,9 +56,6 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
 
 async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender, ingester: Ingester) -> None:
     """Start a reader for each mailbox; a lease decides which process reads. Raises StartError."""
-    from imsg_smtp.bounces.imap import make_tls_context  # noqa: PLC0415  2 MiB
-    from imsg_smtp.bounces.mailbox import MailboxReader  # noqa: PLC0415
-
     readers = []
     reading = Gauge(
         "imsg_bounce_mailbox_read",
@@ -78,13 +72,10 @@ async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender
     sender.warn("bounce_mailbox", lambda: [warning for reader in readers for warning in reader.warnings()])
 
 
-def _is_reading(reader: "MailboxReader") -> float:
+def _is_reading(reader: MailboxReader) -> float:
     return float(reader.is_reading)
 
 
 async def try_mailbox(settings: BounceMailbox, timeout_s: float) -> str | None:
     """Log in to the mailbox and open its folder; return why that failed, as a sentence. Raises StartError."""
-    from imsg_smtp.bounces.imap import make_tls_context  # noqa: PLC0415
-    from imsg_smtp.bounces.mailbox import check_mailbox  # noqa: PLC0415
-
     return await asyncio.to_thread(lambda: check_mailbox(settings, make_tls_context(settings), timeout_s))

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import Message
 
+from flufl.bounce import all_failures
+
 from imsg_runtime.logs import logger
 from imsg_smtp.bounces.mime_parts import Part, decode_words
 from imsg_smtp.unknown_users import names_unknown_user
@@ -59,8 +61,6 @@ class PlainBounce:
 
 def read_plain_bounce(mail: Part, parts: Sequence[Part]) -> PlainBounce:
     """Decide whether a mail is a bounce, and a permanent one, by its sender, subject and text."""
-    from flufl.bounce import all_failures  # noqa: PLC0415  2 MiB, and most bounces have a delivery report
-
     logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # it raises everything that it logs
     lines = _read_lines(parts)
     try:

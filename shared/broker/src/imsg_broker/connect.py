@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from urllib.parse import urlsplit
 
+from imsg_broker import rabbitmq, redis_streams
 from imsg_broker.port import Broker
 from imsg_channels import METHODS
 from imsg_contract.topology import Topology
@@ -19,13 +20,8 @@ def open_broker(
     Raises StartError for another scheme.
     """
     scheme, chosen = urlsplit(url).scheme, topology or Topology(methods=METHODS)
-    # Load only the adapter in use: without redis a service needs 6 MiB less.
     if scheme in ("amqp", "amqps"):
-        from imsg_broker import rabbitmq  # noqa: PLC0415
-
         return rabbitmq.connect(url, chosen, probes_alarms=probes_alarms)
     if scheme in ("redis", "rediss", "unix"):
-        from imsg_broker import redis_streams  # noqa: PLC0415
-
         return redis_streams.connect(url, chosen)
     raise StartError(f"{variable('broker_url')} must begin with amqp://, amqps:// or redis://")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import URL, Connection, Engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -134,10 +136,6 @@ def _require_readable(version: str, migrations: Migrations) -> None:
 
 
 def _upgrade(connection: Connection, migrations: Migrations) -> None:
-    # Loading Alembic takes half a second and 6 MiB.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-
     config = Config()
     config.set_main_option("script_location", _escape(ENVIRONMENT))
     config.set_main_option("version_locations", _escape(migrations.folder))

@@ -1,6 +1,7 @@
 """Free memory of the C library, returned to the system."""
 
 import contextlib
+import ctypes
 
 
 def give_back() -> None:
@@ -9,7 +10,5 @@ def give_back() -> None:
     It is 10 MiB after the imports of Python 3.13 (docs/performance.md), and most of an inbox that was emptied.
     Takes milliseconds.
     """
-    import ctypes  # noqa: PLC0415  the watchdog has loaded it already
-
     with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
         ctypes.CDLL(None).malloc_trim(0)

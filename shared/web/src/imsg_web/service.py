@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import uvicorn
+import uvloop
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -455,8 +456,6 @@ def make_services(packages: Sequence[str]) -> list[Service]:
 
 def main(arguments: list[str]) -> int:
     """Run the services of the packages named, such as `imsg_smtp`; exit code 2 where a setting forbids the start."""
-    import uvloop  # noqa: PLC0415  only a process of its own chooses its loop
-
     heartbeat = Heartbeat.from_environment(os.environ)
     try:
         services = make_services(arguments)
