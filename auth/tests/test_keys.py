@@ -111,7 +111,7 @@ async def test_the_owner_of_a_leaked_key_gets_a_mail_once(user: Visitor, admin: 
         await user.post(f"{KEYS}/leaked", key=text)
     async with open_broker(url) as broker:
         queue = broker.topology.queue("smtp", Lane.NORMAL)
-        async with broker.consume(queue, 10) as deliveries, asyncio.timeout(30):
+        async with broker.consume(queue, 10) as deliveries, asyncio.timeout(60):
             delivery = await anext(deliveries)
             await broker.ack(delivery)
         assert await broker.depth(queue) == 0

@@ -92,5 +92,5 @@ async def test_a_broker_that_is_away_delays_the_audit_and_nothing_else(url: str,
             assert (await admin.post("/api/register", username="乙", password="battery staple")).status_code == 200
             own.start()
             async with connect(own.url) as broker, listening(own.url, 1) as audit:
-                await eventually(lambda: broker.call("EXISTS", "imsg.history"), within_s=20)
+                await eventually(lambda: broker.call("EXISTS", "imsg.history"), within_s=60)
         assert audit.lines() == [("admin", "register", "乙")]

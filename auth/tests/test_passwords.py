@@ -238,7 +238,7 @@ async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
         await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(30), turns.take("c"):
+    async with asyncio.timeout(60), turns.take("c"):
         pass
 
 

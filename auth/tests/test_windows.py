@@ -61,7 +61,7 @@ async def test_a_flushed_redis_gets_the_windows_again(admin: Visitor, redis: Red
     async def is_back() -> bool:
         return bool(await redis.call("EXISTS", WINDOWS))
 
-    await eventually(is_back, 30)
+    await eventually(is_back, 60)
 
 
 @pytest.mark.parametrize(

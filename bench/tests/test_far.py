@@ -76,7 +76,7 @@ async def test_an_end_of_one_side_ends_the_other() -> None:
     async with serve_tcp(wait) as port, far(port) as away:
         _, early = await asyncio.open_connection("127.0.0.1", away)
         await close(early)  # before it was through
-        await asyncio.wait_for(ended.wait(), 30)
+        await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_who_can_not_be_reached_ends_the_connection() -> None:

@@ -66,7 +66,7 @@ async def test_enqueued_deliveries_are_sent_within_the_bound_and_the_table_is_no
 
     await bench.answer(204)
     await bench.answer(204)
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, 60)
 
     assert (bench.sent, bench.leases, bench.sender.waiting) == (list(range(AT_ONCE + 3)), [], 0)
 
@@ -85,7 +85,7 @@ async def test_a_failing_endpoint_gets_one_call_at_a_time_and_takes_no_more_deli
     await bench.answer(204)
     assert (len(bench.open), bench.sender.capacity > 0) == (2, True)
     await bench.answer(204)
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_after_a_410_the_waiting_deliveries_are_not_sent() -> None:
@@ -94,7 +94,7 @@ async def test_after_a_410_the_waiting_deliveries_are_not_sent() -> None:
     running = asyncio.create_task(bench.sender.run())
     await settle()
     await bench.answer(410)
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, 60)
 
     assert (len(bench.sent), bench.sender.waiting) == (AT_ONCE, 0)
 
@@ -120,7 +120,7 @@ async def test_a_failing_endpoint_leases_one_delivery_at_a_time() -> None:
 
     bench.sender.stop()
     await bench.answer(500)
-    await asyncio.wait_for(running, 30)
+    await asyncio.wait_for(running, 60)
     assert len(bench.sent) == 1
 
 
@@ -134,4 +134,4 @@ async def test_no_more_is_leased_than_memory_has_room_for(room: int, leased: int
     assert (bench.leases, len(bench.sent)) == ([leased], AT_ONCE)
     bench.sender.stop()
     await bench.answer(204)
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)

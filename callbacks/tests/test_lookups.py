@@ -39,14 +39,14 @@ async def test_silent_hosts_delay_no_others_and_use_one_thread_each(names: Names
     silent = [
         asyncio.create_task(lookups.resolve(f"silent{host}.example", 443)) for host in range(20) for _ in range(8)
     ]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         addresses = await asyncio.gather(*(lookups.resolve(f"good{host}.example", 443) for host in range(100)))
     assert set(map(tuple, addresses)) == {("93.184.215.43",)}
     assert {count for host, count in names.asked.items() if host.startswith("silent")} == {1}
     assert not any(call.done() for call in silent)
 
     names.gate.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         errors = await asyncio.gather(*silent, return_exceptions=True)
     assert {type(error) for error in errors} == {OSError}
     with pytest.raises(OSError, match="no answer"):

@@ -73,5 +73,5 @@ async def check_estimates(redis: Redis) -> None:
         return estimate(mails) == [("0.0008", "CNY")]
 
     watching = asyncio.create_task(costs.watch())
-    await eventually(is_known, 20)
+    await eventually(is_known, 60)
     watching.cancel()

@@ -33,7 +33,7 @@ async def close(gateway: RunningGateway) -> datetime:
         checked = await gateway.client.post("/api/v2/messages/check", json={"token": token, **MAIL})
         return bool(checked.json()["held_by"] == "night")
 
-    await eventually(is_read, 30)
+    await eventually(is_read, 60)
     return opens_at
 
 
@@ -45,7 +45,7 @@ async def test_what_comes_while_its_window_is_closed_is_held_and_codes_are_not(g
     async with broker.consume(broker.topology.schedule, 10) as deliveries:
         answer = (await gateway.client.post("/api/v2/messages", json={"token": token, **MAIL})).json()
         assert {name: answer.get(name) for name in told} == told
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             (delivery,) = await deliveries.receive_batch(1)
         job = Job.model_validate_json(delivery.body)
         assert (job.request, job.held_until, job.held_by, job.due_at) == (answer["id"], opens_at, "night", None)
@@ -67,7 +67,7 @@ async def test_what_is_scheduled_into_a_closed_window_is_told_and_judged_when_it
         body = {"token": token, **MAIL, "send_at": due_at.isoformat()}
         answer = (await gateway.client.post("/api/v2/messages", json=body)).json()
         assert (answer["due_at"], answer["held_until"]) == (write_time(due_at), write_time(opens_at))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             (delivery,) = await deliveries.receive_batch(1)
         job = Job.model_validate_json(delivery.body)
         assert (job.due_at, job.held_until) == (due_at, None)

@@ -47,7 +47,7 @@ async def _cut(comings: list[int]) -> list[int]:
 
     sizes: list[int] = []
     batches = consumer._batches(come(), asyncio.Event())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for number in range(len(comings)):
             left = comings[number]
             while left:

@@ -95,7 +95,7 @@ async def reading(
             await task
 
 
-async def until(recorder: Recorder, count: int, within_s: float = 10) -> None:
+async def until(recorder: Recorder, count: int, within_s: float = 60) -> None:
     async def has() -> bool:
         return len(recorder.kept) >= count
 
@@ -108,7 +108,7 @@ async def until_read(redis: Redis) -> None:
     async def has() -> bool:
         return bool(await redis.call("EXISTS", CURSOR_KEY))
 
-    await eventually(has, 10)
+    await eventually(has, 60)
 
 
 def flags(server: Dovecot, user: str) -> dict[str, str]:
@@ -181,9 +181,9 @@ async def test_bounces_are_moved_and_nothing_else_is(redis: Redis, user: str, mo
         _make_folder(server, user, "退信")
         recorder = Recorder()
         async with reading(at(server, user, move_to="退信"), redis, recorder):
-            await eventually(lambda: _is(set(flags(server, user)) == {"a person's"}), 10)
+            await eventually(lambda: _is(set(flags(server, user)) == {"a person's"}), 60)
             server.deliver(user, message("ours 3"))
-            await eventually(lambda: _is(len(recorder.kept) == 4 and set(flags(server, user)) == {"a person's"}), 10)
+            await eventually(lambda: _is(len(recorder.kept) == 4 and set(flags(server, user)) == {"a person's"}), 60)
         assert flags(server, user) == {"a person's": ""}
         assert _subjects(server, user, "退信") == ["ours 1", "ours 2", "ours 3"]
 
@@ -239,7 +239,7 @@ async def _octets_sent(server: Dovecot, user: str, *, sessions: int) -> list[int
         found = [int(octets) for octets in re.findall(rf"imap\({user}\).* out=(\d+)", log)]
         return found if len(found) >= sessions else []
 
-    await eventually(sent, 10)
+    await eventually(sent, 60)
     return await sent()
 
 
@@ -407,14 +407,14 @@ async def test_one_reads_and_another_takes_over(dovecot: Dovecot, redis: Redis, 
             assert not second.is_reading
             (lease,) = await redis.call("KEYS", f"{LEASE_KEY}*")
             await redis.call("SET", lease, "killed", "PX", 300)  # as if the holder had been killed just now
-            await eventually(lambda: _is(second.is_reading or first.is_reading), 10)
+            await eventually(lambda: _is(second.is_reading or first.is_reading), 60)
             dovecot.deliver(user, message("ours 2"))
             await until_any(one, other, 2)
     assert sorted(one.subjects() + other.subjects()) == ["ours 1", "ours 2"]
 
 
 async def until_any(one: Recorder, other: Recorder, count: int) -> None:
-    await eventually(lambda: _is(len(one.kept) + len(other.kept) >= count), 10)
+    await eventually(lambda: _is(len(one.kept) + len(other.kept) >= count), 60)
 
 
 async def test_a_server_that_goes_away_is_found_again(redis: Redis, user: str) -> None:
@@ -424,7 +424,7 @@ async def test_a_server_that_goes_away_is_found_again(redis: Redis, user: str) -
         async with reading(at(server, user), redis, recorder) as reader:
             await until(recorder, 1)
             server.kill()
-            await eventually(lambda: _is(reader.failure), 10)
+            await eventually(lambda: _is(reader.failure), 60)
             assert not reader.is_reading
             server.start()
             server.deliver(user, message("ours 2"))
@@ -439,7 +439,7 @@ async def test_without_idle_it_looks_again_and_again(
     recorder = Recorder()
     with Dovecot(more="imap_capability {\n  IDLE = no\n}\n") as server:
         async with reading(at(server, user), redis, recorder) as reader:
-            await eventually(lambda: _is(reader.is_reading), 10)
+            await eventually(lambda: _is(reader.is_reading), 60)
             server.deliver(user, message("ours"))
             await until(recorder, 1)
     assert "idle=False" in "".join(capsys.readouterr())

@@ -199,7 +199,7 @@ async def test_parts_of_one_request_share_a_rendering_while_they_are_under_way()
         assert len({id(each.body) for each in rendered}) == 1
         assert kept.asked == 1
         del rendered, preparing
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while kept.asked == 1:
                 await asyncio.sleep(0.05)  # loop and thread let go of what they did a moment later
                 await prepare(channel, parts[0])

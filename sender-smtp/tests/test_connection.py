@@ -236,6 +236,6 @@ async def test_an_address_beyond_ascii_is_refused_where_the_server_does_not_take
 
 async def test_leaving_is_bounded_where_the_server_does_not_answer_quit() -> None:
     async with connecting({"QUIT": Act.HANG}) as (_, connection):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await connection.quit()
         assert not connection.is_usable

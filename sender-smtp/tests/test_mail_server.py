@@ -222,7 +222,7 @@ async def test_closing_takes_leave_of_the_server_and_waits_no_longer_than_the_bo
     async with smtp_server({"QUIT": Act.HANG}) as server:
         async with sending_to(address_of(server), Limits(connections=4)) as sending:
             await asyncio.gather(*(sending.send(mail(n)) for n in range(4)))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await sending.server.close()
         assert server.commands.count("QUIT") == server.sessions
 

@@ -90,7 +90,7 @@ async def test_a_server_that_hangs_is_waited_for_once_by_all(redis: Redis) -> No
     async with (
         wechat_server(tokens=[Act.HANG]) as server,
         transport.connect(Timeouts(call_s=0.3)) as calls,
-        asyncio.timeout(30),
+        asyncio.timeout(60),
     ):
         made = tokens(server, redis, calls)
         found = await asyncio.gather(*(made.get() for _ in range(20)))

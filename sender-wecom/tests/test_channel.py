@@ -104,7 +104,7 @@ async def test_a_text_and_markdown_are_posted_in_the_robots_format() -> None:
 )
 async def test_an_answer_becomes_a_result_without_the_key(answer: bytes, kind: type[Any], code: str) -> None:
     async with open_channel(answer) as (channel, _):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             result = await deliver(channel)
 
     assert isinstance(result, kind), result

@@ -77,7 +77,7 @@ async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) ->
         async def all_are_ready() -> bool:
             return not any(service.unmet() for service in made.values())
 
-        await eventually(all_are_ready, within_s=20)
+        await eventually(all_are_ready, within_s=60)
         yield made
 
 

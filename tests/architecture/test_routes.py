@@ -74,7 +74,7 @@ async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, S
         async def all_are_ready() -> bool:
             return not any(service.unmet() for service in made.values())
 
-        await eventually(all_are_ready, within_s=20)
+        await eventually(all_are_ready, within_s=60)
         yield made
 
 

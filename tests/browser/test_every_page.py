@@ -27,7 +27,7 @@ def request_id(deployment: Deployment) -> str:
     sms = {"token": deployment.token(), "method": "sms", "to": "13800138000", "content": "明天下雨"}
     assert deployment.call("POST", "/api/send", sms)["errorCode"] == 0
     body = {"from": "13800138000", "text": "退订"}
-    wait(lambda: deployment.call("POST", "/sandbox/sms/replies", body)["errorCode"] == 0, 20, every_s=0.1)
+    wait(lambda: deployment.call("POST", "/sandbox/sms/replies", body)["errorCode"] == 0, 60, every_s=0.1)
     to = [f"reader-{secrets.token_hex(4)}@example.com", "bounce@example.com"]
     return send_and_settle(deployment, to, subject="三季度报表", attachment=make_attachment("报表.pdf", b"x" * 2048))
 

@@ -124,7 +124,7 @@ def test_a_row_is_low_and_breaks_no_address(deployment: Deployment, visit: Visit
     ):  # fmt: skip
         seen.page.goto(path)
         row = seen.page.locator(".table-row").filter(has_text=text).first
-        wait(partial(_is_low, row), 30)
+        wait(partial(_is_low, row), 60)
 
 
 @pytest.mark.parametrize("part", ["bounce+", "BOUNCE+reader"])

@@ -48,13 +48,13 @@ def test_a_provider_is_switched_off_and_on(deployment: Deployment, visit: Visits
     expect(dialog).to_contain_text("aliyun")
     seen.axe()
     dialog.get_by_role("button", name=re.compile("^(停用|Switch off|Disable)$")).click()
-    wait(lambda: aliyun(deployment)["state"] == "disabled", within_s=10)
+    wait(lambda: aliyun(deployment)["state"] == "disabled", within_s=60)
     switch_on = line.get_by_role("button", name=re.compile("^(启用|Switch on|Enable).*aliyun"))
     expect(switch_on).to_be_visible()
     assert not scrolls_sideways(page)
     seen.axe()
     switch_on.click()
-    wait(lambda: aliyun(deployment)["state"] != "disabled", within_s=10)
+    wait(lambda: aliyun(deployment)["state"] != "disabled", within_s=60)
     expect(line.get_by_role("button", name=re.compile("^(停用|Switch off|Disable).*aliyun"))).to_be_visible()
 
 
@@ -67,7 +67,7 @@ def test_a_provider_is_weighed(deployment: Deployment, visit: Visits) -> None:
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("权重（0 到 1000）").fill("7")
     dialog.get_by_role("button", name="保存", exact=True).click()
-    wait(lambda: aliyun(deployment)["weight"] == 7, within_s=10)
+    wait(lambda: aliyun(deployment)["weight"] == 7, within_s=60)
     expect(row(page, "aliyun")).to_contain_text("权重 7")
 
 

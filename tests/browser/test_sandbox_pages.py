@@ -94,7 +94,7 @@ def test_an_sms_is_answered_as_its_recipient_would(deployment: Deployment, visit
             "<b>退订</b>"
         ]
 
-    wait(is_kept, 20)
+    wait(is_kept, 60)
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)

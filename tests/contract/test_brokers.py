@@ -268,7 +268,7 @@ async def test_what_a_killed_consumer_held_comes_again(broker: Broker, broker_ur
     command = ("-m", "imsg_testing.consumer_process", broker_url, topology.prefix, queue, "3")
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         held = [(await process.stdout.readline()).strip() for _ in range(3)]
     process.kill()
     await process.wait()

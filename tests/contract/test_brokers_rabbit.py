@@ -85,7 +85,7 @@ async def test_a_queue_of_other_arguments_keeps_us_from_being_ready(url: str, to
         await asyncio.sleep(1)
         assert not broker.ready
         await remove_queues(url, topology.history)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not broker.ready:  # noqa: ASYNC110  nothing tells but looking
                 await asyncio.sleep(0.05)
 
@@ -109,7 +109,7 @@ async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, to
             for away, living in ((one, other), (other, one), (one, other)):
                 away.is_closed, living.is_closed = True, False
                 away.cut()
-                await eventually(lambda: _is_taken(broker, topology), 20)
+                await eventually(lambda: _is_taken(broker, topology), 60)
                 (job,) = await arrivals(jobs, 1)
                 await broker.ack(job)
     await remove_queues(rabbit.url, f"{topology.prefix}.*")
@@ -168,7 +168,7 @@ async def _is_taken(broker: Broker, topology: Topology) -> bool:
 
 async def _publish_until_unknown(broker: Broker, topology: Topology) -> int:
     """Publish until the full queue nacks; a limit takes hold a moment late. Return how many were published."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for count in itertools.count(1):
             try:
                 await broker.publish(b"job", topology.new(JOB))

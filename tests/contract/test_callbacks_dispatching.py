@@ -53,7 +53,7 @@ async def test_endpoints_that_hang_hold_up_nobody_else(bench: Bench, receiver: R
     async with dispatching(bench) as sending:
         sending.wake()
         began = asyncio.get_running_loop().time()
-        await eventually(lambda: _is(len(find_arrived()) >= len(events)), within_s=15)
+        await eventually(lambda: _is(len(find_arrived()) >= len(events)), within_s=60)
         took_s = asyncio.get_running_loop().time() - began
         hanging = [call for call in receiver.calls if call.path.startswith("/hang")]
         receiver.hangs.set()
@@ -78,7 +78,7 @@ async def p95_s(bench: Bench, sending: Dispatcher, receiver: Receiver, rounds: S
     def find_arrived() -> dict[str, float]:
         return {name: call.at for call in list(receiver.calls) if (name := call.headers["webhook-id"]) in wanted}
 
-    await eventually(lambda: _is(find_arrived().keys() == wanted), within_s=20)
+    await eventually(lambda: _is(find_arrived().keys() == wanted), within_s=60)
     waited = sorted(at - latest[name] for name, at in find_arrived().items())
     return waited[round(0.95 * (len(waited) - 1))]
 
@@ -131,7 +131,7 @@ async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is
             appended = await append(connection, events, bench.now, lease=sending.lease())
         assert (len(appended.leased), appended.remaining) == (MAX_WAITING, {"a"})
         sending.enqueue(appended.leased, appended.remaining)
-        await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
+        await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=60)
 
     assert receiver.ids() == dict.fromkeys((one.id for one in events), 1)
     shown, _ = await bench.deliveries.list_page("a", "delivered", 500, None)
@@ -150,7 +150,7 @@ async def test_of_all_endpoints_no_more_is_handed_over_than_there_is_room_for(
             appended = await append(connection, events, bench.now, lease=sending.lease())
         assert (len(appended.leased), appended.remaining) == (MAX_WAITING + 1, {"b"})
         sending.enqueue(appended.leased, appended.remaining)
-        await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=15)
+        await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=60)
 
     told = sorted(call.headers["webhook-id"] for call in receiver.calls)
     assert told == sorted(one.id for one in events), "each once"
@@ -162,13 +162,13 @@ async def test_what_fails_waits_for_its_time_and_is_sent_under_the_same_id(bench
     receiver.status = 503
     async with dispatching(bench) as sending:
         sending.wake()
-        await eventually(lambda: _is(len(receiver.calls) == 1), within_s=10)
-        await eventually(lambda: _has_failed_once(bench), within_s=10)
+        await eventually(lambda: _is(len(receiver.calls) == 1), within_s=60)
+        await eventually(lambda: _has_failed_once(bench), within_s=60)
         receiver.status = 204
         sending.wake()
         bench.now += 6_000
         sending.wake()
-        await eventually(lambda: _is(len(receiver.calls) == 2), within_s=10)
+        await eventually(lambda: _is(len(receiver.calls) == 2), within_s=60)
 
     assert receiver.ids() == {"evt_1": 2}
     assert {call.headers["webhook-signature"].split(",")[0] for call in receiver.calls} == {"v1"}

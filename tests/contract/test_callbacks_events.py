@@ -90,7 +90,7 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
     _, cursor = await bench.read()
     waiting = [asyncio.create_task(bench.read(cursor, wait_s=60)) for _ in range(MAX_WAITING_READS)]
     await asyncio.sleep(0.05)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await bench.read(cursor, wait_s=60))[0] == [], "one more is answered soon"
         another = asyncio.create_task(bench.read(cursor, wait_s=60, user=OTHER))
     async with bench.database.writing() as connection:
@@ -99,10 +99,10 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
     await asyncio.sleep(0.05)
     assert not any(one.done() for one in (*waiting, another)), "there is nothing of OTHER's, and nobody told USER"
     bench.reader.wake([USER])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert [found for found, _ in await asyncio.gather(*waiting)] == [["evt_1"]] * MAX_WAITING_READS
     await bench.append(event("evt_2", OTHER))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await another)[0] == ["evt_2"]
         assert (await bench.read(cursor, wait_s=60))[0] == ["evt_1"]
 

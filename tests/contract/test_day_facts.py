@@ -122,7 +122,7 @@ async def test_an_erasure_and_a_writer_of_one_request_never_wait_for_each_other(
         async def write(connection: AsyncConnection) -> None:
             await connection.execute(select(messages).where(messages.c.n == 1).with_for_update())
             tasks.append(asyncio.create_task(Eraser(database, DIGESTS).erase([stone])))
-            await eventually(lambda: is_waiting(connection), 10)
+            await eventually(lambda: is_waiting(connection), 60)
             await connection.execute(select(day_facts).with_for_update())
 
         tasks: list[asyncio.Task[int]] = []

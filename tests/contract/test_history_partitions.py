@@ -224,7 +224,7 @@ async def test_a_row_refused_by_the_default_one_since_its_month_was_made_is_not_
             async def is_waiting() -> bool:
                 return await database.read(lambda reader: reader.scalar(waits)) is not None
 
-            await eventually(is_waiting, 30)
+            await eventually(is_waiting, 60)
             limits = f"FOR VALUES FROM ('{low}') TO ('{high}')"
             await connection.execute(text(f"ALTER TABLE messages ATTACH PARTITION strayed {limits}"))
             return recording

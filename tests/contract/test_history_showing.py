@@ -174,7 +174,7 @@ async def test_a_request_is_waited_for_until_it_is_recorded_and_settled(database
 
     await keep(database, outcome(one, Status.SENT, 0))
 
-    assert (await asyncio.wait_for(waiting, 30))["state"] == "settled"
+    assert (await asyncio.wait_for(waiting, 60))["state"] == "settled"
 
 
 async def test_a_request_is_not_waited_for_that_never_comes_or_once_history_stops(database: Database) -> None:
@@ -185,7 +185,7 @@ async def test_a_request_is_not_waited_for_that_never_comes_or_once_history_stop
         await asyncio.wait_for(finder.show(old, OWNER, 60), 30)
     waiting = asyncio.create_task(finder.show(queued.request, OWNER, 60))
     stopping.set()
-    assert (await asyncio.wait_for(waiting, 30))["state"] == "queued"
+    assert (await asyncio.wait_for(waiting, 60))["state"] == "queued"
 
 
 async def test_a_request_at_a_glance(database: Database) -> None:

@@ -169,7 +169,7 @@ async def test_a_connection_that_went_without_a_word_while_it_was_idle_is_replac
         assert opened is not None
         opened._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
         await asyncio.sleep(1.2)
-        async with asyncio.timeout(10), database.reading() as connection:
+        async with asyncio.timeout(60), database.reading() as connection:
             assert await connection.scalar(text("SELECT pg_backend_pid()")) != pid
 
 

@@ -37,7 +37,7 @@ async def test_what_is_replaced_is_listed_and_published(database_url: str, redis
             except PricesUnavailable:
                 return False
 
-        await eventually(is_published, 30)
+        await eventually(is_published, 60)
         prices = published.current
         found = [
             prices.find("sms", "aliyun", "CN", day) for day in ("2026-09-30", "2026-10-31", "2026-11-01", "2027-01-01")

@@ -67,7 +67,7 @@ async def test_a_policy_that_contradicts_us_is_told_to_the_operator(operated: Ra
                     await looking.count_unacked(address.hosts[0], topology.history)
                     return any(line["event"] == "policy_contradicts" for line in logged)
 
-                await eventually(is_told, 30)
+                await eventually(is_told, 60)
         await looking.close()
         (await client.delete("/policies/%2F/worse")).raise_for_status()
     (told,) = (line for line in logged if line["event"] == "policy_contradicts")
@@ -158,7 +158,7 @@ async def test_the_management_s_own_numbers_are_our_depth(operated: Rabbit, topo
                 told = (await _queues(operated))[queue]
                 return (told.get("messages_ready"), told.get("messages_unacknowledged")) == (5, 4)
 
-            await eventually(tells, 30)
+            await eventually(tells, 60)
 
 
 async def _queues(node: Rabbit) -> dict[str, Any]:

@@ -223,7 +223,7 @@ async def ready(broker: Broker) -> None:
     async def is_ready() -> bool:
         return broker.ready
 
-    await eventually(is_ready, 30)
+    await eventually(is_ready, 60)
 
 
 async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, ServiceAccounts]) -> None:

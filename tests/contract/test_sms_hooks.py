@@ -73,7 +73,7 @@ async def push(client: httpx.AsyncClient, *entries: object) -> httpx.Response:
         answers.append(await client.post(URL, json=list(entries)))
         return answers[-1].is_success
 
-    await eventually(is_kept, 20)
+    await eventually(is_kept, 60)
     return answers[-1]
 
 
@@ -163,7 +163,7 @@ async def push_until_kept(call: Callable[[], Awaitable[httpx.Response]]) -> http
         answers.append(await call())
         return answers[-1].is_success
 
-    await eventually(is_kept, 20)
+    await eventually(is_kept, 60)
     return answers[-1]
 
 

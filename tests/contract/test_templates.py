@@ -90,7 +90,7 @@ async def test_a_draft_is_published_and_an_earlier_version_can_be_published_agai
     async def is_back() -> bool:
         return bool(await catalog.redis.call("HEXISTS", TEMPLATES, ""))
 
-    await eventually(is_back, 30)
+    await eventually(is_back, 60)
     assert await published(catalog, "order") == (1, MAIL)
     assert (await call(catalog, "DELETE", "/order"))["errorCode"] == 0
     assert await catalog.redis.call("HKEYS", TEMPLATES) == [b""]

@@ -290,7 +290,7 @@ async def test_what_breaks_the_channel_three_times_is_dead_and_its_neighbours_ar
         async def both_dead() -> bool:
             return len(history.dead) == 2
 
-        await eventually(both_dead, 30)
+        await eventually(both_dead, 60)
     assert provider.asked[6] == 3
     assert provider.count(in_deliver.request) == {n: 1 for n in range(10) if n != 6}
     dead = {body.request: [recipient.n for recipient in body.recipients] for body in map(_read, history.dead)}

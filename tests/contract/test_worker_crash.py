@@ -66,7 +66,7 @@ async def test_a_kill_in_the_middle_of_a_bulk_costs_no_more_than_what_was_in_fli
         async def far_enough(threshold: int = threshold) -> bool:
             return len(provider.taken) >= threshold
 
-        await eventually(far_enough, 30)
+        await eventually(far_enough, 60)
         worker.kill()
         kills += 1
         worker = start()
@@ -95,7 +95,7 @@ async def test_a_kill_in_the_middle_of_many_singles_costs_no_more_than_what_was_
     async def far_enough() -> bool:
         return len(provider.taken) >= 30
 
-    await eventually(far_enough, 30)
+    await eventually(far_enough, 60)
     worker.kill()
     start()
     for single in singles:
@@ -117,7 +117,7 @@ async def test_two_workers_killed_at_once_lose_nothing(
     async def far_enough() -> bool:
         return len(provider.taken) >= 60
 
-    await eventually(far_enough, 30)
+    await eventually(far_enough, 60)
     for worker in workers:
         worker.kill()
     start()
@@ -359,7 +359,7 @@ async def test_a_flushed_ledger_leaves_redelivered_parts_to_the_rule_of_the_unkn
     async def in_flight() -> bool:
         return provider.under_way == IN_FLIGHT
 
-    await eventually(in_flight, 30)
+    await eventually(in_flight, 60)
     worker.kill()
     provider.open.set()
     await redis.call("FLUSHDB")
@@ -385,4 +385,4 @@ async def cut(broker_url: str, redis: Redis) -> None:
                 await client.delete(f"/connections/{name}")
             return bool(names)
 
-        await eventually(all_cut, 10)
+        await eventually(all_cut, 60)

@@ -59,7 +59,7 @@ def has_status(back: Deployment, request: str, status: str) -> dict[str, Any]:
         found.update(next(iter(back.messages(f"{request}-0")), {}))
         return bool(found.get("status") == status)
 
-    wait(has, 20, every_s=0.1, why=lambda: f"not {status}: {found}\n{back.logs}")
+    wait(has, 60, every_s=0.1, why=lambda: f"not {status}: {found}\n{back.logs}")
     return found
 
 
@@ -83,7 +83,7 @@ def test_a_report_of_delivery_makes_a_mail_delivered_and_is_told(back: Deploymen
         events.extend(event["type"] for event in page["events"] if event["data"].get("id") == f"{request}-0")
         return "message.delivered" in events
 
-    wait(is_told, 20, every_s=0.1, why=lambda: str(events))
+    wait(is_told, 60, every_s=0.1, why=lambda: str(events))
 
 
 def test_a_hard_bounce_fails_a_mail_and_the_next_one_is_not_sent(back: Deployment) -> None:
@@ -102,7 +102,7 @@ def test_a_hard_bounce_fails_a_mail_and_the_next_one_is_not_sent(back: Deploymen
         page = back.call("GET", "/api/v2/suppressions", {"token": back.token()}, to=to)
         return [suppression["reason"] for suppression in page["suppressions"]] == ["hard_bounce"]
 
-    wait(is_suppressed, 20, every_s=0.1)
+    wait(is_suppressed, 60, every_s=0.1)
     again = has_status(back, str(back.send(to)["id"]), "failed")
     assert again["error"]["code"] == "suppressed"
     assert len(back.inbox(to=to)) == 1

@@ -245,7 +245,7 @@ def test_query_shows_own_messages_newest_first_page_by_page(decided: VersionedAp
     token, other = decided.user(), decided.user()
     ids = [decided.check_ok(decided.send(token))["id"] for _ in range(3)]
     everybody = {"token": token, "limit": "2"}
-    wait(lambda: len(decided.ask("GET", "/api/query", {"token": token}).json()["messages"]) == 3, 10)
+    wait(lambda: len(decided.ask("GET", "/api/query", {"token": token}).json()["messages"]) == 3, 60)
     first = decided.check_ok(decided.ask("GET", "/api/query", **everybody))
     second = decided.check_ok(decided.ask("GET", "/api/query", **everybody, cursor=first["next"]))
     shown = first["messages"] + second["messages"]

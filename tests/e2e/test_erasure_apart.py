@@ -94,4 +94,4 @@ def test_an_emptied_redis_knows_again_who_was_erased(services: Services) -> None
         known = client.hkeys("imsg:tombstones")
         assert known
         client.delete("imsg:tombstones")
-        wait(lambda: client.hkeys("imsg:tombstones") == known, 30)
+        wait(lambda: client.hkeys("imsg:tombstones") == known, 60)

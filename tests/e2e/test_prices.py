@@ -29,7 +29,7 @@ def test_a_message_costs_what_was_estimated_and_its_report_says_so(deployment: D
     name = deployment.new_user()
     token = deployment.token(name, PASSWORD)
     body = {"token": token, "to": f"137{secrets.randbelow(10**8):08d}", "method": "sms", "content": "明天下雨"}
-    wait(lambda: deployment.call("POST", "/api/v2/messages/check", body)["cost"] == ESTIMATE, 20)
+    wait(lambda: deployment.call("POST", "/api/v2/messages/check", body)["cost"] == ESTIMATE, 60)
     sent = deployment.call("POST", "/api/v2/messages", body)
     assert sent["cost"] == ESTIMATE
 
@@ -38,7 +38,7 @@ def test_a_message_costs_what_was_estimated_and_its_report_says_so(deployment: D
         return dict(found[0]) if found else {"cost": None}
 
     # The receipt names the segments, so that the cost is no estimate any more.
-    wait(lambda: read_message()["cost"] == {**ESTIMATE[0], "estimated": False}, 30)
+    wait(lambda: read_message()["cost"] == {**ESTIMATE[0], "estimated": False}, 60)
     assert "cost" not in deployment.call("GET", "/api/query", id=sent["id"], token=token)["messages"][0]
 
     now = datetime.now(UTC)

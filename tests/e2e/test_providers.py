@@ -161,7 +161,7 @@ def test_a_text_is_refused_by_the_limits_of_those_that_may_carry_it_alone(firms:
         ]
         return all(answer["errorCode"] == 10009 for answer in refused)
 
-    wait(is_refused, within_s=20, why=lambda: str(refused))
+    wait(is_refused, within_s=60, why=lambda: str(refused))
     assert all("35" in answer["detail"] for answer in refused)
     assert firms.settle(firms.send(long, provider="twilio")["id"])["provider"] == "twilio"
 
@@ -176,7 +176,7 @@ def test_weights_and_switches_are_in_force_within_seconds_and_kept(firms: Firms)
         told = firms.provider("volcengine")["share"], firms.provider("aliyun")["state"]
         return told == (0.75, "disabled")
 
-    wait(is_in_force, within_s=30, why=lambda: str(firms.provider("volcengine")))
+    wait(is_in_force, within_s=60, why=lambda: str(firms.provider("volcengine")))
     everybody = [make_number() for _ in range(60)]
     answer = firms.send(to=everybody)
     wait(lambda: sum(firms.count_arrived().values()) == len(everybody), why=lambda: str(firms.count_arrived()))
@@ -187,7 +187,7 @@ def test_weights_and_switches_are_in_force_within_seconds_and_kept(firms: Firms)
     assert Counter(one["provider"] for one in found) == arrived, "query names the provider of each"
 
     firms.change("tencent", enabled=False)
-    wait(lambda: firms.provider("tencent")["state"] == "disabled", within_s=30)
+    wait(lambda: firms.provider("tencent")["state"] == "disabled", within_s=60)
     assert firms.settle(firms.send()["id"])["provider"] == "volcengine"
     rows = read_audit(firms.deployment)
     assert ("admin", "provider_switched", "sms/tencent") in rows
@@ -201,7 +201,7 @@ def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switche
     wait(lambda: all(firms.look(request)["status"] == "queued" for request in requests))
     assert not firms.count_arrived()
     assert firms.change("tencent", enabled=True)["errorCode"] == 0
-    wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=30, why=lambda: str(firms.count_arrived()))
+    wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=60, why=lambda: str(firms.count_arrived()))
     assert firms.change("twilio", enabled=True)["errorCode"] == 0
 
 
@@ -214,7 +214,7 @@ def read_audit(deployment: Deployment) -> list[tuple[str, str, str]]:
         results[:] = [(one["actor"], one["action"], one["target"]) for one in found]
         return bool(results)
 
-    wait(is_written, within_s=20)
+    wait(is_written, within_s=60)
     return results
 
 
@@ -242,7 +242,7 @@ def test_the_command_line_lists_switches_weighs_and_tries(firms: Firms) -> None:
     assert (off.returncode, "sms tencent is switched off" in off.stdout) == (0, True), off.stderr
     weighed = firms.run("providers", "weight", "sms", "volcengine", "5")
     assert "weight 5" in weighed.stdout, weighed.stderr
-    wait(lambda: firms.provider("tencent")["state"] == "disabled", within_s=30)
+    wait(lambda: firms.provider("tencent")["state"] == "disabled", within_s=60)
     listed = firms.run("providers").stdout.splitlines()
     (line,) = [line for line in listed if " tencent " in line]
     assert "disabled" in line
@@ -292,7 +292,7 @@ def test_messages_wait_through_an_outage_of_all_providers_and_use_up_no_attempts
     """The first find out; what comes later waits where it is, and goes within seconds once one is back."""
     firms.change("aliyun", enabled=False)
     firms.change("volcengine", enabled=False)
-    wait(lambda: firms.provider("volcengine")["state"] == "disabled", within_s=30)
+    wait(lambda: firms.provider("volcengine")["state"] == "disabled", within_s=60)
     firms.sandbox.kill()
     wait(lambda: not accepts(firms.sandbox.port))  # what dies may take one more, and never say so
     first = [firms.send()["id"] for _ in range(6)]
@@ -300,7 +300,7 @@ def test_messages_wait_through_an_outage_of_all_providers_and_use_up_no_attempts
     def is_out() -> bool:
         return bool(firms.provider("tencent")["state"] == "blocked")
 
-    wait(is_out, within_s=40, why=lambda: str(firms.provider("tencent")))
+    wait(is_out, within_s=60, why=lambda: str(firms.provider("tencent")))
     assert "can't be reached" in str(firms.provider("tencent")["why"])
     later = firms.send()
     firms.sandbox.start()

@@ -53,7 +53,7 @@ class Accounts:
         """Switch an account, and wait until it is in force."""
         path, token = f"/api/v2/providers/sms/{name}", self.deployment.token()
         assert self.deployment.call("PATCH", path, {"enabled": enabled}, token=token)["errorCode"] == 0
-        wait(lambda: (self.state(name) == "disabled") is not enabled, within_s=10)
+        wait(lambda: (self.state(name) == "disabled") is not enabled, within_s=60)
 
     def state(self, name: str) -> str:
         """Say how an account stands."""

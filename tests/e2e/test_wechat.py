@@ -374,7 +374,7 @@ def test_who_leaves_stands_on_the_list_until_they_follow_again(deployment: Deplo
         return [(suppression["reason"], suppression["scope"]["sender"]) for suppression in found["suppressions"]]
 
     deployment.call("DELETE", f"/sandbox/wechat/followers/{openid}")
-    wait(lambda: list_entries() == [("unsubscribe", "sandbox")], 20, every_s=0.1, why=lambda: str(list_entries()))
+    wait(lambda: list_entries() == [("unsubscribe", "sandbox")], 60, every_s=0.1, why=lambda: str(list_entries()))
 
     deployment.call("POST", f"/sandbox/wechat/followers/{openid}/follow")
     answer = send(deployment, tag)

@@ -20,7 +20,7 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
             fault.wait_for_arrivals(200)
             children = deployment.kill_alone()
             assert len(children) > 1, "the server, and a Valkey of its own"
-            wait(lambda: not any(_runs(pid) for pid in children), 10)
+            wait(lambda: not any(_runs(pid) for pid in children), 60)
             fault.reconciler.note_restored()
             deployment.start()
             fault.clients.wait_for(40)

@@ -145,7 +145,7 @@ def test_twice(deployment: Services) -> None:
         fault.clients.send(200)
         fault.wait_for_arrivals(10)
         sender.process.signal(signal.SIGTERM)
-        wait(lambda: not sender.is_ready() if sender.process.runs else True, 30)
+        wait(lambda: not sender.is_ready() if sender.process.runs else True, 60)
         sender.stop()
         again(fault, sender)
     fault.tell(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")

@@ -106,7 +106,7 @@ def test_redis_demoted_by_hand_and_promoted_again(deployment: Services) -> None:
         follow(deployment.valkey, other)
         fault.clients.wait_for_refusals(5)
         writers = (*deployment.gateways, *deployment.senders)
-        wait(lambda: not any(writer.is_ready() for writer in writers), 30, why=lambda: deployment.logs)
+        wait(lambda: not any(writer.is_ready() for writer in writers), 60, why=lambda: deployment.logs)
         fault.reconciler.note_restored()
         follow(deployment.valkey, None)
         fault.clients.wait_for(40)

@@ -370,7 +370,7 @@ def test_what_people_write_back_is_listed(stack: Deployment, imsg: Client) -> No
     sent = imsg.send_sms("13812349876", "明天 9 点停水。")
     imsg.wait_until_settled(sent.id)
     stack.call("POST", "/sandbox/sms/replies", {"from": "13812349876", "text": "收到"})
-    wait(lambda: any(True for _ in imsg.replies(id=sent.id)), 30)
+    wait(lambda: any(True for _ in imsg.replies(id=sent.id)), 60)
     (reply,) = imsg.replies(id=f"{sent.id}-0", page_size=1)
     assert (reply.text, reply.sender, reply.message, reply.opt_out) == ("收到", "13812349876", f"{sent.id}-0", False)
     assert [one.id for one in imsg.replies(sender="13812349876", method="sms")] == [reply.id]

@@ -44,7 +44,7 @@ def is_locked(path: Path) -> bool:
 
 
 async def until_locked(path: Path) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await asyncio.to_thread(is_locked, path):
             pass
 
@@ -101,7 +101,7 @@ async def test_a_writer_cancelled_again_while_it_ends_leaves_nothing_unread_and_
                 await asyncio.sleep(0)
             assert writer.cancelled()
         await write(database, "INSERT INTO numbers VALUES (0)")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while any("connection_worker" in thread.name for thread in threading.enumerate()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await asyncio.sleep(0)

@@ -103,14 +103,14 @@ class Bed:
 
     async def heard(self, messages: int) -> list[Outcomes]:
         """Return what history hears beside the jobs, once it has heard so many messages."""
-        async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(30):
+        async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(60):
             all_of_them = [await anext(deliveries) for _ in range(messages)]
         return [Outcomes.model_validate_json(one.body) for one in all_of_them if one.key == OUTCOME]
 
     async def heard_of(self, outcomes: int) -> list[Outcomes]:
         """Return what history hears beside the jobs, once it has heard so many outcomes, in however many messages."""
         told: list[Outcomes] = []
-        async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(30):
+        async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(60):
             while sum(len(batch.outcomes) for batch in told) < outcomes:
                 if (one := await anext(deliveries)).key == OUTCOME:
                     told.append(Outcomes.model_validate_json(one.body))
@@ -176,7 +176,7 @@ async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed
     async with bed.broker.consume(bed.queue, 3) as deliveries:
         assert await bed.carry_out(jobs, deliveries) == [Disposition.DONE] * 3
         assert bed.channel.sent == [healthy.request]
-        async with asyncio.timeout(30):  # both come again: one for its next attempt, one as it is
+        async with asyncio.timeout(60):  # both come again: one for its next attempt, one as it is
             again = [Job.model_validate_json((await anext(deliveries)).body) for _ in range(2)]
     assert {one.request: (one.attempt, one.fencing_token) for one in again} == {
         poison.request: (2, 1),

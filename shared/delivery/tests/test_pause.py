@@ -71,19 +71,19 @@ async def becomes(redis: Redis, method: str, state: bytes) -> None:
 async def test_it_is_shut_until_redis_has_answered_and_shuts_on_a_pause(redis: Redis, method: str) -> None:
     async with watching(redis, method, Watch()) as switch:
         assert not switch.is_open
-        await asyncio.wait_for(switch.wait_open(), 30)
+        await asyncio.wait_for(switch.wait_open(), 60)
         await redis.call("HSET", channel_key(method), "paused", "1")
-        await asyncio.wait_for(switch.wait_closed(), 30)
+        await asyncio.wait_for(switch.wait_closed(), 60)
         await redis.call("HSET", channel_key(method), "paused", "0")
-        await asyncio.wait_for(switch.wait_open(), 30)
+        await asyncio.wait_for(switch.wait_open(), 60)
 
 
 async def test_it_shuts_at_once_where_somebody_finds_redis_away(redis: Redis, method: str) -> None:
     async with watching(redis, method, Watch()) as switch:
-        await asyncio.wait_for(switch.wait_open(), 30)
+        await asyncio.wait_for(switch.wait_open(), 60)
         switch.close("no answer")
         assert not switch.is_open
-        await asyncio.wait_for(switch.wait_open(), 30)
+        await asyncio.wait_for(switch.wait_open(), 60)
 
 
 async def test_a_block_is_told_with_its_end_and_so_is_its_end(redis: Redis, method: str) -> None:
@@ -107,7 +107,7 @@ async def test_another_worker_s_block_stands_until_it_is_over(redis: Redis, meth
     soon, past = "2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
     await redis.call("HSET", channel_key(method), "state", "blocked", "why", "other", "until", soon)
     async with watching(redis, method, Watch()) as switch:
-        await asyncio.wait_for(switch.wait_open(), 30)
+        await asyncio.wait_for(switch.wait_open(), 60)
         assert (await read_state(redis, method))[0] == b"blocked"
         await redis.call("HSET", channel_key(method), "until", past)
         await becomes(redis, method, b"open")

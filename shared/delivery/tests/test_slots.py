@@ -185,7 +185,7 @@ async def test_a_chunk_whose_last_call_gave_way_leaves_it_the_slot_it_has_itself
     await _turns()
     assert calls.begun == ["single that takes long"]
     chunk.ends.set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await carrying
     await calls.end("single that takes long")
 

@@ -93,7 +93,7 @@ async def test_nobody_waits_for_ever_for_a_call_that_broke(valkey_url: str, erro
     async with redis.asyncio.Redis.from_pool(pool) as client:
         calls = Redis(client)
         shared = [asyncio.create_task(calls.call("PING")) for _ in range(300)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             answers = await asyncio.gather(*shared, return_exceptions=True)
             assert isinstance(answers[0], RedisUnavailable)
             assert all(isinstance(answer, RedisUnavailable) or answer in (b"PONG", True) for answer in answers)

@@ -210,7 +210,7 @@ def test_the_child_ends_with_its_parent_however_that_ends(start: Start) -> None:
     watched.process.kill()
     watched.process.wait(10)
 
-    _wait(lambda: not _lives(child), 10)
+    _wait(lambda: not _lives(child), 60)
 
 
 def test_what_the_parent_tells_is_for_the_child_alone(start: Start) -> None:

@@ -36,7 +36,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def greeter(reserved_port: int) -> AsyncIterator[tuple[Process, int]]:
     """Yield a service as a process of its own, and its port."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", GREETER, str(reserved_port))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await _is_open(reserved_port):  # noqa: ASYNC110  another process has no event
             await asyncio.sleep(0.02)
     yield process, reserved_port
@@ -82,7 +82,7 @@ async def test_answers_end_their_connection_once_the_service_is_asked_to_end(gre
     """So a proxy keeps no connection that is about to be closed."""
     process, port = greeter
     answers = []
-    async with asyncio.timeout(20), _connect(port) as streams:
+    async with asyncio.timeout(60), _connect(port) as streams:
         before = await _ask(streams)
         process.send_signal(signal.SIGTERM)
         while answer := await _ask(streams):
@@ -97,7 +97,7 @@ async def test_answers_end_their_connection_once_the_service_is_asked_to_end(gre
 async def test_a_connection_that_was_let_in_is_answered_after_the_port_has_closed(greeter: tuple[Process, int]) -> None:
     """Whose first word, or the rest of whose request, is still on its way."""
     process, port = greeter
-    async with asyncio.timeout(20), AsyncExitStack() as stack:
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
         silent, half = [await stack.enter_async_context(_connect(port)) for _ in range(2)]
         half[1].write(REQUEST[:20])
         process.send_signal(signal.SIGTERM)
@@ -125,7 +125,7 @@ async def test_under_load_every_connection_is_refused_or_answered(greeter: tuple
             except ConnectionRefusedError:
                 return
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for _ in range(20):
             group.create_task(client())
         process.send_signal(signal.SIGTERM)

@@ -57,7 +57,7 @@ async def serving(
     serving = asyncio.create_task(
         serve(app, sock, inbound_limits, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await listens.wait()
         reader, writer = await asyncio.open_connection(*sock.getsockname())
         try:
@@ -98,7 +98,7 @@ async def test_a_websocket_is_a_connection_until_it_ends() -> None:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
         assert b"too_many_connections" in await ask()
         other.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (await ask()).startswith(b"HTTP/1.1 200"):  # noqa: ASYNC110  only the port knows
                 await asyncio.sleep(0.01)
 
@@ -119,7 +119,7 @@ async def test_an_unfinished_message_is_held_and_one_that_exceeds_its_share_is_r
     piece = b"x" * 1_500
 
     async def holds(octets: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (inbound_limits.held, inbound_limits.held_by.get("127.0.0.1", 0)) != (octets, octets):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

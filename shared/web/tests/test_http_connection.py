@@ -40,7 +40,7 @@ async def ask(bound: BodyBound, *answers: Step) -> tuple[list[HttpAnswer | str],
         for _ in answers:
             connection = take_idle(idle, 5) or await connect(["127.0.0.1"], server.port, None, bound, 5)
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     found.append(await connection.call(REQUEST))
             except NoAnswer as error:
                 found.append(str(error))

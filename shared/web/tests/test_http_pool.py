@@ -65,7 +65,7 @@ async def test_calls_at_once_have_a_connection_each_up_to_the_bound() -> None:
         return OK
 
     pool, server = open_pool(max_connections=3), HttpStub(answer)
-    async with server.running(), asyncio.timeout(30):
+    async with server.running(), asyncio.timeout(60):
         answers = await asyncio.gather(*(pool.call("GET", server.url, {}) for _ in range(9)))
     pool.close()
     assert (len(answers), len(server.connections)) == (9, 3)
@@ -79,7 +79,7 @@ async def test_a_call_that_finds_no_free_connection_in_time_is_not_sent() -> Non
         return Act.HANG
 
     pool, server = open_pool(max_connections=1, connect_timeout_s=0.2, answer_timeout_s=30), HttpStub(answer)
-    async with server.running(), asyncio.timeout(30):
+    async with server.running(), asyncio.timeout(60):
         hanging = asyncio.create_task(pool.call("GET", server.url, {}))
         await has_arrived.wait()
         with pytest.raises(NotSent, match="in use"):

@@ -60,7 +60,7 @@ async def test_a_background_task_that_dies_is_the_failure_of_the_service() -> No
     service = Service("greeter", Common(), opening)
     async with service.running():
         service.watch(work(), "work")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert isinstance(await service.failure(), ZeroDivisionError)
 
 
@@ -157,7 +157,7 @@ async def test_the_port_opens_once_the_service_is_ready(reserved_port: int) -> N
     )
     assert process.stdout is not None
     url = f"http://127.0.0.1:{reserved_port}"
-    async with asyncio.timeout(30), httpx.AsyncClient(timeout=5) as http:
+    async with asyncio.timeout(60), httpx.AsyncClient(timeout=5) as http:
         assert await process.stdout.readline() == b"open\n"
         with pytest.raises(httpx.ConnectError):
             await http.get(f"{url}/health/live")
@@ -179,7 +179,7 @@ async def test_sigterm_turns_readiness_off_before_the_port_closes_and_the_parts_
         await _until_answers(http, f"{url}/health/ready")
         process.send_signal(signal.SIGTERM)
         answers = set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     answers.add((await http.get(f"{url}/health/ready")).status_code)
@@ -193,7 +193,7 @@ async def test_sigterm_turns_readiness_off_before_the_port_closes_and_the_parts_
 
 
 async def _until_answers(http: httpx.AsyncClient, url: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await http.get(url)

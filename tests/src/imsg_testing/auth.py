@@ -168,7 +168,7 @@ class Late:
         for data, sink, source in self._kept:
             sink.write(data)
             await sink.drain()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert await source.read(65_536)
         return len(self._kept)
 

@@ -21,7 +21,7 @@ from imsg_testing.tcp_server import serve_tcp
 
 EXTENSIONS = ("SIZE 36700160", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 """How long a test waits for the server to see or do something."""
 
 

@@ -11,7 +11,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LINE_OCTETS = 1_048_576
 """The longest line that a server of the tests reads."""
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ def wait(
         time.sleep(every_s)
 
 
-async def eventually(holds: Callable[[], Awaitable[object]], within_s: float = 30.0) -> None:
+async def eventually(holds: Callable[[], Awaitable[object]], within_s: float = 60.0) -> None:
     """Wait until a condition answers something true. Raises TimeoutError when it does not in time."""
     async with asyncio.timeout(within_s):
         while True:

@@ -223,7 +223,7 @@ class HistoryListener:
         """Return the last outcome heard of a message."""
         return self.outcomes[request, n][-1]
 
-    async def wait_settled(self, request: str, count: int = 1, within_s: float = 30.0) -> None:
+    async def wait_settled(self, request: str, count: int = 1, within_s: float = 60.0) -> None:
         """Wait until so many messages of a request have ended."""
 
         async def all_of_them() -> bool:
@@ -280,7 +280,7 @@ async def broker_at(url: str, topology: Topology) -> AsyncIterator[Broker]:
         async def ready() -> bool:
             return broker.ready
 
-        await eventually(ready, 30)
+        await eventually(ready, 60)
         yield broker
 
 
