@@ -217,7 +217,7 @@ async def test_users_are_listed_in_pages_in_one_order(admin: Visitor) -> None:
     query = ""
     while True:
         answer = (await admin.get(f"/api/users?limit=3{query}")).json()
-        assert set(answer) == {"errorCode", "errorMessage", "users", "next"}
+        assert set(answer) == {"errorCode", "errorMessage", "users", "next", "total"}
         assert len(answer["users"]) <= 3
         assert all(set(user) == RECORD for user in answer["users"])
         listed += [user["username"] for user in answer["users"]]
@@ -236,13 +236,14 @@ async def test_users_are_searched_by_name_and_by_any_spelling_of_a_contact(admin
         ("周", ["周九"]), ("13912345678", ["周九"]), ("9123456", ["周九"]), ("zhou@", ["周九"]), ("%_", ["100%_sure"]),
         ("SYSTEM", ["天存-system-1001"]), ("nothing", []),
     ):  # fmt: skip
-        users = (await admin.get(f"/api/users?search={quote(search)}")).json()["users"]
-        assert [user["username"] for user in users] == found
+        answer = (await admin.get(f"/api/users?search={quote(search)}&total=1")).json()
+        assert [user["username"] for user in answer["users"]] == found
+        assert answer["total"] == len(found)
 
 
 async def test_a_wrong_filter_of_users_is_refused(admin: Visitor) -> None:
     """10017."""
-    for query in ("limit=0", "limit=501", "limit=x", "cursor=!", "cursor=_w==", "search=%00"):
+    for query in ("limit=0", "limit=501", "limit=x", "cursor=!", "cursor=_w==", "search=%00", "total=2"):
         assert (await admin.get(f"/api/users?{query}")).json()["errorCode"] == 10017, query
 
 

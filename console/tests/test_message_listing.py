@@ -1,12 +1,14 @@
 """Pages of a list whose API knows only what comes next, and what a refresh of one finds."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from imsg_console.features.messages.live import compare
 from imsg_console.message.pace import FIRST_S, LONGEST_S, Pace
-from imsg_console.widgets.paging import Listing, read_page
+from imsg_console.texts import Texts
+from imsg_console.widgets.paging import Listing, Loaded, Position, describe_total, read_page
+from imsg_web.schemas import MAX_TOTAL
 
 
 class Messages:
@@ -16,12 +18,14 @@ class Messages:
         self.count = count
         self.calls = 0
 
-    async def load(self, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
-        """Return messages and the next cursor."""
+    async def load(self, position: Position) -> Loaded:
+        """Return messages, the next cursor, and where it is asked for the total."""
         self.calls += 1
-        start = int(cursor or 0)
-        end = min(start + limit, self.count)
-        return [message(self.count - n) for n in range(start, end)], str(end) if end < self.count else None
+        start = int(cast("str | None", position["cursor"]) or 0)
+        end = min(start + cast("int", position["limit"]), self.count)
+        rows = [message(self.count - n) for n in range(start, end)]
+        total = min(self.count, MAX_TOTAL + 1) if position.get("total") else None
+        return Loaded(rows, str(end) if end < self.count else None, total)
 
 
 def list_messages(messages: Messages) -> Listing:
@@ -72,6 +76,38 @@ async def test_a_shared_link_opens_at_its_page_at_once() -> None:
 async def test_beyond_the_end_the_last_page_is_shown(count: int, last: int) -> None:
     page = await list_messages(Messages(count)).load(900)
     assert (page.number, page.next) == (last, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (20, "共 20 条"),
+        (1_234, "共 1,234 条"),
+        (10_000, "共 10,000 条"),
+        (10_001, "共 10,000 条以上"),
+        (60_000, "共 10,000 条以上"),
+    ],
+)
+async def test_a_list_says_how_many_rows_it_has_up_to_a_bound(count: int, text: str) -> None:
+    listing = Listing(Messages(count).load, size=50, stride=10, counts=True)
+    for number in (1, 3, 300):
+        page = await listing.load(number)
+        if page.next:
+            assert describe_total(Texts("zh"), page) == text
+    assert describe_total(Texts("zh"), await listing.load(1)) == text
+
+
+async def test_a_list_that_is_not_counted_says_what_is_known() -> None:
+    listing = list_messages(Messages(120))
+    shown = [describe_total(Texts("zh"), await listing.load(number)) for number in (1, 2, 3)]
+    assert shown == ["已列出 50 条，后面还有", "已列出 100 条，后面还有", "共 120 条"]
+
+
+async def test_a_refresh_counts_nothing_unless_it_is_asked_to() -> None:
+    listing = Listing(Messages(120).load, size=50, stride=10, counts=True)
+    page = await listing.load(2)
+    assert (await listing.reload(page, counts=False)).total is None
+    assert (await listing.reload(page)).total == 120
 
 
 @pytest.mark.parametrize(("text", "number"), [("7", 7), ("", 1), ("-3", 1), ("0", 1), ("٣", 1), ("9" * 30, 1)])

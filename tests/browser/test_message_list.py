@@ -196,6 +196,7 @@ def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Dep
     page = seen.page
     page.goto(f"/messages?id={request}")
     expect(rows(page)).to_have_count(50)
+    expect(page.get_by_text("120 in all")).to_be_visible()
     heads = [rows(page).first.inner_text()]
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text("Page 2", exact=True)).to_be_visible()

@@ -72,10 +72,13 @@ async def test_pages_follow_each_other_to_the_end(catalog: Catalog) -> None:
     seen: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = await catalog.page(limit="3", **({"cursor": cursor} if cursor else {}))
+        page = await catalog.page(limit="3", total="1", **({"cursor": cursor} if cursor else {}))
+        assert page["total"] == 7
         seen += [suppression["to"] for suppression in page["suppressions"]]
         cursor = page["next"]
     assert sorted(seen) == [f"{n}@example.com" for n in range(7)]
+    assert (await catalog.page(limit="1", total="1", to="3@"))["total"] == 1
+    assert (await catalog.page(limit="1"))["total"] is None
 
 
 async def test_a_scope_keeps_what_it_is_about_and_what_is_for_all_has_none(catalog: Catalog) -> None:

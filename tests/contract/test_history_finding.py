@@ -23,6 +23,7 @@ from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, find_page, keep
 from imsg_web.callers import Caller
+from imsg_web.schemas import MAX_TOTAL
 
 
 async def test_pages_are_whole_and_stable_while_messages_arrive(database: Database) -> None:
@@ -102,6 +103,9 @@ async def test_every_filter_finds_what_a_filter_by_hand_finds(database: Database
             m["id"] for m in every if _fits(m, filters) and (caller.is_admin or m["username"] == caller.username)
         ]
         assert await find_all_ids(database, caller, limit="7", **filters) == expected, filters
+        is_guess = "to" in filters and not caller.is_admin
+        total = (await find_page(database, caller, limit="7", total="1", **filters)).total
+        assert total == (None if is_guess else len(expected)), filters
 
 
 def _fits(message: Mapping[str, Any], filters: Mapping[str, str]) -> bool:
@@ -141,6 +145,9 @@ async def test_requests_are_listed_once_each_by_every_filter(database: Database,
         expected = list(dict.fromkeys(m["id"].partition("-")[0] for m in fitting))
         rows = await find_all_requests(database, caller, limit="7", **filters)
         assert [row["id"] for row in rows] == expected, filters
+        asked = MessagesQuery.model_validate({**filters, "limit": "1", "total": "1"})
+        total = (await RequestList(database, lambda: NOW, asyncio.Event()).find(asked, caller)).total
+        assert total == (None if "to" in filters and not caller.is_admin else len(expected)), filters
         for row in rows:
             of = [m for m in every if m["id"].startswith(row["id"])]
             assert row["recipients"] == len(of)
@@ -213,6 +220,8 @@ async def test_a_part_is_sought_among_so_many_and_the_cursor_leads_on(database: 
     assert (page.rows, bool(page.next)) == ([], True)
     page = await find_page(database, part="needle", cursor=page.next or "")
     assert [message["to"] for message in page.rows] == ["needle@example.com"]
+    assert (await find_page(database, part="needle", total="1")).total is None
+    assert (await find_page(database, limit="1", total="1")).total == MAX_TOTAL + 1
 
 
 async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database: Database) -> None:

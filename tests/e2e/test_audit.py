@@ -103,14 +103,16 @@ def test_all_of_it_comes_in_lines_newest_first_and_by_pages_the_same(deployment:
     query = {"action": "register", "until": deployment.wait_audited(action="register")["at"]}
     headers = {"authorization": f"Bearer {deployment.token()}", "accept": "application/x-ndjson"}
 
-    answer = deployment.client.get("/api/v2/audit", headers=headers, params=query)
+    answer = deployment.client.get("/api/v2/audit", headers=headers, params={**query, "total": 1})
 
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert answer.headers["content-type"].startswith("application/x-ndjson")
     pages: list[Any] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = deployment.call("GET", "/api/v2/audit", token=deployment.token(), limit="1", cursor=cursor, **query)
+        asked = {**query, "limit": "1", "cursor": cursor, "total": "1"}
+        page = deployment.call("GET", "/api/v2/audit", token=deployment.token(), **asked)
+        assert page["total"] == len(lines)
         pages += page["audit"]
         cursor = page["next"]
     assert lines == pages

@@ -29,6 +29,7 @@ from imsg_contract.roles import Role
 from imsg_contract.topology import CHANGE
 from imsg_contract.wire import Category
 from imsg_database.database import Database
+from imsg_database.totals import count_rows
 from imsg_database.unavailable import find_constraint
 from imsg_limits.caps import CapRow
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
@@ -235,14 +236,14 @@ class Rows:
 
     async def list_users(self, after: str | None, search: Iterable[str], limit: int) -> list[User]:
         """Read users in the order of their names' code points whose name or a contact contains a term of `search`."""
-        statement = select(*_USER_COLUMNS).order_by(USERS.c.username).limit(limit)
+        statement = _search_users(search).order_by(USERS.c.username).limit(limit)
         if after is not None:
             statement = statement.where(USERS.c.username > after)
-        columns = (USERS.c.username, USERS.c.phone, USERS.c.email, USERS.c.wechat)
-        wanted = [func.lower(column).contains(term.lower(), autoescape=True) for term in search for column in columns]
-        if wanted:
-            statement = statement.where(or_(*wanted))
         return [User(**row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def count_users(self, search: Iterable[str], most: int) -> int:
+        """Count the users that `list_users` lists, `most` at the most."""
+        return (await self._connection.execute(count_rows(_search_users(search), most))).scalar_one()
 
     async def list_users_with_totp(self) -> list[User]:
         """Read the users who log in with one-time passwords, and lock their rows."""
@@ -513,6 +514,13 @@ class Store:
         """Open a transaction that writes; commits unless the block raises."""
         async with self._database.writing() as connection:
             yield Rows(connection)
+
+
+def _search_users(search: Iterable[str]) -> Select[Any]:
+    """Select the users whose name or a contact contains a term; without any all of them."""
+    columns = (USERS.c.username, USERS.c.phone, USERS.c.email, USERS.c.wechat)
+    wanted = [func.lower(column).contains(term.lower(), autoescape=True) for term in search for column in columns]
+    return select(*_USER_COLUMNS).where(or_(*wanted)) if wanted else select(*_USER_COLUMNS)
 
 
 def _name_violated(error: IntegrityError) -> str:

@@ -21,6 +21,7 @@ from imsg_web.audit import hide_person
 from imsg_web.callers import Caller
 from imsg_web.etags import require_match
 from imsg_web.responses import refuse_value
+from imsg_web.schemas import MAX_TOTAL
 
 SHOWN = ("role", "available", "per_hour", "per_day", "recipients_per_day", "may_send_codes", "senders", "sms_countries",
          "default_category", "department", *CONTACTS)  # fmt: skip
@@ -170,13 +171,14 @@ class Users:
 
     async def list_page(self, after: str | None, search: str | None, limit: int) -> tuple[list[User], bool]:
         """Read users after a name, and whether there are more; `search` finds a contact in any spelling."""
-        terms = set()
-        if search:
-            normal_forms = (address.parse(search) for _, address in usernames.CONTACTS.values())
-            terms = {usernames.normal(search), *(spelling for spelling in normal_forms if spelling is not None)}
         async with self._store.reading() as rows:
-            users = await rows.list_users(after, terms, limit + 1)
+            users = await rows.list_users(after, _find_terms(search), limit + 1)
         return users[:limit], len(users) > limit
+
+    async def count(self, search: str | None) -> int:
+        """Count the users of all pages, `MAX_TOTAL` + 1 at most."""
+        async with self._store.reading() as rows:
+            return await rows.count_users(_find_terms(search), MAX_TOTAL + 1)
 
     async def find_contacts(self, method: str, request: Sequence[str]) -> dict[str, str | None]:
         """Return name → contact for a method; unknown users are absent.
@@ -299,6 +301,14 @@ def _write_limits(user: User, values: Mapping[str, Any]) -> dict[str, Any]:
     columns = {name: value for name, value in values.items() if name not in LIMITS}
     quotas = _set_limits(user.quotas, values)
     return columns if quotas == user.quotas else {**columns, "quotas": quotas}
+
+
+def _find_terms(search: str | None) -> set[str]:
+    """Return the spellings by which a part of a name or contact is looked for; empty: all users fit."""
+    if not search:
+        return set()
+    normal_forms = (address.parse(search) for _, address in usernames.CONTACTS.values())
+    return {usernames.normal(search), *(spelling for spelling in normal_forms if spelling is not None)}
 
 
 def _normalize(username: str) -> str:

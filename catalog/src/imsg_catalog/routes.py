@@ -19,6 +19,7 @@ from imsg_catalog.suppression_schemas import (
     ProblemShape,
     RemovedAnswer,
     SuppressionsAnswer,
+    SuppressionShape,
     SuppressionsQuery,
     show,
     show_to_owner,
@@ -79,10 +80,7 @@ async def list_suppressions(
     _: Reader, query: Annotated[SuppressionsQuery, Query()], services: CatalogServices
 ) -> SuppressionsAnswer:
     """List to whom nothing may be sent any more, newest first; users see what failed their own messages."""
-    wanted = _make_filter(query)
-    rows = await services.suppressions.page(wanted)
-    following = rows[-1].id if len(rows) == wanted.limit else None
-    return SuppressionsAnswer(suppressions=[show(row) for row in rows], next=following)
+    return await _list(services, query, _make_filter(query), show)
 
 
 @internal.post("/failed")
@@ -91,10 +89,8 @@ async def list_failed(
 ) -> SuppressionsAnswer:
     """List the suppressions of recipients whom a user's messages did not reach, as that user may see them."""
     written = {(one.method, identity(one.address)): one.written for one in body.recipients}
-    wanted = _make_filter(query)
-    rows = await services.suppressions.page(replace(wanted, places=list(written)))
-    following = rows[-1].id if len(rows) == wanted.limit else None
-    return SuppressionsAnswer(suppressions=[show_to_owner(row, written[row.place]) for row in rows], next=following)
+    wanted = replace(_make_filter(query), places=list(written))
+    return await _list(services, query, wanted, lambda row: show_to_owner(row, written[row.place]))
 
 
 @router.post("", responses=describe_refusals("no_right", *error_responses.BODY, "method_unknown", "recipients_invalid"))
@@ -141,6 +137,15 @@ async def replace_prices(
     """Replace the prices; costs shown from now on go by them, of messages sent before too."""
     rows = [price.make_price() for price in body.prices]
     return _show_prices(await services.prices.replace(administrator, rows, if_match), response)
+
+
+async def _list(
+    services: RouteServices, query: SuppressionsQuery, wanted: Filter, write: Callable[[Row], SuppressionShape]
+) -> SuppressionsAnswer:
+    rows = await services.suppressions.page(wanted)
+    following = rows[-1].id if len(rows) == wanted.limit else None
+    total = await services.suppressions.count(wanted) if query.total else None
+    return SuppressionsAnswer(suppressions=[write(row) for row in rows], next=following, total=total)
 
 
 def _show_prices(rows: Sequence[Price], response: Response) -> PricesAnswer:

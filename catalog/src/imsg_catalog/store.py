@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, delete, func, insert, or_, select, tuple_
+from sqlalchemy import RowMapping, Select, and_, delete, func, insert, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_catalog.tables import ANY, SUPPRESSIONS
@@ -14,6 +14,7 @@ from imsg_contract.addresses import identity
 from imsg_contract.suppressions import Entry, Reason
 from imsg_contract.wire import Category
 from imsg_database.database import Database
+from imsg_database.totals import count_rows
 
 LOCK = zlib.crc32(b"imsg suppressions")
 """PostgreSQL's advisory lock of writers: the mirror must be written in order."""
@@ -120,20 +121,14 @@ class Rows:
 
     async def page(self, wanted: Filter) -> list[Row]:
         """Read a page, the newest first."""
-        table = SUPPRESSIONS.c
-        query = select(SUPPRESSIONS).order_by(table.id.desc()).limit(wanted.limit)
-        if wanted.method is not None:
-            query = query.where(table.method == wanted.method)
-        if wanted.reason is not None:
-            query = query.where(table.reason == wanted.reason.value)
-        if wanted.part is not None:
-            has_part = func.lower(table.person).contains(wanted.part, autoescape=True)
-            query = query.where(or_(has_part, table.person.in_(wanted.people)))
-        if wanted.places is not None:
-            query = query.where(tuple_(table.method, table.person).in_(wanted.places))
+        query = _select_wanted(wanted).order_by(SUPPRESSIONS.c.id.desc()).limit(wanted.limit)
         if wanted.before is not None:
-            query = query.where(table.id < wanted.before)
+            query = query.where(SUPPRESSIONS.c.id < wanted.before)
         return [_row(row) for row in (await self._connection.execute(query)).mappings()]
+
+    async def count(self, wanted: Filter, most: int) -> int:
+        """Count the rows of all pages, `most` at the most."""
+        return (await self._connection.execute(count_rows(_select_wanted(wanted), most))).scalar_one()
 
     async def over(self, now_ms: int, limit: int) -> list[Row]:
         """Read expired suppressions."""
@@ -211,6 +206,22 @@ class Store:
             rows = Rows(connection)
             await rows.lock_table()
             yield rows
+
+
+def _select_wanted(wanted: Filter) -> Select[Any]:
+    """Select the suppressions of all pages."""
+    table = SUPPRESSIONS.c
+    query = select(SUPPRESSIONS)
+    if wanted.method is not None:
+        query = query.where(table.method == wanted.method)
+    if wanted.reason is not None:
+        query = query.where(table.reason == wanted.reason.value)
+    if wanted.part is not None:
+        has_part = func.lower(table.person).contains(wanted.part, autoescape=True)
+        query = query.where(or_(has_part, table.person.in_(wanted.people)))
+    if wanted.places is not None:
+        query = query.where(tuple_(table.method, table.person).in_(wanted.places))
+    return query
 
 
 def _values(row: Row) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, message_id
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
-from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
+from imsg_web.schemas import AnswerPart, AsksTotal, PageLimit, Success, Time, Total
 from imsg_web.times import read_rfc3339
 
 MOST_AT_ONCE = 10_000
@@ -187,6 +187,7 @@ class SuppressionsQuery(BaseModel):
         AfterValidator(_is_cursor),
         WithJsonSchema({"type": "string", "pattern": f"({CURSOR})|(^$)", "description": "`next` of the page before."}),
     ] = None
+    total: AsksTotal = 0
 
 
 class FailedRecipient(RequestModel):
@@ -231,6 +232,7 @@ class SuppressionsAnswer(Success):
 
     suppressions: list[SuppressionShape]
     next: str | None
+    total: Total
 
 
 class ProblemShape(AnswerPart):

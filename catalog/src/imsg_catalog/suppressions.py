@@ -15,6 +15,7 @@ from imsg_contract.suppressions import FOR_ALL, Suppression, erased_field
 from imsg_contract.topology import CHANGE
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
+from imsg_web.schemas import MAX_TOTAL
 
 REMOVED = "suppression_removed"
 
@@ -66,11 +67,21 @@ class Suppressions:
 
     async def page(self, wanted: Filter) -> list[Row]:
         """Read a page, newest first; an erased person is found by the whole address only."""
-        if wanted.part is not None:
-            known = await self._erased.find([wanted.part])
-            wanted = replace(wanted, people=[erased_field(digest) for digest, _ in known.values()])
+        wanted = await self._add_erased(wanted)
         async with self._store.reading() as table:
             return await table.page(wanted)
+
+    async def count(self, wanted: Filter) -> int:
+        """Count the rows of all pages, `MAX_TOTAL` + 1 at most."""
+        wanted = await self._add_erased(wanted)
+        async with self._store.reading() as table:
+            return await table.count(wanted, MAX_TOTAL + 1)
+
+    async def _add_erased(self, wanted: Filter) -> Filter:
+        if wanted.part is None:
+            return wanted
+        known = await self._erased.find([wanted.part])
+        return replace(wanted, people=[erased_field(digest) for digest, _ in known.values()])
 
     async def remove(self, name: str, by: Caller) -> Row:
         """Remove a suppression. Raises Refusal not_found."""

@@ -105,7 +105,8 @@ class Relay:
         Raises ServiceUnavailable; where it is raised later, the connection is cut before the end.
         """
         caller, path = await credential.authenticate(), _write_path(request.path)
-        wanted = {key: value for key, value in request.query if key != "limit"} | {"limit": str(LINES_PAGE)}
+        own = {key: value for key, value in request.query if key not in {"limit", "total"}}
+        wanted = own | {"limit": str(LINES_PAGE)}
         language = request.language.encode("ascii", "ignore").decode()
 
         async def get_page(cursor: str | None) -> httpx.Response:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Insert, Row, insert, literal, select, tuple_
 
 from imsg_contract.wire import Change
+from imsg_database.totals import count_rows
 from imsg_history.database import Database
 from imsg_history.ids import rfc3339
 from imsg_history.pagination import Page, TimePosition, make_page
@@ -18,6 +19,7 @@ from imsg_history.records import AuditRow
 from imsg_history.tables import audit
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
+from imsg_web.schemas import MAX_TOTAL
 
 READ_AGAIN = timedelta(minutes=10)
 """How long a caller's reading of the same thing stays one line: a page that is open reads every few seconds."""
@@ -55,7 +57,7 @@ class Audit:
 
     async def find(self, query: AuditQuery) -> Page:
         """Find a page, newest first. Raises DatabaseUnavailable."""
-        statement = select(audit).order_by(audit.c.at.desc(), audit.c.id.desc()).limit(query.limit + 1)
+        statement = select(audit)
         for name in ("actor", "action", "target"):
             if (wanted := getattr(query, name)) is not None:
                 statement = statement.where(audit.c[name] == wanted)
@@ -63,11 +65,13 @@ class Audit:
             statement = statement.where(audit.c.at >= query.since)
         if query.until is not None:
             statement = statement.where(audit.c.at < query.until)
+        total = await self._database.scalar(count_rows(statement, MAX_TOTAL + 1)) if query.total else None
         if query.cursor is not None:
             position = tuple_(literal(query.cursor.at, audit.c.at.type), literal(query.cursor.id))
             statement = statement.where(tuple_(audit.c.at, audit.c.id) < position)
-        rows = await self._database.fetch(statement)
-        return make_page(rows, query.limit, _show, lambda row: TimePosition(row.at, row.id))
+        ordered = statement.order_by(audit.c.at.desc(), audit.c.id.desc()).limit(query.limit + 1)
+        rows = await self._database.fetch(ordered)
+        return make_page(rows, query.limit, _show, lambda row: TimePosition(row.at, row.id), total)
 
 
 def insert_line(change: Change) -> Insert:

@@ -24,6 +24,8 @@ class Page:
     rows: list[dict[str, Any]]
     next: str | None
     """The cursor of the next page; None on the last one."""
+    total: int | None = None
+    """The rows of all pages, `MAX_TOTAL` + 1 at most; None: not asked for, or not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,16 @@ class TimePosition:
 
 
 def make_page(
-    rows: Sequence[R], limit: int, show: Callable[[R], dict[str, Any]], find_position: Callable[[R], TimePosition]
+    rows: Sequence[R],
+    limit: int,
+    show: Callable[[R], dict[str, Any]],
+    find_position: Callable[[R], TimePosition],
+    total: int | None = None,
 ) -> Page:
     """Make a page of the rows of a query with the limit `limit + 1`."""
     shown = rows[:limit]
     cursor = write_time_cursor(find_position(shown[-1])) if len(rows) > limit else None
-    return Page([show(row) for row in shown], cursor)
+    return Page([show(row) for row in shown], cursor, total)
 
 
 def write_message_cursor(position: MessagePosition) -> str:

@@ -34,7 +34,7 @@ from imsg_history.query_fields import (
 from imsg_history.records import MAX_CODE, MAX_NAME, MAX_REFERENCE
 from imsg_web.request_models import RequestModel
 from imsg_web.responses import refuse_value
-from imsg_web.schemas import read_whole_number
+from imsg_web.schemas import AsksTotal, read_whole_number
 
 MAX_BUCKETS = 1_000
 """Hours or days of one answer of statistics."""
@@ -191,6 +191,7 @@ class MessagesQuery(V1MessagesQuery):
             ),
         ),
     ] = None
+    total: AsksTotal = 0
 
     @property
     def statuses(self) -> tuple[Status, ...]:
@@ -233,6 +234,7 @@ class RepliesQuery(BaseModel):
     until: Time = None
     limit: Limit = DEFAULT_LIMIT
     cursor: TimeCursor = None
+    total: AsksTotal = 0
 
 
 class StatsQuery(BaseModel):
@@ -283,6 +285,7 @@ class AuditQuery(BaseModel):
     until: Time = None
     limit: Limit = DEFAULT_LIMIT
     cursor: TimeCursor = None
+    total: AsksTotal = 0
 
 
 def _read_address(given: object) -> object:

@@ -22,7 +22,7 @@ from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
 from imsg_history.queries import SHOWN_IN_V1, WINDOW, MessagesQuery, V1MessagesQuery
 from imsg_history.resending import find_resent
-from imsg_history.statements import MessageFilter, list_older, list_within, select_window_end
+from imsg_history.statements import MessageFilter, count_messages, list_older, list_within, select_window_end
 from imsg_history.tables import attachments, attempts, requests
 from imsg_history.template_words import read_content, render_messages
 from imsg_rendering.renderer import Renderer
@@ -63,7 +63,7 @@ class MessageQuery:
         wanted = MessageFilter.build(query, caller)
         page = await self._database.read(lambda connection: self._find(connection, wanted, prices))
         await render_messages(page.rows, self._renderer)
-        return page
+        return replace(page, total=await self._count(wanted)) if query.total else page
 
     async def find_failed(self, caller: Caller, limit: int) -> list[dict[str, str]]:
         """Find to whom a user's last failed messages went. Raises DatabaseUnavailable."""
@@ -74,6 +74,10 @@ class MessageQuery:
             {"method": method, "address": address, "written": written or address}
             for (method, address), written in known.items()
         ]
+
+    async def _count(self, wanted: MessageFilter) -> int | None:
+        counting = count_messages(wanted, is_postgres=self._database.is_postgres)
+        return None if counting is None else int(await self._database.scalar(counting))
 
     async def _find(self, connection: AsyncConnection, wanted: MessageFilter, prices: PriceList | None = None) -> Page:
         """Find a page; of v1 without prices."""

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_channels import CHANNELS
 from imsg_contract.wire import message_id
+from imsg_database.totals import count_rows
 from imsg_history.database import Database
 from imsg_history.hidden_contacts import is_hidden
 from imsg_history.ids import rfc3339
@@ -16,6 +17,7 @@ from imsg_history.pagination import Page, TimePosition, make_page
 from imsg_history.queries import RepliesQuery
 from imsg_history.tables import REFERENCE, messages, replies, requests
 from imsg_web.callers import Caller
+from imsg_web.schemas import MAX_TOTAL
 
 
 class Replies:
@@ -32,13 +34,15 @@ class Replies:
 
 async def _find(connection: AsyncConnection, query: RepliesQuery, ownership: Ownership | None, caller: Caller) -> Page:
     permitted: list[Row[Any]] = []
-    after = query.cursor
+    after, total = query.cursor, None
+    if query.total and (caller.sees_all or query.sender is None):  # else the count would confirm a guess
+        total = await connection.scalar(count_rows(_select(query, ownership, None), MAX_TOTAL + 1))
     while True:
         rows = (await connection.execute(_select(query, ownership, after))).all()
         permitted += [row for row in rows if caller.sees_all or _may_show(query, row)]
         if len(rows) <= query.limit or len(permitted) > query.limit:
             show = partial(_show, sees_content=caller.sees_content)
-            return make_page(permitted, query.limit, show, _find_position)
+            return make_page(permitted, query.limit, show, _find_position, total)
         after = _find_position(rows[-1])
 
 

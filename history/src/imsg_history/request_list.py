@@ -23,12 +23,13 @@ from imsg_history.ownership import SKEW, may_see
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
 from imsg_history.queries import MessagesQuery
 from imsg_history.query import NO_CONTENT, find_window_end, may_show
-from imsg_history.statements import MessageFilter, list_older, list_within
+from imsg_history.statements import COUNTED_MESSAGES, MessageFilter, count_requests, list_older, list_within
 from imsg_history.tables import messages, requests
 from imsg_history.template_words import show_request
 from imsg_history.waiting import wait_for_any
 from imsg_limits.concurrent_requests import ConcurrentRequests
 from imsg_web.callers import Caller
+from imsg_web.schemas import MAX_TOTAL
 
 ROWS = 200
 """Messages of one read. The next read skips the rest of the request where this one ended."""
@@ -84,7 +85,16 @@ class RequestList:
     async def find(self, query: MessagesQuery, caller: Caller) -> Page:
         """Find a page. Raises Refusal no_right, DatabaseUnavailable."""
         wanted = MessageFilter.build(query, caller)
-        return await self._database.read(lambda connection: self._find(connection, wanted))
+        page = await self._database.read(lambda connection: self._find(connection, wanted))
+        return replace(page, total=await self._count(wanted)) if query.total else page
+
+    async def _count(self, wanted: MessageFilter) -> int | None:
+        counting = count_requests(wanted, is_postgres=self._database.is_postgres)
+        row = None if counting is None else await self._database.first(counting)
+        if row is None:
+            return None
+        is_known = row.messages < COUNTED_MESSAGES or row.requests > MAX_TOTAL
+        return min(row.requests, MAX_TOTAL + 1) if is_known else None
 
     async def _find(self, connection: AsyncConnection, wanted: MessageFilter) -> Page:
         first, end = await self._walk(connection, wanted)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from imsg_web.schemas import AnswerPart, CostShape, Success
+from imsg_web.schemas import AnswerPart, CostShape, Success, Total
 
 V1StatusName = Literal["queued", "retrying", "uncertain", "sent", "failed", "expired", "delivered"]
 StatusName = Literal[
@@ -156,6 +156,7 @@ class MessagesAnswer(Success):
 
     messages: list[ListedShape]
     next: str | None
+    total: Total
     as_of: AsOf
 
 
@@ -234,6 +235,7 @@ class RequestsAnswer(Success):
 
     requests: list[RequestShape]
     next: str | None
+    total: Total
     as_of: AsOf
 
 
@@ -267,6 +269,7 @@ class RepliesAnswer(Success):
 
     replies: list[ReplyShape]
     next: str | None
+    total: Total
 
 
 class BucketShape(AnswerPart):
@@ -394,6 +397,7 @@ class AuditAnswer(Success):
 
     audit: list[AuditShape]
     next: str | None
+    total: Total
 
 
 class ExportAnswer(Success):

@@ -4,7 +4,7 @@ To add a filter, add a field to `queries.MessagesQuery` and a condition to `_con
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
@@ -14,12 +14,17 @@ from sqlalchemy import ColumnElement, Select, Text, column, exists, func, litera
 from imsg_channels import CHANNELS, METHODS
 from imsg_contract import addresses
 from imsg_contract.wire import Status
+from imsg_database.totals import count_rows
 from imsg_history.ids import first_id
 from imsg_history.ownership import Ownership, find_ownership
 from imsg_history.pagination import MessagePosition
 from imsg_history.queries import WINDOW, MessagesQuery
 from imsg_history.tables import HAS_UPPERCASE, LOWER_ADDRESS, ascii_lower, messages, requests
 from imsg_web.callers import Caller
+from imsg_web.schemas import MAX_TOTAL
+
+COUNTED_MESSAGES = 100_000
+"""Messages among which requests are counted."""
 
 Condition = ColumnElement[bool]
 Keys = Select[tuple[str, int]]
@@ -77,6 +82,42 @@ def list_older(wanted: MessageFilter, limit: int, *, is_postgres: bool) -> Selec
     page = (keys.c.request == messages.c.request) & (keys.c.n == messages.c.n)
     listed = _order(select(messages).join(keys, page))
     return listed if part is None else listed.where(_has_part(wanted, part)).limit(limit)
+
+
+def count_messages(wanted: MessageFilter, *, is_postgres: bool) -> Select[int] | None:
+    """Return the statement that counts the messages, `MAX_TOTAL` + 1 at most; None where no index counts them."""
+    most, name = MAX_TOTAL + 1, wanted.query.id
+    if name is not None and name.n is None and not _hides_some(wanted) and wanted.is_in_time(name.request):
+        return count_rows(list_within(wanted, name.request, -1, most), most)
+    keys = _select_countable(wanted, most, is_postgres=is_postgres)
+    return None if keys is None else count_rows(keys, most)
+
+
+def count_requests(wanted: MessageFilter, *, is_postgres: bool) -> Select[int, int] | None:
+    """Return the statement that counts the first `COUNTED_MESSAGES` messages, and the requests among these.
+
+    None where no index counts them.
+    """
+    keys = _select_countable(wanted, COUNTED_MESSAGES, is_postgres=is_postgres)
+    if keys is None:
+        return None
+    counted = keys.order_by(None).subquery()
+    of_requests = func.count(counted.c.request.distinct()).label("requests")
+    return select(func.count().label("messages"), of_requests).select_from(counted)
+
+
+def _select_countable(wanted: MessageFilter, limit: int, *, is_postgres: bool) -> Keys | None:
+    """Select the messages of all pages; None where rows that do not fit would have to be read to count them."""
+    query = wanted.query
+    is_sifted = query.key is not None and (query.method is not None or query.statuses)
+    if query.id is not None or query.part is not None or query.code is not None or is_sifted or _hides_some(wanted):
+        return None
+    return _select_keys(replace(wanted, after=None), limit, is_postgres=is_postgres)
+
+
+def _hides_some(wanted: MessageFilter) -> bool:
+    """Return whether some of the messages may be hidden from the caller: to count them would confirm a guess."""
+    return wanted.hides_contacts and wanted.query.to is not None
 
 
 def select_window_end(wanted: MessageFilter, *, is_postgres: bool) -> Select[Any]:

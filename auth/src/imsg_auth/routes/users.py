@@ -55,7 +55,8 @@ async def list_users(_: Reader, query: Annotated[UsersQuery, Query()], services:
     quotas_of_all = (await services.users.find_installation_limits()).quotas
     records = [await _read_record(services, user, quotas_of_all) for user in page]
     cursor = base64.urlsafe_b64encode(page[-1].username.encode()).decode() if has_more else None
-    return UsersAnswer(users=records, next=cursor)
+    total = await services.users.count(query.search) if query.total else None
+    return UsersAnswer(users=records, next=cursor, total=total)
 
 
 @router.get("/users/{username}", responses=describe_refusals("no_right", "no_such_user"))

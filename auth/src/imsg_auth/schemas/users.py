@@ -16,7 +16,7 @@ from imsg_contract.roles import Role
 from imsg_contract.wire import Category
 from imsg_web.request_models import HIDE_NULL, NOT_NULL, RequestModel
 from imsg_web.responses import field_error
-from imsg_web.schemas import AnswerPart, PageLimit, Success, Time
+from imsg_web.schemas import AnswerPart, AsksTotal, PageLimit, Success, Time, Total
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
 
@@ -181,6 +181,7 @@ class UsersQuery(BaseModel):
         AfterValidator(_read_cursor),
         WithJsonSchema({"type": "string", "pattern": _BASE64, "description": "`next` of the page before: base64."}),
     ] = None
+    total: AsksTotal = 0
 
 
 class UserRecord(AnswerPart):
@@ -219,3 +220,4 @@ class UsersAnswer(Success):
 
     users: list[UserRecord]
     next: Annotated[str | None, Field(description="The next page's cursor; null: this is the last page.")]
+    total: Total

@@ -2,20 +2,40 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from nicegui import ui
 
 from imsg_console.texts import Texts
 from imsg_console.widgets.elements import attrs, button, element, live_text
+from imsg_web.schemas import MAX_TOTAL
 
 MAX_PAGE = 100_000
 
 Row = Mapping[str, Any]
 """One thing of a list, as the API gives it."""
 
-Load = Callable[[str | None, int], Awaitable[tuple[Sequence[Row], str | None]]]
-"""(cursor or None for the first page, number of rows) → rows and the next cursor. Raises ApiError, SessionOver."""
+Position = Mapping[str, object]
+"""Which rows the API is asked for, as its parameters `cursor` and `limit`, and `total` where it is to count them."""
+
+
+class Loaded(NamedTuple):
+    """What the API answered."""
+
+    rows: Sequence[Row]
+    next: str | None
+    """The next cursor."""
+    total: int | None = None
+    """The rows of all pages, `MAX_TOTAL` + 1 at most; None where they were not counted."""
+
+    @classmethod
+    def read(cls, answer: Mapping[str, Any], name: str) -> "Loaded":
+        """Read an answer; `name` is that of the list."""
+        return cls(answer[name], answer["next"], answer.get("total"))
+
+
+Load = Callable[[Position], Awaitable[Loaded]]
+"""Loads the rows at a position. Raises ApiError, SessionOver."""
 
 
 def read_page(text: str) -> int:
@@ -35,15 +55,20 @@ class ListPage:
     next: str | None
     count: int = 0
     """The rows of this page and of those before it: all rows of the list where there is no next page."""
+    total: int | None = None
+    """As `Loaded.total`."""
 
 
 class Listing:
     """The pages of a list. It remembers the cursor of each page that it has seen."""
 
-    def __init__(self, load: Load, *, size: int, stride: int) -> None:
-        """`size` is the rows of a page; `stride` the most pages that one call skips on the way to a page far away."""
+    def __init__(self, load: Load, *, size: int, stride: int, counts: bool = False) -> None:
+        """`size` is the rows of a page; `stride` the most pages that one call skips on the way to a page far away.
+
+        With `counts` the API is asked for the total of all pages.
+        """
         self._load = load
-        self._size, self._stride = size, stride
+        self._size, self._stride, self._counts = size, stride, counts
         self._cursors: dict[int, str | None] = {1: None}
 
     def remember(self, number: int, cursor: str) -> None:
@@ -60,29 +85,45 @@ class Listing:
         at = max(known for known in self._cursors if known <= number)
         while at < number:
             stride = min(number - at, self._stride)
-            rows, following = await self._load(self._cursors[at], stride * self._size)
-            if not following:
-                number = at + max(0, len(rows) - 1) // self._size
+            loaded = await self._load({"cursor": self._cursors[at], "limit": stride * self._size})
+            if not loaded.next:
+                number = at + max(0, len(loaded.rows) - 1) // self._size
                 if number == at:
-                    return self._page(at, rows, following)
+                    return self._page(at, loaded)
                 stride = number - at
-                _, following = await self._load(self._cursors[at], stride * self._size)
+                loaded = await self._load({"cursor": self._cursors[at], "limit": stride * self._size})
             at += stride
-            self._cursors[at] = following
+            self._cursors[at] = loaded.next
             progress(at)
-        return self._page(number, *await self._load(self._cursors[number], self._size))
+        return await self._load_page(number, self._cursors[number], counts=self._counts)
 
-    async def reload(self, page: ListPage) -> ListPage:
-        """Load a page again from its cursor. Raises ApiError, SessionOver."""
-        return self._page(page.number, *await self._load(page.cursor, self._size))
+    async def reload(self, page: ListPage, *, counts: bool = True) -> ListPage:
+        """Load a page again from its cursor; without `counts` no total. Raises ApiError, SessionOver."""
+        return await self._load_page(page.number, page.cursor, counts=counts and self._counts)
 
-    def _page(self, number: int, rows: Sequence[Row], following: str | None) -> ListPage:
+    async def _load_page(self, number: int, cursor: str | None, *, counts: bool) -> ListPage:
+        position = {"cursor": cursor, "limit": self._size}
+        return self._page(number, await self._load({**position, "total": 1} if counts else position))
+
+    def _page(self, number: int, loaded: Loaded) -> ListPage:
+        rows, following, total = loaded
         if following:
             self._cursors[number + 1] = following
         else:
             self._cursors.pop(number + 1, None)
         count = (number - 1) * self._size + len(rows)
-        return ListPage(number, self._cursors.get(number), rows, following, count)
+        return ListPage(number, self._cursors.get(number), rows, following, count, total)
+
+
+def describe_total(t: Texts, page: ListPage) -> str:
+    """Say how many rows a list has, or how many are known of it."""
+    if page.next is None:
+        return t("layout.rows", n=f"{page.count:,}")
+    if page.total is None:
+        return t("layout.rows_more", n=f"{page.count:,}")
+    if page.total > MAX_TOTAL:
+        return t("layout.rows_over", n=f"{MAX_TOTAL:,}")
+    return t("layout.rows", n=f"{page.total:,}")
 
 
 class Pager:
@@ -106,7 +147,7 @@ class Pager:
         """Show the page's number and how many rows there are; hide the buttons where there is one page only."""
         self._number = page.number
         self._label.set_text(self._t("layout.page", n=page.number))
-        self._total.set_text(self._t("layout.rows_more" if page.next else "layout.rows", n=f"{page.count:,}"))
+        self._total.set_text(describe_total(self._t, page))
         self._total.set_visibility(page.count > 0)
         for made, is_possible in (
             (self._first, page.number > 1),

@@ -250,13 +250,15 @@ class PagedTable:
         key: str,
         when_empty: Callable[[], object],
         size: int = PAGE_ROWS,
+        counts: bool = False,
         actions: Actions | None = None,
         on_choose: Callable[[], None] | None = None,
         name: Callable[[Row], str] | None = None,
     ) -> None:
         """`size` is the rows of a page; the other parameters are those of Table and Listing."""
         self._view, self._load, self._size, self._when_empty = view, load, size, when_empty
-        self._listing = Listing(load, size=size, stride=1)
+        self._counts = counts
+        self._listing = self._make_listing()
         self._page = ListPage(1, None, (), None)
         with element("div", "stack") as self._place:
             self.table = Table(view, caption, columns, key=key, actions=actions, on_choose=on_choose, name=name)
@@ -270,7 +272,7 @@ class PagedTable:
 
     async def load(self) -> None:
         """Show the first page, for instance after the filters have changed."""
-        self._listing = Listing(self._load, size=self._size, stride=1)
+        self._listing = self._make_listing()
         await self._go(1)
 
     async def reload(self) -> None:
@@ -299,6 +301,9 @@ class PagedTable:
             self._pager.show(self._page)
         else:
             self._show_instead(self._when_empty)
+
+    def _make_listing(self) -> Listing:
+        return Listing(self._load, size=self._size, stride=1, counts=self._counts)
 
     def _is_gone(self) -> bool:
         return bool(self._place.is_deleted)

@@ -23,4 +23,4 @@ async def list_audit(reader: Reader, query: Annotated[AuditQuery, Query()], serv
     """List who did what, the newest first."""
     page = await services.audit.find(query)
     await services.audit.note_read(reader, "audit_read", EVERYBODY)
-    return ApiResponse(ok(audit=page.rows, next=page.next))
+    return ApiResponse(ok(audit=page.rows, next=page.next, total=page.total))

@@ -63,7 +63,7 @@ async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], se
     as_of = services.write_as_of()
     await note_content_read(services, user, query)
     page = await services.messages.find(query, user, services.prices.current)
-    return ApiResponse(ok(messages=page.rows, next=page.next, as_of=as_of))
+    return ApiResponse(ok(messages=page.rows, next=page.next, total=page.total, as_of=as_of))
 
 
 @router.get("/requests", response_model=RequestsAnswer, responses=describe_refusals(*LISTING))
@@ -72,7 +72,7 @@ async def list_requests(user: User, query: Annotated[RequestsQuery, Query()], se
     as_of = services.write_as_of()
     await note_content_read(services, user, query)
     page = await services.requests.find(query, user)
-    return ApiResponse(ok(requests=page.rows, next=page.next, as_of=as_of))
+    return ApiResponse(ok(requests=page.rows, next=page.next, total=page.total, as_of=as_of))
 
 
 @router.get("/requests/{id}", response_model=RequestAnswer, responses=describe_refusals("wrong_type", "not_found"))
@@ -91,7 +91,7 @@ async def list_replies(user: User, query: Annotated[RepliesQuery, Query()], serv
     """List what people wrote back."""
     await note_content_read(services, user, query)
     page = await services.replies.find(query, user)
-    return ApiResponse(ok(replies=page.rows, next=page.next))
+    return ApiResponse(ok(replies=page.rows, next=page.next, total=page.total))
 
 
 @router.get("/stats", response_model=StatsAnswer, responses=describe_refusals("wrong_type", "no_right"))

@@ -39,6 +39,27 @@ def read_whole_number(value: object) -> object:
 PageLimit = Annotated[int, Field(ge=1, le=500), BeforeValidator(read_whole_number)]
 """The `limit` of a page: 1 to 500 rows."""
 
+MAX_TOTAL = 10_000
+"""Rows up to which a list is counted."""
+
+AsksTotal = Annotated[
+    int,
+    Field(ge=0, le=1, description="1: count the rows of all pages, too."),
+    BeforeValidator(read_whole_number),
+]
+"""The `total` of a list's query."""
+
+Total = Annotated[
+    int | None,
+    Field(
+        description=(
+            f"The rows of all pages, where the query has `total=1`; {MAX_TOTAL + 1}: more than {MAX_TOTAL}. null: not "
+            "asked for, or no index counts them by these filters."
+        )
+    ),
+]
+"""How many rows a list has."""
+
 
 def _write_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

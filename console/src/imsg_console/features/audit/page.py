@@ -1,6 +1,6 @@
 """The audit: who did what, a sentence a line, the newest first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from imsg_console.client import ApiError
@@ -13,7 +13,7 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import choice_field, read_search, search_field
 from imsg_console.widgets.notices import empty
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_contract.audit import ACTIONS
 
@@ -57,7 +57,9 @@ class Audit:
             Column("from", t("audit.from"), self._write_origin),
             Column("at", t("audit.at"), lambda row: view.times.short(row["at"], datetime.now(UTC))),
         ]
-        self._table = PagedTable(view, t("layout.audit"), columns, self._load, key="id", when_empty=self._draw_empty)
+        self._table = PagedTable(
+            view, t("layout.audit"), columns, self._load, key="id", when_empty=self._draw_empty, counts=True
+        )
         await self._table.load()
 
     async def _refresh(self) -> None:
@@ -72,13 +74,13 @@ class Audit:
         self._view.replace_query(**self._filters)
         await self._table.load()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+    async def _load(self, position: Position) -> Loaded:
         wanted = {name: value for name, value in self._filters.items() if value}
-        answer = await self._view.api.get(PATH, **wanted, limit=limit, cursor=cursor)
+        answer = await self._view.api.get(PATH, **wanted, **position)
         if not self._titles and any(row["action"] in ACCOUNTS for row in answer["audit"]):
             self._titles = await self._load_titles()
         rows = [{"id": f"{row['at']} {at}", **row} for at, row in enumerate(answer["audit"])]
-        return rows, answer["next"]
+        return Loaded.read({**answer, "audit": rows}, "audit")
 
     async def _load_titles(self) -> Mapping[str, Mapping[str, str]]:
         """Return the titles of the fields of each kind of provider that the running senders know."""

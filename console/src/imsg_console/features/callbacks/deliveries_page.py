@@ -1,7 +1,6 @@
 """The deliveries of one callback: each event, what the URL answered, and another try."""
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from imsg_console.widgets.facts import code_block, page_head
 from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 CHIPS = {"waiting": ("schedule", "warn"), "delivered": ("check_circle", "good"), "failed": ("error", "bad")}
@@ -67,10 +66,9 @@ class Deliveries:
     async def _refresh(self) -> None:
         await self._table.load()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        parameters = {"limit": limit, "cursor": cursor, "state": self._state.value}
-        answer = await self._view.api.get(f"{self._url}/deliveries", **parameters)
-        return answer["deliveries"], answer["next"]
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get(f"{self._url}/deliveries", **position, state=self._state.value)
+        return Loaded.read(answer, "deliveries")
 
     def _event(self, row: Row) -> Cell:
         data = json.loads(row["body"]).get("data", {})

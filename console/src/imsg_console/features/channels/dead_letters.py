@@ -1,7 +1,7 @@
 """Dead letters: what they are, why they were dead-lettered, their body, and another try."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from imsg_console.widgets.dialogs import confirm, reading_dialog
 from imsg_console.widgets.elements import element
 from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 PAGE_ROWS = 20
@@ -45,9 +45,9 @@ class DeadLetters:
             actions={"read": self._read, "resend": self._resend},
         )
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        answer = await self._view.api.get("/api/v2/dead", limit=limit, cursor=cursor)
-        return answer["dead"], answer["next"]
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get("/api/v2/dead", **position)
+        return Loaded.read(answer, "dead")
 
     def _reason(self, row: Row) -> Cell:
         pieces = [cells.text(describe_reason(self._t, row["reason"]))]

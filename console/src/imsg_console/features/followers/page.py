@@ -14,7 +14,7 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import choice_field, read_search, search_field
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 MOST_NAME = 64
@@ -74,13 +74,13 @@ class Followers:
     async def _bind(self) -> None:
         await binding.bind(self._view, self._accounts, self.reload)
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        parameters = {"account": self._account, "limit": limit, "cursor": cursor}
+    async def _load(self, position: Position) -> Loaded:
+        parameters = {"account": self._account, **position}
         if self._search:
             is_tag = WECHAT.address.parse(self._search) is not None
             parameters["tag" if is_tag else "user"] = self._search
         answer = await self._view.api.get("/api/v2/followers", **parameters)
-        return answer["followers"], answer["next"]
+        return Loaded.read(answer, "followers")
 
     async def _filter(self) -> None:
         self._search, self._account = read_search(self._field)[:MOST_NAME], str(self._choice.value or "")

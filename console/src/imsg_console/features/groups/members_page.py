@@ -1,6 +1,5 @@
 """The members of a group."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,7 @@ from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import read_search, search_field
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_contract.roles import SENDERS
 
@@ -72,11 +71,11 @@ class Members:
         )
         await self._table.load()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        answer = await self._view.api.get(self._path, find=self._find, limit=limit, cursor=cursor)
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get(self._path, find=self._find, **position)
         self._total.text = self._t("groups.total", n=answer["total"])
         rows = [{**row, "key": row["to"] or next(iter(row["contacts"].values()))} for row in answer["members"]]
-        return rows, answer["next"]
+        return Loaded(rows, answer["next"])
 
     async def _filter(self) -> None:
         self._find = read_search(self._search)

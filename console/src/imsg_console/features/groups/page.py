@@ -1,6 +1,5 @@
 """The list of groups."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from nicegui import ui
@@ -15,7 +14,7 @@ from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_contract.roles import SENDERS
 
@@ -56,9 +55,9 @@ class Groups:
         )
         await self._table.load()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        answer = await self._view.api.get(PATH, limit=limit, cursor=cursor)
-        return answer["groups"], answer["next"]
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get(PATH, **position)
+        return Loaded.read(answer, "groups")
 
     def _name(self, row: Row) -> Cell:
         pieces = [cells.link(line(row["name"], 64), path("/groups", row["name"]))]

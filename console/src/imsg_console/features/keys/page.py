@@ -1,6 +1,5 @@
 """API keys: a user's own, and for administrators everybody's."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -17,7 +16,7 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import read_search, search_field
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 ENDS_SOON = timedelta(days=14)
@@ -76,9 +75,9 @@ class Keys:
         """Show the same page of the list again."""
         await self.table.reload()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        answer = await self._view.api.get("/api/v2/keys", username=self._username, limit=limit, cursor=cursor)
-        return answer["keys"], answer["next"]
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get("/api/v2/keys", username=self._username, **position)
+        return Loaded.read(answer, "keys")
 
     async def _search(self) -> None:
         self._username = read_search(self._field)[:MOST_NAME]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from nicegui import ui
@@ -20,7 +21,7 @@ from imsg_console.widgets.elements import attrs, button, element, heading, icon,
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.fields import toggle
 from imsg_console.widgets.notices import toast
-from imsg_console.widgets.paging import Listing, ListPage, Pager, read_page
+from imsg_console.widgets.paging import Listing, ListPage, Loaded, Pager, Position, read_page
 from imsg_console.widgets.tables import Table
 
 PAGE = 50
@@ -59,7 +60,7 @@ class MessagePanel:
         self._filters = Filters.of(view.query)
         self._parameters: dict[str, str] | None = None
         """The filters as the API takes them; None where one cannot be read."""
-        self._listing = Listing(self._fetch, size=PAGE, stride=STRIDE)
+        self._listing = Listing(self._fetch, size=PAGE, stride=STRIDE, counts=True)
         self._page = ListPage(1, None, (), None)
         self._messages: list[Message] = []
         self._gone: frozenset[str] = frozenset()
@@ -97,14 +98,15 @@ class MessagePanel:
                 self._listing.remember(number, cursor)
             await self._load(number)
 
-    async def _fetch(self, cursor: str | None, limit: int) -> tuple[Sequence[Message], str | None]:
+    async def _fetch(self, position: Position) -> Loaded:
         name = "requests" if self._shows_requests else "messages"
         for _ in range(SEEKS):
-            answer = await self._view.api.get(f"/api/v2/{name}", **(self._parameters or {}), limit=limit, cursor=cursor)
+            answer = await self._view.api.get(f"/api/v2/{name}", **(self._parameters or {}), **position)
             if answer[name] or not answer["next"]:
                 break
-            cursor = answer["next"]  # none of the messages that this call looked at has the part
-        return answer[name], answer["next"]
+            # None of the messages that this call looked at has the part.
+            position = {**position, "cursor": answer["next"]}
+        return Loaded.read(answer, name)
 
     async def _find_names(self, part: str) -> list[str]:
         answer = await self._view.api.get("/api/v2/users", search=part, limit=NAMES)
@@ -176,7 +178,7 @@ class MessagePanel:
             return False
         if not self._everybody:
             self._parameters["username"] = self._view.session.username
-        self._listing = Listing(self._fetch, size=PAGE, stride=STRIDE)
+        self._listing = Listing(self._fetch, size=PAGE, stride=STRIDE, counts=True)
         return True
 
     async def _refilter(self, filters: Filters) -> None:
@@ -252,7 +254,7 @@ class MessagePanel:
             return
         async with self._lock:
             try:
-                fresh = await self._listing.reload(self._page)
+                fresh = await self._listing.reload(self._page, counts=False)
             except ApiError:
                 self._timer.interval = self._pace.slow_down()
                 self._error.text = self._t("messages.live_away")
@@ -263,11 +265,12 @@ class MessagePanel:
             before = self._columns.blocked
             await self._check_channels(fresh.rows)
             if news.changed or self._columns.blocked != before:
-                await self._show_news(news, fresh)
+                await self._show_news(news)
 
-    async def _show_news(self, news: News, fresh: ListPage) -> None:
+    async def _show_news(self, news: News) -> None:
         if news.arrived and not self._table.chosen and (not self._messages or await self._is_still()):
-            self._show(fresh)
+            with suppress(ApiError):  # it is shown with the next refresh
+                self._show(await self._listing.reload(self._page))
             return
         self._messages, self._gone = list(news.messages), self._gone | news.gone
         self._show_rows()

@@ -1,6 +1,5 @@
 """Replies of recipients, the newest first. A user sees the replies to their own messages."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from imsg_console.sanitize import line
@@ -11,7 +10,7 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import read_search, search_field
 from imsg_console.widgets.notices import empty
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 MOST_TEXT = 600
@@ -47,17 +46,22 @@ class Replies:
             self._field = search_field(t("replies.search"), self._sender, self._search)
             button(t("replies.refresh"), self._refresh, kind="quiet", symbol="refresh")
         self._table = PagedTable(
-            self._view, t("layout.replies"), columns, self._load, key="id", when_empty=self._draw_empty
+            self._view,
+            t("layout.replies"),
+            columns,
+            self._load,
+            key="id",
+            when_empty=self._draw_empty,
+            counts=True,
         )
         await self._table.load()
 
     async def _refresh(self) -> None:
         await self._table.load()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        parameters = {"limit": limit, "cursor": cursor, "from": self._sender}
-        answer = await self._view.api.get("/api/v2/replies", **parameters)
-        return answer["replies"], answer["next"]
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get("/api/v2/replies", **position, **{"from": self._sender})
+        return Loaded.read(answer, "replies")
 
     async def _search(self) -> None:
         self._sender = read_search(self._field)

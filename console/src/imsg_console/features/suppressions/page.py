@@ -1,6 +1,5 @@
 """The suppression list: the addresses to which nothing is sent, why, and since when."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,7 +15,7 @@ from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import choice_field, read_search, search_field
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 MOST_SHOWN = 80
@@ -65,6 +64,7 @@ class Suppressions:
             self._load,
             key="id",
             when_empty=self._draw_empty,
+            counts=True,
             actions={"remove": self._remove},
         )
 
@@ -72,9 +72,9 @@ class Suppressions:
         """Show the same page of the list again."""
         await self.table.reload()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        answer = await self._view.api.get(form.PATH, **self._filters, limit=limit, cursor=cursor)
-        return answer["suppressions"], answer["next"]
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get(form.PATH, **self._filters, **position)
+        return Loaded.read(answer, "suppressions")
 
     async def _filter(self) -> None:
         method, reason = str(self._method.value or ""), str(self._reason.value or "")

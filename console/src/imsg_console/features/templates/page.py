@@ -1,6 +1,5 @@
 """The templates: listed, written, previewed, published and deleted."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from nicegui import ui
@@ -18,7 +17,7 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 PATH = "/api/v2/templates"
@@ -65,10 +64,10 @@ class Templates:
         )
         await self._table.load()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        answer = await self._view.api.get(PATH, limit=limit, cursor=cursor)
+    async def _load(self, position: Position) -> Loaded:
+        answer = await self._view.api.get(PATH, **position)
         rows = [{**row, "key": f"{row.get('method', '')} {row['name']}"} for row in answer["templates"]]
-        return rows, answer["next"]
+        return Loaded(rows, answer["next"])
 
     def _name(self, row: Row) -> Cell:
         name = cells.text(line(row["name"], 64))

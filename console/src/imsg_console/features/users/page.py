@@ -1,6 +1,6 @@
 """Users: who may send, how much, and how much of it is used."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import read_search, search_field
 from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_console.widgets.work import Work, run_each, start
 
@@ -81,6 +81,7 @@ class Users:
             key="username",
             name=lambda user: line(user["username"], MOST_NAME),
             when_empty=self._draw_empty,
+            counts=True,
             on_choose=self._draw_chosen,
             actions={
                 "edit": lambda user: form.change(view, user, self.reload),
@@ -97,11 +98,11 @@ class Users:
         """Show the same page of the list again; what is chosen stays chosen."""
         await self.table.reload()
 
-    async def _load(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
+    async def _load(self, position: Position) -> Loaded:
         if self._only_near:
-            return await find_near_limits(self._view.api), None
-        answer = await self._view.api.get("/api/v2/users", search=self._search, limit=limit, cursor=cursor)
-        return answer["users"], answer["next"]
+            return Loaded(await find_near_limits(self._view.api), None)
+        answer = await self._view.api.get("/api/v2/users", search=self._search, **position)
+        return Loaded.read(answer, "users")
 
     async def _change_search(self) -> None:
         self._search, self._only_near = read_search(self._field), False

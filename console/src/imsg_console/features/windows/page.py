@@ -15,7 +15,7 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, notice, toast
-from imsg_console.widgets.paging import Row
+from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable, Table
 
 WINDOWS, HOLIDAYS, REQUESTS = "/api/v2/windows", "/api/v2/holidays", "/api/v2/requests"
@@ -107,9 +107,9 @@ class Windows:
                 element("p", "muted", t("windows.no_corrections"))
         await self._held.load()
 
-    async def _load_held(self, cursor: str | None, limit: int) -> tuple[Sequence[Row], str | None]:
-        answer = await self._view.api.get(REQUESTS, state="held", cursor=cursor, limit=limit)
-        return [row for row in answer["requests"] if row["held_until"]], answer["next"]
+    async def _load_held(self, position: Position) -> Loaded:
+        answer = await self._view.api.get(REQUESTS, state="held", **position)
+        return Loaded([row for row in answer["requests"] if row["held_until"]], answer["next"])
 
     def _what(self, row: Row) -> Cell:
         t = self._t
