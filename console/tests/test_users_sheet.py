@@ -84,8 +84,8 @@ def test_the_preview_knows_what_the_api_would_refuse() -> None:
         {"username": "甲", "phone": "13800138000", "email": "a@x.cn", "per_hour": 5}
     ]
     assert [line.problems for line in read.bad] == [
-        ("与第 2 行重复：手机。", "邮箱“b@@x.cn”不正确。"),
-        ("手机“1380013”不正确。",),
+        ("手机：与第 2 行重复。", "邮箱：“b@@x.cn”不是完整的邮箱。"),
+        ("手机：“1380013”不是手机号。",),
         (ZH("users.line_bad_username"),),
     ]
 

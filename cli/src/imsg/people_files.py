@@ -8,9 +8,8 @@ from typing import Any
 from imsg.output import complain, usage
 from imsg_console import spreadsheets
 from imsg_console.readers import UnreadableError
+from imsg_console.recipients.address_reader import DUPLICATE
 from imsg_console.recipients.people_sheet import PeopleSheet, Person, Problem, read_best
-
-DUPLICATE = "people.duplicate"
 
 WHY = {
     DUPLICATE: "the same person as in line {text}",

@@ -5,7 +5,6 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
-from imsg_channels.spec import Address
 from imsg_console import workbooks
 from imsg_console.readers import UnreadableError
 from imsg_console.workbooks import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, Sheet, is_workbook
@@ -159,14 +158,6 @@ def read_values(cells: Sequence[str], names: Mapping[int, str]) -> dict[str, str
     """Return what a row has in the columns of these names."""
     texts = {name: " ".join(cells[at].split())[:MAX_VALUE] for at, name in names.items() if at < len(cells)}
     return {name: text for name, text in texts.items() if text}
-
-
-def read_address(address: Address, text: str) -> str | None:
-    """Return the address that a cell holds, also a misspelt one, as the API takes it; None where it holds none."""
-    if address.parse(text) is not None:
-        return text
-    spelling = address.find_spelling(text)
-    return spelling.wanted if spelling else None
 
 
 def _drop_titles(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

@@ -23,8 +23,9 @@ _INVISIBLE = (
 """Invisible characters that come with copied contacts: zero widths, marks of direction, a fixed space."""
 
 _WITHOUT_INVISIBLE = str.maketrans(dict.fromkeys(_INVISIBLE))
-_QUOTES = "\"'“”‘’「」"
-_SEPARATORS = re.compile(r"[\s().·-]")
+_EDGES = "\"'“”‘’「」<>《》,;，；、 "
+"""What stands around an address in a cell."""
+_SEPARATORS = re.compile(r"[\s().·\u2010-\u2015-]")
 _CHINA_PREFIX = re.compile(r"(?:0086|86)(?=1[3-9][0-9]{9}$)")
 _SCIENTIFIC = re.compile(r"([0-9])(?:\.([0-9]{0,20}))?[eE]\+?([0-9]{2})")
 _LANDLINE = re.compile(r"(?:\+?86)?0[1-9][0-9]{8,10}")
@@ -92,7 +93,7 @@ def _clean(text: str, method: str) -> Iterator[str]:
     yield plain
     channel = BY_NAME[method]
     if channel.contact == "email":
-        bare = plain.removeprefix("mailto:").strip(_QUOTES).rstrip(".。")
+        bare = re.sub("^mailto:", "", plain.strip(_EDGES), flags=re.IGNORECASE).strip(_EDGES + ".。")
         yield bare
         yield bare.replace("。", ".")
     elif channel.address.is_dialled:
@@ -101,7 +102,7 @@ def _clean(text: str, method: str) -> Iterator[str]:
 
 def _phones(plain: str) -> Iterator[str]:
     """Write a number of a contact card or a spreadsheet without its spaces and signs: `+86 138-0013-8000`."""
-    bare = plain.removeprefix("tel:").lstrip("=").strip(_QUOTES)
+    bare = re.sub("^(?:tel|sms):", "", plain.strip(_EDGES), flags=re.IGNORECASE).lstrip("=").strip(_EDGES)
     if exact := _SCIENTIFIC.fullmatch(bare):
         first, rest, zeros = exact[1], exact[2] or "", int(exact[3])
         if len(rest) == zeros:  # every digit is there

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from imsg_channels import BY_NAME, CHANNELS
-from imsg_console.recipients.classify_recipient import explain, find_address, is_intended, strip_invisible
+from imsg_channels import CHANNELS
+from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, read_cell
+from imsg_console.recipients.classify_recipient import is_intended, strip_invisible
 from imsg_console.recipients.recipient_reader import count_headings, explain_row, strip_heading
 from imsg_console.spreadsheets import name_columns, read_values
-from imsg_contract.addresses import identity
 
 METHODS = tuple(channel.name for channel in CHANNELS if channel.contact is not None)
 """The channels whose addresses a file may hold."""
@@ -59,9 +59,9 @@ class Problem:
     line: int
     cells: Sequence[str]
     text: str
-    """What is wrong; empty where something is missing."""
+    """The cell that is wrong, or the number of the earlier row; empty where something is missing."""
     why: str
-    """The key of a sentence."""
+    """The key of a sentence for `address_reader.describe`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def read(rows: Sequence[Sequence[str]]) -> PeopleSheet:
     methods = _find_methods(names, below, width)
     fields = {column: names[column] for column in range(width) if column not in methods and _is_filled(below, column)}
     sheet = PeopleSheet(tuple(names), tuple(fields.values()))
-    seen: dict[str, int] = {}
+    seen = SeenPeople()
     for line, cells in enumerate(below, 1 if at is None else at + 2):
         if any(cells):
             _read_row(sheet, line, cells, methods, fields, seen)
@@ -144,7 +144,7 @@ def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
     cells: Sequence[str],
     methods: Mapping[int, str],
     fields: Mapping[int, str],
-    seen: dict[str, int],
+    seen: SeenPeople,
 ) -> None:
     """Add a row to the sheet."""
     addresses = _addresses(cells, methods)
@@ -155,12 +155,10 @@ def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
         return
     contacts: dict[str, str] = {}
     for column, method in addresses:
-        found = find_address(cells[column], method)
-        if found is None:
-            problem = explain(cells[column], method) or f"people.no_{method}"
+        contacts[method], problem = read_cell(cells[column], method)
+        if problem:
             sheet.problems.append(Problem(line, cells, cells[column], problem))
             return
-        contacts[method] = found[0]
     if not contacts and (
         name := next((cells[at] for at, kind in methods.items() if kind == TO and at < len(cells)), "")
     ):
@@ -168,18 +166,12 @@ def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
     if not contacts:
         sheet.problems.append(Problem(line, cells, "", "send.none_in_row"))
         return
-    keys = [f"{method}:{identity(_normalize(method, text))}" for method, text in contacts.items()]
-    if (first := next((seen[key] for key in keys if key in seen), None)) is not None:
-        sheet.problems.append(Problem(line, cells, str(first), "people.duplicate"))
+    if (first := seen.note(line, contacts)) is not None:
+        sheet.problems.append(Problem(line, cells, str(first), DUPLICATE))
         return
-    seen |= dict.fromkeys(keys, line)
     params = read_values(cells, fields)
     sheet.people.append(Person(line, contacts, params, cells))
 
 
 def _addresses(cells: Sequence[str], methods: Mapping[int, str]) -> list[tuple[int, str]]:
     return [(at, method) for at, method in methods.items() if method != TO and at < len(cells) and cells[at]]
-
-
-def _normalize(method: str, text: str) -> str:
-    return text if method == TO else BY_NAME[method].address.parse(text) or text

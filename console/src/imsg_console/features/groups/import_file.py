@@ -9,7 +9,8 @@ from typing import Any
 from nicegui import ui
 
 from imsg_console import spreadsheets
-from imsg_console.recipients.people_sheet import TO, PeopleSheet, Person, Problem, read_best
+from imsg_console.recipients.address_reader import describe
+from imsg_console.recipients.people_sheet import TO, PeopleSheet, Person, read_best
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import exports
@@ -71,7 +72,7 @@ class PeopleImport:
             notice(t("groups.import_left_out", n=len(sheet.left_out), lines=lines), "info")
         if sheet.problems:
             notice(t("groups.import_wrong", n=len(sheet.problems)), "warn")
-            rows = [(one.line, self._name(one.cells), self._explain(one)) for one in sheet.problems]
+            rows = [(one.line, self._name(one.cells), describe(t, one.why, one.text)) for one in sheet.problems]
             dialog.draw_problems(rows, (t("files.line"), t("groups.person"), t("files.problem")))
             exports.download_button(t, t("groups.import_keep"), lambda kind: self._keep(sheet, kind))
         source = ui.input(t("groups.import_consent")).props("outlined maxlength=200").classes("field")
@@ -109,7 +110,7 @@ class PeopleImport:
     def _keep(self, sheet: PeopleSheet, kind: str) -> None:
         """Download the rows that were left out, each with what is wrong, to be corrected and imported again."""
         t = self._t
-        rows = [(one.line, one.cells, self._explain(one)) for one in sheet.problems]
+        rows = [(one.line, one.cells, describe(t, one.why, one.text)) for one in sheet.problems]
         rows += [(person.line, person.cells, detail) for person, detail in self._refused]
         width = len(sheet.heading)
         filled = [[*cells[:width], *[""] * (width - len(cells)), why] for _, cells, why in sorted(rows)]
@@ -128,9 +129,6 @@ class PeopleImport:
 
     def _name(self, cells: Sequence[str]) -> str:
         return " ".join(cell for cell in cells if cell)[:80]
-
-    def _explain(self, problem: Problem) -> str:
-        return self._t(problem.why, text=line(problem.text, 60))
 
 
 def write_person(person: Person) -> dict[str, Any]:

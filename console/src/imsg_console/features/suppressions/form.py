@@ -47,7 +47,7 @@ async def add(view: View, refresh: Refresh) -> None:
     categories |= {name: t(f"suppressions.category_{name}") for name in sheet.CATEGORIES}
 
     def check_address(text: str) -> str:
-        return "" if text.strip() else t("suppressions.no_address")
+        return "" if text.strip() else t("people.no_address")
 
     def prepare(form: Form) -> None:
         def show_scope() -> None:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imsg_channels import BY_NAME, METHODS
+from imsg_channels import METHODS
+from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, read_cell
 from imsg_console.sanitize import line
-from imsg_console.spreadsheets import find_heading, read_address
+from imsg_console.spreadsheets import find_heading
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.chips import method_name
 
@@ -70,22 +71,32 @@ def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> S
 
     `method` and `reason` are taken where a row has none.
     """
-    sheet = SuppressionSheet()
+    sheet, seen = SuppressionSheet(), SeenPeople()
     heading = find_heading(rows, _count_known)
     first, names = (0, {0: "to"}) if heading is None else (heading + 1, _columns(rows[heading]))
     for number, cells in enumerate(rows[first:], first + 1):
         values = {name: cells[at].strip() for at, name in names.items() if at < len(cells)}
-        address = values.get("to", "").lstrip("'")
-        if not address:
+        if not (cell := values.get("to", "")):
             continue
         fields = _read_fields(t, values, method, reason)
-        if isinstance(fields, str):
-            sheet.problems.append((number, line(address, 80), fields))
-        elif (found := read_address(BY_NAME[fields["method"]].address, address)) is None:
-            sheet.problems.append((number, line(address, 80), t("suppressions.no_address")))
-        else:
-            sheet.rows.append((fields, found))
+        problem = fields if isinstance(fields, str) else _add_row(t, sheet, seen, number, fields, cell)
+        if problem:
+            sheet.problems.append((number, line(cell, 80), problem))
     return sheet
+
+
+def _add_row(  # noqa: PLR0917  one row, and what is known of its sheet
+    t: Texts, sheet: SuppressionSheet, seen: SeenPeople, number: int, fields: Mapping[str, Any], cell: str
+) -> str:
+    """Add a row to the sheet, or return what is wrong with its address."""
+    address, why = read_cell(cell, fields["method"])
+    if why:
+        return describe(t, why, cell)
+    about = repr((fields["reason"], fields.get("scope")))
+    if (first := seen.note(number, {fields["method"]: address}, about)) is not None:
+        return describe(t, DUPLICATE, str(first))
+    sheet.rows.append((fields, address))
+    return ""
 
 
 def _count_known(cells: Sequence[str]) -> int:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from imsg_channels import CHANNELS, CONTACTS
-from imsg_channels.spec import Address
+from imsg_channels import BY_NAME, CHANNELS, CONTACTS
 from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
-from imsg_console.spreadsheets import find_heading, read_address
+from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, read_cell
+from imsg_console.spreadsheets import find_heading
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
@@ -60,10 +60,8 @@ ROLES: Mapping[str, str] = {
     "auditor": "auditor",
     "审计员": "auditor",
 }
-ADDRESSES: Mapping[str, Address] = {
-    channel.contact: channel.address for channel in CHANNELS if channel.contact is not None
-}
-"""Contact → what an address of it is."""
+METHODS: Mapping[str, str] = {channel.contact: channel.name for channel in CHANNELS if channel.contact is not None}
+"""Contact → the method that sends to it."""
 
 YES = frozenset({"yes", "y", "true", "1", "on", "是", "可", "启用", "可以", "正常"})
 NO = frozenset({"no", "n", "false", "0", "off", "否", "不", "停用", "禁用", "不可以"})
@@ -124,7 +122,7 @@ def read(t: Texts, sheet: Sequence[Sequence[str]]) -> UserSheet:
         return UserSheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
     if len(rows) == 1:
         return UserSheet(problem=t("users.sheet_only_heading"))
-    seen: dict[tuple[str, str | None], int] = {}
+    seen = SeenPeople()
     lines = tuple(_line(t, number, columns, cells, seen) for number, cells in rows[1:])
     headings = zip(rows[0][1], columns, strict=True)
     ignored = tuple(heading.strip() for heading, known in headings if not known and heading.strip())
@@ -173,9 +171,7 @@ def _strip(heading: str) -> str:
     return "".join(sign for sign in plain[:cut] if sign not in "-_" and not sign.isspace()).strip("*:")
 
 
-def _line(
-    t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: dict[tuple[str, str | None], int]
-) -> Line:
+def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: SeenPeople) -> Line:
     texts = {name: _cell(cell) for name, cell in zip(columns, cells, strict=False) if name}
     fields: dict[str, Any] = {}
     problems: list[str] = []
@@ -185,8 +181,8 @@ def _line(
         value, problem = _read(t, name, text)
         if problem:
             problems.append(problem)
-        elif name in CONTACTS and (same := seen.setdefault((name, ADDRESSES[name].parse(value)), number)) != number:
-            problems.append(t("users.line_contact_twice", name=t(f"users.{name}"), n=same))
+        elif name in CONTACTS and (same := seen.note(number, {METHODS[name]: value})) is not None:
+            problems.append(t("users.line_contact", name=t(f"users.{name}"), why=describe(t, DUPLICATE, str(same))))
         else:
             fields[name] = value
     username = texts.get("username", "")
@@ -194,9 +190,9 @@ def _line(
         problems.insert(0, t("users.line_no_username"))
     elif len(username) > MOST_NAME:
         problems.insert(0, t("users.line_long_username", n=MOST_NAME))
-    elif ":" in username or "/" in username or any(read_address(one, username) for one in ADDRESSES.values()):
+    elif ":" in username or "/" in username or _reads_as_address(username):
         problems.insert(0, t("users.line_bad_username"))
-    elif (same := seen.setdefault(("username", username), number)) != number:
+    elif (same := seen.note(number, {"username": username})) is not None:
         problems.insert(0, t("users.line_twice", n=same))
     return Line(number, {**fields, "username": username}, tuple(problems))
 
@@ -217,17 +213,16 @@ def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
         is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MOST)) and int(plain) <= MOST
         return int(plain) if is_limit else None, "" if is_limit else t("users.line_number", name=label, text=text[:40])
     if name in CONTACTS:
-        return _contact(t, name, text)
+        address, why = read_cell(text, METHODS[name])
+        return address, why and t("users.line_contact", name=label, why=describe(t, why, text))
     is_wrong = name == "password" and not LEAST_PASSWORD <= len(text) <= MOST_PASSWORD
     return text, t("users.line_password", least=LEAST_PASSWORD, most=MOST_PASSWORD) if is_wrong else ""
 
 
-def _contact(t: Texts, name: str, text: str) -> tuple[Any, str]:
-    """Read an address, also one in full-width letters or with blanks. A number as 8.6E+12 has lost its digits."""
-    if name == "phone" and "E+" in text.upper():
-        return None, t("users.line_phone_lost", text=text[:40])
-    found = read_address(ADDRESSES[name], text.removesuffix(".0") if name == "phone" else text)
-    return found, "" if found else t("users.line_contact", name=t(f"users.{name}"), text=text[:40])
+def _reads_as_address(username: str) -> bool:
+    """Tell whether a text is an address in any spelling: the API takes no such username."""
+    addresses = [BY_NAME[method].address for method in METHODS.values()]
+    return any(one.parse(username) is not None or one.find_spelling(username) is not None for one in addresses)
 
 
 def _cell(cell: str) -> str:

@@ -1,0 +1,51 @@
+"""Reads the addresses in the rows of a sheet: however people write them, and each person once."""
+
+from collections.abc import Mapping
+
+from imsg_channels import BY_NAME
+from imsg_console.recipients.classify_recipient import choose_key, explain, find_address, strip_invisible
+from imsg_console.sanitize import line
+from imsg_console.texts import Texts
+from imsg_contract.addresses import identity
+
+DUPLICATE = "people.duplicate"
+
+
+class SeenPeople:
+    """The people of the rows that were read so far."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str, str], int] = {}
+
+    def note(self, row: int, contacts: Mapping[str, str], about: str = "") -> int | None:
+        """Note the person of a row, or return the earlier row that has one of the contacts.
+
+        `contacts` is method → address, or any other name → text. Rows `about` different things are no duplicates.
+        """
+        keys = [(method, _normalize(method, text), about) for method, text in contacts.items()]
+        first = next((self._rows[key] for key in keys if key in self._rows), None)
+        if first is None:
+            self._rows |= dict.fromkeys(keys, row)
+        return first
+
+
+def read_cell(cell: str, method: str) -> tuple[str, str]:
+    """Return the address of a cell as the API takes it and an empty text, or an empty text and what is wrong.
+
+    What is wrong is the key of a sentence for `describe`.
+    """
+    if (found := find_address(strip_invisible(cell), method)) is not None:
+        return found[0], ""
+    return "", explain(cell, method) or choose_key(method, f"people.no_{method}", "people.no_address")
+
+
+def describe(t: Texts, why: str, text: str = "") -> str:
+    """Say what is wrong with a row; `text` is the cell that is wrong, or the number of the earlier row."""
+    if why == DUPLICATE or not text:
+        return t(why, row=text)
+    return t("people.wrong", text=line(text, 60), why=t(why))
+
+
+def _normalize(method: str, text: str) -> str:
+    channel = BY_NAME.get(method)
+    return identity((channel and channel.address.parse(text)) or text)
