@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 
 from imsg_console import workbooks
 from imsg_console.readers import UnreadableError
@@ -41,6 +42,8 @@ MAX_VALUE = 1_000
 
 PIECE = 500
 """Rows of one piece of an answer."""
+
+_QUOTED_CELL = re.compile(r'(?<![^\t\n])"((?:[^"]|"")*+)"(?=[\t\r\n]|$)')
 
 Split = Callable[[str], Sequence[Sequence[str]]]
 
@@ -101,7 +104,7 @@ def split(text: str) -> Sequence[Sequence[str]]:
         usual = max(set(widths), key=widths.count, default=1)
         if usual > 1 and widths.count(usual) * 10 >= len(widths) * 9 and max(map(len, rows)) <= MAX_COLUMNS:
             return rows
-    return [[line.strip()] for line in text.splitlines()]
+    return [[line.strip()] for line in join_quoted(text).splitlines()]
 
 
 def split_columns(text: str) -> Sequence[Sequence[str]]:
@@ -143,21 +146,36 @@ def name_columns(
     at = find_heading(rows, count_known)
     if at is not None and at + 1 < len(rows) and count_known(rows[at + 1]):
         at += 1
+    words = [] if at is None else merge_headings(rows, at)
+    words += [""] * (max(map(len, rows), default=0) - len(words))
     names: list[str] = []
-    above = [] if at is None else rows[max(0, at - 1) : at + 1]
-    for column in range(max(map(len, rows), default=0)):
-        cells = [" ".join(row[column].split()) if column < len(row) else "" for row in above]
-        is_merged = len(cells) > 1 and sum(map(bool, above[0])) > 1  # a title alone in its row names no column
-        name = (cells[-1] if cells else "") or (cells[0] if is_merged else "")
-        name = name[:MAX_NAME] or f"{column + 1}"
-        names.append(name if name not in names else f"{name} {column + 1}"[-MAX_NAME:])
+    for column, word in enumerate(words, 1):
+        name = word[:MAX_NAME] or f"{column}"
+        names.append(name if name not in names else f"{name} {column}"[-MAX_NAME:])
     return at, names
+
+
+def merge_headings(rows: Sequence[Sequence[str]], at: int) -> list[str]:
+    """Return the words of a row that heads columns; where it has none, those of the row above, unless it is a title."""
+    row, above = rows[at], rows[at - 1] if at else ()
+    is_merged = sum(bool(cell.strip()) for cell in above) > 1  # a title alone in its row names no column
+    pairs = zip_longest(row, above if is_merged else (), fillvalue="")
+    return [" ".join(word.split()) or " ".join(higher.split()) for word, higher in pairs]
 
 
 def read_values(cells: Sequence[str], names: Mapping[int, str]) -> dict[str, str]:
     """Return what a row has in the columns of these names."""
     texts = {name: " ".join(cells[at].split())[:MAX_VALUE] for at, name in names.items() if at < len(cells)}
     return {name: text for name, text in texts.items() if text}
+
+
+def join_quoted(text: str) -> str:
+    """Write cells in quotes that hold line breaks or tabs, as spreadsheets write them, in one line without quotes."""
+    return _QUOTED_CELL.sub(_unquote, text)
+
+
+def _unquote(cell: re.Match[str]) -> str:
+    return " ".join(cell[1].replace('""', '"').split()) if re.search(r"[\t\r\n]", cell[1]) else cell[0]
 
 
 def _drop_titles(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:

@@ -1,14 +1,28 @@
 """Reads the addresses in the rows of a sheet: however people write them, and each person once."""
 
+import re
 from collections.abc import Mapping
 
 from imsg_channels import BY_NAME
-from imsg_console.recipients.classify_recipient import choose_key, explain, find_address, strip_invisible
+from imsg_console.recipients.classify_recipient import (
+    choose_key,
+    explain,
+    find_address,
+    is_address,
+    normalize,
+    strip_invisible,
+)
 from imsg_console.sanitize import line
 from imsg_console.texts import Texts
 from imsg_contract.addresses import identity
 
 DUPLICATE = "people.duplicate"
+
+_NOTHING = frozenset({"", "-", "--", "—", "——", "/", "无", "没有", "暂无", "空", "n/a", "#n/a", "na", "none", "null"})
+"""What people write into a cell to leave it empty, as `normalize` writes it in small letters."""
+
+_BETWEEN = re.compile(r"[\s,;，；、/|]+")
+"""What stands between the addresses of one cell."""
 
 
 class SeenPeople:
@@ -29,6 +43,11 @@ class SeenPeople:
         return first
 
 
+def is_blank(cell: str) -> bool:
+    """Tell whether a cell of addresses holds none on purpose."""
+    return normalize(cell).lower() in _NOTHING
+
+
 def read_cell(cell: str, method: str) -> tuple[str, str]:
     """Return the address of a cell as the API takes it and an empty text, or an empty text and what is wrong.
 
@@ -36,6 +55,8 @@ def read_cell(cell: str, method: str) -> tuple[str, str]:
     """
     if (found := find_address(strip_invisible(cell), method)) is not None:
         return found[0], ""
+    if sum(is_address(piece, method) for piece in _BETWEEN.split(cell)) > 1:
+        return "", "people.several"
     return "", explain(cell, method) or choose_key(method, f"people.no_{method}", "people.no_address")
 
 

@@ -26,7 +26,7 @@ _WITHOUT_INVISIBLE = str.maketrans(dict.fromkeys(_INVISIBLE))
 _EDGES = "\"'“”‘’「」<>《》,;，；、 "
 """What stands around an address in a cell."""
 _SEPARATORS = re.compile(r"[\s().·\u2010-\u2015-]")
-_CHINA_PREFIX = re.compile(r"(?:0086|86)(?=1[3-9][0-9]{9}$)")
+_CHINA_PREFIX = re.compile(r"0{0,2}86(?=1[3-9][0-9]{9}$)")
 _SCIENTIFIC = re.compile(r"([0-9])(?:\.([0-9]{0,20}))?[eE]\+?([0-9]{2})")
 _LANDLINE = re.compile(r"(?:\+?86)?0[1-9][0-9]{8,10}")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from imsg_channels import CHANNELS
-from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, read_cell
+from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, is_blank, read_cell
 from imsg_console.recipients.classify_recipient import is_intended, strip_invisible
 from imsg_console.recipients.recipient_reader import count_headings, explain_row, strip_heading
 from imsg_console.spreadsheets import name_columns, read_values
@@ -78,20 +78,42 @@ class PeopleSheet:
     """Headings on further pages, hints, totals: nobody is lost with them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of a sheet."""
+
+    first: int
+    """The place of the first row below the heading."""
+    names: Sequence[str]
+    methods: Mapping[int, str]
+    """Column of addresses → method, or `TO`; one column a method."""
+
+    @property
+    def are_titled(self) -> bool:
+        """Whether a column is headed by a word for the addresses of a channel."""
+        return any(map(_find_method, self.names))
+
+
 def read(rows: Sequence[Sequence[str]]) -> PeopleSheet:
     """Read the rows of a sheet. Titles may stand above the heading; without one, columns have numbers."""
     table = [[strip_invisible(cell) for cell in row] for row in rows]
-    at, names = name_columns(table, _count_headings)
-    below = table if at is None else table[at + 1 :]
-    width = len(names)
-    methods = _find_methods(names, below, width)
-    fields = {column: names[column] for column in range(width) if column not in methods and _is_filled(below, column)}
+    columns = find_columns(table)
+    names, below = columns.names, table[columns.first :]
+    others = (column for column in range(len(names)) if column not in columns.methods)
+    fields = {column: names[column] for column in others if _is_filled(below, column)}
     sheet = PeopleSheet(tuple(names), tuple(fields.values()))
     seen = SeenPeople()
-    for line, cells in enumerate(below, 1 if at is None else at + 2):
+    for line, cells in enumerate(below, columns.first + 1):
         if any(cells):
-            _read_row(sheet, line, cells, methods, fields, seen)
+            _read_row(sheet, line, cells, columns.methods, fields, seen)
     return sheet
+
+
+def find_columns(table: Sequence[Sequence[str]]) -> Columns:
+    """Find the heading of a sheet, perhaps of two rows, and the columns that hold addresses."""
+    at, names = name_columns(table, _count_headings)
+    first = 0 if at is None else at + 1
+    return Columns(first, names, _find_methods(names, table[first:], len(names)))
 
 
 def read_best(sheets: Sequence[Sequence[Sequence[str]]]) -> tuple[int, PeopleSheet]:
@@ -109,8 +131,7 @@ def _find_methods(names: Sequence[str], below: Sequence[Sequence[str]], width: i
     """Return the columns that hold addresses: by their names, else by what most of their cells are; one a channel."""
     found: dict[int, str] = {}
     for column in range(width):
-        title = strip_heading(names[column])
-        method = next((method for method, titles in _TITLES.items() if title in titles.split()), None)
+        method = _find_method(names[column])
         if method is not None and method not in found.values() and _is_filled(below, column):
             found[column] = method
     for method in METHODS:
@@ -132,6 +153,12 @@ def _find_methods(names: Sequence[str], below: Sequence[Sequence[str]], width: i
     if not found and width == 1:
         found[0] = TO
     return found
+
+
+def _find_method(name: str) -> str | None:
+    """Return the channel whose addresses a column of this name holds."""
+    title = strip_heading(name)
+    return next((method for method, titles in _TITLES.items() if title in titles.split()), None)
 
 
 def _is_filled(rows: Sequence[Sequence[str]], column: int) -> bool:
@@ -174,4 +201,6 @@ def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
 
 
 def _addresses(cells: Sequence[str], methods: Mapping[int, str]) -> list[tuple[int, str]]:
-    return [(at, method) for at, method in methods.items() if method != TO and at < len(cells) and cells[at]]
+    return [
+        (at, method) for at, method in methods.items() if method != TO and at < len(cells) and not is_blank(cells[at])
+    ]

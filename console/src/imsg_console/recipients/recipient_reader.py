@@ -17,7 +17,7 @@ from imsg_console.recipients.classify_recipient import (
     rewrite,
     strip_invisible,
 )
-from imsg_console.spreadsheets import name_columns, read_values
+from imsg_console.spreadsheets import join_quoted, name_columns, read_values
 
 MAX_LABEL_CHARACTERS = 120
 
@@ -70,7 +70,7 @@ def read(text: str, method: str) -> Reading:
     the row are its label. The same holds where nearly every line has one address and something beside it. Other texts
     are lists, where a text that is no address may be a username. Blanks part those where nothing else parts the text.
     """
-    text = _QUOTED_CELL.sub(_unquote, text)
+    text = join_quoted(text)
     lines = [line for line in text.splitlines() if line.strip()]
     if _has_columns(lines):
         cells = [line.split("\t") for line in lines]
@@ -212,12 +212,6 @@ class _Row:
 
 
 _PARTED = re.compile('[,;，；、|"]')
-_QUOTED_CELL = re.compile(r'(?<![^\t\n])"((?:[^"]|"")*+)"(?=[\t\r\n]|$)')
-"""A cell in quotes, as spreadsheets copy one with line breaks or tabs."""
-
-
-def _unquote(cell: re.Match[str]) -> str:
-    return " ".join(cell[1].replace('""', '"').split()) if re.search(r"[\t\r\n]", cell[1]) else cell[0]
 
 
 def _cut_names(row: _Row) -> _Row:

@@ -70,6 +70,13 @@ class ImportDialog:
             return
         await self._on_sheets(self, await asyncio.to_thread(spreadsheets.join, pieces))
 
+    def draw_sheet(self, sheets: Sequence[Sheet], place: int) -> None:
+        """Draw which sheet of several was read, and which were not."""
+        t = self._view.t
+        if others := [one.name for one in sheets if one is not sheets[place]]:
+            listed = line(t("files.listing").join(others), 200)
+            notice(t("files.sheet_read", name=line(sheets[place].name, 60), others=listed), "info")
+
     def draw_unreadable(self, problem: str) -> None:
         """Draw why a file cannot be imported."""
         notice(problem, "bad")

@@ -55,14 +55,16 @@ class PeopleImport:
 
     async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
         place, people = await asyncio.to_thread(read_best, [sheet.rows for sheet in sheets])
-        name = sheets[place].name if len(sheets) > 1 else ""
-        dialog.show(lambda dialog: self._draw_read(dialog, people, name))
 
-    def _draw_read(self, dialog: ImportDialog, sheet: PeopleSheet, name: str) -> None:
-        """Show what was read: which sheet, some people as they are, and the rows that hold nobody."""
+        def draw(dialog: ImportDialog) -> None:
+            dialog.draw_sheet(sheets, place)
+            self._draw_read(dialog, people)
+
+        dialog.show(draw)
+
+    def _draw_read(self, dialog: ImportDialog, sheet: PeopleSheet) -> None:
+        """Show what was read: some people as they are, and the rows that hold nobody."""
         t, count = self._t, len(sheet.people)
-        if name:
-            notice(t("groups.import_sheet", name=line(name, 60)), "info")
         notice(t("groups.import_ready", n=count), "good" if count else "bad")
         with element("ul"):
             for person in sheet.people[:SHOWN]:

@@ -103,8 +103,13 @@ class SuppressionImport:
 
     async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
         method, reason = str(self._method.value), str(self._reason.value)
-        read = await asyncio.to_thread(sheet.read, self._t, sheets[0].rows, method, reason)
-        dialog.show(lambda dialog: self._draw_read(dialog, read))
+        place, read = await asyncio.to_thread(sheet.read_best, self._t, sheets, method, reason)
+
+        def draw(dialog: ImportDialog) -> None:
+            dialog.draw_sheet(sheets, place)
+            self._draw_read(dialog, read)
+
+        dialog.show(draw)
 
     def _draw_read(self, dialog: ImportDialog, read: sheet.SuppressionSheet) -> None:
         """Show what was read before anything is added."""
@@ -112,7 +117,8 @@ class SuppressionImport:
         if read.problems:
             notice(t("suppressions.import_wrong", n=len(read.problems)), "warn")
             dialog.draw_problems(read.problems, (t("files.line"), t("suppressions.column_to"), t("files.problem")))
-        notice(t("suppressions.import_ready", n=count), "good" if count else "bad")
+        by_method = [t("suppressions.import_count", method=method_name(t, of), n=n) for of, n in read.counts.items()]
+        notice(t.join(t("suppressions.import_ready", n=count), *by_method), "good" if count else "bad")
 
         async def import_rows(work: Work) -> None:
             await self._import(read, work)

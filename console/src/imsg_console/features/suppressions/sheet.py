@@ -1,15 +1,20 @@
 """Suppressions in files: the columns, and the rows read into bodies of the API."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from imsg_channels import METHODS
-from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, read_cell
+from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, is_blank, read_cell
+from imsg_console.recipients.classify_recipient import strip_invisible
+from imsg_console.recipients.people_sheet import TO, find_columns
+from imsg_console.recipients.recipient_reader import explain_row
 from imsg_console.sanitize import line
 from imsg_console.spreadsheets import find_heading
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.chips import method_name
+from imsg_console.workbooks import Sheet
 
 COLUMNS = ("method", "to", "reason", "sender", "category", "until", "note")
 """The columns that are read; an exported file has `evidence`, `added_by` and `created_at` too."""
@@ -40,6 +45,11 @@ class SuppressionSheet:
     problems: list[tuple[int, str, str]] = field(default_factory=list)
     """(line, address, what is wrong)."""
 
+    @property
+    def counts(self) -> Counter[str]:
+        """Method → how many addresses of it were read."""
+        return Counter(fields["method"] for fields, _ in self.rows)
+
     def batches(self) -> list[Batch]:
         """Group the addresses that have the same fields."""
         groups: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
@@ -67,28 +77,53 @@ def row(t: Texts, one: Mapping[str, Any]) -> list[object]:
 
 
 def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> SuppressionSheet:
-    """Read a file's rows; without a known heading its first column holds addresses. Raises nothing.
+    """Read the rows of a sheet: each that holds anything is an address, or several, or a problem. Raises nothing.
 
-    `method` and `reason` are taken where a row has none.
+    `method` and `reason` are taken where a row has none. A sheet of people may have columns for several channels; those
+    of `method` are read, or else all.
     """
     sheet, seen = SuppressionSheet(), SeenPeople()
-    heading = find_heading(rows, _count_known)
-    first, names = (0, {0: "to"}) if heading is None else (heading + 1, _columns(rows[heading]))
-    for number, cells in enumerate(rows[first:], first + 1):
-        values = {name: cells[at].strip() for at, name in names.items() if at < len(cells)}
-        if not (cell := values.get("to", "")):
+    table = [[strip_invisible(cell) for cell in row] for row in rows]
+    first, names, addresses = _find_columns(table, method)
+    for number, cells in enumerate(table[first:], first + 1):
+        if not any(cells):
             continue
-        fields = _read_fields(t, values, method, reason)
-        problem = fields if isinstance(fields, str) else _add_row(t, sheet, seen, number, fields, cell)
-        if problem:
-            sheet.problems.append((number, line(cell, 80), problem))
+        values = {name: cells[at] for at, name in names.items() if at < len(cells)}
+        found = [(cells[at], of) for at, of in addresses.items() if at < len(cells) and not is_blank(cells[at])]
+        for cell, of in found or [("", next(iter(addresses.values())))]:
+            fields = _read_fields(t, values, of, reason)
+            why = explain_row(cells, of if isinstance(fields, str) else fields["method"])
+            if why or not cell:
+                problem = describe(t, why or "send.none_in_row")
+            else:
+                problem = fields if isinstance(fields, str) else _add(t, sheet, seen, number, fields, cell)
+            if problem:
+                sheet.problems.append((number, line(cell or " ".join(cells), 80), problem))
     return sheet
 
 
-def _add_row(  # noqa: PLR0917  one row, and what is known of its sheet
+def read_best(t: Texts, sheets: Sequence[Sheet], method: str, reason: str) -> tuple[int, SuppressionSheet]:
+    """Read the sheet of a workbook that holds most addresses; return its place too."""
+    read_sheets = [read(t, one.rows, method, reason) for one in sheets]
+    best = max(range(len(read_sheets)), key=lambda place: (len(read_sheets[place].rows), -place))
+    return best, read_sheets[best]
+
+
+def _find_columns(table: Sequence[Sequence[str]], method: str) -> tuple[int, dict[int, str], dict[int, str]]:
+    """Return the place of the first row below the heading, the known columns, and those of addresses → method."""
+    heading, columns = find_heading(table, _count_known), find_columns(table)
+    if heading is not None and not columns.are_titled:
+        names = _columns(table[heading])
+        return heading + 1, names, {at: method for at, name in names.items() if name == "to"}
+    names = {at: name for at, name in _columns(columns.names).items() if name not in {"to", "method"}}
+    found = {at: of for at, of in columns.methods.items() if of != TO}
+    return columns.first, names, {at: of for at, of in found.items() if of == method} or found or {0: method}
+
+
+def _add(  # noqa: PLR0917  one row, and what is known of its sheet
     t: Texts, sheet: SuppressionSheet, seen: SeenPeople, number: int, fields: Mapping[str, Any], cell: str
 ) -> str:
-    """Add a row to the sheet, or return what is wrong with its address."""
+    """Add an address to the sheet, or return what is wrong with it."""
     address, why = read_cell(cell, fields["method"])
     if why:
         return describe(t, why, cell)

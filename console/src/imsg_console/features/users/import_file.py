@@ -67,17 +67,18 @@ class UserImport:
         dialog.draw_foot(t("layout.next_step"), read_pasted)
 
     async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
-        chosen = next((one for one in sheets if sheet.has_usernames(one.rows)), sheets[0])
-        users = await asyncio.to_thread(sheet.read, self._t, chosen.rows)
-        others = [one.name for one in sheets if one is not chosen]
-        dialog.show(lambda dialog: self._draw_read(dialog, users, chosen.name, others))
+        place = next((at for at, one in enumerate(sheets) if sheet.has_usernames(one.rows)), 0)
+        users = await asyncio.to_thread(sheet.read, self._t, sheets[place].rows)
 
-    def _draw_read(self, dialog: ImportDialog, users: UserSheet, name: str, others: Sequence[str]) -> None:
-        """Show what was read: of several sheets which one, what can be imported, and what cannot."""
+        def draw(dialog: ImportDialog) -> None:
+            dialog.draw_sheet(sheets, place)
+            self._draw_read(dialog, users)
+
+        dialog.show(draw)
+
+    def _draw_read(self, dialog: ImportDialog, users: UserSheet) -> None:
+        """Show what was read: what can be imported, and what cannot."""
         t = self._t
-        if others:
-            listed = line(t("users.import_listing").join(others), 200)
-            notice(t("users.import_sheet", name=line(name, 60), others=listed), "info")
         if users.problem:
             notice(users.problem, "bad")
         if users.good:

@@ -8,8 +8,9 @@ from typing import Any
 
 from imsg_channels import BY_NAME, CHANNELS, CONTACTS
 from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
-from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, read_cell
-from imsg_console.spreadsheets import find_heading
+from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, is_blank, read_cell
+from imsg_console.recipients.recipient_reader import explain_row
+from imsg_console.spreadsheets import find_heading, merge_headings
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
@@ -113,19 +114,19 @@ def read(t: Texts, sheet: Sequence[Sequence[str]]) -> UserSheet:
         return UserSheet(problem=t("users.sheet_empty"))
     if heading is None:
         return UserSheet(problem=t("users.sheet_no_username"))
-    rows = [(number, row) for number, row in rows if number > heading]
-    columns = _columns(rows[0][1])
+    rows = [(number, row) for number, row in rows if number > heading + 1]
+    headings = merge_headings(sheet, heading)
+    columns = _columns(headings)
     doubled = [one for one in COLUMNS if columns.count(one) > 1]
     if doubled:
         return UserSheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
-    if len(rows) - 1 > MOST_ROWS:
+    if len(rows) > MOST_ROWS:
         return UserSheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
-    if len(rows) == 1:
+    if not rows:
         return UserSheet(problem=t("users.sheet_only_heading"))
     seen = SeenPeople()
-    lines = tuple(_line(t, number, columns, cells, seen) for number, cells in rows[1:])
-    headings = zip(rows[0][1], columns, strict=True)
-    ignored = tuple(heading.strip() for heading, known in headings if not known and heading.strip())
+    lines = tuple(_line(t, number, columns, cells, seen) for number, cells in rows)
+    ignored = tuple(name for name, known in zip(headings, columns, strict=True) if name and not known)
     return UserSheet(lines, ignored=ignored)
 
 
@@ -135,11 +136,18 @@ def has_usernames(sheet: Sequence[Sequence[str]]) -> bool:
 
 
 def _find_heading(sheet: Sequence[Sequence[str]]) -> int | None:
+    """Return the place of the heading, of two rows that of the second: cells of the first are merged above it."""
+
     def count_known(row: Sequence[str]) -> int:
         columns = _columns(row)
         return sum(map(bool, columns)) if "username" in columns else 0
 
-    return find_heading(sheet, count_known)
+    at = find_heading(sheet, count_known)
+    if at is None or at + 1 == len(sheet):
+        return at
+    first, both = _columns(sheet[at]), _columns(merge_headings(sheet, at + 1))
+    is_second = count_known(sheet[at + 1]) == 0 and "username" in both and set(both) > set(first)
+    return at + 1 if is_second else at
 
 
 def _columns(headings: Sequence[str]) -> list[str]:
@@ -176,7 +184,7 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
     fields: dict[str, Any] = {}
     problems: list[str] = []
     for name, text in texts.items():
-        if not text:
+        if not text or (name in CONTACTS and is_blank(text)):
             continue
         value, problem = _read(t, name, text)
         if problem:
@@ -186,6 +194,8 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
         else:
             fields[name] = value
     username = texts.get("username", "")
+    if not any(name in CONTACTS for name in fields) and (why := _explain(cells, username)):
+        return Line(number, {"username": username}, (t("users.line_no_user", why=describe(t, why)),))
     if not username:
         problems.insert(0, t("users.line_no_username"))
     elif len(username) > MOST_NAME:
@@ -195,6 +205,17 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
     elif (same := seen.note(number, {"username": username})) is not None:
         problems.insert(0, t("users.line_twice", n=same))
     return Line(number, {**fields, "username": username}, tuple(problems))
+
+
+def _explain(cells: Sequence[str], username: str) -> str:
+    """Return the key of the sentence that says why a row without an address is no user's; empty where it may be."""
+    known = _columns(cells)
+    if "username" in known and sum(map(bool, known)) > 1:
+        return "send.is_heading"
+    if explain_row((username, ""), METHODS["phone"]) == "send.is_hint":
+        return "send.is_hint"
+    why = explain_row(cells, METHODS["phone"])
+    return why if why == "send.is_total" else ""
 
 
 def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
