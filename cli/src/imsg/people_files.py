@@ -8,11 +8,12 @@ from typing import Any
 from imsg.output import complain, usage
 from imsg_console import spreadsheets
 from imsg_console.readers import UnreadableError
-from imsg_console.recipients.address_reader import DUPLICATE
+from imsg_console.recipients.address_reader import DUPLICATE, SEVERAL
 from imsg_console.recipients.people_sheet import PeopleSheet, Person, Problem, read_best
 
 WHY = {
     DUPLICATE: "the same person as in line {text}",
+    SEVERAL: "{text} holds several addresses: write one in each row",
     "send.none_in_row": "no address",
     "send.bad_email": "{text} is no e-mail address",
     "send.bad_phone": "{text} is no phone number",

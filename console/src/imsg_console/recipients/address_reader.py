@@ -17,6 +17,7 @@ from imsg_console.texts import Texts
 from imsg_contract.addresses import identity
 
 DUPLICATE = "people.duplicate"
+SEVERAL = "people.several"
 
 _NOTHING = frozenset({"", "-", "--", "—", "——", "/", "无", "没有", "暂无", "空", "n/a", "#n/a", "na", "none", "null"})
 """What people write into a cell to leave it empty, as `normalize` writes it in small letters."""
@@ -56,7 +57,7 @@ def read_cell(cell: str, method: str) -> tuple[str, str]:
     if (found := find_address(strip_invisible(cell), method)) is not None:
         return found[0], ""
     if sum(is_address(piece, method) for piece in _BETWEEN.split(cell)) > 1:
-        return "", "people.several"
+        return "", SEVERAL
     return "", explain(cell, method) or choose_key(method, f"people.no_{method}", "people.no_address")
 
 
