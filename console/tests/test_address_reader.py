@@ -160,7 +160,7 @@ def test_every_import_reads_a_class_with_merged_titles_and_loses_no_row() -> Non
         12: "13800138008",
     }
     named = {one.line: describe(ZH, one.why, one.text) for one in [*people.problems, *people.left_out]}
-    assert sorted([*phones, *named]) == [*rows]
+    assert sorted(list(phones) + list(named)) == list(rows)
 
     users_read = users.read(ZH, sheets[place].rows)
     assert users_read.ignored == ("序号",)
