@@ -107,7 +107,7 @@ def test_every_import_names_the_row_that_has_the_same_address(method: str, first
     assert describe(ZH, person.why, person.text) == problem == "与第 2 行重复"
 
 
-CLASS = [
+CLASS: list[list[str | int]] = [
     ["１３８００１３８００１", "a@example.com"],
     ["0086 138 0013 8002", "无"],
     ["+86 138-0013-8003", "N/A"],
@@ -137,7 +137,7 @@ def write_class() -> bytes:
     sheet.merge_range(2, 2, 2, 3, "联系方式")
     sheet.write_row(3, 2, ["手机号码（必填）", "电子邮箱"])
     for place, cells in enumerate(CLASS):
-        sheet.write_row(4 + place, 0, [place + 1, f"学生{place}", *cells])
+        sheet.write_row(4 + place, 0, (place + 1, f"学生{place}", *cells))
     sheet.write_row(4 + len(CLASS), 0, ["合计", f"{len(CLASS)} 人"])
     book.add_worksheet("三年级三班").write(0, 0, "13800138099")
     book.close()
