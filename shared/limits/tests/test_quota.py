@@ -1,18 +1,23 @@
 """Limits hold to the request whatever the race; what was refused or is given back counts for nothing."""
 
 import asyncio
+import time
 from datetime import UTC, datetime
+
+import pytest
 
 from imsg_contract.api_keys import key_field
 from imsg_contract.ids import new_id
 from imsg_contract.topology import QUOTAS_OF_ALL, counts_key, refunded_key, user_key
 from imsg_contract.wire import ChargeRecord
 from imsg_limits.quota import (
+    MAX_BURST,
     CachedUser,
     Charged,
     Cost,
     Counters,
     Exhausted,
+    Kind,
     Quota,
     QuotaRow,
     SendingDisabled,
@@ -327,3 +332,22 @@ async def test_a_tally_is_forgotten_on_request(redis: Redis, name: str) -> None:
     await counters.add(name, 3, 60)
     await counters.forget(name)
     assert (await counters.add(name, 1, 60)).count == 1
+
+
+@pytest.mark.parametrize("kind", ["single", "code"])
+async def test_what_a_user_sends_past_200_of_a_kind_within_ten_seconds_is_crowded(
+    redis: Redis, name: str, kind: Kind
+) -> None:
+    await cache_user(redis, name, per_hour=10_000, per_day=10_000)
+    clock = f"clock of {name}"
+    quota = Quota(redis, SHANGHAI, clock=f"tonumber(redis.call('GET', '{clock}'))", elapsed=None)
+    start = int(time.time())
+
+    async def count_crowded(second: int, requests: int) -> int:
+        await redis.call("SET", clock, start + second)
+        charged = [await quota.charge(name, "nonce", 1, ID, Cost(1, kind)) for _ in range(requests)]
+        return sum(isinstance(one, Charged) and one.is_crowded for one in charged)
+
+    assert await count_crowded(0, MAX_BURST - 50) == 0
+    assert await count_crowded(9, 53) == 3
+    assert await count_crowded(10, 1) == 0, "the first second is ten seconds ago"
