@@ -220,13 +220,27 @@ def install_service(
 
 @app.command("secrets")
 def make_secrets(
-    folder: Annotated[Path, typer.Argument(help="The folder that holds them, one file each.")],
-    names: Annotated[list[str] | None, typer.Argument(help="Which secrets; default: all.")] = None,
-    group: Annotated[int | None, typer.Option(help="Numeric id of a group that may read them.")] = None,
+    folder: Annotated[Path, typer.Argument(help="The folder that holds what must last, one file each.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="More secrets to derive, such as the sandbox's.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--derive",
+            metavar="TO",
+            help="Write the secrets of all services and stores into this folder: derived from FOLDER's root_key, "
+            "except those that have a file in FOLDER.",
+            show_default=False,
+        ),
+    ] = None,
+    group: Annotated[int | None, typer.Option(help="Numeric id of a group that may read FOLDER.")] = None,
 ) -> None:
     """Create the secrets that are missing; existing ones stay."""
-    made = secrets.keep_all(folder, names or list(secrets.MADE), group)
+    made = secrets.keep_all(folder, secrets.KEPT, group)
     say(f"{folder}: made {', '.join(made)}." if made else f"{folder}: every secret exists already.")
+    if to is not None:
+        secrets.write_all(folder, to, more or ())
 
 
 @app.command("rights")
@@ -236,7 +250,7 @@ def write_rights(
         Path,
         typer.Argument(
             metavar="FOLDER",
-            help="Where `imsg secrets` keeps the passwords of the services' users; or a file that this verb printed.",
+            help="Where `imsg secrets … --derive FOLDER` wrote the passwords; or a file that this verb printed.",
         ),
     ],
     vhost: Annotated[str, typer.Option(help="RabbitMQ's virtual host.")] = "/",

@@ -353,7 +353,7 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise StartError(
-            f"{path} can't be read ({error.strerror}); make it by `imsg secrets {path.parent}`."
+            f"{path} can't be read ({error.strerror}); write it by `imsg secrets KEPT --derive {path.parent}`."
         ) from error
 
 

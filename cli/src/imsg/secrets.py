@@ -1,5 +1,6 @@
-"""Secrets in a folder, one file each: made once, then kept."""
+"""Secrets in a folder, one file each: a few are made once, then kept; the others are derived from one of them."""
 
+import hmac
 import os
 import secrets
 import string
@@ -36,32 +37,48 @@ def _make_wechat_key() -> str:
 
 
 MADE: Mapping[str, Callable[[], str]] = {
+    "root_key": _make_key,
     "service_key": _make_key,
-    **{f"{caller.replace('-', '_')}_key": _make_key for caller in CALLERS},
-    **{f"{channel.name}_provider_key": _make_key for channel in CHANNELS},
     "token_key": _make_key,
     "erasure_key": _make_key,
     "secret_key": _make_key,
     "admin_password": _make_short_password,
-    "rabbit_password": _make_password,
-    **{
-        f"{service.replace('-', '_')}_{server}_password": _make_password
-        for service in rights.SERVICES
-        for server in ("rabbit", "redis")
-    },
-    "redis_password": _make_password,
-    "postgres_password": _make_password,
-    "auth_db_password": _make_password,
-    "history_db_password": _make_password,
-    "callbacks_db_password": _make_password,
-    "catalog_db_password": _make_password,
-    "scheduler_db_password": _make_password,
-    "wechat_db_password": _make_password,
     "wechat_secret": _make_wechat_token,
     "wechat_token": _make_wechat_token,
     "wechat_aes_key": _make_wechat_key,
 }
 """Secret → how it is made; a secret of another name is made like a server's password."""
+
+ROOT = "root_key"
+"""The secret from which passwords and keys are derived. No service, no store and no pod has it."""
+
+KEPT = (ROOT, "token_key", "erasure_key", "secret_key", "admin_password")
+"""What must last. The three keys open what is stored, so they are not derived: another root key loses no data."""
+
+TABLE_OWNERS = (
+    "auth",
+    "history",
+    "callbacks",
+    "catalog",
+    "scheduler",
+    *(channel.name for channel in CHANNELS if channel.deployment is not None and channel.deployment.has_tables),
+)
+"""Who has a role at PostgreSQL."""
+
+DERIVED = (
+    *(f"{caller.replace('-', '_')}_key" for caller in CALLERS),
+    *(f"{channel.name}_provider_key" for channel in CHANNELS),
+    *(f"{service.replace('-', '_')}_{store}_password" for service in rights.SERVICES for store in ("rabbit", "redis")),
+    *(f"{owner}_db_password" for owner in TABLE_OWNERS),
+    *(f"{store}_password" for store in ("rabbit", "redis", "postgres")),
+)
+"""The keys between services, and the passwords at the stores: those of services, and the administrators'."""
+
+_LENGTHS = {"wechat_secret": 32, "wechat_token": 32, "wechat_aes_key": 43}
+"""How long a secret of WeChat may be; any other derived one has 64 characters."""
+
+_LEAST = 32
+"""Of the root key's characters."""
 
 
 def keep(folder: Path, name: str, group: int | None = None) -> str:
@@ -94,6 +111,39 @@ def keep_all(folder: Path, names: Iterable[str], group: int | None = None) -> li
         os.chown(folder, -1, group)
         folder.chmod(0o750)
     return made
+
+
+def write_all(folder: Path, to: Path, more: Iterable[str] = ()) -> None:
+    """Write every secret of the services and stores into `to`, one file each, and those named in `more`.
+
+    A secret that has a file in `folder` is that file. Every other one is an HMAC of its name under the root key, from
+    which neither the root key nor another secret can be learned. Raises StartError.
+    """
+    root = keep(folder, ROOT)
+    if len(root) < _LEAST:
+        raise StartError(f"the secret {folder / ROOT} has less than {_LEAST} characters; remove it, and one is made.")
+    try:
+        given = {file.name: file.read_text() for file in folder.iterdir() if _is_secret(file) and file.name != ROOT}
+        to.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, value in ({name: _derive(root, name) for name in (*DERIVED, *more)} | given).items():
+            _replace(to / name, value)
+    except OSError as error:
+        raise StartError(
+            f"the secrets can't be written into {to} ({(error.strerror or str(error)).lower()})."
+        ) from error
+
+
+def _derive(root: str, name: str) -> str:
+    return hmac.digest(root.encode(), f"imsg secret {name}".encode(), "sha256").hex()[: _LENGTHS.get(name)]
+
+
+def _is_secret(file: Path) -> bool:
+    return file.is_file() and not file.name.startswith(".")
+
+
+def _replace(path: Path, value: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(value)
 
 
 def _write(path: Path, value: str) -> None:

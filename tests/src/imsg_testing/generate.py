@@ -15,6 +15,7 @@ import unasync
 import yaml
 
 from imsg import rights
+from imsg.secrets import TABLE_OWNERS
 from imsg.stand_ins import flatten
 from imsg_channels import CHANNELS
 from imsg_channels.deployment import Deployment
@@ -136,19 +137,9 @@ def caddy_doors() -> Lines:
 
 
 def secrets_made() -> Lines:
-    """Name all secrets, for `imsg secrets`."""
-    yield f"services='{' '.join(map(_file, rights.SERVICES))}'"
-    yield f"keys='{' '.join(f'{_file(caller)}_key' for caller in CALLERS)}'"
+    """Name the secrets that go to a container as a group, and those that only the sandbox and its callers have."""
     yield f"provider_keys='{' '.join(f'{channel.name}_provider_key' for channel, _ in DEPLOYED)}'"
-    owners = [
-        "auth",
-        "history",
-        "callbacks",
-        "catalog",
-        "scheduler",
-        *(channel.name for channel, deployment in DEPLOYED if deployment.has_tables),
-    ]
-    yield f"databases='{' '.join(f'{owner}_db_password' for owner in owners)}'"
+    yield f"databases='{' '.join(f'{owner}_db_password' for owner in TABLE_OWNERS)}'"
     yield f"played='{' '.join(secret for _, deployment in DEPLOYED for secret in deployment.secrets)}'"
 
 
