@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from imsg import secrets
 from imsg_channels import CHANNELS
 from imsg_testing.compose import Containers
 
@@ -226,11 +227,22 @@ def test_a_roll_replaces_nothing_where_the_tables_cannot_be_brought_up(container
 
 def test_no_secret_shows_from_outside_a_container(containers: Containers) -> None:
     names = set(containers.compose("exec", "-T", "auth", "ls", "/run/imsg").split()) - {"service"}  # which is its name
-    secrets = [containers.secret("auth", name) for name in names]
+    handed = [containers.secret("auth", name) for name in names]
     seen = containers.compose("config") + json.dumps([containers.inspect(name) for name in (*SERVICES, *STORES)])
 
-    assert len(set(secrets)) == 14
-    assert [secret for secret in secrets if secret in seen] == []
+    assert len(set(handed)) == 14
+    assert [secret for secret in handed if secret in seen] == []
+
+
+def test_the_root_of_the_secrets_is_in_no_container_that_goes_on(containers: Containers) -> None:
+    init = ("run", "--rm", "--no-deps", "-T", "init")
+    root = containers.compose(*init, "cat", f"/run/imsg/all/{secrets.ROOT}").strip()
+    kept = set(containers.compose(*init, "ls", "/run/imsg/all").split())
+
+    assert kept >= set(secrets.KEPT)
+    for service in (*SERVICES, *STORES):
+        held = containers.compose("exec", "-T", service, "sh", "-c", "find /run/imsg -type f -exec cat {} + || true")
+        assert root not in held, service
 
 
 def test_what_was_accepted_outlives_a_restart_of_everything(containers: Containers) -> None:

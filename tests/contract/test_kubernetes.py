@@ -12,7 +12,7 @@ import pytest
 import yaml
 from cloudcoil.resources import Resource
 
-from imsg import rights
+from imsg import rights, secrets
 from imsg.table_owners import TABLE_OWNERS
 from imsg_broker.rabbitmq.address import parse
 from imsg_channels import CHANNELS
@@ -213,6 +213,20 @@ def test_a_service_knows_its_own_passwords_and_keys_and_those_of_its_callers(bui
         settings = manifests.read_environment(service)
         assert f"imsg-{service}" in settings["IMSG_BROKER_URL"]
         assert f"imsg-{service}" in settings["IMSG_REDIS_URL"]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_a_key_that_a_pod_mounts_is_derived_or_kept_or_one_that_somebody_else_chooses(build: str) -> None:
+    manifests = build_folder(build)
+    mounted = {key for name in manifests.of("Deployment") for key in manifests.keys(name).values()}
+    made = {*secrets.DERIVED, *secrets.KEPT}
+    literals = {channel.name: " ".join(channel.deployment.literals) for channel in CHANNELS if channel.deployment}
+    chosen = placeholders(literals)
+    listed = (ROOT / "docs" / "kubernetes.md").read_text()
+
+    assert secrets.ROOT not in mounted
+    assert mounted - made == chosen
+    assert [key for key in chosen if f"`{key}`" not in listed] == []
 
 
 def test_a_channel_that_is_not_used_idles_as_the_manual_has_it() -> None:
