@@ -99,6 +99,37 @@ async def test_the_worst_comes_first_in_the_language_of_the_request(gateway: Run
     assert "no replica runs" in {finding["state"] for finding in english.json()["findings"]}
 
 
+async def test_a_service_that_the_gateway_cannot_ask_is_a_fault_though_its_replicas_say_they_are_ready(
+    gateway: RunningGateway,
+) -> None:
+    token = await gateway.user(role="auditor")
+    now_s, _ = await gateway.redis.call("TIME")
+    ready = [one.model_copy(update={"at_s": int(now_s)}) for one in ALL]
+    for one in ready:
+        await gateway.redis.call("HSET", REPLICAS, f"{one.service} x", one.model_dump_json())
+
+    kept: dict[str, object] = {"errorCode": 0, "errorMessage": "OK", "buckets": [], "dead": [], "next": None}
+    gateway.history.answer = JSONResponse(kept)
+
+    async def find() -> dict[str, tuple[str, str]]:
+        english = {"accept-language": "en"}
+        answer = await gateway.client.get("/api/v2/status", params={"token": token}, headers=english)
+        rows = [finding for finding in answer.json()["findings"] if finding["part"] == "service"]
+        assert len({finding["name"] for finding in rows}) == len(rows), "a service is there twice"
+        return {finding["name"]: (finding["level"], finding["state"]) for finding in rows}
+
+    assert {level for name, (level, _) in (await find()).items() if name in {"history", "scheduler"}} == {"well"}
+
+    # Another service answers where history should be: a name that leads astray, or a mistyped URL.
+    gateway.history.answer = JSONResponse({**kept, "service": "catalog"})
+    gateway.scheduler.answer = JSONResponse({}, 502)
+    found = await find()
+
+    assert found["history"] == ("fault", "catalog answers at its URL")
+    assert found["scheduler"] == ("fault", "answers HTTP 502")
+    assert found["catalog"][0] == "well"
+
+
 async def test_users_do_not_see_it(gateway: RunningGateway) -> None:
     answer = await gateway.client.get("/api/v2/status", params={"token": await gateway.user()})
 

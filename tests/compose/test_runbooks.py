@@ -110,6 +110,7 @@ def test_the_doctor_names_a_service_that_is_away(containers: Containers, imsg: P
         containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
 
     assert re.search(r"^✗ +catalog .*make ps", told, re.MULTILINE)
+    assert re.search(r"^✗ +scheduler .*make ps", told, re.MULTILINE), "it is in catalog's container"
     assert re.search(r"^✗ +SMS +no sender consumes it.*make ps", told, re.MULTILINE)
     assert re.search(r"^✓ +history +1 replica ready", told, re.MULTILINE)
 

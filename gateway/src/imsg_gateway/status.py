@@ -64,6 +64,7 @@ class Status:
             self._find_oldest(caller),
             self._count_dead_letters(caller),
             self._find_attention(),
+            self._find_unreached(),
         )
         findings = [
             *judge_replicas(replicas, self._broker.topology.methods),
@@ -71,7 +72,7 @@ class Status:
             *(judge_channel(channel) for channel in channels),
             *(finding for found in kept for finding in found),
         ]
-        return replicas, sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+        return replicas, sort_findings(findings)
 
     async def _find_oldest(self, caller: Caller) -> list[Finding]:
         now = datetime.now(UTC)
@@ -127,6 +128,30 @@ class Status:
             for found in AccountState.model_validate_json(text).found
         ]
 
+    async def _find_unreached(self) -> list[Finding]:
+        """Return the services that this one can't ask, though their replicas may say that they are ready."""
+        found = await asyncio.gather(*(self._greet(owner) for owner in self._owners))
+        return [finding for finding in found if finding is not None]
+
+    async def _greet(self, owner: Owner) -> Finding | None:
+        name = f"sender-{owner}" if owner in self._broker.topology.methods else owner
+        try:
+            answer = await self._owners[owner].call("GET", "/health/live")
+            said = str(answer.json().get("service", owner)) if answer.status_code == SUCCESS else None
+        except (ServiceUnavailable, ValueError) as away:
+            state = (f"网关联系不上它：{away}", f"the gateway can't reach it: {away}")
+        else:
+            if said == owner:
+                return None
+            state = (f"在它的地址上应答的是 {said}", f"{said} answers at its URL")
+            if said is None:
+                state = (f"应答了 HTTP {answer.status_code}", f"answers HTTP {answer.status_code}")
+        remedy = (
+            f"{_LOGS.zh}它若在运行，再查网络和 gateway 的 `IMSG_{owner.upper()}_URL`。",
+            f"{_LOGS.en} If it runs, look at the network, and at the gateway's IMSG_{owner.upper()}_URL.",
+        )
+        return _fault("service", name, state, remedy)
+
     async def _ask(
         self, owner: Owner, path: str, caller: Caller, params: Mapping[str, str]
     ) -> Mapping[str, Any] | Finding:
@@ -141,6 +166,14 @@ class Status:
                 return body
             why = str(answer.json().get("detail") or answer.status_code)
         return _fault("service", owner, (f"没有应答：{why}", f"gives no answer: {why}"), _LOGS)
+
+
+def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
+    """Put the worst first, and keep one finding of each service: its worst."""
+    kept: dict[object, Finding] = {}
+    for finding in sorted(findings, key=lambda finding: LEVELS.index(finding.level)):
+        kept.setdefault(("service", finding.name) if finding.part == "service" else finding, finding)
+    return list(kept.values())
 
 
 def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Iterator[Finding]:
