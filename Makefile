@@ -64,7 +64,7 @@ wheel: .venv/.to-test ## build the one wheel of `pip install imsg`, and the clie
 	@cd deploy/wheel && ../../$(VENV)/hatchling build --target wheel --directory ../../dist
 	@$(UV) build --quiet --wheel --package imsg-client --out-dir dist
 
-release: .venv/.to-test ## make what a release consists of, in dist/release: wheels, archives, SBOM, offline archives, checksums
+release: .venv/.to-test ## make what a release consists of, in dist/release: wheels, archives, SBOM, offline archives, images, checksums
 	@$(SLOWLY) scripts/release
 
 docs: $(UV) ## build the site of the documents, in Chinese and English, into dist/docs; every link is checked

@@ -26,11 +26,12 @@ NOWHERE = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PATH": f"{Path(sys.executabl
 @pytest.mark.timeout(900)
 def test_a_release_is_whole_and_its_offline_archive_sends_a_mail(tmp_path: Path) -> None:
     out = tmp_path / "release"
-    chosen = {**os.environ, "PYTHONS": PYTHON, "ARCHES": ARCH}
+    chosen = {**os.environ, "PYTHONS": PYTHON, "ARCHES": ARCH, "IMAGES": "no"}
     done = subprocess.run(
         ["scripts/release", str(out)], cwd=ROOT, env=chosen, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("not made: the images, by IMAGES=no.\n")
     assert {path.name for path in out.iterdir()} == {
         "SHA256SUMS",
         f"imsg-{VERSION}-py3-none-any.whl",
@@ -59,6 +60,21 @@ def test_a_release_is_whole_and_its_offline_archive_sends_a_mail(tmp_path: Path)
         deployment.close()
 
 
+def test_images_that_cannot_be_built_here_are_named_and_the_rest_is_made(tmp_path: Path) -> None:
+    away = {**os.environ, "DOCKER_HOST": "tcp://127.0.0.1:9"}
+    command = ["scripts/release-images", "save", str(tmp_path), VERSION]
+    done = subprocess.run(command, cwd=ROOT, env=away, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert re.findall(
+        r"^not made here: the images for (\S+): no Docker engine answers[.]$", done.stdout, re.MULTILINE
+    ) == [
+        "linux/amd64",
+        "linux/arm64",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_workflow_runs_what_ci_runs_and_publishes_a_tag_that_is_the_version() -> None:
     text = (ROOT / ".github/workflows/release.yml").read_text()
     jobs = yaml.safe_load(text)["jobs"]
@@ -66,6 +82,7 @@ def test_the_workflow_runs_what_ci_runs_and_publishes_a_tag_that_is_the_version(
 
     assert ".ci/run" in commands["test"]
     assert "make release" in commands["publish"]
+    assert any("scripts/release-images push " in command for command in commands["publish"])
     assert (jobs["publish"]["needs"], jobs["publish"]["if"]) == ("test", "startsWith(github.ref, 'refs/tags/v')")
     assert all(
         re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"])
