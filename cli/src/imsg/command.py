@@ -220,9 +220,11 @@ def install_service(
 
 @app.command("secrets")
 def make_secrets(
-    folder: Annotated[Path, typer.Argument(help="The folder that holds what must last, one file each.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder that holds what must last, one file each.")
+    ],
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="More secrets to derive, such as the sandbox's.")
+        list[str] | None, typer.Argument(metavar="NAME", help="More secrets to derive, such as the sandbox's.")
     ] = None,
     to: Annotated[
         Path | None,
