@@ -86,3 +86,28 @@ def test_the_key_of_tokens_is_changed_under_load_and_the_old_one_ends_with_the_l
     assert containers.client.get("/api/v2/me", headers=me).json()["errorCode"] != 0
     load.token = containers.log_in(load.username, load.password)
     assert set(read_statuses(containers, load)) != set()
+
+
+def test_another_root_key_changes_every_derived_secret_and_loses_nothing(containers: Containers) -> None:
+    derived = [("gateway", name) for name in ("service_key", "rabbit_password", "redis_password")]
+    derived += [("history", "db_password"), ("rabbitmq", "rabbit_password"), ("redis", "redis_password")]
+    lasting = [("auth", name) for name in ("token_key", "secret_key", "admin_password")]
+    before = {where: containers.secret(*where) for where in (*derived, *lasting)}
+    load = Load(containers)
+    with load.running(threads=2, until=30):
+        pass
+    assert load.failures == []
+
+    containers.run("scripts/rotate", "root_key", timeout_s=UP_TIMEOUT_S)
+
+    after = {where: containers.secret(*where) for where in before}
+    assert {where for where in before if before[where] == after[where]} == set(lasting)
+    refused = ("redis-cli", "--user", "imsg-gateway", "--pass", before["gateway", "redis_password"], "ping")
+    assert "WRONGPASS" in containers.compose("exec", "-T", "redis", "sh", "-c", f"{' '.join(refused)} 2>&1 || true")
+    expected = sum(load.accepted.values())
+    containers.wait(lambda: len(read_statuses(containers, load)) == expected, within_s=120)  # by a token of before
+    containers.wait(lambda: not load.waiting(containers.client), within_s=120)
+    with load.running(threads=2, until=60):
+        pass
+    assert load.failures == []
+    containers.wait(lambda: not load.waiting(containers.client), within_s=120)
