@@ -88,6 +88,7 @@ def _open_ports(settings: Settings) -> Iterator[_Ports]:
     """Bind the port, and that of HTTPS if there is a certificate, while the context is open. Raises StartError."""
     tls = settings.tls
     with contextlib.closing(listen(settings.host, settings.port)) as plain:
+        plain.listen()  # who connects while it starts waits for it, as senders that ask the sandbox behind this port do
         if tls.certificate is None:
             yield _Ports(plain, None, None)
             return
