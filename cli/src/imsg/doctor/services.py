@@ -18,9 +18,10 @@ def examine(url: str) -> list[Finding]:
     except LoginRefused as refused:
         return [Finding("log-in", refused.words, LOGIN_REMEDY)]
     except Refused as refused:
-        needs_login = refused.answer.get("errorCode") in NO_TOKEN or refused.answer.get("reason") == "no_right"
-        remedy = LOGIN_HINT if needs_login else "The other parts say why."
-        return [Finding("log-in", refused.words, remedy)]
+        has_token = refused.answer.get("errorCode") not in NO_TOKEN
+        words = refused.words if has_token else "nobody is logged in"
+        remedy = "The other parts say why." if has_token and refused.answer.get("reason") != "no_right" else LOGIN_HINT
+        return [Finding("log-in", words, remedy)]
     except Unreachable as unreachable:
         return [Finding("services", str(unreachable), "See whether the gateway runs: make ps, make logs.")]
     return [Finding(row["title"], row["state"], row["remedy"] or "", row["level"]) for row in rows]
