@@ -11,6 +11,8 @@ from imsg.phrases import find_chinese
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.timeout(400)  # the waits of a test, one after the other
+
 CHINESE = re.compile(r"[一-鿿]")
 
 
