@@ -33,6 +33,7 @@ from imsg_wechat.webhook_modes import WebhookModes
 TOKEN = "spamtest"
 APPID = "wx2c2769f8efd9abc2"
 KEY = crypto.decode_key("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")
+OTHER_KEY = crypto.decode_key("GFEDCBA9876543210zyxwvutsrqponmlkjihgfedcba")
 OPENID = "oyORnuP8q7ou2gfYjqLzSIWZf0rs"
 
 ENCRYPTED = (
@@ -77,6 +78,7 @@ class Side:
         safe: bool = False,
         nonce: str = "",
         token: str = TOKEN,
+        key: bytes = KEY,
         at: float = 0,
     ) -> httpx.Response:
         """Push a message as WeChat does."""
@@ -84,7 +86,7 @@ class Side:
         now, nonce = str(int(at or time.time())), nonce or secrets.token_hex(5)
         query = {"signature": crypto.sign(token, now, nonce), "timestamp": now, "nonce": nonce, "openid": OPENID}
         if safe:
-            sealed = crypto.encrypt(body, KEY, APPID, bytes(16))
+            sealed = crypto.encrypt(body, key, APPID, bytes(16))
             query |= {"encrypt_type": "aes", "msg_signature": crypto.sign(token, now, nonce, sealed)}
             body = xml({"ToUserName": "gh_1", "Encrypt": sealed})
         return await self.client.post(f"/hooks/wechat/{account}", params=query, content=body)
@@ -121,6 +123,17 @@ async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], flo
             "main": HookAccount("main", APPID, TOKEN, KEY, "any"),
             "other": HookAccount("other", APPID, TOKEN, None, "plain"),
             "safe": HookAccount("safe", APPID, TOKEN, KEY, "safe"),
+            "changed": HookAccount(
+                "changed",
+                APPID,
+                "new",
+                OTHER_KEY,
+                "any",
+                [
+                    HookAccount("changed", APPID, TOKEN, KEY, "any"),
+                    HookAccount("changed", APPID, "new", KEY, "any"),
+                ],
+            ),
         }
         webhook = Webhook(followers, redis, side.keep, side.scan, side.note, now=time.time)
         app.include_router(make_router(accounts, webhook, HookChecks(Nonces(redis), WebhookModes(redis), now)))
@@ -219,6 +232,24 @@ async def test_a_body_under_another_bodys_signature_is_refused_in_safe_mode(side
 async def test_an_account_takes_only_its_own_mode(side: Side, account: str, *, safe: bool) -> None:
     assert (await side.post(PRESS, account=account, safe=safe)).status_code == 403
     assert (await side.post(PRESS, account=account, safe=not safe)).status_code == 200
+
+
+@pytest.mark.parametrize("safe", [False, True])
+async def test_a_replaced_token_or_key_is_good_for_a_while(side: Side, *, safe: bool) -> None:
+    """WeChat answers by what its console has, so the reply is sealed by the same."""
+    for n, (token, key) in enumerate(((TOKEN, KEY), ("new", KEY), ("new", OTHER_KEY))):
+        answer = await side.post(PRESS, account="changed", safe=safe, token=token, key=key, nonce=str(n))
+        assert answer.status_code == 200, (token, answer.text)
+        if safe:
+            read = replies.parse_elements(answer.content)
+            assert crypto.is_genuine(read["MsgSignature"], token, read["TimeStamp"], read["Nonce"], read["Encrypt"])
+            assert replies.parse_elements(crypto.decrypt(read["Encrypt"], key, APPID))["ToUserName"] == OPENID
+    assert (await side.post(PRESS, account="changed", safe=safe, token="guessed")).status_code == 403
+    now = str(int(time.time()))
+    query = {"timestamp": now, "nonce": "1", "echostr": "4375"}
+    for token, status in ((TOKEN, 200), ("new", 200), ("guessed", 403)):
+        asked = {**query, "signature": crypto.sign(token, now, "1")}
+        assert (await side.client.get("/hooks/wechat/changed", params=asked)).status_code == status
 
 
 async def test_an_unknown_account_is_not_there(side: Side) -> None:

@@ -1,7 +1,7 @@
 """The webhook that WeChat calls: GET and POST /hooks/wechat/ACCOUNT, in plain and safe mode."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +42,8 @@ class HookAccount:
     key: bytes | None
     """The AES key of safe mode."""
     mode: Literal["any", "plain", "safe"]
+    former: Sequence["HookAccount"] = ()
+    """The account with each token and key that was replaced lately: WeChat's console may still have those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,17 @@ class HookChecks:
     webhook_modes: WebhookModes
     now: Callable[[], float]
 
-    async def check(self, account: HookAccount, request: Request, *, is_safe: bool) -> None:
-        """Check signature, time and mode of a call. Raises Refusal forged, stale."""
-        if not _has_signature(account, request, is_safe=is_safe):
+    async def check(self, account: HookAccount, request: Request, *, is_safe: bool) -> Sequence[HookAccount]:
+        """Check signature, time and mode of a call; return whose token signs it. Raises Refusal forged, stale."""
+        signed = [one for one in (account, *account.former) if _has_signature(one, request, is_safe=is_safe)]
+        if not signed:
             raise _refuse_forged(account.name)
         self.require_fresh(account.name, request)
         if not is_safe and account.key is not None:
             await self.webhook_modes.record(account.name, is_plain=True, is_accepted=account.mode != "safe")
         if (account.mode, is_safe) in WRONG_MODES:
             raise Refusal("forged")
+        return signed
 
     def require_fresh(self, account: str, request: Request) -> None:
         """Refuse a call with an old signature, which may be a replay. Raises Refusal stale."""
@@ -88,7 +92,8 @@ class _Handler:
     async def verify(self, account: str, request: Request) -> Response:
         """Answer WeChat's check of the URL with its echostr."""
         known, query = self._find(account, request), request.query_params
-        if not crypto.is_genuine(query.get("signature", ""), known.token, *_read_stamps(request)):
+        signature, stamps = query.get("signature", ""), _read_stamps(request)
+        if not any(crypto.is_genuine(signature, one.token, *stamps) for one in (known, *known.former)):
             raise _refuse_forged(known.name)
         self._checks.require_fresh(known.name, request)
         return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])
@@ -98,9 +103,9 @@ class _Handler:
         known = self._find(account, request)
         deadline = asyncio.get_running_loop().time() + ANSWER_WITHIN_S
         is_safe = request.query_params.get("encrypt_type", "raw") == "aes"
-        await self._checks.check(known, request, is_safe=is_safe)
+        signed = await self._checks.check(known, request, is_safe=is_safe)
         body = await _read_body(request, deadline)
-        message = _read_message(known, body, request, is_safe=is_safe)
+        sealed_by, message = _read_message(signed, body, request, is_safe=is_safe)
         if is_safe:
             await self._checks.webhook_modes.record(known.name, is_plain=False, is_accepted=True)
         try:
@@ -116,8 +121,8 @@ class _Handler:
             return PlainTextResponse("success")
         at = int(self._checks.now())
         reply = replies.write_text_reply(message, text, at)
-        if is_safe and known.key is not None:
-            reply = replies.seal(reply, known.key, known.appid, known.token, at)
+        if is_safe and sealed_by.key is not None:
+            reply = replies.seal(reply, sealed_by.key, sealed_by.appid, sealed_by.token, at)
         return Response(reply, media_type="application/xml")
 
     def _find(self, account: str, request: Request) -> HookAccount:
@@ -146,14 +151,18 @@ def _has_signature(account: HookAccount, request: Request, *, is_safe: bool) -> 
     return crypto.is_genuine(signature or "", account.token, *_read_stamps(request))
 
 
-def _read_message(account: HookAccount, body: bytes, request: Request, *, is_safe: bool) -> Message:
-    """Read a message. Raises Refusal forged, not_json."""
-    try:
-        return _open_message(account, body, request) if is_safe else replies.parse_message(body)
-    except crypto.NotGenuine as error:
-        raise _refuse_forged(account.name) from error
-    except UnreadableXml as error:
-        raise Refusal("not_json", why_zh="不是微信的 XML", why_en="this is no XML of WeChat") from error
+def _read_message(
+    signed: Sequence[HookAccount], body: bytes, request: Request, *, is_safe: bool
+) -> tuple[HookAccount, Message]:
+    """Read a message; return by whose token and key, too. Raises Refusal forged, not_json."""
+    for one in signed:
+        try:
+            return one, _open_message(one, body, request) if is_safe else replies.parse_message(body)
+        except crypto.NotGenuine:
+            continue
+        except UnreadableXml as error:
+            raise Refusal("not_json", why_zh="不是微信的 XML", why_en="this is no XML of WeChat") from error
+    raise _refuse_forged(signed[0].name)
 
 
 def _open_message(account: HookAccount, body: bytes, request: Request) -> Message:

@@ -1,8 +1,9 @@
 """The sender-wechat service: wires its database, accounts, followers, channel and webhook."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from functools import partial
 from random import SystemRandom
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 from starlette.types import ASGIApp
 
 from imsg_contract.addresses import make_tag
-from imsg_contract.provider_accounts import ProviderEntry, Trouble
+from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, Trouble
 from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
@@ -88,12 +89,12 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
         open_parts,
         remedy=remedy,
         reads_history=True,
-        idle_api=_make_idle_api,
+        idle_api=_open_idle_api,
         accounts=ACCOUNTS,
     )
 
 
-def _make_idle_api(settings: Settings) -> ASGIApp:
+async def _open_idle_api(_: Sender, settings: Settings) -> ASGIApp:
     """Make the API where no official account is configured: it has no followers, and describes its routes."""
     return make_api(None, CallerCheck("wechat", settings.service_key, settings.peer_keys))
 
@@ -129,7 +130,9 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     webhook_modes = WebhookModes(connection)
     await _warn_of_plain(webhook_modes, wechat)
     caller_check = CallerCheck("wechat", settings.service_key, settings.peer_keys)
-    hooks = make_router(_make_hook_accounts(wechat), webhook, HookChecks(Nonces(connection), webhook_modes, time.time))
+    hooks = make_router(
+        _make_hook_accounts(wechat, sender.former), webhook, HookChecks(Nonces(connection), webhook_modes, time.time)
+    )
     parts = RouteServices(followers, bindings, channel.apis, Users(auth), Audit(sender.broker))
     return make_api(parts, caller_check, hooks)
 
@@ -226,17 +229,32 @@ def _list_texting(wechat: WeChat, templates: Mapping[str, Templates]) -> Mapping
     return {name: wechat.accounts[name].texts_per_window for name, each in templates.items() if each.has_texts}
 
 
-def _make_hook_accounts(wechat: WeChat) -> dict[str, HookAccount]:
+def _make_hook_accounts(wechat: WeChat, former: Sequence[ProviderAccount] = ()) -> dict[str, HookAccount]:
+    """Make what the webhook needs of each account. Former tokens and keys are good in the mode of today alone."""
     return {
-        name: HookAccount(
-            name,
-            account.appid,
-            account.token.get_secret_value(),
-            None if account.aes_key is None else decode_key(account.aes_key.get_secret_value()),
-            account.accepted_mode,
+        name: replace(
+            _make_hook_account(name, account),
+            former=[
+                replace(_make_hook_account(name, old), mode=account.accepted_mode)
+                for old in _read_former(name, former)
+                if old.appid == account.appid
+            ],
         )
         for name, account in wechat.accounts.items()
     }
+
+
+def _make_hook_account(name: str, account: Account) -> HookAccount:
+    key = None if account.aes_key is None else decode_key(account.aes_key.get_secret_value())
+    return HookAccount(name, account.appid, account.token.get_secret_value(), key, account.accepted_mode)
+
+
+def _read_former(name: str, former: Sequence[ProviderAccount]) -> Iterator[Account]:
+    """Yield an account as it was; what the model of today does not take is left out."""
+    for one in former:
+        with suppress(ValueError):
+            if one.name == name:
+                yield Account.model_validate(one.settings)
 
 
 async def check_accounts(wechat: WeChat) -> dict[str, str | None]:

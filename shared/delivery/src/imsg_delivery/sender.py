@@ -255,11 +255,12 @@ class ProviderSets(Generic[Settings]):
             return {name: value for name, value in own.items() if name != self._accounts.table}
         return group.model_dump(exclude_unset=True)
 
-    def _list_own(self) -> Mapping[str, object]:
+    def _list_own(self) -> set[str]:
+        """Return the names of the accounts of the settings, of those too that the page can't show."""
         group = getattr(self._settings, self._method)
         if group is None or self._settings.stand_in or self._accounts is None:
-            return {}
-        return self._accounts.list_accounts(group)
+            return set()
+        return {*self._accounts.list_accounts(group), *getattr(group, self._accounts.table)}
 
     def _describe(self) -> ChannelProviders:
         assert self._accounts is not None  # noqa: S101  as above
@@ -327,7 +328,7 @@ def make_sender(
     *,
     remedy: str,
     reads_history: bool = False,
-    idle_api: Callable[[Settings], ASGIApp] | None = None,
+    idle_api: Callable[[Sender, Settings], Awaitable[ASGIApp]] | None = None,
     accounts: AccountSettings[Any] | None = None,
 ) -> Service:
     """Make a channel's service. Without a provider it can idle; `remedy` then names the settings that are missing.
@@ -356,7 +357,9 @@ def make_sender(
         if getattr(current, method) is not None:
             return await open_parts(sender, current)
         sender.watch(report_idle(sender.redis, method, remedy), "standby")
-        return refuse_with(Refusal("not_found", what=method), "") if idle_api is None else idle_api(current)
+        if idle_api is None:
+            return refuse_with(Refusal("not_found", what=method), "")
+        return await idle_api(sender, current)
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:
