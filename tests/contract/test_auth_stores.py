@@ -12,7 +12,16 @@ from alembic.migration import MigrationContext
 from sqlalchemy import JSON, Column, Connection, MetaData, Table, update
 
 from imsg_auth.migrations import MIGRATIONS
-from imsg_auth.store import MAX_VERSIONS, REVOKED_MARGIN_S, AccountVersion, FieldTaken, Key, SenderRow, Store
+from imsg_auth.store import (
+    MAX_VERSIONS,
+    REVOKED_MARGIN_S,
+    AccountVersion,
+    FieldTaken,
+    Key,
+    RemovedAccount,
+    SenderRow,
+    Store,
+)
 from imsg_auth.tables import METADATA
 from imsg_contract.ids import new_id
 from imsg_database.database import Database
@@ -243,3 +252,20 @@ async def test_accounts_keep_the_order_in_which_they_were_set_up_and_their_lates
         await rows.remove_account("smtp", "office")
     async with store.reading() as rows:
         assert (await rows.list_account_versions("smtp", "office"), await rows.list_switches()) == ([], [])
+
+
+async def test_what_was_removed_is_kept_until_it_is_dropped(store: Store) -> None:
+    """Also two of one name."""
+    at = datetime(2026, 11, 29, 8, tzinfo=UTC)
+    early = [RemovedAccount(f"{n:032}", "sms", "cloud", "aliyun", f"sealed {n}", at) for n in range(2)]
+    late = RemovedAccount("f" * 32, "sms", "cloud", "tencent", "sealed", at + timedelta(minutes=1))
+    async with store.writing() as rows:
+        await rows.keep_removed_accounts(early)
+        await rows.keep_removed_accounts([late])
+        await rows.seal_removed_account_again(early[0], "sealed anew")
+    async with store.reading() as rows:
+        assert await rows.list_removed_accounts() == [late, replace(early[0], settings="sealed anew"), early[1]]
+    async with store.writing() as rows:
+        await rows.drop_removed_accounts(at)
+    async with store.reading() as rows:
+        assert await rows.list_removed_accounts() == [late]

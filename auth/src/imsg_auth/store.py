@@ -17,6 +17,7 @@ from imsg_auth.tables import (
     KEYS,
     PROVIDER_ACCOUNTS,
     PROVIDER_SWITCHES,
+    REMOVED_ACCOUNTS,
     REVOKED,
     SENDERS,
     THE_INSTALLATION,
@@ -158,6 +159,19 @@ class AccountVersion:
     changed_at: datetime
     changed_by: str
     is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedAccount:
+    """A version of an account at a provider that was removed."""
+
+    id: str
+    method: str
+    name: str
+    kind: str
+    settings: str
+    """Sealed JSON."""
+    removed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +434,26 @@ class Rows:
         """Remove an account with its versions and its switch."""
         for table in (PROVIDER_ACCOUNTS, PROVIDER_SWITCHES):
             await self._connection.execute(delete(table).where(table.c.method == method, table.c.name == name))
+
+    async def keep_removed_accounts(self, removed: Sequence[RemovedAccount]) -> None:
+        """Keep versions of an account that is removed."""
+        if removed:
+            await self._connection.execute(insert(REMOVED_ACCOUNTS), [asdict(one) for one in removed])
+
+    async def list_removed_accounts(self) -> list[RemovedAccount]:
+        """Read the versions that are kept of removed accounts, those removed last first."""
+        table = REMOVED_ACCOUNTS.c
+        statement = select(REMOVED_ACCOUNTS).order_by(table.removed_at.desc(), table.id)
+        return [RemovedAccount(**row) for row in (await self._connection.execute(statement)).mappings()]
+
+    async def drop_removed_accounts(self, until: datetime) -> None:
+        """Drop the accounts that were removed until then."""
+        await self._connection.execute(delete(REMOVED_ACCOUNTS).where(REMOVED_ACCOUNTS.c.removed_at <= until))
+
+    async def seal_removed_account_again(self, removed: RemovedAccount, sealed: str) -> None:
+        """Replace the sealed settings of a removed account."""
+        statement = update(REMOVED_ACCOUNTS).where(REMOVED_ACCOUNTS.c.id == removed.id)
+        await self._connection.execute(statement.values(settings=sealed))
 
     async def list_senders(self) -> list[SenderRow]:
         """Read all senders, in the order of their names."""

@@ -206,6 +206,18 @@ PROVIDER_ACCOUNTS = Table(
 )
 """The versions of accounts at providers that administrators set up."""
 
+REMOVED_ACCOUNTS = Table(
+    "removed_accounts",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("method", String(32), nullable=False),
+    Column("name", EXACT_NAME, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("settings", Text, nullable=False),  # sealed JSON
+    Column("removed_at", UtcTime, nullable=False),
+)
+"""Versions of accounts that were removed lately: late receipts come by their secrets."""
+
 SENDERS = Table(
     "senders",
     METADATA,
