@@ -59,7 +59,14 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     taken |= {"NewKey", "KeyPatch", "KeyRotation", "LeakedKey", "Quota", "QuotasBody"}
     taken |= {"Cap", "CapsBody", "Category", "Otp", "NewPageSession", "ResumedSession"}
     taken |= {"WindowBody", "WindowsBody", "HolidaysBody"}
-    taken |= {"NewProvider", "ProviderCheckRequest", "ProviderRestoration", "NewSender", "SenderPatch"}
+    taken |= {
+        "NewProvider",
+        "ProviderCheckRequest",
+        "ProviderRestoration",
+        "ProviderRoutes",
+        "NewSender",
+        "SenderPatch",
+    }
     answered = {"Success", "ProviderAnswer", "ProviderShape", "ProvidersAnswer", "ProviderCheckAnswer"}
     answered |= {"ProviderKindsAnswer", "AttentionShape", "KindShape", "KindFieldShape", "PresetShape", "SetUpShape"}
     answered |= {"ProviderVersionsAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}

@@ -9,7 +9,7 @@ from imsg_sms.account_api import AccountRefused
 from imsg_sms.approved import list_approved
 from imsg_sms.providers.calls import open_pool
 from imsg_testing.http_stub import reply
-from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, Provider, configure
+from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, Provider, configure
 
 ALIYUN_LIST = [
     {"TemplateCode": "SMS_1", "AuditStatus": "AUDIT_STATE_PASS", "TemplateContent": "${name}您好，${time}见。"},
@@ -43,6 +43,17 @@ async def test_tencents_numbers_are_the_names_of_its_variables() -> None:
     found = await ask("tencent", TENCENT, {"Response": {"DescribeTemplateStatusSet": TENCENT_LIST}})
     assert {name: (one.text, list(one.variables)) for name, one in found.items()} == {
         "7": ("验证码${2}，${1}分钟内有效。", ["2", "1"])
+    }
+
+
+async def test_volcengines_words_are_taken_where_they_are_approved() -> None:
+    rows = [
+        {"templateId": "ST_1", "status": 3, "content": "您的验证码为${code}。"},
+        {"templateId": "ST_2", "status": 1, "content": "${code}"},
+    ]
+    found = await ask("volcengine", VOLCENGINE, {"ResponseMetadata": {}, "Result": {"list": rows, "total": 2}})
+    assert {name: (one.text, one.variables, one.signature) for name, one in found.items()} == {
+        "ST_1": ("您的验证码为${code}。", {"code": 35}, "【天存】")
     }
 
 

@@ -162,6 +162,29 @@ def test_signatures_and_templates_are_shown_as_the_provider_has_them(
         expect(dialog).to_be_hidden()
 
 
+@pytest.mark.parametrize("look", [Look("zh", DESK), Look("zh", PHONE)], ids=lambda look: look.name)
+def test_a_described_firm_has_a_form_of_its_own_with_what_it_is_used_for(
+    fresh: Deployment, visit: Visits, look: Look
+) -> None:
+    """It is asked for its account by the names of its own console."""
+    seen = visit(look, fresh.url)
+    log_in(seen)
+    page = seen.page
+    page.goto("/providers")
+    page.get_by_role("button", name="添加服务商").click()
+    choose(page, "服务商", "短信：短信宝")
+    page.get_by_role("button", name="下一步").click()
+    dialog = page.get_by_role("dialog")
+    fill(page, 名称="bao", 用户名="tiancun", 密码="wrong", 签名="【天存】")
+    dialog.get_by_text("用途", exact=True).click()
+    fill(page, 号码开头="86x")
+    dialog.get_by_role("button", name="检查并保存").click()
+    expect(dialog).to_contain_text("+86, +852")
+    seen.axe()
+    assert not scrolls_sideways(page)
+    page.keyboard.press("Escape")
+
+
 def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, visit: Visits) -> None:
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)

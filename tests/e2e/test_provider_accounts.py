@@ -1,5 +1,6 @@
 """Providers that an administrator sets up while iMSG runs: in force at once, and their secrets are nowhere."""
 
+import json
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait
 
@@ -47,6 +49,22 @@ def mailboxes() -> Iterator[tuple[Mailbox, Mailbox]]:
         mailbox.users = {USER: f"secret-{secrets.token_hex(12)}"}
     with first.running_apart(), second.running_apart():
         yield first, second
+
+
+@pytest.fixture
+def firm() -> Iterator[HttpStub]:
+    """Run a stand-in of Chuanglan, which takes one password."""
+
+    def answer(asked: Asked) -> bytes:
+        given = json.loads(asked.body)
+        if given["password"] != "right":
+            return reply({"code": "102", "errorMsg": "密码错误"})
+        is_balance = asked.target.startswith("/msg/balance")
+        return reply({"code": "0", "balance": "100"} if is_balance else {"code": "0", "msgId": secrets.token_hex(8)})
+
+    stub = HttpStub(answer)
+    with stub.running_apart():
+        yield stub
 
 
 def write(mailbox: Mailbox, **changed: object) -> dict[str, object]:
@@ -243,6 +261,38 @@ def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_re
     assert robots["reason"] == "not_found"
     assert console.call("GET", "/smtp/default/templates")["reason"] == "not_listed"
     assert console.call("DELETE", "/sms/cloud")["errorCode"] == 0
+    wait(lambda: not any(one["name"] == "cloud" for one in console.call("GET")["providers"]), 60)
+    for secret in ("the-first-secret", "the-second-secret"):
+        assert httpx.post(f"{hook}/{secret}", json=[]).status_code == 200, "its messages are still on their way"
+    assert httpx.post(f"{hook}/another-secret", json=[]).status_code == 404
+
+
+def test_a_described_firm_is_set_up_by_its_own_form(console: Console, firm: HttpStub) -> None:
+    """Its secrets are asked for by their names; the check asks for the balance."""
+    kinds = {(one["method"], one["kind"]): one for one in console.call("GET", "/kinds")["kinds"]}
+    fields = {field["name"]: field for field in kinds["sms", "chuanglan"]["fields"]}
+    assert [name for name, field in fields.items() if field["required"]] == ["account", "password"]
+    assert (fields["account"]["secret"], fields["password"]["secret"]) == (False, True)
+
+    settings: dict[str, object] = {"account": "N1234567", "password": "wrong", "signature": "【天存】"}
+    settings["url"] = f"{firm.url}/msg/v1/send/json"
+    body = {"method": "sms", "name": "lan", "kind": "chuanglan"}
+    check = console.call("POST", "/check", {**body, "settings": settings})
+    assert (check["ok"], check["code"]) == (False, "secret"), check
+    settings["password"] = "right"
+    wrong = console.call("POST", "", {**body, "settings": settings, "routes": {"numbers": "86x"}})
+    assert (wrong["reason"], "routes.numbers" in wrong["detail"]) == ("wrong_type", True), wrong
+    add(console, "sms", "lan", "chuanglan", settings)
+    wait(lambda: is_sent(console, "sms", "13800138000", "lan"), 60)
+    (shown,) = (one for one in console.call("GET")["providers"] if one["name"] == "lan")
+    assert (shown["kind"], shown["settings"]["account"]) == ("chuanglan", "N1234567")
+    assert shown["settings"]["password"] == {"set": True}
+    used_for = {"routes": {"numbers": "+86139", "categories": "notice"}}
+    assert console.call("PATCH", "/sms/lan", used_for)["routes"] == used_for["routes"]
+    assert console.call("PATCH", "/sms/lan", {"routes": {"categories": None}})["routes"] == {"numbers": "+86139"}
+    (shown,) = (one for one in console.call("GET")["providers"] if one["name"] == "lan")
+    assert "numbers" not in shown["settings"]
+    assert console.call("DELETE", "/sms/lan")["errorCode"] == 0
 
 
 def test_a_group_robot_is_set_up_and_reached_by_its_name(console: Console) -> None:

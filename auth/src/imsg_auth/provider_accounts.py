@@ -7,16 +7,17 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import SecretStr
 from pydantic_core import from_json, to_json
 
-from imsg_auth.store import AccountVersion, Rows, Store, Switch
+from imsg_auth.store import AccountVersion, RemovedAccount, Rows, Store, Switch
 from imsg_channels import METHODS
 from imsg_contract.errors import Refusal
+from imsg_contract.ids import new_id
 from imsg_contract.provider_accounts import (
     ANSWERS,
     CALL_VALID_S,
@@ -62,6 +63,9 @@ LOOK_S = 0.1
 FORMER_FOR = timedelta(days=7)
 """How long the credentials of a version that was replaced are good for receipts."""
 
+KEPT_ONCE_REMOVED = frozenset({"sms"})
+"""The channels whose receipts come by the secrets of an account; of others nothing is kept of what was removed."""
+
 MAX_ACCOUNTS = 50
 """The most accounts of a channel."""
 
@@ -90,6 +94,8 @@ class Provider:
     changed_by: str | None = None
     attention: Sequence[Attention] = ()
     """What a sender has found that a person has to attend to."""
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """Those of its settings that say what it is used for, with their names in the API."""
 
 
 class ProviderAccounts:
@@ -137,7 +143,7 @@ class ProviderAccounts:
             own = [account for account in accounts if account.method == method and method in self.methods]
             names = {account.name for account in own}
             shown = [
-                _show_own(method, account, by_name.get((method, account.name)))
+                _show_own(method, account, by_name.get((method, account.name)), channel.kinds)
                 for account in channel.settings
                 if account.name not in names and not (account.simulated and own)  # the sandbox gives way
             ]
@@ -153,7 +159,12 @@ class ProviderAccounts:
                 return provider
         if switch is None:
             raise _refuse_unknown(method, name)
-        return _show_own(method, ShownAccount(name=name, kind="", settings={}), switch)
+        return _show_own(method, ShownAccount(name=name, kind="", settings={}), switch, ())
+
+    async def find_keys(self, method: str, routes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return conditions as accounts of a channel keep them."""
+        keys = {name: key for key, name in _list_conditions((await self.find_channel(method)).kinds).items()}
+        return {keys.get(name, name): value for name, value in routes.items()}
 
     async def add(self, caller: Caller, method: str, name: str, kind: str, settings: Mapping[str, Any]) -> None:
         """Add an account. Raises Refusal providers_closed, name_in_settings, name_taken, unavailable or wrong_type."""
@@ -175,11 +186,18 @@ class ProviderAccounts:
         await self._write(caller, method, account, "provider_changed")
 
     async def remove(self, caller: Caller, method: str, name: str) -> None:
-        """Remove an account with its versions. Raises Refusal not_found, name_in_settings."""
+        """Remove an account with its versions; those of late are kept for receipts. Raises as list_versions does."""
         before = await self._require_account(method, name)
+        at = datetime.fromtimestamp(self._now(), UTC)
         async with self._store.writing() as rows:
             await rows.lock_accounts(method)
+            versions = await rows.list_account_versions(method, name)
             await rows.remove_account(method, name)
+            if method in KEPT_ONCE_REMOVED:
+                late = (*(version for version in versions if version.is_current), *list_former(versions, at))
+                await rows.keep_removed_accounts(
+                    [RemovedAccount(new_id(), method, name, one.kind, one.settings, at) for one in late]
+                )
             shown = self._audit(before, await self.find_channel(method))
             await self._note(rows, caller, "provider_removed", method, name, shown, None)
         await self.publish_now()
@@ -242,11 +260,18 @@ class ProviderAccounts:
             return
         async with self._store.writing() as rows:
             for version in await rows.list_account_versions():
-                owner = f"{version.method}/{version.name}"
-                if not self._rows.is_fresh(version.settings, owner):
-                    text = self._rows.open(version.settings, owner)
-                    if text is not None:
-                        await rows.seal_account_again(version, self._rows.seal(text, owner))
+                if (sealed := self._seal_again(version)) is not None:
+                    await rows.seal_account_again(version, sealed)
+            for removed in await rows.list_removed_accounts():
+                if (sealed := self._seal_again(removed)) is not None:
+                    await rows.seal_removed_account_again(removed, sealed)
+
+    def _seal_again(self, row: AccountVersion | RemovedAccount) -> str | None:
+        """Return the settings sealed under the first key; None where they are, or can't be opened."""
+        assert self._rows is not None  # noqa: S101  `seal_again` looks
+        owner = f"{row.method}/{row.name}"
+        text = None if self._rows.is_fresh(row.settings, owner) else self._rows.open(row.settings, owner)
+        return None if text is None else self._rows.seal(text, owner)
 
     async def publish_now(self) -> None:
         """Write the copies in Redis at once, and wake whoever publishes audit records."""
@@ -255,9 +280,16 @@ class ProviderAccounts:
             await self._publish()
 
     async def _publish(self) -> None:
+        now = datetime.fromtimestamp(self._now(), UTC)
         async with self._store.reading() as rows:
             accounts, senders = await rows.list_accounts(), await rows.list_senders()
-            former = list_former(await rows.list_account_versions(), datetime.fromtimestamp(self._now(), UTC))
+            replaced = list_former(await rows.list_account_versions(), now)
+            removed = await rows.list_removed_accounts()
+        if any(one.removed_at <= now - FORMER_FOR for one in removed):
+            async with self._store.writing() as rows:
+                await rows.drop_removed_accounts(now - FORMER_FOR)
+        late = [one for one in removed if one.removed_at > now - FORMER_FOR]
+        former: Sequence[AccountVersion | RemovedAccount] = (*replaced, *late)
         for method, sealer in self._sealers.items() if self._rows is not None else ():
             own = tuple(self._open(account) for account in accounts if account.method == method)
             named = tuple(
@@ -265,7 +297,7 @@ class ProviderAccounts:
                 for row in senders
                 if row.method == method
             )
-            old = tuple(self._open(version) for version in former if version.method == method)
+            old = tuple(self._open(one) for one in former if one.method == method)
             text = ProviderMirror(accounts=own, senders=named, former=old).model_dump_json()
             version = hmac.new(self._digest_keys[method], text.encode(), hashlib.sha256).hexdigest()[:32]
             await self._redis.run(_WRITE, [accounts_key(method)], [version, sealer.seal(text, f"{MIRROR} {method}")])
@@ -328,12 +360,13 @@ class ProviderAccounts:
     def _audit(self, version: AccountVersion, channel: ChannelProviders) -> Mapping[str, Any]:
         """Return what the audit keeps of a version: neither secrets nor whole addresses."""
         shown = self._show(version, channel.kinds, None)
-        return {"kind": shown.kind, "version": version.version, **{k: mask(v) for k, v in shown.settings.items()}}
+        fields = {shown.conditions.get(key, key): mask(value) for key, value in shown.settings.items()}
+        return {"kind": shown.kind, "version": version.version, **fields}
 
     def _show(self, version: AccountVersion, kinds: Sequence[Kind], switch: Switch | None) -> Provider:
         account = self._open(version)
         kind = next((kind for kind in kinds if kind.kind == version.kind), None)
-        public = set() if kind is None else {field.name for field in kind.fields if not field.secret}
+        public = set() if kind is None else {one.key or one.name for one in kind.fields if not one.secret}
         return Provider(
             version.method,
             version.name,
@@ -345,14 +378,15 @@ class ProviderAccounts:
             version=version.version,
             changed_at=version.changed_at,
             changed_by=version.changed_by,
+            conditions=_list_conditions(kinds),
         )
 
-    def _open(self, version: AccountVersion) -> ProviderAccount:
+    def _open(self, row: AccountVersion | RemovedAccount) -> ProviderAccount:
         """Open a row. Raises Refusal providers_closed where the key is another one."""
-        text = None if self._rows is None else self._rows.open(version.settings, f"{version.method}/{version.name}")
+        text = None if self._rows is None else self._rows.open(row.settings, f"{row.method}/{row.name}")
         if text is None:
             raise Refusal("providers_closed", setting="IMSG_SECRET_KEY")
-        return ProviderAccount(name=version.name, kind=version.kind, settings=from_json(text))
+        return ProviderAccount(name=row.name, kind=row.kind, settings=from_json(text))
 
     async def require_key(self, method: str) -> None:
         """Check that accounts and senders of a channel can be set up here. Raises Refusal providers_closed."""
@@ -439,7 +473,11 @@ def _refuse_unknown(method: str, name: str) -> Refusal:
     return Refusal("not_found", what=f"{method}/{name}"[:80])
 
 
-def _show_own(method: str, account: ShownAccount, switch: Switch | None) -> Provider:
+def _list_conditions(kinds: Sequence[Kind]) -> Mapping[str, str]:
+    return {one.key or one.name: one.name for kind in kinds for one in kind.fields if one.route}
+
+
+def _show_own(method: str, account: ShownAccount, switch: Switch | None, kinds: Sequence[Kind]) -> Provider:
     return Provider(
         method,
         account.name,
@@ -449,6 +487,7 @@ def _show_own(method: str, account: ShownAccount, switch: Switch | None) -> Prov
         True if switch is None or switch.enabled is None else switch.enabled,
         None if switch is None else switch.weight,
         simulated=account.simulated,
+        conditions=_list_conditions(kinds),
     )
 
 

@@ -9,15 +9,19 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from imsg_contract.provider_accounts import Filing, ProviderEntry, Review, Words
+from imsg_sms.http_settings import Http, HttpCheck
 from imsg_sms.providers import aliyun_signature, tencent_signature, volcengine_signature
+from imsg_sms.providers.http_calls import HttpCalls
+from imsg_sms.providers.http_reading import at
 from imsg_sms.providers.meanings import BEIJING
 from imsg_sms.settings import Aliyun, AnyAccount, Tencent, Twilio, Volcengine
 from imsg_web.http_pool import HttpPool
 
 MAX_PAGES = 40
+MAX_DETAIL = 300
 AT_ONCE = 8
 
 BOUGHT_WITHIN = timedelta(days=3 * 365)
@@ -76,6 +80,8 @@ def make_account_api(account: AnyAccount, pool: HttpPool) -> AccountApi | None:
             return VolcengineAccount(account, pool)
         case Twilio():
             return TwilioAccount(account, pool)
+        case Http(check=HttpCheck() as call):
+            return DescribedAccount(account, call, pool)
     return None
 
 
@@ -445,6 +451,39 @@ class TwilioAccount:
         text = f"balance {body['balance']} {body.get('currency', '')}".strip()
         try:
             return Left(float(body["balance"]), None, text)
+        except (TypeError, ValueError):
+            return None
+
+
+class DescribedAccount:
+    """An account at a described provider: its description may tell of a call that says what is left."""
+
+    def __init__(self, account: Http, check: HttpCheck, pool: HttpPool) -> None:
+        self._account = account
+        self._check = check
+        self._calls = HttpCalls(account, pool)
+
+    async def list_signatures(self, wanted: Collection[str] | None = None) -> Sequence[ProviderEntry] | None:
+        """Return nothing."""
+        del wanted
+        return None
+
+    async def list_templates(self, wanted: Collection[str] | None = None) -> Sequence[ProviderEntry] | None:
+        """Return nothing."""
+        del wanted
+        return None
+
+    async def read_left(self) -> Left | None:
+        """Make the call of the description."""
+        account, check = self._account, self._check
+        answer = await self._calls.ask(check, urljoin(account.url, check.path))
+        if not answer.is_success:
+            code = answer.text.strip() if account.code == "text" else at(answer.body, account.code)
+            name = f"http_{answer.status}" if code is None else account.name_code(code)
+            raise AccountRefused(f"{name};", answer.text[:MAX_DETAIL])
+        left = at(answer.body, check.left) if check.left else None
+        try:
+            return None if left is None else Left(float(left), None, f"{left} left")
         except (TypeError, ValueError):
             return None
 

@@ -1,12 +1,15 @@
 """SMS accounts that administrators set up in the web page: the forms, and what a check says in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel
 
-from imsg_contract.provider_accounts import TRANSIENT, SetUp, Trouble, Words
-from imsg_delivery.provider_kinds import ProviderKind
-from imsg_sms.settings import Aliyun, Sms, Tencent, Twilio, Volcengine
+from imsg_contract.provider_accounts import TRANSIENT, ProviderAccount, SetUp, Trouble, Words
+from imsg_delivery.provider_kinds import ProviderKind, split_settings
+from imsg_sms.described_firms import make_kind, make_settings, show_settings
+from imsg_sms.http_settings import Http, list_descriptions
+from imsg_sms.settings import Aliyun, AnyAccount, Sms, SmsRoute, Tencent, Twilio, Volcengine
 
 RECEIPTS = SetUp(
     title=Words(zh="状态报告的回调地址", en="The URL for receipts"),
@@ -14,11 +17,27 @@ RECEIPTS = SetUp(
 )
 
 KINDS = (
-    ProviderKind("aliyun", Words(zh="阿里云短信", en="Aliyun SMS"), Aliyun, setup=(RECEIPTS,)),
-    ProviderKind("tencent", Words(zh="腾讯云短信", en="Tencent Cloud SMS"), Tencent, setup=(RECEIPTS,)),
-    ProviderKind("volcengine", Words(zh="火山引擎短信", en="Volcengine SMS"), Volcengine, setup=(RECEIPTS,)),
-    ProviderKind("twilio", Words(zh="Twilio", en="Twilio"), Twilio, setup=(RECEIPTS,)),
+    ProviderKind("aliyun", Words(zh="阿里云短信", en="Aliyun SMS"), Aliyun, setup=(RECEIPTS,), route_model=SmsRoute),
+    ProviderKind(
+        "tencent", Words(zh="腾讯云短信", en="Tencent Cloud SMS"), Tencent, setup=(RECEIPTS,), route_model=SmsRoute
+    ),
+    ProviderKind(
+        "volcengine", Words(zh="火山引擎短信", en="Volcengine SMS"), Volcengine, setup=(RECEIPTS,), route_model=SmsRoute
+    ),
+    ProviderKind("twilio", Words(zh="Twilio", en="Twilio"), Twilio, setup=(RECEIPTS,), route_model=SmsRoute),
 )
+
+FIRMS: Mapping[str, ProviderKind] = {name: make_kind(name, RECEIPTS) for name in list_descriptions()}
+"""The kinds of the descriptions that come with iMSG. Their accounts are of the kind `http` in the settings."""
+
+OF_FIRMS: Mapping[str, Sequence[str]] = {
+    "key_id": ("chuanglan:101;", "smsbao:40;"),
+    "secret": ("chuanglan:102;", "luosimao:-10;", "smsbao:30;", "yunpian:-1;"),
+    "address": ("chuanglan:117;", "luosimao:-50;", "smsbao:43;", "yunpian:-3;"),
+    "right": ("chuanglan:118;", "yunpian:-2;"),
+    "balance": ("chuanglan:109;", "chuanglan:111;", "luosimao:-20;", "smsbao:41;", "yunpian:3;"),
+}
+"""Trouble → the codes of described providers. The semicolon ends a code: yunpian:-1 is not yunpian:-11."""
 
 TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
     (words, Trouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en))
@@ -32,7 +51,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Synchronize this machine's clock by NTP, and try again.",
         ),
         (
-            ("InvalidAccessKey", "SecretIdNotFound", "InvalidSecretId", "InvalidAuthorization"),
+            ("InvalidAccessKey", "SecretIdNotFound", "InvalidSecretId", "InvalidAuthorization", *OF_FIRMS["key_id"]),
             "key_id",
             "AccessKey ID（SecretId）不存在或已停用。",
             "The id of the access key is unknown or switched off.",
@@ -40,7 +59,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Compare it with the access keys in the provider's console, and see that it is on.",
         ),
         (
-            ("SignatureDoesNotMatch", "SignatureFailure", "20003", "Authenticate"),
+            ("SignatureDoesNotMatch", "SignatureFailure", "20003", "Authenticate", *OF_FIRMS["secret"]),
             "secret",
             "密钥不正确。",
             "The secret is wrong.",
@@ -48,7 +67,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Copy the secret again, without blanks; if it is lost, make a new key.",
         ),
         (
-            ("whitelist", "IpNot", "IPNot", "NotInWhite", "not in white"),
+            ("whitelist", "IpNot", "IPNot", "NotInWhite", "not in white", *OF_FIRMS["address"]),
             "address",
             "服务商不允许从本机的 IP 地址调用。",
             "The provider does not allow calls from this machine's address.",
@@ -56,7 +75,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Add this machine's public address to the allowed ones in the console.",
         ),
         (
-            ("Forbidden", "UnauthorizedOperation", "AccessDenied", "isv.RAM", "NoPermission"),
+            ("Forbidden", "UnauthorizedOperation", "AccessDenied", "isv.RAM", "NoPermission", *OF_FIRMS["right"]),
             "right",
             "这个密钥没有短信服务的权限。",
             "This key has no right to the SMS service.",
@@ -64,7 +83,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Grant its user the rights of the SMS service.",
         ),
         (
-            ("AMOUNT_NOT_ENOUGH", "OUT_OF_SERVICE", "InsufficientBalance"),
+            ("AMOUNT_NOT_ENOUGH", "OUT_OF_SERVICE", "InsufficientBalance", *OF_FIRMS["balance"]),
             "balance",
             "账号余额不足或已停机。",
             "The account has no balance, or is suspended.",
@@ -110,8 +129,35 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
 
 def list_accounts(sms: Sms) -> Mapping[str, tuple[str, BaseModel]]:
     """Return the accounts that the page can show, by their names."""
-    shown = {kind.kind for kind in KINDS}
-    return {name: (account.kind, account) for name, account in sms.accounts.items() if account.kind in shown}
+    return {name: shown for name, account in sms.accounts.items() if (shown := _show(account)) is not None}
+
+
+def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
+    """Write accounts of the page as the settings have them, with their conditions among the routes."""
+    conditions = {one.name: split_settings(one.settings)[1] for one in accounts}
+    order = merged.get("providers") or ()
+    listed = tuple(one.strip() for one in order.split(",")) if isinstance(order, str) else tuple(order)
+    return {
+        **merged,
+        # Where the settings name an order, what the page adds comes behind it.
+        "providers": (*listed, *(one.name for one in accounts if one.name not in listed)) if listed else (),
+        "accounts": {**merged["accounts"], **{one.name: expand(one) for one in accounts}},
+        "routes": {**merged.get("routes", {}), **{name: found for name, found in conditions.items() if found}},
+    }
+
+
+def expand(account: ProviderAccount) -> Mapping[str, Any]:
+    """Return an account of the page as the settings have it, without its conditions."""
+    own, _ = split_settings(account.settings)
+    firm = FIRMS.get(account.kind)
+    return {**own, "kind": account.kind} if firm is None else make_settings(firm, own)
+
+
+def _show(account: AnyAccount) -> tuple[str, BaseModel] | None:
+    if not isinstance(account, Http):
+        return account.kind, account
+    firm = FIRMS.get(account.use)
+    return None if firm is None else (firm.kind, show_settings(firm, account))
 
 
 def explain(detail: str) -> Trouble:

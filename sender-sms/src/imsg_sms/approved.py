@@ -11,7 +11,7 @@ from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_sms.account_api import AccountRefused, make_account_api
 from imsg_sms.providers.calls import open_pool
-from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent
+from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Volcengine
 from imsg_sms.templates import PUBLISH, SCOPE, bracket
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
@@ -34,7 +34,7 @@ async def list_approved(account: AnyAccount, pool: HttpPool) -> Mapping[str, Tem
     Raises AccountRefused, NotSent, NoAnswer.
     """
     api = make_account_api(account, pool)
-    if api is None or not isinstance(account, Aliyun | Tencent):
+    if api is None or not isinstance(account, Aliyun | Tencent | Volcengine):
         return {}
     texts = {
         entry.id: _NUMBER.sub(r"${\1}", entry.text) if isinstance(account, Tencent) else entry.text

@@ -1,15 +1,18 @@
 """The settings of an account of the kind `http`: the description of a provider with a plain HTTP API."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from imsg_delivery.provider_kinds import FormField
 from imsg_runtime.settings import HOLDS_SECRETS
 from imsg_sms.countries import MAINLAND, Countries
+
+_FOLDER = resources.files("imsg_sms") / "http_providers"
 
 
 def _with_scheme(value: object) -> object:
@@ -88,16 +91,30 @@ class PushSignature(ComputedValue):
 Charset = Literal["utf-8", "gbk", "gb18030"]
 
 
-class HttpPull(BaseModel):
-    """The call that fetches reports of a described provider, as JSON."""
+class HttpCall(BaseModel):
+    """A call of a described provider beside sending."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["GET", "POST"] = "POST"
-    url: Annotated[Url, HOLDS_SECRETS]
     body: WithPlaceholders = ""
     success: str
-    """The rule of a successful answer, with or without reports."""
+    """The rule of a successful answer."""
+
+
+class HttpPull(HttpCall):
+    """The call that fetches reports of a described provider, as JSON."""
+
+    url: Annotated[Url, HOLDS_SECRETS]
+
+
+class HttpCheck(HttpCall):
+    """The call that logs in at a described provider without sending."""
+
+    path: WithPlaceholders
+    """The path of the call, at the host of `url`."""
+    left: str = ""
+    """The path, in the answer, of what is left to send by: money or messages."""
 
 
 class HttpPush(BaseModel):
@@ -156,7 +173,11 @@ class Http(BaseModel):
     """The secrets that the description wants."""
     method: Literal["GET", "POST", "PUT"] = "POST"
     """The method of the call."""
-    url: Annotated[Url, HOLDS_SECRETS]
+    url: Annotated[
+        Url,
+        HOLDS_SECRETS,
+        FormField("接口地址", "API URL", "调用的网址；服务商给出的地址与默认的不同时填写。"),
+    ]
     """The URL of the call."""
     headers: Mapping[str, str] = {}
     """The headers of the call."""
@@ -186,7 +207,12 @@ class Http(BaseModel):
     """How inbound messages are read."""
     pull: HttpPull | None = None
     """How receipts are fetched, where the provider hands each out once."""
-    hook_secret: SecretStr | None = None
+    check: HttpCheck | None = None
+    """How the account is checked without sending."""
+    hook_secret: Annotated[
+        SecretStr | None,
+        FormField("回调密钥", "Receipt secret", "接收状态报告的网址的最后一段。未设置则不接收。", rare=True),
+    ] = None
     """The last part of the URL for receipts. Without it none are taken."""
     secrets: Mapping[str, SecretStr] = {}
     """More placeholders, hidden wherever settings are shown."""
@@ -196,17 +222,25 @@ class Http(BaseModel):
     """The text between two numbers."""
     countries: Countries = (MAINLAND,)
     """The country codes whose numbers the provider takes."""
-    signature: str = ""
+    signature: Annotated[
+        str,
+        FormField("签名", "Signature", "加在每条文本前面的文字，计入计费条数；连同【】填写已审核的签名，如【天存】。"),
+    ] = ""
     """Words before every text, counted with the segments."""
-    suffix: str = ""
+    suffix: Annotated[
+        str, FormField("结尾文字", "Suffix", "加在每条文本后面的文字；签名在末尾的服务商填写【天存】。")
+    ] = ""
     """Words after every text."""
+    form: Annotated[Mapping[str, Any], Field(exclude=True)] = {}
+    """What the web page asks for; only of a description that comes with iMSG."""
 
     @model_validator(mode="before")
     @classmethod
     def _add_description(cls, values: object) -> object:
         if not isinstance(values, Mapping) or not values.get("use"):
             return values
-        return {**_read_description(str(values["use"])), **values}
+        description = read_description(str(values["use"]))
+        return {**{name: value for name, value in description.items() if name != "form"}, **values}
 
     @model_validator(mode="after")
     def _has_secrets(self) -> "Http":
@@ -248,10 +282,14 @@ class Http(BaseModel):
         return self.receipts is not None and self.pull is None and self.hook is None
 
 
-def _read_description(name: str) -> dict[str, Any]:
+def list_descriptions() -> Sequence[str]:
+    """Return the names of the descriptions that come with iMSG."""
+    return sorted(file.name.removesuffix(".toml") for file in _FOLDER.iterdir() if file.name.endswith(".toml"))
+
+
+def read_description(name: str) -> dict[str, Any]:
     """Read a description that comes with iMSG. Raises ValueError."""
-    folder = resources.files("imsg_sms") / "http_providers"
-    known = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    known = list_descriptions()
     if name not in known:
         raise ValueError(f"there is no description called {name}; there are {', '.join(known)}")
-    return tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))

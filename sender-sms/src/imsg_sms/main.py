@@ -19,7 +19,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.account_api import AccountRefused, make_account_api
-from imsg_sms.accounts import KINDS, explain, list_accounts
+from imsg_sms.accounts import FIRMS, KINDS, complete, expand, explain, list_accounts
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.checks import ProviderCheck, check, describe_failure
@@ -63,7 +63,14 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
     del apps  # the service calls no other
     remedy = f"set {variable('sms', 'accounts', 'aliyun', 'access_key_id')} and its companions"
-    return make_sender("sms", Settings, settings, _open_parts, remedy=remedy, accounts=ACCOUNTS)
+    return make_sender(
+        "sms", Settings, settings, _open_parts, remedy=remedy, idle_api=_open_idle_api, accounts=ACCOUNTS
+    )
+
+
+async def _open_idle_api(sender: Sender, settings: Settings) -> ASGIApp:
+    """Open the API where no account is left: it takes late receipts of those that were removed."""
+    return await _open_hooks(sender, settings, Receipts(sender.broker, sender.redis), ())
 
 
 async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
@@ -74,33 +81,41 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     sender.work(channel)
     sender.watch(_publish(channel.templates, sender.redis), "templates")
     sender.watch(ApprovedTemplates(settings.sms, sender.redis).run(), "approved templates")
+    return await _open_hooks(sender, settings, receipts, channel.providers)
+
+
+async def _open_hooks(
+    sender: Sender, settings: Settings, receipts: Receipts, providers: Sequence[SmsProvider]
+) -> ASGIApp:
+    """Open the URLs for receipts, of accounts as they were lately too, and begin the pulls."""
+    sms = settings.sms or Sms.model_construct()  # it idles
     context = ProviderContext(
-        await sender.stack.enter_async_context(open_pool()), settings.sms.templates, receipts, settings.public_url
+        await sender.stack.enter_async_context(open_pool()), sms.templates, receipts, settings.public_url
     )
-    known = (*channel.providers, *_make_former(sender.former, context))
+    known = (*providers, *_make_former(sender.former, context))
     pushing = [provider for provider in known if isinstance(provider, PushesReports)]
     signatures = {
         provider.name: signature
-        for provider in channel.providers
+        for provider in providers
         if (signature := find_only_signature(provider.limits)) is not None
     }
-    kinds = {provider.name: provider.kind for provider in channel.providers}
-    recorder = hooks.ReportRecorder(receipts, settings.sms.opt_out, settings.sms.opt_in, signatures, kinds)
-    api = make_app("iMSG sender-sms", [hooks.make_router(recorder, pushing, settings.public_url)])
-    for provider in channel.providers:
+    kinds = {provider.name: provider.kind for provider in reversed(known)}
+    recorder = hooks.ReportRecorder(receipts, sms.opt_out, sms.opt_in, signatures, kinds)
+    for provider in providers:
         for number, fetch in enumerate(provider.pulls if isinstance(provider, PullsReports) else ()):
             sender.watch(hooks.pull(recorder, provider.name, fetch), f"reports of {provider.name} {number}")
-    return api
+    return make_app("iMSG sender-sms", [hooks.make_router(recorder, pushing, settings.public_url)])
 
 
 def _make_former(accounts: Sequence[ProviderAccount], context: ProviderContext) -> Iterator[SmsProvider]:
     """Make the providers of accounts as they were: they read late receipts, and send nothing."""
     for account in accounts:
-        model = MODELS.get(account.kind)
+        settings = expand(account)
+        model = MODELS.get(settings["kind"])
         with suppress(ValueError):  # what the models of today do not take has no receipts either
             if model is not None:
-                settings = model.model_validate({**account.settings, "kind": account.kind})
-                yield load_provider(account.kind).make(account.name, settings, context)
+                former = model.model_validate(settings)
+                yield load_provider(former.kind).make(account.name, former, context)
 
 
 @asynccontextmanager
@@ -191,4 +206,13 @@ async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[Provide
             raise AccountFault(explain(describe_failure(error))) from error
 
 
-ACCOUNTS = AccountSettings(Sms, "accounts", KINDS, list_accounts, check_account, list_entries)
+ACCOUNTS = AccountSettings(
+    Sms,
+    "accounts",
+    (*KINDS, *FIRMS.values()),
+    list_accounts,
+    check_account,
+    list_entries,
+    complete,
+    find_conditions=lambda sms, name: sms.routes.get(name),
+)

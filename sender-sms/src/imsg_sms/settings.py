@@ -283,11 +283,23 @@ class SmsRoute(BaseModel):
     weight: Annotated[int, Field(ge=0, le=1_000)] | None = None
     """The account's share of the messages. 0: only where the others are unavailable. Unset: 1 for the first account, 0
     for the rest."""
-    numbers: Annotated[str, AfterValidator(_check_prefixes)] = ""
+    numbers: Annotated[
+        str,
+        AfterValidator(_check_prefixes),
+        FormField(
+            "号码开头", "Numbers", "该账号只发给以这些开头的号码，如 +86, +852。留空：不限。", rare=True, route=True
+        ),
+    ] = ""
     """The account takes numbers that begin so. Empty: any."""
-    templates: str = ""
+    templates: Annotated[
+        str, FormField("模板", "Templates", "该账号只发送这些模板，以逗号隔开。留空：不限。", rare=True, route=True)
+    ] = ""
     """The account takes these templates alone. Empty: any."""
-    categories: Annotated[str, AfterValidator(check_categories)] = ""
+    categories: Annotated[
+        str,
+        AfterValidator(check_categories),
+        FormField("类别", "Categories", "该账号只发送这些类别的短信。留空：不限。", rare=True, route=True),
+    ] = ""
     """The account takes these categories alone. Empty: any."""
 
     def to_route(self, name: str, place: int) -> Route:

@@ -204,18 +204,26 @@ class MailServerSettings(BaseModel):
     """The server's share of the mail. 0: only where the others are unavailable."""
     sender_domains: Annotated[
         DomainList,
-        FormField("发件域名", "Sender domains", "该服务器只发送发件人属于这些域名的邮件。留空：不限。", rare=True),
+        FormField(
+            "发件域名", "Sender domains", "该服务器只发送发件人属于这些域名的邮件。留空：不限。", rare=True, route=True
+        ),
     ] = ""
     """The server takes mail from these domains alone. Empty: from all."""
     recipient_domains: Annotated[
         DomainList,
-        FormField("收件域名", "Recipient domains", "该服务器只发送收件人属于这些域名的邮件。留空：不限。", rare=True),
+        FormField(
+            "收件域名",
+            "Recipient domains",
+            "该服务器只发送收件人属于这些域名的邮件。留空：不限。",
+            rare=True,
+            route=True,
+        ),
     ] = ""
     """The server takes mail to these domains alone. Empty: to all."""
     categories: Annotated[
         str,
         AfterValidator(check_categories),
-        FormField("类别", "Categories", "该服务器只发送这些类别的邮件。留空：不限。", rare=True),
+        FormField("类别", "Categories", "该服务器只发送这些类别的邮件。留空：不限。", rare=True, route=True),
     ] = ""
     """The server takes these categories alone. Empty: all."""
     templates: Annotated[object, BeforeValidator(_refuse_templates), Field(exclude=True)] = None

@@ -1,8 +1,9 @@
 """Accounts at providers, and what administrators switch at the channels' providers."""
 
 import re
-from dataclasses import fields
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import fields as list_fields
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 
@@ -82,7 +83,7 @@ async def add_provider(
 ) -> ProviderAnswer:
     """Set up a provider; the senders use it within 2 s."""
     method = _check_method(body.method)
-    await services.accounts.add(administrator, method, body.name, body.kind, body.settings)
+    await services.accounts.add(administrator, method, body.name, body.kind, await _read_fields(services, method, body))
     switches = body.model_dump(include={"enabled", "weight"}, exclude_none=True)
     if switches:
         await services.switches.change(administrator, method, body.name, switches)
@@ -95,7 +96,8 @@ async def check_new_provider(
 ) -> ProviderCheckAnswer:
     """Let a sender log in at the provider; nothing is sent or kept."""
     method = _check_method(body.method)
-    return _show_check(await services.accounts.check(method, body.name, body.kind, body.settings), language)
+    fields = await _read_fields(services, method, body)
+    return _show_check(await services.accounts.check(method, body.name, body.kind, fields), language)
 
 
 @router.patch(
@@ -115,11 +117,13 @@ async def change_provider(  # noqa: PLR0917  FastAPI passes them by their names
     if method not in METHODS or not PROVIDER_NAME.fullmatch(name):
         raise Refusal("not_found", what=f"{method}/{name}"[:MAX_SHOWN])
     switches = body.model_dump(exclude_unset=True, include={"enabled", "weight"})
-    is_changed = body.kind is not None or body.settings is not None
+    is_changed = any(part is not None for part in (body.kind, body.settings, body.routes))
     if not switches and not is_changed:
         raise Refusal("missing", field="enabled")
     if is_changed:
-        await services.accounts.change(administrator, method, name, body.kind, body.settings or {})
+        await services.accounts.change(
+            administrator, method, name, body.kind, await _read_fields(services, method, body)
+        )
     switch = await services.switches.change(administrator, method, name, switches) if switches else None
     return ProviderAnswer(**_show(await services.accounts.find(method, name, switch), language))
 
@@ -199,6 +203,14 @@ async def restore_provider(  # noqa: PLR0917  FastAPI passes them by their names
     return await _answer(services, method, name, language)
 
 
+async def _read_fields(
+    services: RouteServices, method: str, body: ProviderCheckRequest | ProviderPatch
+) -> Mapping[str, Any]:
+    """Return what an account keeps: its settings, and the conditions beside them."""
+    routes = {} if body.routes is None else body.routes.model_dump(exclude_unset=True)
+    return {**(body.settings or {}), **await services.accounts.find_keys(method, routes)}
+
+
 def _check_method(method: str) -> str:
     """Return the method of a body. Raises Refusal wrong_type."""
     if method not in METHODS:
@@ -244,8 +256,11 @@ async def _list_entries(
 
 
 def _show(provider: Provider, language: str) -> dict[str, object]:
-    shown = {field.name: getattr(provider, field.name) for field in fields(provider)}
+    shown = {field.name: getattr(provider, field.name) for field in list_fields(provider)}
     shown["from"] = shown.pop("source")
+    conditions = shown.pop("conditions")
+    shown["settings"] = {key: value for key, value in provider.settings.items() if key not in conditions}
+    shown["routes"] = {name: provider.settings[key] for key, name in conditions.items() if key in provider.settings}
     shown["attention"] = [
         AttentionShape(
             what=found.trouble.en if language == "en" else found.trouble.zh,
@@ -275,6 +290,7 @@ def _show_kind(method: str, kind: Kind, language: str) -> KindShape:
                 secret=field.secret,
                 required=field.required,
                 rare=field.rare,
+                route=field.route,
                 default=field.default,
             )
             for field in kind.fields

@@ -31,6 +31,25 @@ Weight = Annotated[
 ]
 
 
+class ProviderRoutes(RequestModel):
+    """What a provider is used for: of several conditions each has to hold."""
+
+    numbers: Annotated[str | None, Field(max_length=1_000, description="Beginnings of numbers: `+86, +852`.")] = None
+    templates: Annotated[str | None, Field(max_length=10_000, description="Templates, parted by commas.")] = None
+    sender_domains: Annotated[str | None, Field(max_length=10_000, description="Domains of the sender.")] = None
+    recipient_domains: Annotated[str | None, Field(max_length=10_000, description="Domains of the recipient.")] = None
+    categories: Annotated[str | None, Field(max_length=100, description="Of `code`, `notice`, `marketing`.")] = None
+
+
+Routes = Annotated[
+    ProviderRoutes | None,
+    NOT_NULL,
+    Field(
+        description="What it is used for, of SMS and mail. null unsets a condition; without any it takes everything."
+    ),
+]
+
+
 class ProviderCheckRequest(RequestModel):
     """POST /api/providers/check: an account that is not kept yet, or a kept one with changes."""
 
@@ -54,6 +73,7 @@ class ProviderCheckRequest(RequestModel):
     name: AccountName
     kind: Kind
     settings: Settings
+    routes: Routes = None
 
 
 class NewProvider(ProviderCheckRequest):
@@ -72,6 +92,7 @@ class ProviderPatch(RequestModel):
     weight: Weight = None
     kind: Annotated[Kind | None, NOT_NULL] = None
     settings: Annotated[Settings | None, NOT_NULL] = None
+    routes: Routes = None
 
 
 class ProviderRestoration(RequestModel):
@@ -93,6 +114,7 @@ class KindFieldShape(AnswerPart):
     secret: bool
     required: bool
     rare: Annotated[bool, Field(description="Whether few need it.")]
+    route: Annotated[bool, Field(description="Whether it stands in `routes`, not in `settings`.")]
     default: Any
 
 
@@ -144,6 +166,7 @@ class ProviderShape(AnswerPart):
     name: str
     kind: str
     settings: Annotated[dict[str, Any], Field(description='A secret is shown as `{"set": true}`.')]
+    routes: Annotated[dict[str, Any], Field(description="What it is used for; empty: everything.")]
     source: Annotated[
         Literal["page", "settings"],
         Field(alias="from", description="`settings`: it stands in a file or the environment."),

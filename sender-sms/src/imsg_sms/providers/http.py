@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from secrets import token_hex
 from typing import Any
 
 from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
@@ -15,9 +14,10 @@ from imsg_sms.countries import MAINLAND
 from imsg_sms.http_settings import Http, HttpInbound, HttpPull, HttpReceipts, NumberReplies
 from imsg_sms.providers import FetchReports, HookReply, HookRequest, ProviderReply, ReportBatch, numbers
 from imsg_sms.providers.context import ProviderContext
-from imsg_sms.providers.http_filling import compute, encoder, fill, guess_kind, in_header, in_url
+from imsg_sms.providers.http_calls import HttpCalls
+from imsg_sms.providers.http_filling import encoder, fill, guess_kind, in_header, in_url
 from imsg_sms.providers.http_reading import at, is_of_text, is_success, parse, read_entries, read_push
-from imsg_sms.providers.meanings import BEIJING, SERVER_ERROR, TOO_MANY_REQUESTS, Meaning, judge_failure, make_result
+from imsg_sms.providers.meanings import SERVER_ERROR, TOO_MANY_REQUESTS, Meaning, judge_failure, make_result
 from imsg_sms.templates import Message, TemplateBook, build_text_book
 from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
@@ -25,9 +25,6 @@ KIND = "http"
 
 OK = 200
 MAX_DETAIL = 300
-
-NOTHING = Message("", {}, "")
-"""The message of a call that fetches reports."""
 
 
 def make(name: str, account: Http, context: ProviderContext) -> "HttpProvider":
@@ -77,7 +74,7 @@ class HttpProvider:
         )
         first = settings.receipts or settings.inbound
         self.accepted_reply = _make_plain_reply(first.answer if first else "")
-        self._secrets = {name: value.get_secret_value() for name, value in settings.secrets.items()}
+        self._calls = HttpCalls(settings, pool, now)
         kind = next((value for name, value in settings.headers.items() if name.lower() == "content-type"), "")
         self._kind = kind or guess_kind(settings.body)
 
@@ -92,7 +89,7 @@ class HttpProvider:
         except UnicodeEncodeError as error:
             detail = f"{error.object[error.start : error.end]} can't be written in {charset}."
             return ProviderReply(Refused(self.name, "charset", detail), concerns="content")
-        headers |= self._login(values)
+        headers |= self._calls.log_in(values)
         content = None
         if body:
             headers = {"content-type": self._kind, **{name.lower(): value for name, value in headers.items()}}
@@ -120,7 +117,7 @@ class HttpProvider:
             self.name,
             described,
             push,
-            secrets=self._secrets,
+            secrets=self._calls.secrets,
             charset=self._settings.charset,
             countries=self.countries,
             now=self._moment(),
@@ -128,52 +125,32 @@ class HttpProvider:
 
     async def _pull(self, pull: HttpPull, described: HttpReceipts | HttpInbound) -> ReportBatch:
         """Fetch the next reports. Raises NotSent, NoAnswer."""
-        charset = self._settings.charset
-        values, kind = self._values(NOTHING, (), ""), guess_kind(pull.body)
-        body = fill(pull.body, values, encoder(kind, charset)).encode(charset)
-        url = fill(pull.url, values, lambda value: in_url(value, charset))
-        headers = {"content-type": kind, **self._login(values)} if body else self._login(values)
-        answer = await self._pool.call(pull.method, url, headers, body or None)
-        text = answer.content.decode(charset, "replace")
-        body_ = parse(text)
-        if not is_success(pull.success, answer.status_code, body_, text):
-            raise NoAnswer(f"{answer.status_code}: {text[:MAX_DETAIL]}")
-        entries = (at(body_, described.list) if described.list else body_) or []
+        answer = await self._calls.ask(pull, pull.url)
+        if not answer.is_success:
+            raise NoAnswer(f"{answer.status}: {answer.text[:MAX_DETAIL]}")
+        entries = (at(answer.body, described.list) if described.list else answer.body) or []
         return read_entries(self.name, described, entries, self.countries, self._moment())
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
 
-    def _login(self, values: Mapping[str, str]) -> dict[str, str]:
-        """Return the header of the Basic log-in, if one is described."""
-        if not self._settings.basic:
-            return {}
-        login = fill(self._settings.basic, values, str).encode()
-        return {"authorization": f"Basic {base64.b64encode(login).decode()}"}
-
     def _values(self, message: Message, addresses: Sequence[str], reference: str) -> dict[str, str]:
-        """Return the value of each placeholder. A computed one may use those before it."""
-        template, now = self._book.find(message), self._now()
+        """Return the value of each placeholder of a call that sends."""
+        template = self._book.find(message)
         join = self._settings.separator.join
-        values = {
-            **self._secrets,
-            "number": join(addresses),
-            "digits": join(number.removeprefix("+") for number in addresses),
-            "national": join(number.removeprefix(MAINLAND) for number in addresses),
-            "international": join(f"00{number.removeprefix('+')}" for number in addresses),
-            "text": f"{template.signature}{template.text}",
-            "template": template.id,
-            "params": json.dumps(dict(template.params), ensure_ascii=False, separators=(",", ":")),
-            "params_list": json.dumps(list(template.params.values()), ensure_ascii=False, separators=(",", ":")),
-            "reference": reference,
-            "time": str(int(now)),
-            "time_ms": str(int(now * 1_000)),
-            "stamp": f"{datetime.fromtimestamp(now, BEIJING):%Y%m%d%H%M%S}",
-            "nonce": token_hex(16),
-        }
-        for name, computed in self._settings.computed.items():
-            values[name] = compute(computed, values, self._settings.charset)
-        return values
+        return self._calls.make_values(
+            {
+                "number": join(addresses),
+                "digits": join(number.removeprefix("+") for number in addresses),
+                "national": join(number.removeprefix(MAINLAND) for number in addresses),
+                "international": join(f"00{number.removeprefix('+')}" for number in addresses),
+                "text": f"{template.signature}{template.text}",
+                "template": template.id,
+                "params": json.dumps(dict(template.params), ensure_ascii=False, separators=(",", ":")),
+                "params_list": json.dumps(list(template.params.values()), ensure_ascii=False, separators=(",", ":")),
+                "reference": reference,
+            }
+        )
 
     def _judge_response(self, response: HttpAnswer, addresses: Sequence[str], template: str) -> ProviderReply:
         settings, charset = self._settings, self._settings.charset

@@ -47,7 +47,7 @@ class ProviderMirror(BaseModel):
     accounts: tuple[ProviderAccount, ...] = ()
     senders: tuple[NamedSender, ...] = ()
     former: tuple[ProviderAccount, ...] = ()
-    """Accounts as they were in the last 7 days, the latest first: late receipts come by their secrets."""
+    """Accounts as they were in the last 7 days, removed ones too: late receipts come by their secrets."""
 
 
 class ProviderCall(BaseModel):
@@ -152,6 +152,10 @@ class KindField(BaseModel):
     required: bool = False
     rare: bool = False
     """Whether few need it: the form shows it behind the others."""
+    route: bool = False
+    """Whether it says what the account is used for: the API has it in `routes`."""
+    key: str = ""
+    """Under which the account keeps it; empty: its name."""
     default: Any = None
 
 

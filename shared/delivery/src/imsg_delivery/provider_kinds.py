@@ -22,6 +22,11 @@ from imsg_contract.provider_accounts import (
 from imsg_web.responses import UNKNOWN_FIELD
 
 Group = TypeVar("Group", bound=BaseModel)
+
+ROUTES = "routes."
+"""Precedes the names of conditions that a channel keeps beside its accounts: an account may have a field of that name,
+and versions that know no conditions pass them over."""
+
 Errors = tuple[Mapping[str, Any], ...]
 EntryList = Literal["signatures", "templates"]
 
@@ -46,6 +51,8 @@ class FormField:
     help_zh: str
     rare: bool = False
     """Whether few need it: the form shows it behind the others."""
+    route: bool = False
+    """Whether it says what the account is used for: the API has it in `routes`, beside `settings`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,24 @@ class ProviderKind:
     model: type[BaseModel]
     presets: tuple[Preset, ...] = ()
     setup: tuple[SetUp, ...] = ()
+    route_model: type[BaseModel] | None = None
+    """The conditions of an account, where its channel keeps them beside its accounts."""
 
     @property
     def fields(self) -> Mapping[str, FieldInfo]:
         """The fields that are set in the page, in their order, those first that are required."""
-        marked = {name: info for name, info in self.model.model_fields.items() if find_form_field(info) is not None}
+        conditions = {} if self.route_model is None else _list_marked(self.route_model)
+        marked = {**_list_marked(self.model), **{f"{ROUTES}{name}": info for name, info in conditions.items()}}
         return dict(sorted(marked.items(), key=lambda field: not field[1].is_required()))
+
+    def place(self, errors: Errors) -> Errors:
+        """Say of each error whether its field stands in `settings` or in `routes`."""
+        marks = {name.removeprefix(ROUTES): find_form_field(info) for name, info in self.fields.items()}
+        routes = {name for name, mark in marks.items() if mark is not None and mark.route}
+        return tuple(
+            {**error, "loc": ("routes", *error["loc"][1:])} if routes.intersection(error["loc"][1:2]) else error
+            for error in errors
+        )
 
     def describe(self, public_url: str) -> Kind:
         """Describe it to auth."""
@@ -102,6 +121,8 @@ class AccountSettings(Generic[Group]):
     """Completes the settings once accounts were added to them."""
 
     senders: SenderSettings[Group] | None = None
+    find_conditions: Callable[[Group, str], BaseModel | None] = lambda _group, _name: None
+    """Returns the conditions of an account, where they are kept beside the accounts."""
 
     def merge(self, own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
         """Add accounts to the channel's own settings; the result is for `model`."""
@@ -111,7 +132,12 @@ class AccountSettings(Generic[Group]):
     def show(self, group: Group, *, is_simulated: bool) -> tuple[ShownAccount, ...]:
         """Return the accounts of the settings without secrets."""
         return tuple(
-            ShownAccount(name=name, kind=kind, settings=self._show(kind, model), simulated=is_simulated)
+            ShownAccount(
+                name=name,
+                kind=kind,
+                settings=self._show(kind, self.find_conditions(group, name)) | self._show(kind, model),
+                simulated=is_simulated,
+            )
             for name, (kind, model) in self.list_accounts(group).items()
         )
 
@@ -127,23 +153,40 @@ class AccountSettings(Generic[Group]):
             context = {"name": unknown[0], "known": sorted(kind.fields)}
             return ({"loc": ("settings",), "type": UNKNOWN_FIELD, "msg": "", "ctx": context},)
         try:
-            kind.model.model_validate({**account.settings})
+            own_fields, conditions = split_settings(account.settings)
+            kind.model.model_validate(own_fields)
+            if kind.route_model is not None:
+                kind.route_model.model_validate(conditions)
         except ValidationError as error:
-            return _list_errors(error, None)
+            return kind.place(_list_errors(error, None))
         try:
             self.model.model_validate(self.merge(own, accounts))
         except ValidationError as error:
-            return _list_errors(error, name)
+            return kind.place(_list_errors(error, name))
         return ()
 
-    def _show(self, name: str, model: BaseModel) -> dict[str, Any]:
+    def _show(self, name: str, model: BaseModel | None) -> dict[str, Any]:
+        if model is None:
+            return {}
         kind = next(kind for kind in self.kinds if kind.kind == name)
-        given = {field: getattr(model, field, None) for field in kind.fields if field in model.model_fields_set}
+        prefix = ROUTES if type(model) is kind.route_model else ""
+        names = [one for one in _list_marked(type(model)) if one in model.model_fields_set]
+        given = {f"{prefix}{one}": getattr(model, one) for one in names if f"{prefix}{one}" in kind.fields}
         return {
             field: {"set": True} if _is_secret(kind.fields[field]) else _dump(value)
             for field, value in given.items()
             if value is not None
         }
+
+
+def split_settings(settings: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the fields of an account, and the conditions that are kept beside it."""
+    conditions = {name.removeprefix(ROUTES): value for name, value in settings.items() if name.startswith(ROUTES)}
+    return {name: value for name, value in settings.items() if not name.startswith(ROUTES)}, conditions
+
+
+def _list_marked(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    return {name: info for name, info in model.model_fields.items() if find_form_field(info) is not None}
 
 
 def find_form_field(info: FieldInfo) -> FormField | None:
@@ -177,7 +220,8 @@ def _describe_field(name: str, info: FieldInfo) -> KindField:
     choices = tuple(str(value) for kind in kinds if get_origin(kind) is Literal for value in get_args(kind))
     default = None if info.is_required() else info.get_default(call_default_factory=True)
     return KindField(
-        name=name,
+        name=name.removeprefix(ROUTES),
+        key=name if name.startswith(ROUTES) else "",
         title=Words(zh=mark.zh, en=mark.en),
         help=Words(zh=mark.help_zh, en=" ".join((info.description or "").split())),
         type=_name_type(kinds, choices),
@@ -185,6 +229,7 @@ def _describe_field(name: str, info: FieldInfo) -> KindField:
         secret=_is_secret(info),
         required=info.is_required(),
         rare=mark.rare,
+        route=mark.route,
         default=_dump(default),
     )
 

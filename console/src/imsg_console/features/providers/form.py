@@ -13,8 +13,8 @@ from imsg_console.widgets.notices import toast
 Kind = Mapping[str, Any]
 Refresh = Callable[[], Awaitable[None]]
 
-PREFIX = "settings."
-"""The API names a field of the settings so."""
+PLACES = ("settings", "routes")
+"""Where the API has a field, and names it by."""
 
 SKIP = "skip_check"
 
@@ -56,8 +56,11 @@ async def add(view: View, refresh: Refresh) -> None:
 
     async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
         read = asked.read()
-        body = {"method": kind["method"], "name": read["name"], "kind": kind["kind"], "settings": _read(kind, read)}
-        body["settings"] = {field: value for field, value in body["settings"].items() if value is not None}
+        given = {
+            place: {field: value for field, value in fields.items() if value is not None}
+            for place, fields in _read(kind, read).items()
+        }
+        body = {"method": kind["method"], "name": read["name"], "kind": kind["kind"], **given}
         if not await _is_sound(view, asked, body):
             return None
         return await view.api.post("/api/v2/providers", body)
@@ -82,19 +85,14 @@ async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> N
     url = path("/api/v2/providers", provider["method"], provider["name"])
 
     async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-        settings = _read(kind, asked.read())
-        body = {
-            "method": provider["method"],
-            "name": provider["name"],
-            "kind": provider["kind"],
-            "settings": settings,
-        }
+        given = _read(kind, asked.read())
+        body = {"method": provider["method"], "name": provider["name"], "kind": provider["kind"], **given}
         if not await _is_sound(view, asked, body):
             return None
-        return await view.api.patch(url, {"settings": settings})
+        return await view.api.patch(url, given)
 
     title = t("providers.of", action=t("providers.change"), name=line(provider["name"], 64))
-    fields = _make_fields(view, kind, provider["settings"], is_new=False)
+    fields = _make_fields(view, kind, {**provider["settings"], **provider["routes"]}, is_new=False)
     if await ask_form(view, title, fields, t("providers.check_and_save"), save, wide=True) is not None:
         toast(t("providers.saved", name=line(provider["name"], 64)))
         await refresh()
@@ -113,16 +111,20 @@ async def _is_sound(view: View, asked: Form, body: Mapping[str, Any]) -> bool:
 def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: bool) -> list[Field | Part]:
     t = view.t
     shown = [_make_field(view, field, values.get(field["name"]), is_new=is_new) for field in kind["fields"]]
-    usual = [made for made, field in zip(shown, kind["fields"], strict=True) if not field["rare"]]
-    rare = [made for made, field in zip(shown, kind["fields"], strict=True) if field["rare"]]
+    usual = [
+        made for made, field in zip(shown, kind["fields"], strict=True) if not field["rare"] and not field["route"]
+    ]
+    rare = [made for made, field in zip(shown, kind["fields"], strict=True) if field["rare"] and not field["route"]]
+    used_for = [made for made, field in zip(shown, kind["fields"], strict=True) if field["route"]]
     skip = Field(SKIP, t("providers.skip"), value=False, kind="switch", hint=t("providers.skip_hint"))
     more = [Part(t("providers.rare"), rare)] if rare else []
+    more += [Part(t("providers.routes"), used_for, t("providers.routes_hint"))] if used_for else []
     more += [Part(f"{t('providers.setup')}：{one['title']}", [], one["value"]) for one in kind["setup"]]
     return [*usual, *more, Part(t("providers.check"), [skip])]
 
 
 def _make_field(view: View, field: Mapping[str, Any], value: Any, *, is_new: bool) -> Field:  # noqa: ANN401  JSON
-    t, name = view.t, PREFIX + field["name"]
+    t, name = view.t, _name(field)
     label, hint = field["title"], field["help"]
     if field["secret"]:
         is_set = not is_new and value is not None
@@ -147,14 +149,19 @@ def _check_whole(view: View, text: str) -> str:
     return "" if not text.strip() or text.strip().isdecimal() else view.t("providers.no_number")
 
 
-def _read(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings as the API takes them: null unsets a field; a secret that is empty stays."""
-    settings: dict[str, Any] = {}
+def _name(field: Mapping[str, Any]) -> str:
+    """Return the name by which the API speaks of a field."""
+    return f"{PLACES[field['route']]}.{field['name']}"
+
+
+def _read(kind: Kind, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return settings and routes as the API takes them: null unsets a field; a secret that is empty stays."""
+    read: dict[str, dict[str, Any]] = {place: {} for place in PLACES}
     for field in kind["fields"]:
-        value = values.get(PREFIX + field["name"])
+        value = values.get(_name(field))
         if field["secret"] and not value:
             continue
         if field["type"] == "list":
             value = str(value or "").split() or None
-        settings[field["name"]] = None if value == "" else value
-    return settings
+        read[PLACES[field["route"]]][field["name"]] = None if value == "" else value
+    return read

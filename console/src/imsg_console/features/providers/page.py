@@ -26,7 +26,7 @@ MOST = 64
 LISTS = {"sms": ("signatures", "templates"), "wechat": ("templates",)}
 """What can be asked for at the providers of a channel; not at those of UNLISTED kinds."""
 
-UNLISTED = ("twilio", "http")
+UNLISTED = ("twilio", "http", "chuanglan", "luosimao", "mas", "smsbao", "yunpian")
 
 
 async def show(view: View) -> None:
