@@ -34,13 +34,13 @@ def send(deployment: Deployment, to: str | list[str], **fields: Any) -> dict[str
     return answer
 
 
-def send_until_held(deployment: Deployment, to: str) -> dict[str, Any]:
-    """Send until the gateway has read the windows; return the answer of what is held."""
+def send_until_held(deployment: Deployment, to: str, by: str) -> dict[str, Any]:
+    """Send until the gateway has read the window of this name; return the answer of what it holds."""
     answers: list[dict[str, Any]] = []
 
     def is_held() -> bool:
         answers.append(send(deployment, to))
-        return "held_by" in answers[-1]
+        return answers[-1].get("held_by") == by
 
     wait(is_held, 60)
     return answers[-1]
@@ -56,7 +56,7 @@ def test_marketing_waits_for_its_window_and_goes_when_an_operator_or_another_win
 ) -> None:
     replace_windows(deployment, closed_now("evening"))
     try:
-        first, second = (send_until_held(deployment, f"held{n}@example.com") for n in range(2))
+        first, second = (send_until_held(deployment, f"held{n}@example.com", "evening") for n in range(2))
         wait(lambda: show(deployment, second["id"]).get("state") == "held", 60)
         shown = show(deployment, first["id"])
         assert (shown["held_by"], shown["counts"]["held"]) == ("evening", 1)
@@ -79,7 +79,7 @@ def test_marketing_waits_for_its_window_and_goes_when_an_operator_or_another_win
             assert deployment.wait_settled(second["id"])[0]["status"] == "sent"
             assert imsg.release_requests(held_by="evening") == 0
 
-        third = send_until_held(deployment, "held3@example.com")
+        third = send_until_held(deployment, "held3@example.com", "evening")
         replace_windows(deployment)
         assert deployment.wait_settled(third["id"])[0]["status"] == "sent"
     finally:
@@ -92,7 +92,7 @@ def test_what_a_window_holds_is_cancelled_by_its_cause_a_users_own_and_for_an_op
     name = f"night-{secrets.token_hex(4)}"
     replace_windows(deployment, closed_now(name))
     try:
-        send_until_held(deployment, "warm-up@example.com")
+        send_until_held(deployment, "warm-up@example.com", name)
         users = [deployment.new_user_token() for _ in range(2)]
         mine, theirs = (send(deployment, [f"held-{n}@example.com", "b@example.com"], token=users[n]) for n in range(2))
         for held in (mine, theirs):
