@@ -77,8 +77,8 @@ class PausedExpiry:
         while rows := await self.database.read(lambda connection: self._find(connection, method, after)):  # noqa: B023
             await self.writer.write_outcomes(Outcomes(outcomes=tuple(map(_make_outcome, rows))))
             count, after = count + len(rows), (rows[-1].request, rows[-1].n)
-        if count:
-            log.info("expired", method=method, messages=count, why="the channel is paused")
+            about = list(dict.fromkeys(row.request for row in rows))
+            log.info("expired", method=method, requests=about, why="the channel is paused")
         return count
 
     async def _find(self, connection: AsyncConnection, method: str, after: tuple[str, int]) -> Sequence[Row[Any]]:

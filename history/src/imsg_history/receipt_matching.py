@@ -26,8 +26,8 @@ SLICE = 500
 Key = tuple[str, str]
 """(provider, provider_id)"""
 
-Lag = tuple[str, float]
-"""(provider, seconds from the attempt that sent to its receipt)"""
+Lag = tuple[str, str, float]
+"""(request, provider, seconds from the attempt that sent to its receipt)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class ReceiptMatcher:
                     row = _make_message_row(receipt, request, n)
                     raised.setdefault((request, n), row).merge(row)
                     lines[request, n, receipt.at, receipt.mark] = _make_attempt_row(receipt, request, n)
-                    lags.append((receipt.provider, max((receipt.kept_at - sent_at).total_seconds(), 0.0)))
+                    lags.append((request, receipt.provider, max((receipt.kept_at - sent_at).total_seconds(), 0.0)))
                     joined.add((receipt.provider, receipt.provider_id, receipt.address, receipt.at, receipt.mark))
         changes = await self.writer.raise_status(connection, [raised[key] for key in sorted(raised)])
         await self.writer.insert_new(connection, attempts, [lines[key] for key in sorted(lines)])

@@ -120,8 +120,11 @@ class BatchWriter:
     async def _commit(self, merged: MergedBatch) -> None:
         if await self._database.write(lambda connection: self._writer.write(connection, merged)):
             self._wake()
-        for provider, lag_s in await self._receipt_matcher.match(merged):
+        lags = await self._receipt_matcher.match(merged)
+        for _, provider, lag_s in lags:
             self._metrics.lag.labels(provider).observe(lag_s)
+        if lags:
+            log.info("receipts_matched", requests=sorted({request for request, *_ in lags}))
         if merged.replies and self._reply_matcher is not None:
             await self._reply_matcher.match(self._now())
         self._metrics.late.inc(merged.late)

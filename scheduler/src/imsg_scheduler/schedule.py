@@ -7,10 +7,13 @@ from imsg_contract.errors import Refusal
 from imsg_contract.roles import OPERATORS
 from imsg_contract.topology import RESCHEDULE
 from imsg_contract.wire import Job, Status
+from imsg_runtime.logs import logger
 from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.store import Store, WaitingJob
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
+
+log = logger(__name__)
 
 OK, NOT_FOUND = 200, 404
 
@@ -42,6 +45,7 @@ class Schedule:
                 moved = _move(waiting.job, due_at)
                 await rows.change(moved)
                 await self._broker.publish(moved.encode(), self._broker.topology.new(RESCHEDULE))
+                log.info("moved", request=request, due_at=due_at.isoformat())
                 return moved
         if job is not None:
             raise Refusal("already_due", id=request)
