@@ -22,7 +22,7 @@ from imsg_callbacks.endpoint_sender import FAILING_AFTER, LEASE_MS, MAX_WAITING,
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.event_log import Lease
 from imsg_callbacks.records import Attempt, DueDelivery, Endpoint
-from imsg_callbacks.schedule import EndpointReply, next_in_s
+from imsg_callbacks.schedule import DISABLED_WHY, EndpointReply, next_in_s
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import RecurringProblem, logger
@@ -58,6 +58,10 @@ class DispatcherMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter("imsg_callback_calls_total", "Calls of endpoints", ["result"], registry=registry)
         self.disabled = Counter("imsg_callbacks_disabled_total", "Endpoints disabled", ["why"], registry=registry)
+        for result in ("delivered", "failed"):
+            self.calls.labels(result)
+        for why in DISABLED_WHY:
+            self.disabled.labels(why)  # shown as 0: of a series that begins with 1 Prometheus sees no increase
         self.in_flight = Gauge("imsg_callback_calls_in_flight", "Calls of endpoints in flight", registry=registry)
         self.seconds = Histogram(
             "imsg_callback_call_duration_seconds",

@@ -12,6 +12,9 @@ JITTER = 0.1
 DISABLED_AFTER = timedelta(days=5)
 """An endpoint whose calls have all failed for this long is disabled."""
 
+DISABLED_WHY = ("gone", "failing")
+"""Why an endpoint is disabled but by its owner."""
+
 GONE = 410
 """The status by which an endpoint unsubscribes (standard-webhooks.md, "Webhook consumers")."""
 

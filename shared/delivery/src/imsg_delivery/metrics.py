@@ -1,5 +1,7 @@
 """The worker's numbers for Prometheus."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from imsg_contract.topology import Lane
@@ -13,8 +15,11 @@ ACCEPT_TO_SENT_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600
 """From a message that finds an empty queue to one that was retried for a day."""
 
 
+KINDS: tuple[type[Result], ...] = get_args(Result)
+
+
 class Attempts(dict[tuple[type[Result], str], Counter]):
-    """Kind of result and provider → its counter, bound to its labels at the first attempt."""
+    """Kind of result and provider → its counter, bound to its labels at the provider's first attempt."""
 
     def __init__(self, attempts: Counter, method: str) -> None:
         super().__init__()
@@ -22,9 +27,10 @@ class Attempts(dict[tuple[type[Result], str], Counter]):
         self._method = method
 
     def __missing__(self, key: tuple[type[Result], str]) -> Counter:
-        """Bind a counter."""
-        result, provider = key
-        self[key] = self._attempts.labels(self._method, provider, result.__name__.lower())
+        """Bind a provider's counters, of all kinds: of a series that begins with 60 Prometheus sees no increase."""
+        _, provider = key
+        for kind in KINDS:
+            self[kind, provider] = self._attempts.labels(self._method, provider, kind.__name__.lower())
         return self[key]
 
 
