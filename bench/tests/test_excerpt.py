@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_bench.excerpt import BEGIN, END, ROWS, replace_section, table
+from imsg_bench.excerpt import ROWS, table
 from imsg_bench.result import Result, Series
 
 
@@ -29,11 +29,3 @@ def test_a_run_without_a_measurement_is_refused() -> None:
     """Half an excerpt would be read as a whole one."""
     with pytest.raises(KeyError):
         table(run()[1:])
-
-
-def test_lines_replace_what_stood_between_the_marks_and_nothing_else() -> None:
-    """A page without marks is refused."""
-    page = f"above\n{BEGIN}\nold\n{END}\nbelow\n"
-    assert replace_section(page, "new") == f"above\n{BEGIN}\nnew\n{END}\nbelow\n"
-    with pytest.raises(ValueError, match="must stand in it once"):
-        replace_section("nothing", "new")

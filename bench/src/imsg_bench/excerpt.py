@@ -1,6 +1,5 @@
 """The few lines of a run in docs/scaling.md: `python -m imsg_bench excerpt bench/results/full.json` writes them."""
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,9 @@ from pathlib import Path
 from imsg_bench.compare import read
 from imsg_bench.figures import round_figure
 from imsg_bench.result import Result, Series
+from imsg_bench.scaling_page import write_tables
 
-PAGE = Path(__file__).parents[3] / "docs/scaling.md"
-BEGIN, END = "<!-- make bench -->", "<!-- /make bench -->"
+MARK = "make bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +83,12 @@ def _find(result: Result, name: str) -> Series:
     )
 
 
-def replace_section(page: str, lines: str, begin: str = BEGIN, end: str = END) -> str:
-    """Put the lines between a page's marks. Raises ValueError where it has none."""
-    written, count = re.subn(
-        f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{lines}\n{end}", page, flags=re.DOTALL
-    )
-    if count != 1:
-        raise ValueError(f"{begin} … {end} must stand in it once")
-    return written
-
-
 def main(arguments: Sequence[str]) -> int:
     """Write the excerpt; exit code 2 where the run's file can't be read or is not whole."""
     try:
         (path,) = arguments
         _, results = read(Path(path))
-        PAGE.write_text(replace_section(PAGE.read_text(), table(results)))
+        write_tables({MARK: table(results)})
     except (ValueError, KeyError) as error:
         print(f"usage: python -m imsg_bench excerpt RESULTS.json, of a whole run ({error})", file=sys.stderr)
         return 2

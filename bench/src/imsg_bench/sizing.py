@@ -9,9 +9,9 @@ from pathlib import Path
 from random import Random
 
 from imsg_bench.compare import read
-from imsg_bench.excerpt import replace_section
 from imsg_bench.figures import round_figure
 from imsg_bench.result import Result
+from imsg_bench.scaling_page import write_tables
 from imsg_bench.simulation import Station, capacity, cores, simulate, size
 
 LOADS = (1, 100, 10_000, 1_000_000)
@@ -121,9 +121,6 @@ POINTS = (
 """Name, measurement, series, and how its costs begin."""
 
 
-PAGE = Path(__file__).parents[3] / "docs" / "scaling.md"
-
-
 def main(arguments: Sequence[str]) -> int:
     """Print the tables of a run, or write them into the page; exit code 2 where its file can't be read or lacks J."""
     try:
@@ -137,10 +134,7 @@ def main(arguments: Sequence[str]) -> int:
             "checks": checks(results, int(document["machine"]["cores"])),
         }
         if more == ["--write"]:
-            page = PAGE.read_text()
-            for mark, lines in tables.items():
-                page = replace_section(page, lines, f"<!-- {mark} -->", f"<!-- /{mark} -->") if lines else page
-            PAGE.write_text(page)
+            write_tables({mark: lines for mark, lines in tables.items() if lines})
             return 0
     except (ValueError, KeyError) as error:
         print(f"usage: python -m imsg_bench sizing RESULTS.json [--write], of a whole run ({error})", file=sys.stderr)

@@ -1,0 +1,81 @@
+"""The tables of a run in docs/scaling.md and in its Chinese twin."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+PAGE = Path(__file__).parents[3] / "docs" / "scaling.md"
+
+WORDS_ZH: Mapping[str, str] = {
+    "median": "中位数",
+    "beside it, in the same run": "同一次测量中的对照",
+    "requests accepted by `make run`": "受理请求，`make run`",
+    "requests accepted": "受理请求",
+    "a bare ASGI app on the same servers": "同样服务器上的裸 ASGI 程序",
+    "FastAPI and Celery on the same servers": "同样服务器上的 FastAPI 加 Celery",
+    "single mails delivered": "送出单封邮件",
+    "mails of a list delivered": "送出群发邮件",
+    "a bare consumer": "最简单的消费程序",
+    "a list of 10,000 accepted after": "受理一次 10,000 人的群发，用时",
+    "single SMS, the provider answering in 50 ms": "单条短信，服务商 50 毫秒应答",
+    "what 64 calls at once can reach": "64 个并发调用的极限",
+    "recipients of SMS lists": "群发短信的收件人",
+    "p95 of the slowest query, 1,000,000 messages": "1,000,000 条消息中，最慢的查询的 p95",
+    "the same bare app": "同一个裸程序",
+    "one mail on an idle system, from its POST to the mail server": "系统空闲时一封邮件从 POST 到邮件服务器",
+    "publish, consume and SMTP alone": "仅发布、消费和 SMTP",
+    "mails to a server 30 ms away, 16 connections": "发往 30 毫秒外的服务器的邮件，16 个连接",
+    "plain aiosmtplib on as many": "同样多连接的 aiosmtplib",
+    "what Redis holds for each message a second": "每秒一条消息在 Redis 里占用",
+    "memory of `make run`, all of it": "`make run` 的全部内存",
+    "messages a minute": "每分钟消息数",
+    "cores": "核心",
+    "through, 1/s": "通过，每秒",
+    "p50 ms": "p50 毫秒",
+    "p99 ms": "p99 毫秒",
+    "measured point": "测量点",
+    "measured, 1/s": "实测，每秒",
+    "arithmetic, 1/s": "推算，每秒",
+    "bottleneck": "瓶颈",
+    "A, the floor": "A，基准下限",
+    "A, the gateway": "A，网关",
+    "A, the peer": "A，对照方案",
+    "C, the floor": "C，基准下限",
+    "C, single mails": "C，单封邮件",
+    "C, parts of 50": "C，每 50 封一组",
+    "the cores": "全部核心",
+    "peer": "对照方案",
+    "sender": "发送服务",
+    "Valkey, memory": "Valkey 的内存",
+    "append-only file": "追加日志",
+    "PostgreSQL, a day": "PostgreSQL，每天",
+    "PostgreSQL, 90 days": "PostgreSQL，90 天",
+}
+"""What stands in a cell of the tables, alone or after a `×`, and its Chinese."""
+
+
+def write_tables(tables: Mapping[str, str], page: Path = PAGE) -> None:
+    """Put tables between their marks, in the page and in its twin. Raises ValueError where a mark is missing."""
+    twin = page.with_suffix(".zh.md")
+    english, chinese = page.read_text(), twin.read_text()
+    for mark, table in tables.items():
+        english = replace_section(english, mark, table)
+        chinese = replace_section(chinese, mark, translate(table))
+    page.write_text(english)
+    twin.write_text(chinese)
+
+
+def replace_section(page: str, mark: str, lines: str) -> str:
+    """Put the lines between a page's marks. Raises ValueError where it has none."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    written, count = re.subn(
+        f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{lines}\n{end}", page, flags=re.DOTALL
+    )
+    if count != 1:
+        raise ValueError(f"{begin} … {end} must stand in it once")
+    return written
+
+
+def translate(table: str) -> str:
+    """Put the cells of a table into Chinese; figures and names of services stay."""
+    return re.sub(r"(?<=[|×] )[^|×]+(?= \|)", lambda found: WORDS_ZH.get(found[0], found[0]), table)
