@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
+from imsg_testing.fault_table_zh import translate
 from imsg_testing.reconciliation import Reconciliation
 
-PAGE = Path("docs/fault-tolerance.md")
+PAGE, PAGE_ZH = Path("docs/fault-tolerance.md"), Path("docs/fault-tolerance.zh.md")
 
 ROWS_VARIABLE = "FAULT_ROWS"
 """Names the folder in which rows are gathered; without it a run keeps none."""
@@ -212,8 +213,10 @@ def _text(path: str) -> str:
 
 
 def main(folder: str) -> None:
-    """Write the page of the rows in a folder."""
-    PAGE.write_text(page(read(Path(folder)), datetime.now(UTC)), encoding="utf-8")
+    """Write the page of the rows in a folder, in both languages."""
+    written = page(read(Path(folder)), datetime.now(UTC))
+    PAGE.write_text(written, encoding="utf-8")
+    PAGE_ZH.write_text(translate(written), encoding="utf-8")
 
 
 if __name__ == "__main__":
