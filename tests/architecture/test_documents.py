@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from imsg_contract.errors import REASONS, TEXTS
+from imsg_testing.fault_table_zh import translate
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
@@ -100,13 +101,51 @@ def test_every_guide_is_in_chinese_too() -> None:
     assert chinese <= guides
 
 
-@pytest.mark.parametrize("name", ["architecture", "new-channel", "providers", "rabbitmq"])
+WITH_A_TWIN = sorted(
+    {path.name.removesuffix(".zh.md") for path in (ROOT / "docs").glob("*.zh.md")} - {"interface", "java"}
+)
+"""The guides in both languages. The interface's document and that of Java are Chinese alone."""
+
+LIKE = (
+    "architecture",
+    "fault-tolerance",
+    "kubernetes",
+    "new-channel",
+    "operations",
+    "promises",
+    "providers",
+    "rabbitmq",
+    "scaling",
+)
+"""The guides whose twin names each thing as often."""
+
+FOR_CHINA = {"mail", "sms", "wechat"}
+"""The guides whose twin also says what to apply for at providers in China."""
+
+
+@pytest.mark.parametrize("name", LIKE)
 def test_both_languages_name_the_same_things(name: str) -> None:
     english, chinese = ((ROOT / "docs" / f"{name}{end}").read_text() for end in (".md", ".zh.md"))
 
     for pattern in (r"^#+ |^\| ", r"`[^`\n]+`", r"\]\(([^)#]+?)(?:\.zh)?(?:\.md)?(?:#[^)]*)?\)"):
         named = [Counter(re.findall(pattern, text, re.MULTILINE)) for text in (english, chinese)]
         assert named[0] - named[1] == named[1] - named[0] == Counter()
+
+
+@pytest.mark.parametrize("name", WITH_A_TWIN)
+def test_a_chinese_guide_has_as_much_as_the_english_one(name: str) -> None:
+    english, chinese = ((ROOT / "docs" / f"{name}{end}").read_text() for end in (".md", ".zh.md"))
+    for pattern in (r"^#+ ", r"^\| ", r"^```\w"):
+        of_english, of_chinese = (len(re.findall(pattern, text, re.MULTILINE)) for text in (english, chinese))
+        assert of_chinese == of_english or (name in FOR_CHINA and of_chinese > of_english)
+    settings = {one for one in re.findall(r"\bIMSG_\w+", english) if not one.endswith("_")}
+    assert settings - set(re.findall(r"\bIMSG_\w+", chinese)) == set()
+
+
+def test_the_faults_are_the_same_in_chinese() -> None:
+    english, chinese = ((ROOT / "docs" / f"fault-tolerance{end}").read_text() for end in (".md", ".zh.md"))
+
+    assert translate(english) == chinese
 
 
 def anchors(page: Path) -> set[str]:
