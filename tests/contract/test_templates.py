@@ -1,7 +1,11 @@
 """Templates in the catalog, on SQLite and PostgreSQL: checked when saved, published for the gateways, never lost."""
 
+import asyncio
 import json
+import random
+import re
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import httpx
@@ -11,11 +15,15 @@ from imsg_contract.templates import PublishedTemplate
 from imsg_contract.topology import TEMPLATES, route_limits_key, template_limits_key
 from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_runtime.redis import Redis
+from imsg_testing.broken_templates import BOMBS, make_broken
 from imsg_testing.callers import user
 from imsg_testing.catalog import HEADERS, Catalog, run_catalog
 from imsg_testing.waiting import eventually
 
 PATH = "/api/templates"
+SEED = random.SystemRandom().getrandbits(64)
+"""Another one each time; a failure shows it."""
+
 LI = {**HEADERS, **user("li").headers()}
 WANG = {**HEADERS, **user("wang").headers()}
 AUDITOR = {**HEADERS, **user("audrey", role="auditor").headers()}
@@ -170,6 +178,24 @@ async def test_what_is_wrong_is_named_by_its_place_and_nothing_is_kept(
     assert field in refused["detail"], refused
     assert (why or "最多 6 个字符") in refused["detail"], refused
     assert (await call(catalog, "GET"))["templates"] == []
+
+
+async def test_two_hundred_broken_templates_are_refused_by_their_places_and_nothing_is_kept(catalog: Catalog) -> None:
+    """Meanwhile others are answered."""
+    draw = Random(SEED)  # noqa: S311  made-up texts
+    for text in (*make_broken(draw, 200), *BOMBS):
+        field, language = draw.choice(("text", "html")), draw.choice(("zh", "en"))
+        sources = {"smtp": {"subject": "a", field: text}}
+        by = {**LI, "accept-language": language}
+        refused, listed = await asyncio.gather(
+            call(catalog, "POST", json=make(languages={"zh": sources}), by=by), call(catalog, "GET")
+        )
+        assert (refused["errorCode"], listed) == (10017, {**listed, "templates": []}), (SEED, text[:200], refused)
+        assert f"smtp.{field}" in refused["detail"] or text in BOMBS, (SEED, text[:200], refused)
+        place = r"第 \d+ 行第 \d+ 列" if language == "zh" else r"line \d+, column \d+"
+        assert re.search(place, refused["detail"]) or text in BOMBS, (SEED, text[:200], refused)
+        assert len(refused["detail"]) < 400, (SEED, text[:200], refused)
+    assert (await call(catalog, "POST", json=make()))["errorCode"] == 0
 
 
 async def test_marketing_by_sms_says_how_to_refuse_it(catalog: Catalog) -> None:

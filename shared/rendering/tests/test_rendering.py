@@ -10,54 +10,16 @@ import pytest
 
 from imsg_rendering.problems import MAX_SOURCE_CHARACTERS, MAX_VALUE_CHARACTERS, Problem, TemplateError
 from imsg_rendering.renderer import Renderer
+from imsg_testing.broken_templates import BOMBS, VALUES, make_broken, make_text
 
 SEED = random.SystemRandom().getrandbits(64)
 """Another one each time; a failure shows it."""
-
-NAMES = ("name", "code", "class_name", "时间", "n")
-VALUES = ("张三", "<b>&'\"", "123456", "", "a\nb", "🙂{{ name }}", "中" * 40)
-FILTERS = ("", " | upcase", " | truncate: 5", " | append: '!'", " | default: '–'", " | size", " | url_encode")
-
-BROKEN = (
-    "{% if a %}x", "{{ a", "{{ a | nofilter }}", "{% for x in y %}", "{% endif %}", "{% include 'a' %}", "{{ a ||}}",
-    "{% if a == %}x{% endif %}", "{% case %}{% endcase %}", "{% raw %}{{", "{% capture x %}", "{{ 'a", "{%", "{{ a. }}",
-    "{{ 'now' | date: '%s' }}", "{{ a | truncate: 1, 2, 3, 4 }}", "{% render 'x' %}", "{{ a | safe }}",
-    "{% assign = 1 %}",
-)  # fmt: skip
-BOMBS = (
-    "{% for i in (1..999999999) %}{{ i }}{% endfor %}",
-    "{% for i in (1..5000) %}{% for j in (1..5000) %}{% endfor %}{% endfor %}",
-    "{% assign a = 'xx' %}" + "{% assign a = a | append: a %}" * 40 + "{{ a }}",
-    "{% assign a = 99999999999 %}" + "{% assign a = a | times: a %}" * 40 + "{{ a }}",
-    "{{ (1..999999999) | join: 'x' }}",
-    "{% assign x = '" + "x" * 2_000 + "' %}{{ x | replace: 'x', x | replace: 'x', x }}",
-    "{% if a %}" * 2_000,
-    "{{" * 20_000,
-    "{% " * 15_000,
-    "{" * 45_000,
-    "{{ a" + " | upcase" * 4_000,
-    "x" * 1_000_000,
-)
 
 
 @pytest.fixture
 async def renderer() -> AsyncIterator[Renderer]:
     async with Renderer() as made:
         yield made
-
-
-def make_text(draw: Random) -> str:
-    pieces = ["您好，", "\n", "<p>", "}}", "'", "100%"]
-    for _ in range(draw.randint(1, 8)):
-        name = draw.choice(NAMES)
-        use = f"{{{{ {name}{draw.choice(FILTERS)} }}}}"
-        pieces.append(
-            draw.choice(
-                (use, f"{{% if {name} %}}{use}{{% endif %}}", f"{{% for i in (1..3) %}}{use}{{{{ i }}}}{{% endfor %}}")
-            )
-        )
-    draw.shuffle(pieces)
-    return "".join(pieces)
 
 
 async def test_hundreds_of_templates_render_to_the_same_bytes_in_every_process() -> None:
@@ -73,8 +35,7 @@ async def test_hundreds_of_templates_render_to_the_same_bytes_in_every_process()
 
 async def test_two_hundred_broken_ones_end_in_an_error(renderer: Renderer) -> None:
     draw = Random(SEED)  # noqa: S311  as above
-    texts = [*BROKEN, *(make_text(draw) + "\n" * draw.randint(0, 9) + draw.choice(BROKEN) for _ in range(170))]
-    for text in (*texts, *BOMBS):
+    for text in (*make_broken(draw, 200), *BOMBS):
         problem = await find_problem(renderer, text)
         assert problem is not None, (SEED, text[:200])
         assert problem.zh, text[:200]
