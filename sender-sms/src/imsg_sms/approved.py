@@ -79,7 +79,7 @@ class ApprovedTemplates:
         Some keys may not list templates: that is an answer.
         """
         is_complete = True
-        async with open_pool(CALL_TIMEOUT_S) as pool:
+        async with open_pool(CALL_TIMEOUT_S, settings=self._sms) as pool:
             for name, account in self._sms.used.items():
                 try:
                     self._known[name] = await list_approved(account, pool)

@@ -90,7 +90,7 @@ async def _open_hooks(
     """Open the URLs for receipts, of accounts as they were lately too, and begin the pulls."""
     sms = settings.sms or Sms.model_construct()  # it idles
     context = ProviderContext(
-        await sender.stack.enter_async_context(open_pool()), sms.templates, receipts, settings.public_url
+        await sender.stack.enter_async_context(open_pool(settings=sms)), sms.templates, receipts, settings.public_url
     )
     known = (*providers, *_make_former(sender.former, context))
     pushing = [provider for provider in known if isinstance(provider, PushesReports)]
@@ -128,7 +128,7 @@ async def open_channel(
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[SmsChannel]:
     """Open the channel. It makes no connection before the first message."""
-    async with open_pool(answer_timeout_s) as pool:
+    async with open_pool(answer_timeout_s, settings=sms) as pool:
         context = ProviderContext(pool, sms.templates, receipts, public_url)
         providers = [load_provider(account.kind).make(name, account, context) for name, account in sms.used.items()]
         known = merge_limits(
@@ -183,7 +183,7 @@ async def _publish(templates: Templates, connection: Redis) -> None:
 
 async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> list[ProviderCheck]:
     """Check every account and its templates at its provider, without sending."""
-    async with open_pool(answer_timeout_s) as pool:
+    async with open_pool(answer_timeout_s, settings=sms) as pool:
         return await check(sms, pool)
 
 
@@ -196,7 +196,7 @@ async def check_account(sms: Sms, name: str) -> Sequence[Trouble]:
 
 async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[ProviderEntry] | None:
     """Ask an account's provider for its signatures or templates; None where it has no call. Raises AccountFault."""
-    async with open_pool(CHECK_TIMEOUT_S) as pool:
+    async with open_pool(CHECK_TIMEOUT_S, settings=sms) as pool:
         api = make_account_api(sms.accounts[name], pool)
         if api is None:
             return None

@@ -13,6 +13,7 @@ from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPHeloErr
 from pydantic import SecretStr
 
 from imsg_contract.wire import Again, Blocked
+from imsg_runtime.masking import Secrets
 from imsg_smtp.connection import Connection, Extensions, failure_code
 from imsg_smtp.dialogue import take_over
 from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply, classify_before_mail
@@ -44,7 +45,7 @@ async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Aga
         await client.connect(timeout=timeouts.greeting_s)
         failure = await _authenticate(client, server)
     except SMTPResponseException as error:
-        failure = classify_before_mail(Reply.of(error.code, error.message), server.scope)
+        failure = classify_before_mail(_read_reply(error, server), server.scope)
     except (SMTPException, OSError) as error:
         failure = _translate_error(error, server)
     except BaseException:
@@ -107,7 +108,7 @@ async def _log_in(client: SMTP, server: ServerAddress, username: str, password: 
         try:
             await known[name](username, password.get_secret_value())
         except SMTPAuthenticationError as error:
-            reply = Reply.of(error.code, error.message)
+            reply = _read_reply(error, server)
             if reply.closes_connection:
                 raise
             remedy = f"correct {server.variable('username')} and {server.variable('password')}"
@@ -117,6 +118,12 @@ async def _log_in(client: SMTP, server: ServerAddress, username: str, password: 
         else:
             return None
     return Blocked(PROVIDER, scope, code, detail, BLOCK_S)
+
+
+def _read_reply(error: SMTPResponseException, server: ServerAddress) -> Reply:
+    """Return a refusal. It may repeat the log-in, whose password is hidden."""
+    secrets = Secrets([] if server.password is None else [server.password])
+    return Reply.of(error.code, secrets.hide_in(error.message))
 
 
 def _read_extensions(client: SMTP) -> Extensions:

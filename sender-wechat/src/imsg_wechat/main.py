@@ -149,7 +149,7 @@ async def open_channel(
     zone: tzinfo = UTC,
 ) -> AsyncIterator[WeChatChannel]:
     """Open the channel. It makes no connection to WeChat before the first message."""
-    async with transport.connect(timeouts or Timeouts()) as calls:
+    async with transport.connect(timeouts or Timeouts(), wechat) as calls:
         unconfirmed = UnconfirmedCalls(connection)
         accounts = {
             name: ChannelAccount(
@@ -208,7 +208,7 @@ async def make_menus(settings: Settings, account: str | None, *, replace: bool =
         known = ", ".join(sorted(accounts))
         raise StartError(f"{variable('wechat', 'accounts')} names no account {account}; there is {known or 'none'}.")
     names = sorted(accounts) if account is None else [account]
-    async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts()) as calls:
+    async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts(), settings.wechat) as calls:
         apis = _make_apis(settings.wechat, connection, calls)
         return {name: await make_menu(apis[name], replace=replace) for name in names}
 
@@ -278,7 +278,7 @@ async def check_account(wechat: WeChat, name: str) -> Sequence[Trouble]:
 
 
 async def _compare(account: Account) -> TemplateFaults | str:
-    async with transport.connect(Timeouts()) as calls:
+    async with transport.connect(Timeouts(), account) as calls:
         api = Api(
             OwnToken(Credentials(account.appid, account.secret, account.endpoint), calls), calls, account.endpoint
         )
@@ -291,7 +291,7 @@ async def list_entries(wechat: WeChat, name: str, what: EntryList) -> Sequence[P
     if what == "signatures":
         return None
     account = wechat.accounts[name]
-    async with transport.connect(Timeouts()) as calls:
+    async with transport.connect(Timeouts(), account) as calls:
         credentials = Credentials(account.appid, account.secret, account.endpoint)
         answer = await Api(OwnToken(credentials, calls), calls, account.endpoint).list_templates()
     if isinstance(answer, ErrorAnswer | CallFailure):

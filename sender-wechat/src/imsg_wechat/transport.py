@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+from pydantic import BaseModel
 
+from imsg_runtime.masking import Secrets
 from imsg_wechat.codes import OK, ErrorAnswer
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -46,11 +48,12 @@ ApiAnswer = Fields | ErrorAnswer | CallFailure
 
 
 class Transport:
-    """Makes calls. URLs contain tokens, so none is logged or put into a detail."""
+    """Makes calls. URLs contain tokens, so none is logged or put into a detail, nor what WeChat repeats of one."""
 
-    def __init__(self, client: httpx.AsyncClient, timeouts: Timeouts) -> None:
+    def __init__(self, client: httpx.AsyncClient, timeouts: Timeouts, secrets: Secrets) -> None:
         self._client = client
         self._timeouts = timeouts
+        self._secrets = secrets
 
     async def call(
         self, method: str, url: str, *, params: Mapping[str, str] | None = None, body: Fields | None = None
@@ -62,7 +65,7 @@ class Transport:
             async with asyncio.timeout(self._timeouts.call_s):
                 request = self._client.stream(method, url, params=params, content=content, headers=headers)
                 async with request as response:
-                    return await _read(response)
+                    return await _read(response, self._secrets)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             return CallFailure("unreachable", f"WeChat can't be reached ({_name_error(error)}).", may_have_it=False)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
@@ -78,15 +81,18 @@ class Transport:
 
 
 @asynccontextmanager
-async def connect(timeouts: Timeouts) -> AsyncIterator[Transport]:
-    """Open the client, which uses the proxy of the environment; it makes no connection before the first call."""
+async def connect(timeouts: Timeouts, settings: BaseModel | None = None) -> AsyncIterator[Transport]:
+    """Open the client, which uses the proxy of the environment; it makes no connection before the first call.
+
+    The secrets of `settings` are hidden in what WeChat answers.
+    """
     times = httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s)
     limits = httpx.Limits(max_connections=CALLS, max_keepalive_connections=CALLS)
     async with httpx.AsyncClient(timeout=times, limits=limits) as client:
-        yield Transport(client, timeouts)
+        yield Transport(client, timeouts, Secrets(settings))
 
 
-async def _read(response: httpx.Response) -> ApiAnswer:
+async def _read(response: httpx.Response, secrets: Secrets) -> ApiAnswer:
     if response.is_server_error:
         return CallFailure(f"http_{response.status_code}", "WeChat's server failed.", may_have_it=True)
     if response.status_code != httpx.codes.OK:
@@ -97,7 +103,7 @@ async def _read(response: httpx.Response) -> ApiAnswer:
         if len(body) > MAX_ANSWER_BYTES:
             return _gibberish()
     try:
-        answer = json.loads(body.decode("utf-8", "replace"))
+        answer = json.loads(secrets.hide(bytes(body)).decode("utf-8", "replace"))
         code = int(answer.get("errcode", OK))
     except (ValueError, AttributeError, TypeError, RecursionError):
         return _gibberish()

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from imsg_contract.wire import Again, Blocked, Result, Unknown
+from imsg_runtime.masking import Secrets
 from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, judge
 from imsg_wecom.settings import Robot
 
@@ -47,7 +48,7 @@ async def _post(client: httpx.AsyncClient, name: str, robot: Robot, path: str, c
             asyncio.timeout(CALL_S),
             client.stream("POST", url, content=content, headers=headers) as answer,
         ):
-            return await _read(answer, name, key)
+            return await _read(answer, name, Secrets(robot))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Again(PROVIDER, "unreachable", f"WeCom can't be reached ({type(error).__name__}).", concerns="provider")
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
@@ -60,7 +61,7 @@ async def _post(client: httpx.AsyncClient, name: str, robot: Robot, path: str, c
         return Unknown(PROVIDER, "cut_off", why, "provider")
 
 
-async def _read(answer: httpx.Response, name: str, key: str) -> Result:
+async def _read(answer: httpx.Response, name: str, secrets: Secrets) -> Result:
     if answer.is_server_error:
         return Unknown(PROVIDER, f"http_{answer.status_code}", "WeCom's server failed.", "provider")
     if answer.status_code != httpx.codes.OK:
@@ -73,11 +74,11 @@ async def _read(answer: httpx.Response, name: str, key: str) -> Result:
         if len(body) > MAX_ANSWER_BYTES:
             return _judge_unreadable()
     try:
-        content = json.loads(body.decode("utf-8", "replace"))
+        content = json.loads(secrets.hide(bytes(body)).decode("utf-8", "replace"))
         code, text = int(content["errcode"]), str(content.get("errmsg", ""))
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return _judge_unreadable()
-    return judge(code, text.replace(key, "…"), name)
+    return judge(code, text, name)
 
 
 def _judge_unreadable() -> Unknown:

@@ -1,11 +1,15 @@
 """No secret comes into a line of the log, however it is written there."""
 
+import base64
+import hashlib
 import json
-from urllib.parse import quote
+from collections.abc import Callable, Mapping
+from urllib.parse import quote, quote_plus, unquote
 
 import pytest
+from pydantic import BaseModel, SecretStr
 
-from imsg_runtime.masking import mask_line
+from imsg_runtime.masking import Secrets, mask_line
 
 SECRET = "s3cr3t-geheim"  # what may be seen nowhere
 
@@ -59,3 +63,37 @@ def test_a_secret_is_hidden(line: str) -> None:
 )
 def test_what_holds_no_secret_stays_as_it_is(line: str) -> None:
     assert mask_line(line) == line
+
+
+class Login(BaseModel):
+    """Settings with secrets."""
+
+    password: SecretStr
+    more: Mapping[str, SecretStr] = {}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        lambda secret: quote(f"a={secret}&b"),
+        quote_plus,
+        lambda secret: json.dumps({"p": secret}),
+        lambda secret: json.dumps({"p": secret}, ensure_ascii=False),
+        lambda secret: json.dumps({"said": json.dumps({"p": secret}, ensure_ascii=False)}, ensure_ascii=False),
+        lambda secret: base64.b64encode(f"{secret}é".encode()).decode(),
+        lambda secret: base64.b64encode(f"u:{secret}".encode()).decode(),
+        lambda secret: base64.b64encode(f"us:{secret}?".encode()).decode(),
+        lambda secret: hashlib.md5(secret.encode(), usedforsecurity=False).hexdigest(),
+    ],
+)
+@pytest.mark.parametrize("secret", [SECRET, 'é+/" &=%geheim', "0123456789", '0123456789"/'])
+def test_what_repeats_a_secret_hides_it(secret: str, write: Callable[[str], str]) -> None:
+    """The rest of the answer stays."""
+    said, login = f"no: {write(secret)}", Login(password=SecretStr("another one"), more={"key": SecretStr(secret)})
+    hidden = Secrets(login).hide_in(said)
+    assert hidden.startswith("no: ")
+    assert "****" in hidden
+    assert secret not in unquote(hidden)
+    assert "0123456789" not in hidden
+    assert Secrets(Login(password=SecretStr("no"))).hide_in(said) == said, "too short to be looked for"

@@ -5,6 +5,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from urllib.request import getproxies, proxy_bypass
 
+from pydantic import BaseModel
+
+from imsg_runtime.masking import Secrets
 from imsg_web.http_pool import BodyBound, HttpPool, Proxy
 
 CONNECT_TIMEOUT_S = 3.0
@@ -24,8 +27,13 @@ that waits for a connection counts as a failure of its provider."""
 
 
 @asynccontextmanager
-async def open_pool(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator[HttpPool]:
-    """Open the pool. It makes no connection before the first call, and never repeats a call, which may have arrived."""
+async def open_pool(
+    answer_timeout_s: float = ANSWER_TIMEOUT_S, *, settings: BaseModel | None = None
+) -> AsyncIterator[HttpPool]:
+    """Open the pool. It makes no connection before the first call, and never repeats a call, which may have arrived.
+
+    The secrets of `settings` are hidden in what the providers answer.
+    """
     pool = HttpPool(
         ANSWER_BOUND,
         connect_timeout_s=CONNECT_TIMEOUT_S,
@@ -33,6 +41,7 @@ async def open_pool(answer_timeout_s: float = ANSWER_TIMEOUT_S) -> AsyncIterator
         idle_s=IDLE_S,
         max_connections=MAX_CONNECTIONS,
         find_proxy=partial(_find_proxy, getproxies()),
+        hide=Secrets(settings).hide,
     )
     try:
         yield pool

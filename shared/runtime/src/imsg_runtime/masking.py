@@ -1,8 +1,18 @@
-"""Secrets are hidden in texts that people see: settings and log lines."""
+"""Secrets are hidden in texts that people see: settings, log lines, and what a provider answers."""
 
+import base64
+import hashlib
+import json
 import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote, quote_plus
+
+from pydantic import BaseModel, SecretStr
 
 HIDDEN = "••••"
+
+MIN_SECRET_CHARACTERS = 8
+"""What is shorter is not looked for in answers: it would be found where it is not meant."""
 
 SECRET_WORDS = ("pass", "pwd", "secret", "token", "key", "auth", "credential", "sig", "ticket")
 """Parts of the names of URL parameters that may be secrets."""
@@ -114,3 +124,58 @@ def _mask_url(word: str) -> str:
 def _mask_field(field: str) -> str:
     name, equals, value = field.partition("=")
     return f"{name}={HIDDEN}" if equals and value and any(word in name.lower() for word in SECRET_WORDS) else field
+
+
+_UNESCAPED = re.compile(r"[\w.~-]+", re.ASCII)
+"""What stands alike in every writing but Base64: without it the rest of a secret is worth nothing."""
+
+
+class Secrets:
+    """The secrets of some settings. A provider's answer may repeat the call, and with it the log-in."""
+
+    def __init__(self, settings: object) -> None:
+        """Find the secrets in `settings`: a model, or any structure of models and SecretStr."""
+        secrets = {one for one in _list_secrets(settings) if len(one) >= MIN_SECRET_CHARACTERS}
+        forms = {form.encode() for one in secrets for form in _write(one)}
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def hide(self, content: bytes) -> bytes:
+        """Hide the secrets, however they are written there: plain, escaped, in Base64, or as a digest."""
+        for form in self._forms:  # a search for each is much faster than one regular expression
+            if form in content:
+                content = content.replace(form, b"****")
+        return content
+
+    def hide_in(self, text: str) -> str:
+        """Do so in a text."""
+        return self.hide(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def _list_secrets(value: object) -> Iterator[str]:
+    """Yield the secrets of settings, however deep they stand."""
+    match value:
+        case SecretStr():
+            yield value.get_secret_value()
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from _list_secrets(getattr(value, name))
+        case Mapping():
+            for member in value.values():
+                yield from _list_secrets(member)
+        case list() | tuple():
+            for member in value:
+                yield from _list_secrets(member)
+
+
+def _write(secret: str) -> Iterator[str]:
+    """Yield the forms in which a call may have a secret."""
+    yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret))
+    for is_ascii in (True, False):  # in JSON, and in JSON that is quoted in JSON
+        once = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
+        yield from (once, json.dumps(once, ensure_ascii=is_ascii)[1:-1])
+    yield from (run for run in _UNESCAPED.findall(secret) if len(run) >= MIN_SECRET_CHARACTERS)
+    octets = secret.encode()
+    for before in range(3):  # Base64 of what it stands in, such as `user:secret`, begins at any of three places
+        whole = (before + len(octets)) * 8 // 6
+        yield base64.b64encode(bytes(before) + octets).decode()[(before * 8 + 5) // 6 : whole]
+    yield hashlib.md5(octets, usedforsecurity=False).hexdigest()  # what some take in place of a password

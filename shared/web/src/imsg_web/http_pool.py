@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote, urlsplit
 
 from imsg_web import http_connection
@@ -115,12 +115,13 @@ class HttpPool:
         find_proxy: Callable[[str, str], Proxy | None] = lambda scheme, host: None,  # noqa: ARG005
         context: ssl.SSLContext | None = None,
         repeats_stale: bool = False,
+        hide: Callable[[bytes], bytes] = lambda content: content,
     ) -> None:
         """`bound` limits each response's body.
 
         `connect_timeout_s` limits the wait for one of `max_connections`, and again the look-up, the connection and its
         TLS. A connection idle for `idle_s` is not used again: servers should keep theirs longer. `find_proxy` returns
-        the proxy of a scheme and a host.
+        the proxy of a scheme and a host. `hide` hides secrets of the calls in the bodies of responses.
         """
         self._bound = bound
         self._connect_timeout_s = connect_timeout_s
@@ -132,6 +133,7 @@ class HttpPool:
         self._context = context or ssl.create_default_context()
         self._context.set_alpn_protocols(["http/1.1"])
         self._repeats_stale = repeats_stale
+        self._hide = hide
         self._idle: OrderedDict[Origin, list[Connection]] = OrderedDict()
 
     async def call(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None = None) -> HttpAnswer:
@@ -188,7 +190,7 @@ class HttpPool:
             connection.close()
         else:
             self._keep(kept_for, connection)
-        return answer
+        return replace(answer, content=self._hide(answer.content))
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
         """Keep a connection for the next call; beyond MAX_ORIGINS close those of the origin called longest ago."""

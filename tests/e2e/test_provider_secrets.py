@@ -1,0 +1,230 @@
+"""Every secret of every kind of provider is planted, at providers that repeat what they hear, and is nowhere found."""
+
+import base64
+import hashlib
+import secrets
+import signal
+import string
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.file_search import search
+from imsg_testing.http_stub import Asked, HttpStub, reply
+from imsg_testing.mailbox import Mailbox
+from imsg_testing.smtp_server import Step
+from imsg_testing.waiting import wait
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+
+PUBLIC: Mapping[str, Mapping[str, str]] = {
+    "smtp": {"username": "noreply@example.com", "sender": "noreply@example.com", "security": "none"},
+    "aliyun": {"sign_name": "天存", "access_key_id": "LTAI-planted", "template": "SMS_1"},
+    "tencent": {"sign_name": "天存", "secret_id": "AKID-planted", "app_id": "1400000000", "template": "1234"},
+    "volcengine": {"sign_name": "天存", "access_key_id": "AKLT-planted", "sms_account": "7a", "template": "ST_1"},
+    "twilio": {"account_sid": f"AC{'0' * 32}", "sender": "+15005550006", "key_sid": f"SK{'0' * 32}"},
+    "chuanglan": {"account": "N-planted", "signature": "【天存】"},
+    "luosimao": {"suffix": "【天存】"},
+    "mas": {"ec_name": "天存", "ap_id": "planted", "sign": "sign-planted"},
+    "smsbao": {"user": "planted", "signature": "【天存】"},
+    "yunpian": {"signature": "【天存】"},
+    "wechat": {"appid": "wx0000000000000000", "template": "planted"},
+    "robot": {},
+}
+"""What each kind needs beside its secrets. A kind that is added has to be added here."""
+
+ELSEWHERE = {"luosimao", "smsbao", "yunpian"}
+"""Kinds without a field for the URL: their calls end at the proxy."""
+
+UNASKED = {"mas"}
+"""Kinds with no call that checks an account."""
+
+REMOVED = ("aliyun", "smsbao")
+"""Kinds whose accounts are removed in between: they are kept a while for late receipts."""
+
+SPOKEN = {
+    ("smtp", "password"),
+    ("twilio", "key_secret"),
+    ("chuanglan", "password"),
+    ("wechat", "secret"),
+    ("robot", "key"),
+}
+"""The secrets that are in a call themselves, and so in the answers here; others sign calls, or check what comes in."""
+
+TO = {"smtp": "li@example.com", "sms": "13800138000", "wecom": "p-robot"}
+"""Whom the tests of the providers reach. An account of WeChat that knows nobody reaches nobody."""
+
+LENGTH = 32
+
+SIGNS = {"secret_key": 'é"/+&%', "access_key_secret": "/+=", "password": '"/+&%', "key_secret": "/+&"}
+"""What is escaped on its way, at the end of a secret."""
+
+
+class Parrot(Mailbox):
+    """A mail server that refuses each log-in with its words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extensions = ("AUTH PLAIN",)
+        self.heard: list[str] = []
+
+    def hear(self, line: str) -> None:
+        """Remember the line."""
+        self.heard.append(line)
+
+    def step(self, command: str) -> Step:
+        """Repeat the log-in."""
+        return f"535 5.7.8 no such log-in: {self.heard[-1]}" if command == "AUTH" else super().step(command)
+
+
+def repeat(asked: Asked) -> bytes:
+    """Refuse a call, and repeat what was asked in every field that a provider has for words."""
+    words = " ".join((asked.headers.get("authorization", ""), asked.target, asked.body.decode("utf-8", "replace")))
+    answer = {"code": 20003, "Code": "Odd", "errcode": 40125}
+    answer |= dict.fromkeys(("message", "Message", "errmsg", "errorMsg", "msg", "rspcod"), words)
+    is_wechat = asked.path.startswith("/cgi-bin/")
+    return reply(answer, 200 if is_wechat else 401, {"content-type": "application/json"})
+
+
+@dataclass
+class Site:
+    """iMSG, the providers, what was planted, and what iMSG has said."""
+
+    deployment: Deployment
+    parrot: HttpStub
+    mail: Parrot
+    planted: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Secret → kind and field."""
+    said: list[str] = field(default_factory=list)
+
+    def ask(self, verb: str, path: str, body: Any = None, /, **query: str) -> dict[str, Any]:  # noqa: ANN401
+        """Ask as the administrator, and keep the answer."""
+        headers = {"authorization": f"Bearer {self.deployment.token()}"}
+        client = self.deployment.client
+        answer = client.request(verb, f"/api/v2/{path}", json=body, params=query, headers=headers, timeout=60)
+        self.said.append(answer.text)
+        said: dict[str, Any] = answer.json()
+        return said
+
+    def run(self, *words: str) -> None:
+        """Run a verb, and keep what it prints."""
+        ended = subprocess.run(
+            [str(IMSG), *words],
+            env=self.deployment.environment,
+            cwd=self.deployment.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=VERB_TIMEOUT_S * 2,
+            check=False,
+        )
+        self.said += [ended.stdout, ended.stderr]
+
+    def plant(self, kind: str, name: str) -> str:
+        """Make a secret that was never used."""
+        letters = string.ascii_letters + string.digits
+        secret = "".join(secrets.choice(letters) for _ in range(43 if name == "aes_key" else LENGTH))
+        secret += SIGNS.get(name, "")
+        self.planted[secret] = kind, name
+        return secret
+
+    def fill(self, kind: Mapping[str, Any]) -> dict[str, Any]:
+        """Fill a form."""
+        names = {one["name"]: one for one in kind["fields"]}
+        settings: dict[str, Any] = {**PUBLIC[kind["kind"]]}
+        settings |= {name: self.plant(kind["kind"], name) for name, one in names.items() if one["secret"]}
+        settings |= {name: f"{self.parrot.url}/" for name in ("endpoint", "url") if name in names}
+        if "host" in names:
+            settings |= {"host": self.mail.host, "port": self.mail.port}
+        return settings
+
+    @property
+    def heard(self) -> str:
+        """Return what the providers have heard."""
+        calls = (
+            f"{asked.head.decode('latin-1')} {asked.body.decode('utf-8', 'replace')}" for asked in self.parrot.asked
+        )
+        return " ".join((*calls, *self.mail.heard))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Run iMSG with providers that repeat what they hear. What goes elsewhere goes to a proxy that refuses."""
+    parrot, mail = HttpStub(repeat), Parrot()
+    with parrot.running_apart(), mail.running_apart():
+        proxy = {"HTTPS_PROXY": parrot.url, "NO_PROXY": "127.0.0.1"}
+        with running(tmp_path / "site", proxy) as deployment:
+            deployment.open_wide()
+            yield Site(deployment, parrot, mail)
+
+
+def find_forms(secret: str) -> set[str]:
+    """Return how a secret may be written: its beginning has no character that anything escapes."""
+    plain = secret[:LENGTH]
+    cut = [base64.b64encode(b"." * n + plain.encode()).decode()[4 if n else 0 : -4] for n in range(3)]
+    return {plain, hashlib.md5(secret.encode(), usedforsecurity=False).hexdigest(), *cut}
+
+
+def test_no_secret_of_a_provider_is_anywhere(site: Site, tmp_path: Path) -> None:
+    deployment = site.deployment
+    kinds = {one["kind"]: one for one in site.ask("GET", "providers/kinds")["kinds"]}
+    assert set(kinds) == set(PUBLIC)
+    paths = {name: f"providers/{kind['method']}/p-{name}" for name, kind in kinds.items()}
+    for name, kind in kinds.items():
+        body = {"method": kind["method"], "name": f"p-{name}", "kind": name, "settings": site.fill(kind)}
+        check = site.ask("POST", "providers/check", body)
+        assert check.get("ok") is (name in UNASKED), (name, check)
+        made = site.ask("POST", "providers", body)
+        assert made["errorCode"] == 0, (name, made)
+        wrong = {"settings": {**site.fill(kind), next(iter(PUBLIC[name]), "endpoint"): 7, "odd": "odd"}}
+        assert site.ask("PATCH", paths[name], wrong)["errorCode"] != 0
+        changed = site.ask("PATCH", paths[name], {"settings": site.fill(kind)})
+        assert (changed["errorCode"], changed["version"]) == (0, 2), (name, changed)
+        for what in ("signatures", "templates", "versions"):
+            site.ask("GET", f"{paths[name]}/{what}")
+        assert site.ask("POST", f"{paths[name]}/check")["ok"] is (name in UNASKED)
+        assert site.ask("POST", f"{paths[name]}/restore", {"version": 1})["version"] == 3
+
+    def list_overlooked() -> set[str]:
+        listed = site.ask("GET", "providers")["providers"]
+        return {*kinds} - ELSEWHERE - UNASKED - {one["kind"] for one in listed if one["attention"]}
+
+    wait(lambda: not list_overlooked(), 120, why=lambda: str(list_overlooked()))
+    for name in REMOVED:
+        assert site.ask("DELETE", paths[name])["errorCode"] == 0
+
+    site.run("backup", str(tmp_path / "backup"))
+    deployment.process.signal(signal.SIGTERM)
+    wait(lambda: not deployment.process.runs, 60)
+    site.run("export", str(tmp_path / "export"))
+    assert all((tmp_path / made / "secrets").is_dir() for made in ("backup", "export")), site.said[-4:]
+    deployment.start()
+    wait(lambda: not list_overlooked() - {*REMOVED}, 120, why=lambda: str(list_overlooked()))
+
+    for name in (name for name, kind in kinds.items() if kind["method"] in TO and name not in REMOVED):
+        test = site.ask("POST", f"{paths[name]}/test", {"to": TO[kinds[name]["method"]]})
+        assert test["errorCode"] == 0, (name, test)
+        if name not in ELSEWHERE:
+            wait(lambda sent=test["id"]: was_tried(site, sent), 60)  # type: ignore[misc]
+    for path in ("providers", "channels", "audit", "events", "messages", "requests", "dead", "status", "senders"):
+        assert site.ask("GET", path)["errorCode"] == 0, path
+    for words in (("providers", "list"), ("status",), ("doctor",), ("channels", "list")):
+        site.run(*words)
+
+    forms = {form: of for secret, of in site.planted.items() for form in find_forms(secret)}
+    lowered = {form.lower(): of for form, of in forms.items()}
+    heard, said = site.heard, "\n".join(site.said)
+    assert {of for form, of in forms.items() if form in heard} >= SPOKEN
+    assert [forms[form] for form in forms if form in said] == []
+    assert [(place, lowered[place.rpartition(": ")[2]]) for place in search(tmp_path, *forms)] == []
+
+
+def was_tried(site: Site, request: str) -> bool:
+    """Return whether a provider was called for a message."""
+    messages = site.ask("GET", "messages", id=request)["messages"]
+    return any(one["attempts"] > 0 for one in messages)
