@@ -43,6 +43,7 @@ async def test_a_send_prints_the_two_keys_and_tells_the_rest_in_headers(gateway:
     assert answer.headers["x-imsg-id"] == job.request
     assert answer.headers["x-imsg-count"] == str(len(job.recipients))
     assert "x-imsg-segments" not in answer.headers
+    assert "location" not in answer.headers
     assert "ratelimit" in answer.headers
     sms = await gateway.client.post("/api/send", json=mail(token=token, method="sms", to="13800138000", content="雨"))
     is_of_v1(sms)
@@ -64,7 +65,9 @@ async def test_v2_says_it_all_in_the_body_and_nothing_in_headers_of_v1(gateway: 
     refused = await gateway.client.post("/api/v2/messages", json=mail(token=token, to=5))
     assert answer.status_code == 202
     assert answer.json()["count"] == 1
+    assert answer.headers["location"] == f"/api/v2/requests/{answer.json()['id']}"
     assert refused.json()["reason"] == "recipients_invalid"
+    assert "location" not in refused.headers
     assert not [name for name in (*answer.headers, *refused.headers) if name.startswith("x-imsg-")]
 
 

@@ -27,7 +27,8 @@ HOSTS = ("127.0.0.2", "127.0.0.3")
 WITHIN_S = 60.0
 SLOW_S = 5.0
 FOUND_OUT_S = 10.0
-ACCEPTED = "0" * 32
+ACCEPTED = {"/api": "0" * 32, "/api/v2": "1" * 32}
+"""The door of a send → the id that its answer has in a header."""
 
 REPLICA = """
 import asyncio, sys
@@ -41,7 +42,11 @@ async def serve(reader, writer):
             path = head.split(" ")[1]
             if not path.startswith("/health/open"):
                 file.write((path + "\\n").encode())
-            extra = "X-IMSG-Id: " + "0" * 32 + "\\r\\n" if path == "/api/send" else ""
+            extra = {
+                "/api/send": "X-IMSG-Id: " + "0" * 32 + "\\r\\n",
+                "/api/v2/messages": "Location: /api/v2/requests/" + "1" * 32 + "\\r\\n",
+                "/api/v2/elsewhere": "Location: /api/v2/requests/SECRET\\r\\n",
+            }.get(path, "")
             head = "HTTP/1.1 200 OK\\r\\n%sContent-Length: %d\\r\\n\\r\\n" % (extra, len(host))
             writer.write((head + host).encode())
             await writer.drain()
@@ -192,6 +197,8 @@ async def test_each_answer_is_one_line_without_secrets(replicas: tuple[Replica, 
         "/hooksSECRET": "",
         "/u/SECRET": "/u",
         "/api/send": "/api",
+        "/api/v2/messages": "/api/v2",
+        "/api/v2/elsewhere": "/api/v2",
         "/api/v2/messages/SECRET?token=SECRET": "/api/v2",
         "/SECRET?token=SECRET": "",
         "//u/SECRET": "",
@@ -206,13 +213,14 @@ async def test_each_answer_is_one_line_without_secrets(replicas: tuple[Replica, 
 
     assert [line["request"]["uri"] for line in lines] == list(asked.values())
     assert all(line["timestamp"] and line["duration"] and line["status"] for line in lines)
-    sent = next(line for line in lines if line["request"]["uri"] == "/api")
-    assert sent["user_id"] == ACCEPTED, "the id of what was accepted"
+    sent = {line["request"]["uri"]: line for line in lines if line.get("user_id")}
+    assert {door: line["user_id"] for door, line in sent.items()} == ACCEPTED
     assert "SECRET" not in (edge.folder / "log").read_text()
-    step = read_line(f"caddy-1  | {json.dumps(sent)}")
-    assert step is not None
-    assert (step.source, step.what) == ("caddy-1", "handled request")
-    assert ACCEPTED in step.detail
+    for door, line in sent.items():
+        step = read_line(f"caddy-1  | {json.dumps(line)}")
+        assert step is not None
+        assert (step.source, step.what) == ("caddy-1", "handled request")
+        assert ACCEPTED[door] in step.detail
 
 
 def read_lines(edge: Edge) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ RETRY_AFTER_S = 2
 
 ACCEPTED = 202
 
+REQUESTS = "/api/v2/requests"
+
 Read = Callable[[str], Awaitable[tuple[Draft, Owner]]]
 """Reads the draft of a request of this id, and whose it will be."""
 
@@ -58,7 +60,7 @@ class SendHandler:
 
     async def send(self, request: ClientRequest, credential: Credential) -> Response:
         """Send a message of v2; the answer is 202, since it is accepted now and sent later."""
-        return await self._send(request, request.fields, credential, is_v2=True)
+        return _locate(await self._send(request, request.fields, credential, is_v2=True))
 
     async def test(
         self, request: ClientRequest, credential: Credential, method: str, provider: str, to: object
@@ -66,7 +68,7 @@ class SendHandler:
         """Send one message with a fixed text by one provider."""
         content = test_content(method, provider)
         fields = {"to": to, "method": method, "content": content, "provider": provider}
-        return await self._send(request, fields, credential, is_v2=True)
+        return _locate(await self._send(request, fields, credential, is_v2=True))
 
     async def send_v1(self, request: ClientRequest, credential: Credential) -> Response:
         """Send a message of v1."""
@@ -74,7 +76,7 @@ class SendHandler:
 
     async def _send(
         self, request: ClientRequest, fields: Mapping[str, Any], credential: Credential, *, is_v2: bool
-    ) -> Response:
+    ) -> ApiResponse:
         async def read(_: str) -> tuple[Draft, Owner]:
             owner = await credential.owner()
             try:
@@ -92,11 +94,11 @@ class SendHandler:
         async def read(new: str) -> tuple[Draft, Owner]:
             return await self._resends.read(wanted, credential, new)
 
-        return await self._answer_request(request, request.fields, credential, read)
+        return _locate(await self._answer_request(request, request.fields, credential, read))
 
     async def _answer_request(
         self, request: ClientRequest, fields: Mapping[str, Any], credential: Credential, read: Read
-    ) -> Response:
+    ) -> ApiResponse:
         try:
             if (header := request.headers.get("idempotency-key")) is not None:
                 return await self._once(request, fields, credential, header, read)
@@ -109,7 +111,7 @@ class SendHandler:
 
     async def _once(
         self, request: ClientRequest, fields: Mapping[str, Any], credential: Credential, header: str, read: Read
-    ) -> Response:
+    ) -> ApiResponse:
         caller = await credential.authenticate()
         key = read_key(header)
         if credential.is_test:  # a space is in no header's key: no real message is taken for a test sent before
@@ -191,3 +193,9 @@ def test_content(method: str, provider: str) -> Content:
 
 def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> ApiResponse:
     return ApiResponse(ok(**content), ACCEPTED, headers)
+
+
+def _locate(answer: ApiResponse) -> ApiResponse:
+    """Add the URL of the accepted request. v1 has no such header."""
+    answer.raw_headers.append((b"location", f"{REQUESTS}/{answer.content['id']}".encode("ascii")))
+    return answer

@@ -44,6 +44,7 @@ _HEADERS = {
     for name, description in {
         "RateLimit-Policy": "The limits of this user (IETF draft).",
         "RateLimit": "What is left of them, and in how many seconds they open again.",
+        "Location": "The URL of the request: `/api/v2/requests/` and its `id`.",
         "Idempotent-Replayed": "`true` where this is an earlier answer.",
     }.items()
 }
