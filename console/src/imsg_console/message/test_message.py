@@ -18,7 +18,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import attrs, button, element, link_to
+from imsg_console.widgets.elements import act_in_page, attrs, button, element, link_to
 from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.notices import notice
 
@@ -62,8 +62,8 @@ def ask_test_message(view: View, method: str, providers: Sequence[str], chosen: 
         finally:
             go.enable()
 
-    go.on_click(send)
-    to.on("keydown.enter", send)
+    go.on_click(act_in_page(send))
+    to.on("keydown.enter", act_in_page(send))
     opened.on("hide", opened.delete)
     opened.open()
 
@@ -114,6 +114,7 @@ class _Watch:
         self._identity = identity
         self._pace = Pace()
         self._refreshes = 0
+        self._shown: object = None
 
     def begin(self) -> None:
         """Begin to refresh."""
@@ -136,7 +137,11 @@ class _Watch:
     def _show(self, message: dict[str, Any]) -> None:
         t = self._view.t
         status = message["status"]
-        explained = explain(t, message["method"], status, (message["error"] or {}).get("code"))
+        code = (message["error"] or {}).get("code")
+        if self._shown == (status, code):
+            return  # a link that is drawn anew under the hand loses the click
+        self._shown = status, code
+        explained = explain(t, message["method"], status, code)
         for child in list(self._place.default_slot.children):
             if child is not self._timer:
                 child.delete()

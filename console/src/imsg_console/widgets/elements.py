@@ -1,15 +1,19 @@
 """HTML elements that NiceGUI has no widget for, attributes with any value, headings, icons, links, buttons."""
 
-from collections.abc import Callable
-from typing import TypeVar
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from nicegui import html, ui
+from nicegui.client import Client
 from nicegui.element import Element
 
 from imsg_console.paths import STATIC
 from imsg_console.sanitize import split_address
 
 E = TypeVar("E", bound=Element)
+
+MISSING = object()
 
 
 def element(tag: str, classes: str = "", text: str = "") -> Element:
@@ -36,7 +40,9 @@ def live_text(classes: str = "", text: str = "") -> ui.label:
 def attrs(element: E, **attributes: str | bool | int) -> E:
     """Set attributes, `aria_label` as `aria-label`. Values are set, not parsed: hostile ones stay values."""
     for name, value in attributes.items():
-        element.props[name.rstrip("_").replace("_", "-")] = value
+        attribute = name.rstrip("_").replace("_", "-")
+        if element.props.get(attribute, MISSING) != value:  # setting one draws the page anew, also where it is the same
+            element.props[attribute] = value
     return element
 
 
@@ -65,9 +71,29 @@ def mark_count(link: E, count: int | str) -> E:
     return attrs(link, data_rows=str(count))
 
 
-def button(text: str, on_click: Callable[..., object], *, kind: str = "", symbol: str = "") -> ui.button:
+def act_in_page(act: Callable[[], object]) -> Callable[[], object]:
+    """Let a handler act in the page itself: the place of the clicked element may be cleared while the handler runs.
+
+    NiceGUI would refuse whatever the handler does after that: toasts, dialogs, scripts, the next page.
+    """
+    client = ui.context.client
+
+    def start() -> object:
+        with client:
+            result = act()
+        return _go_on(client, result) if asyncio.iscoroutine(result) else None
+
+    return start
+
+
+async def _go_on(client: Client, result: Coroutine[Any, Any, object]) -> None:
+    with client:
+        await result
+
+
+def button(text: str, on_click: Callable[[], object], *, kind: str = "", symbol: str = "") -> ui.button:
     """Draw a button: kind `main` for the one thing to do here, `danger`, `quiet`, or empty."""
-    made = ui.button(text, icon=symbol or None, on_click=on_click, color=None)
+    made = ui.button(text, icon=symbol or None, on_click=act_in_page(on_click), color=None)
     return made.props("no-caps unelevated").classes(f"button button-{kind}" if kind else "button")
 
 

@@ -8,7 +8,7 @@ from nicegui import ui
 from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets import csvs, xlsx
-from imsg_console.widgets.elements import attrs, button, element
+from imsg_console.widgets.elements import act_in_page, attrs, button, element
 
 Rows = Iterable[Sequence[object]]
 
@@ -44,6 +44,6 @@ def download_button(t: Texts, label: str, on_choose: Callable[[str], object]) ->
 
     with made, attrs(ui.menu().classes("menu"), role="dialog", aria_label=label) as menu:
         for kind in MEDIA_TYPES:
-            with ui.item(on_click=partial(choose, kind)).props('clickable role="button"'):
+            with ui.item(on_click=act_in_page(partial(choose, kind))).props('clickable role="button"'):
                 element("span", "", t(f"files.as_{kind}"))
     return made

@@ -11,7 +11,7 @@ from imsg_console.client import ApiError
 from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, draw_choice
-from imsg_console.widgets.elements import attrs, element
+from imsg_console.widgets.elements import act_in_page, attrs, element
 from imsg_console.widgets.fields import Check, choice_field, is_valid, read_whole, text_field, whole_field
 from imsg_console.widgets.notices import notice
 
@@ -211,7 +211,7 @@ async def ask_form(
         draw_choice(view, opened, action, submit, kind="danger" if danger else "main")
         for one in parts:
             if isinstance(one, Field) and one.kind in ("text", "whole"):
-                form.input(one.name).on("keydown.enter", submit)
+                form.input(one.name).on("keydown.enter", act_in_page(submit))
     result = await opened
     opened.delete()
     return result

@@ -231,7 +231,9 @@ class Table:
         """Run the action of a button that a row's template has drawn."""
         name, identity = event.args
         row = next((row for row in self.rows if str(row[self._key]) == identity), None)
-        if row is not None and name in self._actions:
+        if row is None or name not in self._actions:
+            return
+        with self.element.client:  # the table's place may be cleared meanwhile
             result = self._actions[name](row)
             if inspect.isawaitable(result):
                 await result
@@ -260,6 +262,7 @@ class PagedTable:
         self._counts = counts
         self._listing = self._make_listing()
         self._page = ListPage(1, None, (), None)
+        self._asked = 0
         with element("div", "stack") as self._place:
             self.table = Table(view, caption, columns, key=key, actions=actions, on_choose=on_choose, name=name)
             self._instead = element("div")
@@ -283,15 +286,19 @@ class PagedTable:
         await self._show(lambda: self._listing.load(number, lambda at: self._pager.show_progress(at, number)))
 
     async def _show(self, load: Callable[[], Any]) -> None:
+        """Show what loads; the answer to what was asked last counts."""
         if self._is_gone():
             return  # the page was left before its work ended
+        asked = self._asked = self._asked + 1
         try:
-            self._page = await load()
+            page = await load()
         except ApiError as error:
-            self._show_instead(partial(self._draw_error, error))
+            if asked == self._asked and not self._is_gone():
+                self._show_instead(partial(self._draw_error, error))
             return
-        if self._is_gone():
+        if asked != self._asked or self._is_gone():
             return
+        self._page = page
         if not self._page.rows and self._page.number > 1:
             await self._go(self._page.number - 1)  # the last row of this page was removed
         elif self._page.rows:

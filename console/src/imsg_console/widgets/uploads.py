@@ -55,11 +55,12 @@ def file_button(t: Texts, label: str, on_file: OnFile, *, most_bytes: int, accep
 
 def _make_upload(t: Texts, on_file: OnFile, most_bytes: int, accept: str, *, multiple: bool) -> ui.upload:
     async def take(event: UploadEventArguments) -> None:
-        content = await event.file.read()
-        upload.reset()
-        result = on_file(event.file.name, content)
-        if result is not None:
-            await result
+        with upload.client:  # the place of the upload may be cleared meanwhile
+            content = await event.file.read()
+            upload.reset()
+            result = on_file(event.file.name, content)
+            if result is not None:
+                await result
 
     def refuse(event: GenericEventArguments) -> None:
         for entry in event.args[:3] if isinstance(event.args, list) else ():

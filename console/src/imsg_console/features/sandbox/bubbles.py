@@ -7,7 +7,7 @@ from nicegui import ui
 
 from imsg_console.sanitize import block
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button
+from imsg_console.widgets.elements import act_in_page, attrs, button
 
 MAX_CHARACTERS = 2_000
 
@@ -37,5 +37,5 @@ def draw_answer_field(
         if text:
             await on_text(text)
 
-    field.on("keydown.enter", answer)
+    field.on("keydown.enter", act_in_page(answer))
     button(action, answer, kind="main", symbol=symbol)

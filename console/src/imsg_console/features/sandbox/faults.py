@@ -8,7 +8,7 @@ from nicegui import ui
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, button, element, heading, icon
+from imsg_console.widgets.elements import act_in_page, attrs, button, element, heading, icon
 from imsg_console.widgets.notices import toast
 
 FAULTS = "/sandbox/faults"
@@ -79,7 +79,7 @@ class FaultBoard:
             async def inject() -> None:
                 await self._inject(method, fault, str(times.value or ""))
 
-            times.on("keydown.enter", inject)
+            times.on("keydown.enter", act_in_page(inject))
             start = button(t("sandbox.play"), inject, symbol="bolt")
             attrs(start, aria_label=t("sandbox.play_of", channel=channel, fault=named))
 

@@ -45,7 +45,7 @@ class Split:
         """Show these items; those that are drawn stay, so that nothing moves under a finger."""
         if items == self._items:
             return
-        self._items = items
+        before, self._items = {item.key: item for item in self._items}, items
         wanted = {item.key: item for item in items}
         for key in [key for key in self._drawn if key not in wanted]:
             self._drawn.pop(key).delete()
@@ -54,9 +54,10 @@ class Split:
                 with self._list:
                     self._drawn[item.key] = element("li")
             drawn = self._drawn[item.key]
-            drawn.clear()
-            with drawn:
-                self._draw(item)
+            if item != before.get(item.key):
+                drawn.clear()
+                with drawn:
+                    self._draw(item)
             drawn.move(target_index=place)
         if self.chosen and self.chosen not in wanted:
             self.close()
