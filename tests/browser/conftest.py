@@ -12,6 +12,9 @@ from imsg_testing.deployment import LONG_VARIABLES, Deployment, running
 
 LOOKS = [Look("zh", DESK), Look("en", DESK), Look("zh", PHONE), Look("en", PHONE)]
 
+TEST_TIMEOUT_S = 400
+"""Of several waits, each of which may take PATIENCE_MS."""
+
 Visits = Callable[..., Visit]
 
 _failed = pytest.StashKey[bool]()
@@ -22,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker("long")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)

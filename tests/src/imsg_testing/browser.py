@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 Language = Literal["zh", "en"]
 
@@ -22,7 +31,7 @@ PHONE, DESK = 390, 1440
 
 HEIGHTS = {PHONE: 844, DESK: 900}
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 """How long anything on a page may take: the machine of a test is busy with other tests."""
 
 ROOT = Path(__file__).parents[3]
@@ -71,10 +80,11 @@ def chromium() -> Iterator[Browser]:
     Playwright leaves its loop set in the thread while it runs, so no coroutine can be run meanwhile.
     """
     program = chromium_program()
+    expect.set_options(timeout=PATIENCE_MS)
     # Chromium's own sandbox wants a user other than root, or a kernel that containers seldom offer.
     arguments = [*QUIET, "--no-sandbox"] if os.geteuid() == 0 else list(QUIET)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments, timeout=PATIENCE_MS * 2)
+        browser = playwright.chromium.launch(executable_path=program, args=arguments, timeout=PATIENCE_MS)
         try:
             yield browser
         finally:
@@ -183,11 +193,12 @@ class Visit:
 
 
 def still(page: Page) -> None:
-    """Wait until nothing on a page moves any more."""
+    """Wait until nothing on a page moves any more: no dialog or menu of Quasar's that comes or goes either."""
     # An endless animation (a progress circle) never ends, and is nothing to wait for.
     page.wait_for_function(
         """() => document.fonts.status === 'loaded' && document.getAnimations().every(
-            a => a.playState !== 'running' || a.effect.getComputedTiming().endTime === Infinity)"""
+            a => a.playState !== 'running' || a.effect.getComputedTiming().endTime === Infinity)
+            && !document.querySelector('[class*="-enter-active"], [class*="-leave-active"]')"""
     )
 
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from playwright.sync_api import expect
-
 from imsg.valkey import find_running
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
@@ -31,7 +29,6 @@ CONTENT = ("subject", "text", "html")
 
 def log_in(visit: Visit, username: str = "admin", password: str = DOCUMENTED["admin"]) -> None:
     """Log in as the form does, without drawing it: the cookie is the visit's from now on."""
-    expect.set_options(timeout=PATIENCE_S * 1000)
     answer = visit.context.request.post(
         "/login",
         form={"username": username, "password": password},
