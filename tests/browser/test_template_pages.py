@@ -112,3 +112,33 @@ def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment
     changed = deployment.call("GET", "/api/v2/templates/every-way", token=token)["languages"]
     assert changed["zh"]["sms"].pop("signature") == "图书馆"
     assert changed == read["languages"]
+
+
+def test_an_approved_template_of_a_provider_is_chosen_and_not_typed(deployment: Deployment, visit: Visits) -> None:
+    seen = visit(Look("zh", PHONE))
+    log_in(seen)
+    page = seen.page
+    page.goto("/templates")
+    page.wait_for_function("window.socket && window.socket.connected")
+    page.get_by_role("button", name="新建模板", exact=True).click()
+    form = page.locator(".dialog:visible").first
+    _write(form, 名称="appointment")
+    expect(form.get_by_role("button", name="选择已审核的模板")).not_to_be_visible()
+    _choose(page, "渠道", "短信")
+    form.get_by_role("button", name="选择已审核的模板").click()
+    dialog = page.locator(".dialog:visible").last
+    dialog.get_by_label("服务商已审核通过的模板").click()
+    page.get_by_role("option").filter(has_text="SMS_100000003").click()
+    seen.axe()
+    assert not scrolls_sideways(page)
+    dialog.get_by_role("button", name="填入").click()
+    expect(form.get_by_label("变量 1", exact=True)).to_have_value("name={{ name }}\ntime={{ time }}")
+    _save(form)
+    expect(page.locator(".dialog:visible")).to_have_count(0)
+
+    token = deployment.token()
+    read = deployment.call("GET", "/api/v2/templates/appointment", token=token)
+    assert read["languages"]["zh"]["sms"]["providers"] == {
+        "aliyun": {"template": "SMS_100000003", "variables": {"name": "{{ name }}", "time": "{{ time }}"}}
+    }
+    assert deployment.call("DELETE", "/api/v2/templates/appointment", token=token)["errorCode"] == 0

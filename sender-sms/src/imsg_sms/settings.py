@@ -51,7 +51,11 @@ class Account(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    sign_name: Annotated[str, Field(min_length=1), FormField("签名", "Signature", "已审核的签名，不含【】。")]
+    sign_name: Annotated[
+        str,
+        Field(min_length=1),
+        FormField("签名", "Signature", "已审核的签名，与服务商控制台“签名管理”中的一致，不含【】。"),
+    ]
     """The approved signature, without 【】."""
     variable: Annotated[
         str,
@@ -88,16 +92,30 @@ class Aliyun(Account):
     """The kind of provider. Unset: the account's name."""
     endpoint: Annotated[Url, FormField("接口地址", "API URL", "服务商接口的网址。", rare=True)] = ALIYUN_ENDPOINT
     """The URL of the provider's API."""
-    access_key_id: Annotated[str, Field(min_length=1), FormField("AccessKey ID", "AccessKey ID", "AccessKey ID。")]
-    """The id of the access key."""
-    access_key_secret: Annotated[SecretStr, FormField("AccessKey Secret", "AccessKey Secret", "AccessKey Secret。")]
-    """The secret of the access key."""
+    access_key_id: Annotated[
+        str,
+        Field(min_length=1),
+        FormField(
+            "AccessKey ID",
+            "AccessKey ID",
+            "控制台“访问控制 RAM → 用户”中创建的用户所有，须授权 AliyunDysmsFullAccess。",
+        ),
+    ]
+    """The id of the access key of a user of RAM, who needs AliyunDysmsFullAccess."""
+    access_key_secret: Annotated[
+        SecretStr, FormField("AccessKey Secret", "AccessKey Secret", "与 AccessKey ID 一同得到，只显示一次。")
+    ]
+    """The secret of the access key, shown once."""
     template: Annotated[
         str,
         Field(min_length=1),
-        FormField("默认模板", "Default template", "默认模板，自由文本填入它唯一的变量。"),
+        FormField(
+            "默认模板",
+            "Default template",
+            "模板 CODE，如 SMS_100000001，在控制台“国内消息 → 模板管理”中。自由文本填入它唯一的变量。",
+        ),
     ]
-    """The default template, whose one variable takes free text."""
+    """The code of the default template, such as SMS_100000001, whose one variable takes free text."""
     templates: dict[str, Template] = {}
     """The approved templates and their limits, best in imsg.toml."""
     variable_characters: Annotated[
@@ -114,12 +132,18 @@ class Tencent(Account):
     """The kind of provider. Unset: the account's name."""
     endpoint: Annotated[Url, FormField("接口地址", "API URL", "服务商接口的网址。", rare=True)] = TENCENT_ENDPOINT
     """The URL of the provider's API."""
-    secret_id: Annotated[str, Field(min_length=1), FormField("SecretId", "SecretId", "AccessKey ID。")]
-    """The id of the access key."""
-    secret_key: Annotated[SecretStr, FormField("SecretKey", "SecretKey", "AccessKey Secret。")]
-    """The secret of the access key."""
-    app_id: Annotated[str, Field(min_length=1), FormField("SDK AppID", "SDK AppID", "应用的 SmsSdkAppId。")]
-    """The SmsSdkAppId of the application."""
+    secret_id: Annotated[
+        str, Field(min_length=1), FormField("SecretId", "SecretId", "控制台“访问管理 → API 密钥管理”中的密钥。")
+    ]
+    """The id of the API key."""
+    secret_key: Annotated[SecretStr, FormField("SecretKey", "SecretKey", "与 SecretId 一同得到，只显示一次。")]
+    """The secret of the API key, shown once."""
+    app_id: Annotated[
+        str,
+        Field(min_length=1),
+        FormField("SDK AppID", "SDK AppID", "短信控制台“应用管理”中应用的 SDK AppID，不是账号的 APPID。"),
+    ]
+    """The SmsSdkAppId of the application, which is not the account's APPID."""
     region: Annotated[str, Field(min_length=1), FormField("地域", "Region", "服务商的地域。", rare=True)] = (
         "ap-guangzhou"
     )
@@ -162,10 +186,14 @@ class Volcengine(Account):
     """The kind of provider. Unset: the account's name."""
     endpoint: Annotated[Url, FormField("接口地址", "API URL", "服务商接口的网址。", rare=True)] = VOLCENGINE_ENDPOINT
     """The URL of the provider's API."""
-    access_key_id: Annotated[str, Field(min_length=1), FormField("AccessKey ID", "AccessKey ID", "AccessKey ID。")]
-    """The id of the access key."""
-    access_key_secret: Annotated[SecretStr, FormField("AccessKey Secret", "AccessKey Secret", "AccessKey Secret。")]
-    """The secret of the access key."""
+    access_key_id: Annotated[
+        str, Field(min_length=1), FormField("AccessKey ID", "AccessKey ID", "控制台“API 访问密钥”中的密钥。")
+    ]
+    """The id of the API access key."""
+    access_key_secret: Annotated[
+        SecretStr, FormField("AccessKey Secret", "AccessKey Secret", "与 AccessKey ID 一同得到。")
+    ]
+    """The secret of the API access key."""
     sms_account: Annotated[str, Field(min_length=1), FormField("消息组", "Message group", "模板所属的消息组。")]
     """The message group that the templates belong to."""
     region: Annotated[str, Field(min_length=1), FormField("地域", "Region", "服务商的地域。", rare=True)] = "cn-north-1"

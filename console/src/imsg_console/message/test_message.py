@@ -14,6 +14,7 @@ from imsg_console.client import ApiError, path
 from imsg_console.explanations import explain
 from imsg_console.message.filters import UNSETTLED
 from imsg_console.message.pace import Pace
+from imsg_console.message.simulated import is_simulated
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
@@ -102,16 +103,17 @@ async def _send(view: View, test: _Test, place: Element) -> None:
         with place:
             notice(error.detail or t("layout.unreachable"), "bad")
         return
-    _Watch(view, place, f"{answer['id']}-0").begin()
+    _Watch(view, place, f"{answer['id']}-0", in_sandbox=await is_simulated(view, test.method, test.provider)).begin()
 
 
 class _Watch:
     """Shows the status of the message until it is settled."""
 
-    def __init__(self, view: View, place: Element, identity: str) -> None:
+    def __init__(self, view: View, place: Element, identity: str, *, in_sandbox: bool) -> None:
         self._view = view
         self._place = place
         self._identity = identity
+        self._in_sandbox = in_sandbox
         self._pace = Pace()
         self._refreshes = 0
         self._shown: object = None
@@ -150,5 +152,5 @@ class _Watch:
             element("span", "", explained.meaning if explained else t(f"words.status_{status}_means"))
             with element("p"):
                 link_to(t("channels.test_see"), f"/messages/{self._identity}", "mail")
-                if self._view.has_sandbox and status in ("sent", "delivered"):
+                if self._in_sandbox and status in ("sent", "delivered"):
                     link_to(t("channels.test_see_inbox"), f"/inbox?tab={message['method']}", "science")

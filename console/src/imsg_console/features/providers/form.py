@@ -104,7 +104,7 @@ async def _is_sound(view: View, asked: Form, body: Mapping[str, Any]) -> bool:
         return True
     answer = await view.api.post("/api/v2/providers/check", dict(body))
     if not answer["ok"]:
-        asked.show_sentence(" ".join(filter(None, (answer["why"], answer["remedy"]))))
+        asked.show_sentence(view.t.join(answer["why"], answer["remedy"] or ""))
     return bool(answer["ok"])
 
 
@@ -125,7 +125,7 @@ def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: b
 
 def _make_field(view: View, field: Mapping[str, Any], value: Any, *, is_new: bool) -> Field:  # noqa: ANN401  JSON
     t, name = view.t, _name(field)
-    label, hint = field["title"], field["help"]
+    label, hint = field["title"], field["help"].replace("`", "")
     if field["secret"]:
         is_set = not is_new and value is not None
         return Field(name, label, "", "secret", hint=t("providers.secret_kept") if is_set else hint)

@@ -16,6 +16,7 @@ from imsg_console.message.code_tabs import draw_code, read_base_url
 from imsg_console.message.filters import RESENDABLE, UNSETTLED, Filters
 from imsg_console.message.pace import Pace
 from imsg_console.message.resend_dialog import ResendDialog
+from imsg_console.message.simulated import is_simulated
 from imsg_console.message.snippets import SentRequest
 from imsg_console.message.summary import is_template
 from imsg_console.sanitize import line
@@ -111,6 +112,7 @@ class Sent:
                 await self._draw(request)
 
     async def _draw(self, request: Mapping[str, Any]) -> None:
+        self._in_sandbox = await is_simulated(self._view, request["method"])
         with element("div", "sent"):
             with element("section", "card stack"):
                 self._draw_status(request)
@@ -272,7 +274,7 @@ class Sent:
                 )
             if failed and self._view.may("POST /resend"):
                 button(t("sent.resend", n=failed), self._resend, symbol="replay")
-            if self._view.has_sandbox:
+            if self._in_sandbox:
                 link_to(t("sent.sandbox"), "/inbox", "science").classes("button")
             if self._view.may("POST /messages"):
                 link_to(t("sent.alike"), f"/send?like={self._identity}", "content_copy").classes("button")

@@ -1,10 +1,12 @@
 """The templates: listed, written, previewed, published and deleted."""
 
+from functools import partial
 from typing import Any
 
 from nicegui import ui
 
 from imsg_console.client import make_url, path
+from imsg_console.features.templates.approved import ask_approved
 from imsg_console.features.templates.words import Words
 from imsg_console.message.content import draw_body, draw_text
 from imsg_console.sanitize import line
@@ -126,7 +128,8 @@ class Templates:
     async def _ask(self, known: dict[str, Any] | None) -> Any:  # noqa: ANN401  any JSON
         """Ask for the words of a template, channel by channel and language by language."""
         t = self._t
-        words = Words(t, known)
+        may_choose = self._view.may("GET /providers/{method}/{name}/templates")
+        words = Words(t, known, partial(ask_approved, self._view) if may_choose else None)
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
             read, languages = form.read(), words.read(form)

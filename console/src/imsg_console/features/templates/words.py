@@ -1,10 +1,13 @@
 """The words of a template in a form: one language of one channel is shown, the others are kept until all are saved."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from imsg_console.features.templates.approved import Approved
 from imsg_console.texts import Texts
 from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.elements import button
 from imsg_console.widgets.forms import Field, Form
 
 MAIL, SMS = "smtp", "sms"
@@ -17,12 +20,16 @@ MAIL_FIELDS = ("subject", "text", "html")
 
 Source = dict[str, Any]
 
+Ask = Callable[[str], Awaitable[Approved | None]]
+
 
 class Words:
     """What a template says, by language and channel, while it is changed."""
 
-    def __init__(self, t: Texts, known: Mapping[str, Any] | None) -> None:
+    def __init__(self, t: Texts, known: Mapping[str, Any] | None, ask_approved: Ask | None) -> None:
+        """`ask_approved` asks for an approved template of a channel; None: the caller may not see them."""
         self._t = t
+        self._ask = ask_approved
         languages: Mapping[str, Mapping[str, Source]] = {} if known is None else known["languages"]
         self._sources = {
             (language, method): one for language, all_ in languages.items() for method, one in all_.items()
@@ -53,12 +60,20 @@ class Words:
     def prepare(self, form: Form) -> None:
         """Show the words of a language and a channel, and the others when they are chosen."""
 
+        async def choose() -> None:
+            if self._ask is not None and (chosen := await self._ask(self._shown[1])) is not None:
+                self._take(form, chosen)
+
+        chooser = button(self._t("templates.choose_approved"), choose, symbol="fact_check")
+
         def turn() -> None:
             self._keep(form)
             self._shown = str(form.input("language").value), str(form.input("method").value)
             self._show(form)
+            chooser.set_visibility(self._ask is not None and self._shown[1] != MAIL)
 
         self._show(form)
+        chooser.set_visibility(self._ask is not None and self._shown[1] != MAIL)
         for name in ("language", "method"):
             form.input(name).on_value_change(turn)
 
@@ -77,6 +92,15 @@ class Words:
             Field(f"template{n}", t("templates.approved", n=n), hint=t("templates.approved_hint"), most=128),
             Field(f"variables{n}", t("templates.variables", n=n), "", "lines", hint=t("templates.variables_hint")),
         ]
+
+    def _take(self, form: Form, chosen: Approved) -> None:
+        """Fill in a template: at its provider, or where nothing is filled in yet."""
+        names = {n: str(form.input(f"provider{n}").value or "").strip() for n in self._numbers}
+        n = next((n for n, name in names.items() if name in {chosen.provider, ""}), self._numbers[-1])
+        variables = [f"{name}={{{{ {_name_param(name)} }}}}" for name in chosen.variables]
+        form.input(f"provider{n}").value = chosen.provider
+        form.input(f"template{n}").value = chosen.template
+        form.input(f"variables{n}").value = "\n".join(variables)
 
     def _keep(self, form: Form) -> None:
         """Keep what is shown; a channel whose fields are empty has no words."""
@@ -114,6 +138,11 @@ class Words:
             made = form.input(name)
             made.value = value
             made.set_visibility((name in MAIL_FIELDS) == (method == MAIL) and (name != "signature" or method == SMS))
+
+
+def _name_param(variable: str) -> str:
+    """Name the param that fills a variable: as the variable, unless a template could not name it so, such as 1."""
+    return variable if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", variable) else f"param{variable}"
 
 
 def _read_variables(text: str) -> dict[str, str]:

@@ -1,0 +1,56 @@
+"""The templates that providers have approved: one is chosen, so that its number and variables need not be typed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imsg_console.client import ApiError, path
+from imsg_console.sanitize import line
+from imsg_console.view import View
+from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.notices import toast
+
+PROVIDERS = "/api/v2/providers"
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A template of a provider."""
+
+    provider: str
+    template: str
+    variables: Sequence[str]
+
+
+async def ask_approved(view: View, method: str) -> Approved | None:
+    """Ask for one of the approved templates of a channel's providers; None where none is chosen. Raises ApiError."""
+    t = view.t
+    found: list[Approved] = []
+    options: dict[str, str] = {}
+    problem = ""
+    for provider in (await view.api.get(PROVIDERS))["providers"]:
+        if provider["method"] != method or not provider["enabled"]:
+            continue
+        try:
+            answer = await view.api.get(path(PROVIDERS, method, provider["name"], "templates"))
+        except ApiError as error:  # a kind without such a list, or a provider that does not answer
+            problem = error.detail
+            continue
+        for one in answer["templates"]:
+            if one["review"] == "approved":
+                options[str(len(found))] = (
+                    f"{line(one['text'], 120)}（{line(provider['name'], 32)}，{line(one['id'], 64)}）"
+                )
+                found.append(Approved(provider["name"], one["id"], one["variables"]))
+    if not found:
+        toast(t("templates.none_approved", why=problem), good=False)
+        return None
+
+    async def choose(form: Form) -> Any:  # noqa: ANN401  the choice
+        return form.read()["approved"]
+
+    chosen = Field("approved", t("templates.approved_which"), "0", "choice", options=options)
+    key = await ask_form(
+        view, t("templates.choose_approved"), [chosen], t("templates.approved_take"), choose, wide=True
+    )
+    return None if key is None else found[int(key)]
