@@ -69,11 +69,13 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("服务器地址", exact=True)).to_have_value("smtp.163.com")
     expect(dialog).to_contain_text("授权码")
+    expect(dialog).not_to_contain_text("`")
     seen.axe()
     fill(page, 名称=name, 服务器地址=mailbox.host, 端口=str(mailbox.port), 用户名=USER, 密码="wrong", 发件人=USER)
     choose(page, "加密方式", "none")
     dialog.get_by_role("button", name="检查并保存").click()
     expect(dialog.get_by_role("alert")).to_contain_text("拒绝登录")
+    expect(dialog.get_by_role("alert")).to_contain_text("。请核对")
     assert fresh.call("GET", "/api/v2/providers", token=fresh.token())["providers"][0]["from"] == "settings"
     fill(page, 密码=mailbox.users[USER])
     dialog.get_by_role("button", name="检查并保存").click()
@@ -91,6 +93,9 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     dialog.get_by_role("textbox").first.fill(to)
     dialog.get_by_role("button", name="发送", exact=True).click()
     wait(lambda: mailbox.counts(to).total() == 1, 60)
+    expect(dialog).to_contain_text("已发出")
+    expect(dialog.get_by_role("link", name="查看这条消息")).to_be_visible()
+    expect(dialog.get_by_role("link", name="在沙箱收件箱里看")).to_have_count(0)  # it went to a real server
     dialog.get_by_role("button", name="关闭").click()
 
     page.get_by_role("button", name=f"检查 {name}").click()

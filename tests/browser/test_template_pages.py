@@ -1,5 +1,6 @@
 """A template in the page: written with a mistake that is named, mended, previewed and published; in each channel."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -141,4 +142,9 @@ def test_an_approved_template_of_a_provider_is_chosen_and_not_typed(deployment: 
     assert read["languages"]["zh"]["sms"]["providers"] == {
         "aliyun": {"template": "SMS_100000003", "variables": {"name": "{{ name }}", "time": "{{ time }}"}}
     }
+    published = deployment.call("POST", "/api/v2/templates/appointment/publish", {"version": 1}, token=token)
+    assert published["errorCode"] == 0
+    page.goto("/send?template=appointment")
+    expect(page.get_by_label("已存的模板")).to_have_value("appointment")
+    expect(page.locator(".recipients-field")).to_have_attribute("placeholder", re.compile("13800138000"))
     assert deployment.call("DELETE", "/api/v2/templates/appointment", token=token)["errorCode"] == 0

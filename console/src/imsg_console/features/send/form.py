@@ -255,6 +255,7 @@ class SendForm:
         self._method = self._recipients.method = method
         self._tabs.set_value(method)
         self._show_method()
+        self._field.show()
 
     def _show_method(self) -> None:
         self._template.show_method(self._method)
