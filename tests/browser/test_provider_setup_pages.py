@@ -34,6 +34,12 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield deployment
 
 
+def open_providers(page: Page) -> None:
+    """Open the page, and wait until it is live: a menu that is opened earlier is drawn anew, and closes."""
+    page.goto("/providers")
+    page.wait_for_function("window.socket && window.socket.connected")
+
+
 def choose(page: Page, field: str, option: str) -> None:
     """Choose an option of a list."""
     page.get_by_role("dialog").get_by_label(field, exact=True).click()
@@ -60,7 +66,7 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     seen = visit(look, fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_providers(page)
     expect(page.get_by_text("模拟", exact=True).first).to_be_visible()
     seen.axe()
     page.get_by_role("button", name="添加服务商").click()
@@ -111,7 +117,7 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_providers(page)
     page.get_by_role("button", name="修改 second").click()
     fill(page, 发件人=f"天存 <{USER}>")
     page.get_by_role("dialog").get_by_role("button", name="检查并保存").click()
@@ -154,7 +160,7 @@ def test_signatures_and_templates_are_shown_as_the_provider_has_them(
     seen = visit(look, fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_providers(page)
     for what, words in (("签名", ("天存", "已通过", "已报备")), ("模板", ("SMS_100000002", "您的验证码为${code}"))):
         page.get_by_role("button", name="aliyun 的更多操作").click()
         page.get_by_text(what, exact=True).last.click()
@@ -194,7 +200,7 @@ def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, v
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_providers(page)
     page.get_by_role("button", name="添加发件人").click()
     fill(page, 名称="news", 发件地址="nobody")
     page.get_by_role("button", name="保存").click()
