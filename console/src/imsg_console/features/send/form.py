@@ -308,12 +308,13 @@ class SendForm:
                 self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments)
 
     async def _submit(self) -> None:
-        if self._is_sending or not self._is_valid():
+        if self._is_sending:
             return
         self._is_sending = True
         self._send.props("loading")
         try:
-            with self._whole:  # the button that was clicked may go meanwhile, and with it the place to act in
+            await self._field.finish()
+            if self._is_valid():
                 await self._send_or_ask()
         finally:
             self._is_sending = False

@@ -86,6 +86,7 @@ class RecipientField:
 
     def __init__(self, view: View, recipients: Recipients, on_change: Callable[[], None]) -> None:
         self._view, self._t, self._recipients, self._on_change = view, view.t, recipients, on_change
+        self._reading = asyncio.Lock()
         self._looked_up: dict[tuple[str, str], str] = {}
         """(method, username) → the key of what is wrong with it; empty where nothing is."""
         t = view.t
@@ -118,6 +119,11 @@ class RecipientField:
         self._show_change()
         await self._look_up()
 
+    async def finish(self) -> None:
+        """Wait until what was typed or pasted is read: a click on Send may follow it at once."""
+        async with self._reading:
+            return
+
     def mark(self, reasons: dict[str, str]) -> None:
         """Show which recipients the API refuses: text → why."""
         self._recipients.mark(reasons)
@@ -149,9 +155,10 @@ class RecipientField:
         if typed.get("large"):
             self._hint.text = self._t("send.paste_too_large")
         elif "text" in typed:
-            self.show()
-            if (reading := await self._read(_clean(typed["text"]))) is not None:
-                await self.add(reading)
+            async with self._reading:
+                self.show()
+                if (reading := await self._read(_clean(typed["text"]))) is not None:
+                    await self.add(reading)
         elif "draft" in typed:
             self._describe_draft(_clean(typed["draft"])[:MAX_TYPED_CHARACTERS])
 
