@@ -206,8 +206,8 @@ class TemplateChoice:
             return
         published = next((one["published"] for one in self._templates if one["name"] == name), None)
         known = await self._view.api.get(path(PATH, name), version=published) if name else None
-        if name != self.name:
-            return  # another was chosen meanwhile
+        if name != self.name or (known is not None and known == self._known):
+            return  # another was chosen meanwhile, or this one is drawn by now, and may be filled in
         self._known, self._params = known, []
         self._fields.clear()
         languages = [has for has, methods in (known or {}).get("languages", {}).items() if self._method in methods]
