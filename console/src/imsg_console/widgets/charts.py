@@ -23,12 +23,17 @@ class Series:
 def draw_stacked_bars(
     labels: Sequence[str], series: Sequence[Series], text: str, link: Callable[[Series, int], str] | None = None
 ) -> ui.echart:
-    """Draw stacked bars; `text` is what screen readers read instead. `link` says where a bar of a place leads to."""
+    """Draw stacked bars; `text` is what screen readers read instead.
+
+    `link` says where a bar of a place leads to; an empty address leads nowhere.
+    """
 
     def follow(event: EChartPointClickEventArguments) -> None:
         named = next((one for one in series if one.name == event.series_name), None)
-        if link is not None and named is not None and 0 <= event.data_index < len(labels):
-            ui.navigate.to(link(named, event.data_index))
+        if link is None or named is None or not 0 <= event.data_index < len(labels):
+            return
+        if target := link(named, event.data_index):
+            ui.navigate.to(target)
 
     chart = ui.echart(_options(labels, series), on_point_click=follow if link else None, renderer="svg")
     chart.classes("chart")

@@ -158,7 +158,9 @@ def _draw_causes(view: View, causes: Sequence[Cause], chosen: Range, times: Time
     filters = {names[cause]: {"method": cause.method, "code": cause.code} for cause in causes if cause.code}
 
     def link(bar: Series, place: int | None = None) -> str:
-        return times.list_messages(place, status="failed", **filters.get(bar.name, {}))
+        # No filter finds the messages without a code, or those of all other causes, and no others.
+        named = filters.get(bar.name)
+        return times.list_messages(place, status="failed", **named) if named else ""
 
     title = t("overview.causes")
     with attrs(element("section", "stack card"), aria_label=title):
@@ -168,8 +170,7 @@ def _draw_causes(view: View, causes: Sequence[Cause], chosen: Range, times: Time
         counts = " · ".join(f"{names[cause]} {cause.total:,}" for cause in causes)
         text = t("overview.causes_chart", range=t(f"overview.{chosen.name}_said"), counts=counts)
         draw_stacked_bars(times.labels, series, text, link)
-        # No filter finds the messages without a code, or those of all other causes, and no others.
-        draw_legend(series, {bar.name: link(bar) for bar in series if bar.name in filters})
+        draw_legend(series, {bar.name: link(bar) for bar in series})
         _draw_numbers(view, title, times, series, link)
 
 
@@ -246,7 +247,8 @@ def _draw_numbers(view: View, name: str, times: Times, series: Sequence[Series],
 
 def _link_number(row: Row, bar: Series, link: Link) -> Cell:
     count = bar.values[row["place"]]
-    return cells.link(f"{count:,}", link(bar, row["place"])) if count else "0"
+    target = link(bar, row["place"]) if count else ""
+    return cells.link(f"{count:,}", target) if target else f"{count:,}"
 
 
 def _kind(view: View, kind: str) -> str:
