@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from standardwebhooks.webhooks import Webhook
 
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.waiting import wait
 
@@ -61,12 +61,6 @@ def receiver() -> Iterator[Receiver]:
         yield opened
 
 
-def go(page: Page, path: str) -> None:
-    """Go to a page that listens."""
-    page.goto(path)
-    page.wait_for_function("window.socket && window.socket.connected")
-
-
 LOOKS = [Look("zh", DESK), Look("en", PHONE)]
 
 
@@ -78,7 +72,7 @@ def test_a_callback_is_added_with_a_secret_shown_once_tried_and_disabled(
     seen = visit(look)
     log_in(seen, user, PASSWORD)
     page = seen.page
-    go(page, "/callbacks")
+    open_page(page, "/callbacks")
     page.get_by_role("button", name=words["add"], exact=True).click()
     dialog = page.locator(".dialog:visible")
     dialog.locator("input[type=text]:visible").first.fill(receiver.url())
@@ -90,7 +84,7 @@ def test_a_callback_is_added_with_a_secret_shown_once_tried_and_disabled(
     seen.axe()
     page.locator(".dialog:visible").get_by_role("button", name=words["kept"], exact=True).click()
     expect(page.locator(".dialog:visible")).to_have_count(0)
-    go(page, "/callbacks")
+    open_page(page, "/callbacks")
     assert secret not in page.content(), "shown once"
 
     page.get_by_role("button", name=words["test"], exact=True).click()
@@ -118,7 +112,7 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
     seen = visit(look)
     log_in(seen, user, PASSWORD)
     page = seen.page
-    go(page, "/callbacks")
+    open_page(page, "/callbacks")
     page.get_by_role("link", name=words["deliveries"]).click()
     table = page.locator(".data-table")
     expect(table).to_contain_text("HTTP 503")
@@ -131,6 +125,7 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
     expect(page.locator(".dialog:visible .code-block").first).to_contain_text("li@example.com")
     seen.axe()
     page.locator(".dialog:visible").get_by_role("button", name=words["close"], exact=True).click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
     receiver.status, receiver.answer = 204, b""
     page.get_by_role("button", name=words["resend"]).first.click()
@@ -139,7 +134,7 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
     missed = send(deployment, token)
     wait(lambda: any(missed in event["id"] for event in events(deployment, token)))
     deployment.call("PATCH", one, {"token": token, "enabled": True})
-    go(page, page.url)
+    open_page(page, page.url)
     expect(table).to_contain_text(words["delivered"])
     page.get_by_role("button", name=words["recover"], exact=True).click()
     page.locator(".dialog:visible").get_by_role("button", name=words["recover"], exact=True).click()

@@ -32,8 +32,9 @@ WORDS = {
 
 def open_docs(visit: Visits, deployment: Deployment, look: Look) -> Page:
     seen = visit(look)
+    seen.page.set_default_timeout(2 * PATIENCE_MS)  # each click draws hundreds of operations anew
     seen.page.goto(f"{deployment.url}/docs")
-    expect(seen.page.locator(".opblock").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(seen.page.locator(".opblock").first).to_be_visible(timeout=2 * PATIENCE_MS)
     return seen.page
 
 
@@ -78,7 +79,7 @@ def run(page: Page, operation: str, words: dict[str, str], body: str = "") -> st
         box.locator("textarea").first.fill(body)
     box.get_by_role("button", name=words["execute"]).click()
     status = box.locator(".live-responses-table .response-col_status").nth(1)
-    expect(status).to_be_visible(timeout=PATIENCE_MS)
+    expect(status).to_be_visible(timeout=2 * PATIENCE_MS)
     return status.inner_text().strip()[:3]
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -34,10 +34,6 @@ def restart(deployment: Deployment) -> None:
     deployment.start()
 
 
-def wait_connected(page: Page) -> None:
-    page.wait_for_function("window.socket && window.socket.connected")
-
-
 def submit_login(page: Page, username: str, password: str) -> None:
     page.locator("#username").fill(username)
     page.locator("#password").fill(password)
@@ -55,8 +51,7 @@ def test_a_draft_and_the_log_in_outlive_the_console(other: Deployment, visit: Vi
     seen.complaints.expect("ERR_CONNECTION|ERR_EMPTY|_nicegui_ws|WebSocket")  # what it says while nobody answers
     log_in(seen, name, PASSWORD)
     page = seen.page
-    page.goto("/send")
-    wait_connected(page)
+    open_page(page, "/send")
     page.locator(".recipients-field").press_sequentially("张三 <zhang@example.com>, oops@,\n")
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com"])
     page.locator(".field-subject input").fill("三季度报表 <b>")
@@ -64,11 +59,16 @@ def test_a_draft_and_the_log_in_outlive_the_console(other: Deployment, visit: Vi
         {"name": "报表.pdf", "mimeType": "application/pdf", "buffer": b"x"}
     )
     page.locator(".field-text textarea").fill("第一行\n第二行")
-    page.wait_for_function("name => (localStorage.getItem('imsg-draft:' + name) || '').includes('报表.pdf')", arg=name)
+    page.wait_for_function(
+        """name => ['三季度报表', '报表.pdf', '第二行'].every(
+            text => (localStorage.getItem('imsg-draft:' + name) || '').includes(text))""",
+        arg=name,
+    )
 
     os.kill(other.process.pid, signal.SIGKILL)
     wait(lambda: not other.process.runs)
     page.locator(".field-text textarea").press_sequentially("，没人听见时写的")
+    page.goto("about:blank")  # once it is heard again, the page would load itself
     other.start()
     page.goto("/send")
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com"])
@@ -92,14 +92,12 @@ def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(deployment: Depl
     seen = visit(LOOKS[0])
     page = seen.page
     log_in(seen, first, PASSWORD)
-    page.goto("/send?method=sms")
-    wait_connected(page)
+    open_page(page, "/send?method=sms")
     page.locator(".field-words textarea:visible").fill("给张三的话")
     page.wait_for_function("name => (localStorage.getItem('imsg-draft:' + name) || '').includes('张三')", arg=first)
 
     log_in(seen, second, PASSWORD)
-    page.goto("/send?method=sms")
-    wait_connected(page)
+    open_page(page, "/send?method=sms")
     expect(page.locator(".field-words textarea:visible")).to_have_value("")
     expect(page.locator(".draft-notice")).to_have_count(0)
 
@@ -126,13 +124,12 @@ def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) 
     expect(here.page.locator("#said")).to_contain_text("要打开的页面需要先登录")
     submit_login(here.page, name, PASSWORD)
     expect(here.page).to_have_url(f"{deployment.url}/limits")
-    wait_connected(here.page)
+    here.page.wait_for_function("window.did_handshake")
 
     log_in(there, name, PASSWORD)
     headers = {"origin": deployment.url, "accept": "text/html"}
     answer = there.context.request.post("/logout?everywhere=1", headers=headers, max_redirects=0)
     assert answer.status == 303
-    here.page.goto("/mine")
     expect(here.page.locator("#said")).to_contain_text("您在别处选择了“在所有设备上退出”")
 
     log_in(there, name, PASSWORD)

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
-from imsg_testing.page_actions import log_in, send_and_settle
+from imsg_testing.page_actions import log_in, open_page, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -41,11 +41,11 @@ def test_every_page_is_sound(visit: Visits, request_id: str, look: Look) -> None
     seen.axe()
     seen.shoot("login")
     log_in(seen)
-    page.goto("/")
+    open_page(page, "/")
     listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
     assert len(listed) >= 8, listed
     for path in (*listed, *ALONE, f"/sent/{request_id}", f"/messages/{request_id}-1"):
-        page.goto(path)
+        open_page(page, path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_load_state("networkidle")
         seen.axe()
@@ -59,7 +59,7 @@ def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit
     seen.complaints.expect(r"/users|status of 403")
     log_in(seen, deployment.new_user(), "correct horse")
     page = seen.page
-    page.goto("/")
+    open_page(page, "/")
     expect(page).to_have_url(re.compile("/mine$"))
     listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
     assert listed == ["/send", "/templates", "/groups", "/mine", "/replies", "/usage", "/limits", "/keys", "/callbacks"]

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 
 Visits = Callable[..., Visit]
 
@@ -33,8 +33,7 @@ def test_a_follower_is_bound_found_renewed_and_revoked(deployment: Deployment, v
     seen = visit(look)
     log_in(seen, "admin", "123")
     page = seen.page
-    page.goto("/followers")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/followers")
     page.get_by_role("button", name=BIND[language]).click()
     dialog = page.locator(".dialog:visible")
     dialog.locator("input[type=text]:visible").last.fill(name)
@@ -55,21 +54,21 @@ def test_a_follower_is_bound_found_renewed_and_revoked(deployment: Deployment, v
     (bound,) = deployment.call("GET", "/api/v2/followers", {"token": deployment.token()}, user=name)["followers"]
     assert bound["tag"] == tag
 
-    page.goto(f"/followers?search={tag}")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, f"/followers?search={tag}")
     expect(page.locator(".data-table")).to_contain_text(name)
     seen.axe()
     seen.shoot("followers")
     page.get_by_role("button", name=RENEW[language]).click()
+    expect(page.locator(".dialog:visible")).to_have_count(1)
     seen.axe()
     page.locator(".dialog:visible").get_by_role("button", name=RENEW[language]).click()
     expect(page.locator(".data-table")).to_be_hidden()
 
-    page.goto(f"/followers?search={name}")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, f"/followers?search={name}")
     expect(page.locator(".data-table")).to_contain_text(name)
     expect(page.locator(".data-table")).not_to_contain_text(tag)
     page.get_by_role("button", name=REVOKE[language]).click()
+    expect(page.locator(".dialog:visible")).to_have_count(1)
     seen.axe()
     page.locator(".dialog:visible").get_by_role("button", name=REVOKE[language]).click()
     expect(page.locator(".data-table")).to_be_hidden()

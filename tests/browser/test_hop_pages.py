@@ -54,6 +54,7 @@ def test_who_was_asked_first_is_a_line_of_its_own(two_providers: Deployment, vis
     expect(hop.locator("code")).to_have_text(BROKE)
     expect(hop.locator("q")).to_contain_text("余额不足")
     expect(hop).to_contain_text(re.compile("第 1 次|[Aa]ttempt 1"))
+    expect(lines.filter(has_text="tencent").first).to_be_visible()
     wanted = ["aliyun", "tencent"]
     names = lines.locator("strong").all_inner_texts()
     assert [one for name in names for one in wanted if one in name][:2] == wanted, names

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import choose, copy_by, log_in, open_page
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -76,11 +76,10 @@ WORDS = {
 LOOKS = pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
 
 
-def open_page(seen: Visit, user: str = "") -> Page:
+def open_keys(seen: Visit, user: str = "") -> Page:
     """Log in, and open the page of keys."""
     log_in(seen, user or "admin", PASSWORD if user else "123")
-    seen.page.goto("/keys")
-    seen.page.wait_for_function("window.socket && window.socket.connected")
+    open_page(seen.page, "/keys")
     return seen.page
 
 
@@ -88,7 +87,7 @@ def open_page(seen: Visit, user: str = "") -> Page:
 def test_a_key_is_shown_once_with_code_that_runs(deployment: Deployment, visit: Visits, look: Look) -> None:
     words, user = WORDS[look.language], deployment.new_user()
     seen = visit(look)
-    page = open_page(seen, user)
+    page = open_keys(seen, user)
     dialog, rows = page.locator(".dialog:visible"), page.locator(".table-row")
 
     def click(name: str) -> None:
@@ -110,10 +109,8 @@ def test_a_key_is_shown_once_with_code_that_runs(deployment: Deployment, visit: 
     key = dialog.locator(".code-block").first.inner_text()
     seen.axe()
     seen.shoot("key-made")
-    click("copy")
-    assert page.evaluate("navigator.clipboard.readText()") == key
-    click("code")
-    code = page.evaluate("navigator.clipboard.readText()")
+    assert copy_by(page, dialog.get_by_role("button", name=words["copy"], exact=True)) == key
+    code = copy_by(page, dialog.get_by_role("button", name=words["code"], exact=True))
     done = subprocess.run(["sh", "-c", code], capture_output=True, timeout=60, check=True)
     assert json.loads(done.stdout)["errorCode"] == 0, done.stdout
     click("kept")
@@ -140,7 +137,7 @@ def test_a_key_is_changed_rotated_and_ended(deployment: Deployment, visit: Visit
     made["expires_at"] = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%dT12:34:56.000Z}"
     key = deployment.call("POST", "/api/v2/keys", {**made, "token": deployment.token()})["key"]
     seen = visit(look)
-    page = open_page(seen, user)
+    page = open_keys(seen, user)
     dialog, rows = page.locator(".dialog:visible"), page.locator(".table-row")
 
     def click(name: str) -> None:
@@ -163,6 +160,7 @@ def test_a_key_is_changed_rotated_and_ended(deployment: Deployment, visit: Visit
     rotated = dialog.locator(".code-block").first.inner_text()
     assert rotated != key
     click("kept")
+    expect(dialog).to_have_count(0)
     expect(rows).to_have_count(2)
     assert {deployment.call("GET", "/api/v2/me", token=text)["errorCode"] for text in (key, rotated)} == {0}
 
@@ -177,7 +175,7 @@ def test_a_key_is_changed_rotated_and_ended(deployment: Deployment, visit: Visit
 def test_an_administrator_makes_and_finds_a_users_keys(deployment: Deployment, visit: Visits, look: Look) -> None:
     words, user = WORDS[look.language], deployment.new_user()
     seen = visit(look)
-    page = open_page(seen)
+    page = open_keys(seen)
     dialog, rows = page.locator(".dialog:visible"), page.locator(".table-row")
     page.get_by_role("button", name=words["new"], exact=True).click()
     dialog.get_by_label(words["name"]).first.fill("alerts")
@@ -213,12 +211,11 @@ def list_keys(deployment: Deployment, user: str) -> list[dict[str, object]]:
 def test_a_test_key_is_made_and_what_it_sends_is_marked(deployment: Deployment, visit: Visits, look: Look) -> None:
     user = deployment.new_user()
     seen = visit(look)
-    page, words = open_page(seen, user), WORDS[look.language]
+    page, words = open_keys(seen, user), WORDS[look.language]
     dialog, rows = page.locator(".dialog:visible"), page.locator(".table-row")
     page.get_by_role("button", name=words["new"], exact=True).click()
     dialog.get_by_label(words["name"]).fill("trial")
-    dialog.get_by_label(words["kind"]).click()
-    page.get_by_role("option", name=words["test"]).click()
+    choose(page, dialog.get_by_label(words["kind"]), words["test"])
     dialog.get_by_role("button", name=words["make"], exact=True).click()
     expect(dialog.locator(".code-block").first).to_contain_text("imsg_test_")
     key = dialog.locator(".code-block").first.inner_text()

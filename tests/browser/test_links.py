@@ -2,16 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from urllib.parse import urldefrag, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from imsg_testing.api import SETTLED
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment, running
-from imsg_testing.page_actions import dead_letter, log_in
+from imsg_testing.page_actions import dead_letter, log_in, open_page
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -41,20 +42,12 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
                 _send(deployment, owner, "smtp", [to])
             _send(deployment, owner, "smtp", [f"reader{n}@example.com" for n in range(7)] + ["bounce@example.com"])
             _send(deployment, owner, "sms", ["13800138000", "13900139000"])
-        wait(
-            lambda: (
-                not deployment.call("GET", "/api/v2/messages", token=deployment.token(), status="queued,retrying")[
-                    "messages"
-                ]
-            )
-        )
+        wait(lambda: _all_are(deployment, 28, SETTLED))
         for n in range(6):
             name = deployment.new_user(per_hour=1, per_day=20)
             _send(deployment, deployment.token(name, "correct horse"), "smtp", [f"limit{n}@example.com"])
         _send(deployment, token, "smtp", ["greylist@example.com"])
-        wait(
-            lambda: deployment.call("GET", "/api/v2/messages", token=deployment.token(), status="retrying")["messages"]
-        )
+        wait(lambda: _all_are(deployment, 35, {*SETTLED, "retrying"}))
         for method in ("sms", "smtp"):  # so that nothing moves while it is counted
             deployment.call(
                 "PATCH", f"/api/v2/channels/{method}", {"paused": True, "reason": "对账"}, token=deployment.token()
@@ -68,6 +61,12 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
             )
         )
         yield deployment, user
+
+
+def _all_are(deployment: Deployment, count: int, statuses: Collection[str]) -> bool:
+    """Tell whether so many messages are known, each in one of the statuses."""
+    found = deployment.call("GET", "/api/v2/messages", token=deployment.token(), limit="500")["messages"]
+    return len(found) >= count and all(message["status"] in statuses for message in found)
 
 
 def _send(deployment: Deployment, token: str, method: str, to: list[str]) -> None:
@@ -127,8 +126,7 @@ def _answers(page: Page, url: str) -> None:
 
 
 def _open(page: Page, url: str) -> None:
-    page.goto(url)
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, url)
     for wrong in (".filters-error", ".notice-bad"):
         expect(page.locator(wrong).filter(visible=True)).to_have_count(0)
 

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -13,7 +14,7 @@ from imsg_testing import bounces
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.message_pages import address, rows
-from imsg_testing.page_actions import log_in, send_and_settle
+from imsg_testing.page_actions import log_in, open_page, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -128,8 +129,7 @@ def test_some_of_what_failed_is_resent_then_the_rest(deployment: Deployment, vis
     seen = visit(ZH)
     log_in(seen)
     page = seen.page
-    page.goto(f"/messages?id={request}&by=recipient")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, f"/messages?id={request}&by=recipient")
     expect(rows(page)).to_have_count(3)
     for one in to[:2]:
         rows(page).filter(has_text=one).get_by_role("checkbox").check()
@@ -166,7 +166,13 @@ def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(
     seen.shoot("resend-asked")
     page.get_by_role("dialog").get_by_role("button", name=resend, exact=True).click()
     expect(page.get_by_text("已重发 1 条消息。" if is_zh else "1 message is on its way again.")).to_be_visible()
-    messages = deployment.call("GET", "/api/v2/messages", token=deployment.token(), to=to)["messages"]
+    messages: list[dict[str, Any]] = []
+
+    def are_known() -> bool:
+        messages[:] = deployment.call("GET", "/api/v2/messages", token=deployment.token(), to=to)["messages"]
+        return len(messages) == 2 and bool(messages[1]["resent_as"])
+
+    wait(are_known, 60)  # history hears of what was accepted a moment later
     assert [message["resend_of"] for message in messages] == [f"{request}-0", None]
     page.goto(f"/messages/{request}-0")
     expect(page.get_by_role("button", name=resend, exact=True)).to_have_count(0)
@@ -193,6 +199,11 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
     expect(page.get_by_text("完成 · 2 / 2").first).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="关闭").click()
 
+    def count_resent() -> int:
+        failed = deployment.call("GET", "/api/v2/messages", token=token, status="failed")["messages"]
+        return sum(bool(message["resent_as"]) for message in failed)
+
+    wait(lambda: count_resent() == 2, 60)  # history hears of it a moment later
     page.get_by_role("button", name="重发全部失败的").click()
     dialog = page.get_by_role("dialog", name="重发 1 条消息？")
     expect(dialog).to_contain_text("共 1 个收件人")

@@ -5,12 +5,12 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.mailbox import Mailbox
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -71,8 +71,7 @@ def test_from_the_first_log_in_to_the_first_mail_that_arrives(
     seen.shoot("user-created")
     assert deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())["errorCode"] == 0
 
-    page.goto("/send")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/send")
     page.locator(".recipients-field").press_sequentially(f"{to}\n")
     page.locator(".field-subject input").fill("第一封")
     page.locator(".field-text textarea").fill("您好")
@@ -89,8 +88,7 @@ def test_why_it_failed_is_said_and_it_is_sent_again(deployment: Deployment, visi
     log_in(seen)
     page = seen.page
     deployment.order("5xx", 1)
-    page.goto("/send?to=zhang@example.com")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/send?to=zhang@example.com")
     expect(page.locator(".recipient-text")).to_have_text("zhang@example.com")
     page.locator(".field-subject input").fill("退信")
     page.locator(".field-text textarea").fill("您好")
@@ -123,8 +121,7 @@ def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Deploy
     mine, other = visit(Look("en", DESK), fresh.url), visit(Look("zh", PHONE), fresh.url)
     for seen in (mine, other):
         log_in(seen)
-        seen.page.goto("/password")
-        seen.page.wait_for_function("window.socket && window.socket.connected")
+        open_page(seen.page, "/password")
     page = mine.page
     old, new, again = page.locator("input[type=password]").all()
     old.fill("1234")
@@ -145,6 +142,17 @@ def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Deploy
     expect(other.page.locator("#said")).to_have_text(WORDS["zh"]["changed"])
     page.goto("/send")
     expect(page.locator(".send-button")).to_be_visible()
+
+
+def change_password(page: Page) -> None:
+    """Change the documented password on its page."""
+    expect(page).to_have_url(re.compile("/password"))
+    fields = page.locator("input[type=password]")
+    expect(fields).to_have_count(3)
+    for field, password in zip(fields.all(), ("123", "correct horse", "correct horse"), strict=True):
+        field.fill(password)
+    page.get_by_role("button", name="修改密码", exact=True).click()
+    expect(page.locator(".notice-good")).to_be_visible()
 
 
 def test_the_guide_ticks_what_is_done_and_goes_when_all_is(fresh: Deployment, visit: Visits) -> None:
@@ -195,13 +203,7 @@ def test_the_guide_ticks_what_is_done_and_goes_when_all_is(fresh: Deployment, vi
 
     page.goto("/")
     guide.get_by_role("link", name="修改密码").click()
-    page.wait_for_function("window.socket && window.socket.connected")
-    for field, password in zip(
-        page.locator("input[type=password]").all(), ("123", "correct horse", "correct horse"), strict=True
-    ):
-        field.fill(password)
-    page.get_by_role("button", name="修改密码", exact=True).click()
-    expect(page.locator(".notice-good")).to_be_visible()
+    change_password(page)
     page.goto("/")
     expect(page.get_by_role("region", name="微信", exact=True)).to_be_visible()
     expect(guide).to_have_count(0)
@@ -213,8 +215,7 @@ def test_log_out_everywhere_closes_the_other_browser_and_its_token(deployment: D
     here, there = visit(Look("en", PHONE)), visit(Look("zh", DESK))
     for seen in (here, there):
         log_in(seen, user, "correct horse")
-        seen.page.goto("/limits")
-        seen.page.wait_for_function("window.socket && window.socket.connected")
+        open_page(seen.page, "/limits")
     here.page.goto("/password")
     here.page.get_by_role("button", name="Log out everywhere").click()
     expect(here.page).to_have_url(re.compile("/login"))

@@ -1,6 +1,7 @@
 """The overview: failures by their causes and users, each with its messages, and what stops people first."""
 
 from collections.abc import Callable
+from functools import partial
 
 from playwright.sync_api import expect
 
@@ -8,8 +9,14 @@ from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, Look, Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import log_in, send_and_settle
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
+
+
+def has_failed(deployment: Deployment, request: str) -> bool:
+    """Tell whether the only message of a request has failed."""
+    return [message["status"] for message in deployment.messages(request)] == ["failed"]
 
 
 def test_each_cause_leads_to_its_messages_and_what_stops_people_comes_first(
@@ -17,6 +24,9 @@ def test_each_cause_leads_to_its_messages_and_what_stops_people_comes_first(
 ) -> None:
     for number, to in enumerate(("bounce+a@example.com", "bounce+b@example.com", "spam@example.com")):
         send_and_settle(deployment, to, subject=f"cause {number}")
+    for to in ("19900000001", "19900000002", "19900000007"):  # a fifth cause: the rarest share a name
+        request = send_and_settle(deployment, to, method="sms", content="明天下雨")
+        wait(partial(has_failed, deployment, request), 60)
     body = {"paused": True, "reason": "搬迁", "token": deployment.token()}
     assert deployment.call("PATCH", "/api/v2/channels/wecom", body)["errorCode"] == 0
     seen = visit(Look("zh", DESK))

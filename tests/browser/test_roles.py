@@ -83,17 +83,16 @@ def visit_pages(page: Page, message: str) -> Iterator[str]:
     offered = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
     for path in (*offered, f"/messages/{message}"):
         if path != "/inbox":  # the sandbox's, for administrators alone
-            open_page(page, path)
+            open_drawn(page, path)
             yield path
 
 
-def open_page(page: Page, path: str) -> None:
+def open_drawn(page: Page, path: str) -> None:
     """Open a page, and wait until it is drawn."""
     try:
         page.goto(path)
     except PlaywrightError:  # a button that was clicked is leading elsewhere
-        page.goto(path)
-    page.wait_for_function("window.socket && window.socket.connected")
+        open_drawn(page, path)
     expect(page.get_by_role("heading", level=1).first).to_be_visible()
     page.wait_for_load_state("networkidle")
 
@@ -128,7 +127,7 @@ def test_no_button_that_is_shown_ends_in_a_refusal(
     page, tried, shown = seen.page, 0, "main button:visible:enabled"
     for path in visit_pages(page, message):
         for at in range(min(page.locator(shown).count(), MOST_BUTTONS)):
-            open_page(page, path)
+            open_drawn(page, path)
             if at >= page.locator(shown).count():
                 break
             page.locator(shown).nth(at).dispatch_event("click")  # an upload field lies over its button

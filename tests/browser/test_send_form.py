@@ -16,14 +16,17 @@ from playwright.sync_api import Page, expect
 from imsg_channels import METHODS
 from imsg_console.message.snippets import KEY_PLACE
 from imsg_testing.api import PASSWORD
-from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
-from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.browser import DESK, PATIENCE_MS, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.deployment import VERB_TIMEOUT_S, Deployment
+from imsg_testing.page_actions import choose, copy_by, log_in, open_page
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+WITH_UNDO_MS = 30_000 + PATIENCE_MS
+"""How long a message to many may take: for 30 s of them it can be taken back."""
 
 ZH, EN = Look("zh", DESK), Look("en", PHONE)
 
@@ -37,9 +40,8 @@ def open_form(visit: Visits, look: Look = ZH, username: str = "", **query: str) 
     """Open the form, as the administrator or as a user."""
     seen = visit(look)
     log_in(seen, username or "admin", PASSWORD if username else "123")
-    seen.page.goto("/send?" + "&".join(f"{name}={value}" for name, value in query.items()))
+    open_page(seen.page, "/send?" + "&".join(f"{name}={value}" for name, value in query.items()))
     expect(seen.page.locator(".send-button")).to_be_visible()
-    seen.page.wait_for_function("window.socket && window.socket.connected")
     return seen
 
 
@@ -114,7 +116,7 @@ def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Vis
     page.goto("/mine")
     page.get_by_role("button", name=re.compile(unique)).click()
     page.get_by_role("link", name="发送进度").click()
-    expect(page.locator(".sent-said")).to_have_text("全部 300 条已有结果")
+    expect(page.locator(".sent-said")).to_have_text("全部 300 条已有结果", timeout=WITH_UNDO_MS)
     seen.axe()
     seen.shoot("sent-many")
     with page.expect_download() as download:
@@ -171,9 +173,9 @@ def test_three_hundred_rows_of_excel_are_accounted_for(visit: Visits, look: Look
     seen.axe()
     seen.shoot("send-excel")
     copy = {"zh": "复制", "en": "Copy"}[look.language]
-    page.locator(".recipients-wrong").get_by_role("button", name=copy).click()
+    text = copy_by(page, page.locator(".recipients-wrong").get_by_role("button", name=copy))
     why = {"zh": "不是手机号", "en": "is not a phone number"}[look.language]
-    assert page.evaluate("navigator.clipboard.readText()").startswith(f"1380013800\t{why}")
+    assert text.startswith(f"1380013800\t{why}")
 
 
 def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits) -> None:
@@ -189,8 +191,7 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
     chooser = page.locator(".upload-list input[type=file]")
     chooser.set_input_files({"name": "通讯录.xlsx", "mimeType": XLSX, "buffer": out.getvalue()})
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("工作表").click()
-    page.get_by_role("option", name="名单").click()
+    choose(page, dialog.get_by_label("工作表"), "名单")
     expect(dialog.locator("td[class*=table-chosen-]")).to_have_text(["13800138000", "13900139000"])
     seen.axe()
     seen.shoot("send-workbook")
@@ -321,11 +322,11 @@ def test_the_lines_that_the_page_shows_run_as_they_are_copied(
     expect(page.locator(".sent-said")).to_have_text("全部 1 条已有结果")
     for language, command in (("curl", ["sh"]), ("Python", [sys.executable])):
         page.get_by_role("tab", name=language).click()
-        page.get_by_role("button", name=f"复制 {language} 代码").click()
-        copied = page.evaluate("navigator.clipboard.readText()").replace(KEY_PLACE, key)
+        copied = copy_by(page, page.get_by_role("button", name=f"复制 {language} 代码")).replace(KEY_PLACE, key)
         script = tmp_path / f"lines-{language}"
         script.write_text(copied, encoding="utf-8")
-        done = subprocess.run([*command, str(script)], capture_output=True, timeout=60, check=True, text=True)
+        run = [*command, str(script)]
+        done = subprocess.run(run, capture_output=True, timeout=VERB_TIMEOUT_S, check=True, text=True)
         assert re.search(r'"errorCode": ?0|settled', done.stdout), done.stdout
     results: list[dict[str, Any]] = []
 

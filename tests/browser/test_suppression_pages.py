@@ -1,6 +1,7 @@
 """Suppressions in the page: added, found, imported from a workbook and a GBK file, removed."""
 
 import io
+import secrets
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 
 Visits = Callable[..., Visit]
 
@@ -23,13 +24,14 @@ METHOD_AND_ADDRESS = {"zh": ("发送方式", "地址", "短信"), "en": ("Channe
 def make_files(language: str) -> dict[str, tuple[str, bytes]]:
     """Make the same two rows as a workbook and as Excel's Chinese CSV: a number of the SMS kind, and no address."""
     method, address, sms = METHOD_AND_ADDRESS[language]
+    first, second = (f"136{secrets.randbelow(10**8):08d}" for _ in range(2))
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
         sheet = book.add_worksheet("退订名单")
-        for at, row in enumerate(((method, address), (sms, "13800138001"), (sms, "不是号码"))):
+        for at, row in enumerate(((method, address), (sms, first), (sms, "不是号码"))):
             sheet.write_row(at, 0, row)
-    text = f"{method},{address}\r\n{sms},13800138002\r\n{sms},不是号码\r\n"
-    return {"13800138001": ("退订名单.xlsx", out.getvalue()), "13800138002": ("退订名单.csv", text.encode("gb18030"))}
+    text = f"{method},{address}\r\n{sms},{second}\r\n{sms},不是号码\r\n"
+    return {first: ("退订名单.xlsx", out.getvalue()), second: ("退订名单.csv", text.encode("gb18030"))}
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)
@@ -40,8 +42,7 @@ def test_who_wants_nothing_is_added_imported_found_and_removed(
     seen = visit(look)
     log_in(seen, "admin", "123")
     page = seen.page
-    page.goto("/suppressions")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/suppressions")
     page.get_by_role("button", name=ADD[language], exact=True).click()
     dialog = page.locator(".dialog:visible")
     dialog.locator("input[type=text]:visible").first.fill(address)
@@ -51,8 +52,7 @@ def test_who_wants_nothing_is_added_imported_found_and_removed(
     expect(page.locator(".data-table")).to_contain_text(address)
 
     for number, (name, content) in make_files(language).items():
-        page.goto("/suppressions")
-        page.wait_for_function("window.socket && window.socket.connected")
+        open_page(page, "/suppressions")
         page.get_by_role("button", name=IMPORT[language], exact=True).click()
         chooser = page.locator(".dialog:visible input[type=file]")
         chooser.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
@@ -65,8 +65,7 @@ def test_who_wants_nothing_is_added_imported_found_and_removed(
     seen.axe()
     seen.shoot("suppressions")
 
-    page.goto(f"/suppressions?to={address}")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, f"/suppressions?to={address}")
     page.get_by_role("button", name=REMOVE[language]).first.click()
     page.locator(".dialog:visible").get_by_role("button", name=REMOVE_ALL_THE_SAME[language]).click()
     expect(page.locator(".data-table")).to_be_hidden()

@@ -10,7 +10,7 @@ from playwright.sync_api import Page as PlaywrightPage
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import choose, choose_in_menu, log_in, open_page
 
 Visits = Callable[..., Visit]
 
@@ -20,8 +20,7 @@ def test_a_template_is_written_previewed_and_published(deployment: Deployment, v
     seen = visit(look)
     log_in(seen, deployment.new_user(), "correct horse")
     page, name = seen.page, f"page-{'phone' if look.width == PHONE else 'desk'}"
-    page.goto("/templates")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/templates")
     page.get_by_role("button", name="新建模板", exact=True).click()
     dialog = page.locator(".dialog:visible")
     dialog.get_by_label("名称", exact=True).fill(name)
@@ -39,8 +38,8 @@ def test_a_template_is_written_previewed_and_published(deployment: Deployment, v
     expect(dialog).to_contain_text("您的号码是 42。")
     seen.axe()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name=f"{name} 的更多操作").click()
-    page.get_by_text("发布", exact=True).last.click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    choose_in_menu(page, f"{name} 的更多操作", "发布")
     dialog.get_by_role("button", name="发布", exact=True).click()
     expect(page.locator("body")).to_contain_text("第 1 版")
     assert not scrolls_sideways(page)
@@ -50,8 +49,7 @@ def test_a_template_is_written_previewed_and_published(deployment: Deployment, v
 
 
 def _choose(page: PlaywrightPage, label: str, value: str) -> None:
-    page.locator(".dialog:visible").get_by_label(label, exact=True).click()
-    page.get_by_role("option", name=value, exact=True).click()
+    choose(page, page.locator(".dialog:visible").get_by_label(label, exact=True), value)
 
 
 def _write(dialog: Locator, **fields: str) -> None:
@@ -69,8 +67,7 @@ def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment
     username = deployment.new_user()
     log_in(seen, username, "correct horse")
     page = seen.page
-    page.goto("/templates")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/templates")
     dialog = page.locator(".dialog:visible")
     choose, write, save = partial(_choose, page), partial(_write, dialog), partial(_save, dialog)
     page.get_by_role("button", name="新建模板", exact=True).click()
@@ -103,8 +100,7 @@ def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment
     }
     assert read["languages"]["zh"]["wechat"]["providers"]["sandbox"]["variables"]["number"] == "{{ time }}"
 
-    page.get_by_role("button", name="every-way 的更多操作").click()
-    page.get_by_text("修改", exact=True).last.click()
+    choose_in_menu(page, "every-way 的更多操作", "修改")
     choose("渠道", "短信")
     expect(dialog.get_by_label("变量 1", exact=True)).to_have_value("name={{ goods }}\ntime={{ time }}")
     write(签名="图书馆")

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 
 Visits = Callable[..., Visit]
 
@@ -31,6 +31,7 @@ def choose(page: Page, field: Locator, option: str) -> None:
     """Choose of a list."""
     field.click()
     page.locator(".q-menu .q-item", has_text=option).click()
+    expect(page.locator(".q-menu")).to_have_count(0)
 
 
 def confirm(seen: Visit) -> None:
@@ -69,8 +70,7 @@ def test_a_group_gets_a_template_with_its_own_fields(deployment: Deployment, vis
     seen = visit(look)
     log_in(seen, owner, PASSWORD)
     page = seen.page
-    page.goto(f"/send?group={name}")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, f"/send?group={name}")
     choose(page, page.get_by_label("已存的模板"), name)
     term = page.locator("input.field-param:visible, .field-param:visible input")
     expect(term).to_have_count(1, timeout=60_000)
@@ -91,8 +91,7 @@ def test_the_columns_of_a_sheet_fill_a_template(deployment: Deployment, visit: V
     seen = visit(look)
     log_in(seen, owner, PASSWORD)
     page = seen.page
-    page.goto("/send")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/send")
     rows = [f"学生{number},{number}@{domain},{90 + number}" for number in range(4)]
     content = "\n".join(["三年级二班,,", "姓　名,邮箱,分数", *rows, f"学生4,4@{domain},", ""]).encode("gbk")
     chooser = page.locator(".upload-list input[type=file]")
@@ -116,6 +115,7 @@ def test_the_columns_of_a_sheet_fill_a_template(deployment: Deployment, visit: V
     page.get_by_role("button", name="去掉这些人再发送").click()
     confirm(seen)
     check_arrived(deployment, domain, range(4))
+    deployment.wait_settled(page.url.rpartition("/")[2].partition("?")[0], count=4)  # history knows what was sent last
     page.goto("/send")
     page.get_by_role("link", name="照上一条写").click()
     expect(page.get_by_label("已存的模板")).to_have_value(name, timeout=60_000)

@@ -56,6 +56,7 @@ def test_what_a_system_sent_this_month_is_seen_and_exported(
 
     page.get_by_label(month).click()
     page.get_by_role("option").nth(1).click()
+    expect(page.get_by_role("listbox")).to_have_count(0)
     expect(page.locator(".empty-title")).to_be_visible()
     expect(page.locator(".table-row")).to_have_count(0)
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Download, expect
 
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import choose, log_in, open_page
 
 Visits = Callable[..., Visit]
 
@@ -71,10 +71,8 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
     seen = visit()
     log_in(seen, name, password)
     page = seen.page
-    page.goto("/send")
-    page.wait_for_function("window.socket && window.socket.connected")
-    page.get_by_label("用途").click()
-    page.get_by_role("option", name="验证码").click()
+    open_page(page, "/send")
+    choose(page, page.get_by_label("用途"), "验证码")
     page.locator(".recipients-field").press_sequentially("a@example.com, b@example.com,")
     page.locator(".field-subject input").fill("登录验证码")
     page.locator(".field-text textarea").fill("482913")
@@ -115,6 +113,7 @@ def test_a_workbook_of_users_goes_out_and_comes_in_again(visit: Visits, tmp_path
     ]
     page.goto(f"/users?search=xiaoming-{unique}")
     page.get_by_role("button", name="导出", exact=True).click()
+    expect(page.get_by_role("button", name="Excel（.xlsx）")).to_be_visible()
     seen.axe()
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Excel（.xlsx）").click()

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 
 Visits = Callable[..., Visit]
 
@@ -19,9 +19,8 @@ def test_a_text_goes_out_by_a_robot_and_is_read_in_the_sandbox(visit: Visits, lo
     seen = visit(look)
     log_in(seen, "admin", "123")
     page = seen.page
-    page.goto("/send?method=wecom")
+    open_page(page, "/send?method=wecom")
     expect(page.locator(".methods")).to_contain_text({"zh": "企业微信群", "en": "WeCom group"}[look.language])
-    page.wait_for_function("window.socket && window.socket.connected")
     page.locator(".recipients-field").press_sequentially("Sandbox\n")
     expect(page.locator(".recipient-text")).to_have_text(["Sandbox"])
     page.locator(".field-words textarea:visible").fill(text)
@@ -31,8 +30,7 @@ def test_a_text_goes_out_by_a_robot_and_is_read_in_the_sandbox(visit: Visits, lo
     page.locator(".send-button").click()
     page.wait_for_url("**/sent/**")
 
-    page.goto("/inbox?tab=wecom")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/inbox?tab=wecom")
     page.locator(".split-item", has_text=text).click()
     expect(page.locator(".bubble", has_text=text)).to_have_count(1)
     seen.axe()
@@ -45,12 +43,12 @@ def test_markdown_goes_out_as_markdown_and_keeps_what_was_written_as_text(
     seen = visit(Look("zh", DESK))
     log_in(seen, "admin", "123")
     page = seen.page
-    page.goto("/send?method=wecom")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/send?method=wecom")
     page.locator(".recipients-field").press_sequentially("sandbox\n")
     page.locator(".field-words textarea:visible").fill(text)
     page.locator(".field-template:visible").click()
     page.locator(".q-menu .q-item", has_text="Markdown").click()
+    expect(page.locator(".q-menu")).to_have_count(0)
     expect(page.locator(".field-words textarea:visible")).to_have_value(text)
     seen.axe()
     page.locator(".send-button").click()

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
-from imsg_testing.page_actions import log_in
+from imsg_testing.page_actions import log_in, open_page
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -30,8 +30,7 @@ def test_a_window_is_added_and_what_it_holds_is_sent_now(deployment: Deployment,
     seen = visit(look)
     log_in(seen, "admin", "123")
     page = seen.page
-    page.goto("/windows")
-    page.wait_for_function("window.socket && window.socket.connected")
+    open_page(page, "/windows")
     page.get_by_role("button", name=ADD[language], exact=True).click()
     dialog = page.locator(".dialog:visible")
     since = datetime.now(UTC) + timedelta(hours=2)
@@ -62,7 +61,7 @@ def test_a_window_is_added_and_what_it_holds_is_sent_now(deployment: Deployment,
     token = deployment.token()
     wait(lambda: bool(deployment.call("GET", "/api/v2/requests", state="held", token=token)["requests"]), 60)
     page.reload()
-    page.wait_for_function("window.socket && window.socket.connected")
+    page.wait_for_function("window.did_handshake")
     expect(page.locator(".data-table").last).to_contain_text(name)
     seen.axe()
     seen.shoot("windows")

@@ -1,9 +1,11 @@
-"""What tests of the page begin with: a session, settled messages, dead letters."""
+"""What tests of the page begin with: a session, an open page, settled messages, dead letters."""
 
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
 
 from imsg.valkey import find_running
 from imsg_broker.connect import open_broker
@@ -36,6 +38,34 @@ def log_in(visit: Visit, username: str = "admin", password: str = DOCUMENTED["ad
         max_redirects=0,
     )
     assert answer.status == 303, answer.text()
+
+
+def open_page(page: Page, path: str) -> None:
+    """Open a page, and wait until its socket is joined and its form, if it has one, has looked for a draft."""
+    page.goto(path)
+    page.wait_for_function("window.did_handshake && (window.imsgDraft || !document.querySelector('.send-form'))")
+
+
+def choose(page: Page, field: Locator, option: str) -> None:
+    """Choose an option of a list by its whole text; return when the list is gone."""
+    field.click()
+    page.get_by_role("option", name=option, exact=True).click()
+    expect(page.get_by_role("listbox")).to_have_count(0)
+
+
+def choose_in_menu(page: Page, button: str, entry: str) -> None:
+    """Choose what a button's menu offers; return when the menu is gone."""
+    page.get_by_role("button", name=button).click()
+    page.locator(".menu").get_by_text(entry, exact=True).click()
+    expect(page.locator(".q-menu")).to_have_count(0)
+
+
+def copy_by(page: Page, button: Locator) -> str:
+    """Return what a button copies: the browser writes it a moment after the click."""
+    page.evaluate("navigator.clipboard.writeText('')")
+    button.click()
+    copied: str = page.wait_for_function("() => navigator.clipboard.readText()").json_value()
+    return copied
 
 
 def send_and_settle(deployment: Deployment, to: str | Sequence[str], *, token: str = "", **fields: object) -> str:
