@@ -219,7 +219,7 @@ async def test_who_is_stopped_again_and_again_over_a_message_costs_it_nothing(
             seen = await _count_asked(provider)
             other = start()
             await asyncio.sleep(OTHERS_TAKE_OVER_S)
-            worker.end()
+            worker.end(within_s=60)
             assert worker.exit_code == 0, worker.last_lines(60)
             worker = other
     provider.open.set()

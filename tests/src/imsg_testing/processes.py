@@ -13,6 +13,9 @@ from pathlib import Path
 END_TIMEOUT_S = 10.0
 """How long a process may take to end after it was asked; then it is killed."""
 
+SIGNAL_TIMEOUT_S = 60.0
+"""How long the kernel may take to stop or kill a process on a busy machine."""
+
 LISTENS = "0A"
 """TCP_LISTEN, as /proc/net/tcp writes it (Linux, include/net/tcp_states.h)."""
 
@@ -89,7 +92,7 @@ class Process:
     def pause(self) -> None:
         """Freeze it (SIGSTOP) and return when every thread has stopped."""
         self.signal(signal.SIGSTOP)
-        deadline = time.monotonic() + END_TIMEOUT_S
+        deadline = time.monotonic() + SIGNAL_TIMEOUT_S
         while any(_runs(pid) for pid in (self.pid, *descendants(self.pid))):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"process {self.pid} did not stop")
@@ -99,16 +102,16 @@ class Process:
         """End it at once, as a crash does (SIGKILL)."""
         self.signal(signal.SIGKILL)
         if self._child is not None:
-            self._child.wait(END_TIMEOUT_S)
+            self._child.wait(SIGNAL_TIMEOUT_S)
 
-    def end(self) -> None:
-        """Ask it to end, and kill it if it does not."""
+    def end(self, within_s: float = END_TIMEOUT_S) -> None:
+        """Ask it to end, and kill it if it does not in time."""
         if self._child is None or self._child.poll() is not None:
             return
         self.signal(signal.SIGCONT)
         self._child.send_signal(self._ends_on)
         try:
-            self._child.wait(END_TIMEOUT_S)
+            self._child.wait(within_s)
         except subprocess.TimeoutExpired:
             self.kill()
 

@@ -144,8 +144,8 @@ class Postfix(Server):
         written = self.folder / "queue" / "pid" / "master.pid"
         master = int(written.read_text()) if written.exists() else 0
         super().close()
-        if master:
-            with suppress(ProcessLookupError):
+        with suppress(OSError):  # it has ended; its id may be another process's by now
+            if master and Path(f"/proc/{master}/comm").read_text() == "master\n":
                 os.kill(master, signal.SIGTERM)  # it ends its own
 
     def _prepare(self) -> Process:
