@@ -93,6 +93,16 @@ def test_recipients_are_judged_as_they_are_typed(visit: Visits, look: Look) -> N
     expect(page.locator(".recipients-wrong")).to_be_hidden()
 
 
+def test_a_click_on_send_waits_for_the_recipient_that_was_typed_last(deployment: Deployment, visit: Visits) -> None:
+    seen = open_form(visit, username=deployment.new_user())
+    page = seen.page
+    page.locator(".field-subject input").fill("开会")
+    page.locator(".field-text textarea").fill("下午两点半")
+    page.locator(".recipients-field").fill(address())
+    page.locator(".send-button").click()
+    expect(page.locator(".sent-said")).to_have_text("全部 1 条已有结果")
+
+
 def test_ten_thousand_are_pasted_and_a_list_sent_left_and_found_again(visit: Visits) -> None:
     seen = open_form(visit)
     page = seen.page
