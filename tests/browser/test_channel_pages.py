@@ -22,7 +22,7 @@ def card(page: Page, method: str) -> Locator:
 
 def channel(deployment: Deployment, method: str) -> dict[str, object]:
     """Return how a channel is."""
-    listed = deployment.call("GET", "/api/v2/channels", token=deployment.token()).get("channels", [])
+    listed = deployment.look_up("/api/v2/channels", token=deployment.token()).get("channels", [])
     return next((one for one in listed if one["method"] == method), {})
 
 
@@ -84,7 +84,7 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
     token, to = deployment.token(), f"dead-{secrets.token_hex(4)}@example.com"
     request = dead_letter(deployment, 22, to, "死而复生")
     wait(
-        lambda: len(deployment.call("GET", "/api/v2/dead", token=token, limit="30").get("dead", [])) == 23,
+        lambda: len(deployment.look_up("/api/v2/dead", token=token, limit="30").get("dead", [])) == 23,
         60,
         every_s=0.2,
     )

@@ -36,7 +36,7 @@ def test_a_hundred_are_confirmed_on_a_page(deployment: Deployment, visit: Visits
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("send-confirm")
-    sent = deployment.call("GET", "/api/v2/messages", token=deployment.token(), to=numbers[0])["messages"]
+    sent = deployment.look_up("/api/v2/messages", token=deployment.token(), to=numbers[0])["messages"]
     assert sent == [], "nothing was sent yet"
 
     page.get_by_role("button", name="返回修改" if is_zh else "Back").click()
@@ -68,7 +68,7 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         expect(page.locator(".held")).to_contain_text("已暂停")
         seen.axe()
         seen.shoot("held")
-        channels = deployment.call("GET", "/api/v2/channels", token=token)["channels"]
+        channels = deployment.look_up("/api/v2/channels", token=token)["channels"]
         assert {channel["method"]: (channel["state"], channel["waiting"]) for channel in channels}["sms"] == (
             "paused",
             None,

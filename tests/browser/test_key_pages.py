@@ -201,9 +201,7 @@ def test_an_administrator_makes_and_finds_a_users_keys(deployment: Deployment, v
 
 def list_keys(deployment: Deployment, user: str) -> list[dict[str, object]]:
     """List a user's keys."""
-    found: list[dict[str, object]] = deployment.call("GET", "/api/v2/keys", token=deployment.token(), username=user)[
-        "keys"
-    ]
+    found: list[dict[str, object]] = deployment.look_up("/api/v2/keys", token=deployment.token(), username=user)["keys"]
     return found
 
 

@@ -56,8 +56,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
             _send(deployment, owner, "sms", ["13700137000", "13600136000", "13500135000"])
         wait(
             lambda: (
-                len(deployment.call("GET", "/api/v2/messages", token=deployment.token(), status="queued")["messages"])
-                == 6
+                len(deployment.look_up("/api/v2/messages", token=deployment.token(), status="queued")["messages"]) == 6
             )
         )
         yield deployment, user
@@ -65,7 +64,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
 
 def _all_are(deployment: Deployment, count: int, statuses: Collection[str]) -> bool:
     """Tell whether so many messages are known, each in one of the statuses."""
-    found = deployment.call("GET", "/api/v2/messages", token=deployment.token(), limit="500")["messages"]
+    found = deployment.look_up("/api/v2/messages", token=deployment.token(), limit="500")["messages"]
     return len(found) >= count and all(message["status"] in statuses for message in found)
 
 

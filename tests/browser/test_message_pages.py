@@ -137,7 +137,7 @@ def test_some_of_what_failed_is_resent_then_the_rest(deployment: Deployment, vis
     page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
 
     def list_resent() -> list[bool]:
-        messages = deployment.call("GET", "/api/v2/messages", token=deployment.token(), id=request)["messages"]
+        messages = deployment.look_up("/api/v2/messages", token=deployment.token(), id=request)["messages"]
         by_address = {message["to"]: bool(message["resent_as"]) for message in messages}
         return [by_address[one] for one in to]
 
@@ -169,7 +169,7 @@ def test_what_was_resent_shows_on_both_sides_and_is_not_offered_twice(
     messages: list[dict[str, Any]] = []
 
     def are_known() -> bool:
-        messages[:] = deployment.call("GET", "/api/v2/messages", token=deployment.token(), to=to)["messages"]
+        messages[:] = deployment.look_up("/api/v2/messages", token=deployment.token(), to=to)["messages"]
         return len(messages) == 2 and bool(messages[1]["resent_as"])
 
     wait(are_known, 60)  # history hears of what was accepted a moment later
@@ -200,7 +200,7 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
     page.get_by_role("dialog").get_by_role("button", name="关闭").click()
 
     def count_resent() -> int:
-        failed = deployment.call("GET", "/api/v2/messages", token=token, status="failed")["messages"]
+        failed = deployment.look_up("/api/v2/messages", token=token, status="failed")["messages"]
         return sum(bool(message["resent_as"]) for message in failed)
 
     wait(lambda: count_resent() == 2, 60)  # history hears of it a moment later

@@ -51,7 +51,7 @@ def test_a_price_is_added_and_shown_in_usage_and_removed(deployment: Deployment,
 
     def has_cost() -> bool:
         token = deployment.token()
-        found = deployment.call("GET", "/api/v2/messages", id=sent["id"], token=token)["messages"]
+        found = deployment.look_up("/api/v2/messages", id=sent["id"], token=token)["messages"]
         return bool(found) and found[0]["cost"] is not None
 
     wait(has_cost, 60)

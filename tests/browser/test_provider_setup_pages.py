@@ -43,7 +43,7 @@ def fill(page: Page, **values: str) -> None:
 def remove(deployment: Deployment, name: str) -> None:
     """Remove a mail server, and wait until the sandbox is back."""
     assert deployment.call("DELETE", f"/api/v2/providers/smtp/{name}", token=deployment.token())["errorCode"] == 0
-    wait(lambda: deployment.call("GET", "/api/v2/providers", token=deployment.token())["providers"] != [], 60)
+    wait(lambda: deployment.look_up("/api/v2/providers", token=deployment.token())["providers"] != [], 60)
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("zh", PHONE)], ids=lambda look: look.name)
@@ -69,7 +69,7 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     expect(dialog.get_by_label("加密方式", exact=True)).to_have_value("none")
     dialog.get_by_role("button", name="检查并保存").click()
     expect(dialog.get_by_role("alert")).to_contain_text("拒绝登录")
-    assert fresh.call("GET", "/api/v2/providers", token=fresh.token())["providers"][0]["from"] == "settings"
+    assert fresh.look_up("/api/v2/providers", token=fresh.token())["providers"][0]["from"] == "settings"
     fill(page, 密码=mailbox.users[USER])
     dialog.get_by_role("button", name="检查并保存").click()
     expect(page.get_by_text(f"已添加 {name}")).to_be_visible()
@@ -111,7 +111,7 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     choose_in_menu(page, "second 的更多操作", "版本")
     page.get_by_role("button", name="恢复第 1 版").click()
     expect(page.get_by_text("第 3 版")).to_be_visible()
-    listed = fresh.call("GET", "/api/v2/providers", token=fresh.token())["providers"]
+    listed = fresh.look_up("/api/v2/providers", token=fresh.token())["providers"]
     assert next(one for one in listed if one["name"] == "second")["settings"]["sender"] == USER
     remove(fresh, "second")
 
@@ -123,7 +123,7 @@ def test_a_provider_that_needs_attention_stands_on_the_overview_with_its_remedy(
     body = {"method": "smtp", "name": "stale", "kind": "smtp", "settings": settings}
     assert fresh.call("POST", "/api/v2/providers", body, token=fresh.token())["errorCode"] == 0
     listed = "/api/v2/providers"
-    wait(lambda: any(one["attention"] for one in fresh.call("GET", listed, token=fresh.token())["providers"]), 60)
+    wait(lambda: any(one["attention"] for one in fresh.look_up(listed, token=fresh.token())["providers"]), 60)
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page

@@ -59,7 +59,7 @@ def test_a_window_is_added_and_what_it_holds_is_sent_now(deployment: Deployment,
 
     wait(is_held, 60)
     token = deployment.token()
-    wait(lambda: bool(deployment.call("GET", "/api/v2/requests", state="held", token=token)["requests"]), 60)
+    wait(lambda: bool(deployment.look_up("/api/v2/requests", state="held", token=token)["requests"]), 60)
     page.reload()
     page.wait_for_function("window.did_handshake")
     expect(page.locator(".data-table").last).to_contain_text(name)
@@ -67,5 +67,5 @@ def test_a_window_is_added_and_what_it_holds_is_sent_now(deployment: Deployment,
     seen.shoot("windows")
     page.get_by_role("button", name=RELEASE[language]).first.click()
     page.locator(".dialog:visible").get_by_role("button", name=RELEASE[language], exact=True).click()
-    wait(lambda: not deployment.call("GET", "/api/v2/requests", state="held", token=token)["requests"], 60)
+    wait(lambda: not deployment.look_up("/api/v2/requests", state="held", token=token)["requests"], 60)
     deployment.client.put("/api/v2/windows", json={"windows": []}, headers=auth)

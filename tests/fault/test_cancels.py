@@ -214,9 +214,7 @@ def test_of_20000_that_are_due_while_all_are_killed_each_is_sent_or_cancelled(de
 
     def are_told() -> bool:
         nonlocal cursor
-        while (page := deployment.call("GET", "/api/v2/events", token=race.token, after=cursor, limit=str(PAGE)))[
-            "events"
-        ]:
+        while (page := deployment.look_up("/api/v2/events", token=race.token, after=cursor, limit=str(PAGE)))["events"]:
             cursor = page["next"]
             for event in page["events"]:
                 if event["type"] in {"message.sent", "message.cancelled"} and event["data"]["request"] in race.requests:
@@ -244,7 +242,7 @@ def wait_for_statuses(race: Race) -> dict[str, str]:
     waiting = ("scheduled", "queued", "retrying")
 
     def read(reference: str, **query: str) -> dict[str, Any]:
-        return race.deployment.call("GET", "/api/v2/messages", token=race.token, reference=reference, **query)
+        return race.deployment.look_up("/api/v2/messages", token=race.token, reference=reference, **query)
 
     def are_settled() -> bool:
         found.clear()

@@ -24,7 +24,7 @@ IN_HAND = SCHEDULERS * BATCH
 """Jobs that the schedulers hold while they wait for the broker."""
 
 MESSAGES = IN_HAND + BATCH
-DUE_IN_S = 40.0
+DUE_IN_S = 90.0
 WITHIN_S = 300.0
 
 

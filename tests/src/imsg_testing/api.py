@@ -18,6 +18,9 @@ DOCUMENTED = {"admin": "123", "天存-system-1001": "123456"}
 
 PASSWORD = "correct horse"
 
+AWAY = 10012
+"""What a busy machine answers now and then; nothing came of the call, and it is made again."""
+
 SETTLED = {"cancelled", "sent", "failed", "expired", "uncertain", "delivered"}
 
 
@@ -60,6 +63,19 @@ class Api:
         """Call the API and return its answer, with what v1 tells in headers alone."""
         return read_answer(self.client.request(method, path, json=body, params=params))
 
+    def look_up(self, path: str, **params: str) -> dict[str, Any]:
+        """Read from the API and return its answer; patient with a machine that is busy."""
+        answer: dict[str, Any] = {}
+
+        def is_answered() -> bool:
+            answer.clear()
+            answer.update(self.call("GET", path, **params))
+            return bool(answer["errorCode"] != AWAY)
+
+        wait(is_answered, SETTLE_TIMEOUT_S, every_s=0.2, why=lambda: f"{answer}\n{self.logs[-8_000:]}")
+        assert answer["errorCode"] == 0, answer
+        return answer
+
     def token(self, username: str = "admin", password: str = DOCUMENTED["admin"]) -> str:
         """Return a token of a user, made at the first use."""
         if username not in self._tokens:
@@ -97,7 +113,7 @@ class Api:
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
-            found[:] = self.call("GET", "/api/v2/audit", token=self.token(), **query)["audit"]
+            found[:] = self.look_up("/api/v2/audit", token=self.token(), **query)["audit"]
             return bool(found)
 
         wait(is_there, within_s=60, why=lambda: f"the audit has no line of {query}")
@@ -122,8 +138,7 @@ class Api:
         cursor = ""
         while True:
             page = {"id": request, "limit": "500", "token": self.token(), **({"cursor": cursor} if cursor else {})}
-            answer = self.call("GET", "/api/query", **page)
-            assert answer["errorCode"] == 0, answer
+            answer = self.look_up("/api/query", **page)
             results += answer["messages"]
             cursor = answer["next"]
             if not cursor:

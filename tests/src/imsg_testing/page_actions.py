@@ -11,7 +11,7 @@ from imsg.valkey import find_running
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.topology import DEAD
-from imsg_testing.api import DOCUMENTED, SETTLED
+from imsg_testing.api import AWAY, DOCUMENTED, SETTLED
 from imsg_testing.brokers import is_so
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment
@@ -19,9 +19,6 @@ from imsg_testing.history import job
 from imsg_testing.waiting import wait
 
 PATIENCE_S = 60.0
-
-AWAY = 10012
-"""What a busy machine answers now and then; nothing was accepted, and it is asked again."""
 
 MOST = 500
 """Messages of a request that one look sees."""
