@@ -166,7 +166,7 @@ def test_a_described_firm_has_a_form_of_its_own_with_what_it_is_used_for(
     page = seen.page
     page.goto("/providers")
     page.get_by_role("button", name="添加服务商").click()
-    choose(page, "服务商", "短信：短信宝")
+    choose(page, page.get_by_label("服务商", exact=True), "短信：短信宝")
     page.get_by_role("button", name="下一步").click()
     dialog = page.get_by_role("dialog")
     fill(page, 名称="bao", 用户名="tiancun", 密码="wrong", 签名="【天存】")
