@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.mailbox import Mailbox
-from imsg_testing.page_actions import choose, choose_in_menu, log_in
+from imsg_testing.page_actions import choose, choose_in_menu, log_in, open_page
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
@@ -54,21 +54,23 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     seen = visit(look, fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_page(page, "/providers")
     expect(page.get_by_text("模拟", exact=True).first).to_be_visible()
     seen.axe()
     page.get_by_role("button", name="添加服务商").click()
-    choose(page, page.get_by_label("服务商", exact=True), "邮件：网易 163 邮箱")
+    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "邮件：网易 163 邮箱")
     page.get_by_role("button", name="下一步").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_label("服务器地址", exact=True)).to_have_value("smtp.163.com")
     expect(dialog).to_contain_text("授权码")
+    expect(dialog).not_to_contain_text("`")
     seen.axe()
     fill(page, 名称=name, 服务器地址=mailbox.host, 端口=str(mailbox.port), 用户名=USER, 密码="wrong", 发件人=USER)
     choose(page, dialog.get_by_label("加密方式", exact=True), "none")
     expect(dialog.get_by_label("加密方式", exact=True)).to_have_value("none")
     dialog.get_by_role("button", name="检查并保存").click()
     expect(dialog.get_by_role("alert")).to_contain_text("拒绝登录")
+    expect(dialog.get_by_role("alert")).to_contain_text("。请核对")
     assert fresh.look_up("/api/v2/providers", token=fresh.token())["providers"][0]["from"] == "settings"
     fill(page, 密码=mailbox.users[USER])
     dialog.get_by_role("button", name="检查并保存").click()
@@ -86,6 +88,9 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     dialog.get_by_role("textbox").first.fill(to)
     dialog.get_by_role("button", name="发送", exact=True).click()
     wait(lambda: mailbox.counts(to).total() == 1, 60)
+    expect(dialog).to_contain_text("已发出")
+    expect(dialog.get_by_role("link", name="查看这条消息")).to_be_visible()
+    expect(dialog.get_by_role("link", name="在沙箱收件箱里看")).to_have_count(0)  # it went to a real server
     dialog.get_by_role("button", name="关闭").click()
     expect(dialog).to_have_count(0)
 
@@ -102,7 +107,7 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_page(page, "/providers")
     page.get_by_role("button", name="修改 second").click()
     fill(page, 发件人=f"天存 <{USER}>")
     page.get_by_role("dialog").get_by_role("button", name="检查并保存").click()
@@ -144,7 +149,7 @@ def test_signatures_and_templates_are_shown_as_the_provider_has_them(
     seen = visit(look, fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_page(page, "/providers")
     for what, words in (("签名", ("天存", "已通过", "已报备")), ("模板", ("SMS_100000002", "您的验证码为${code}"))):
         choose_in_menu(page, "aliyun 的更多操作", what)
         dialog = page.get_by_role("dialog")
@@ -164,9 +169,9 @@ def test_a_described_firm_has_a_form_of_its_own_with_what_it_is_used_for(
     seen = visit(look, fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_page(page, "/providers")
     page.get_by_role("button", name="添加服务商").click()
-    choose(page, page.get_by_label("服务商", exact=True), "短信：短信宝")
+    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "短信：短信宝")
     page.get_by_role("button", name="下一步").click()
     dialog = page.get_by_role("dialog")
     fill(page, 名称="bao", 用户名="tiancun", 密码="wrong", 签名="【天存】")
@@ -183,7 +188,7 @@ def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, v
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page
-    page.goto("/providers")
+    open_page(page, "/providers")
     page.get_by_role("button", name="添加发件人").click()
     fill(page, 名称="news", 发件地址="nobody")
     page.get_by_role("button", name="保存").click()
