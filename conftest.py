@@ -1,8 +1,9 @@
 """One plugin for every test of the house: real servers, started privately by the run itself."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["imsg_testing.plugin"]
 
-settings.register_profile("imsg", deadline=None)  # how long an example takes says how busy the machine is
+# How long an example takes, to draw or to run, says how busy the machine is.
+settings.register_profile("imsg", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("imsg")

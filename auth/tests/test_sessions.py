@@ -251,7 +251,7 @@ async def test_a_forged_token_costs_no_database_lock(
     nobodys = make("nobody", me["id"], 1, expiry=9_999_999_999, nonce="0" * 32, key=stranger)
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        async with asyncio.timeout(2):  # a lock would be waited for longer
+        async with asyncio.timeout(3.5):  # a lock would be waited for longer
             told = await visitor.post("/internal/user-cache", username=user.name, token=forged)
             assert (told.status_code, told.json()["reason"]) == (401, "token_invalid")
             told = await visitor.post("/internal/user-cache", username="nobody", token=nobodys)

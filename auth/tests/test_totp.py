@@ -27,7 +27,7 @@ def read_files(folder: Path) -> bytes:
 async def turn_on(visitor: Visitor) -> tuple[str, int, list[str]]:
     """Turn it on for the administrator; return the secret, the step that was used, and the recovery codes."""
     admin = await visitor.log_in("admin", "123")
-    secret, step = (await admin.post("/api/me/totp")).json()["secret"], int(time.time()) // 30 - 1
+    secret, step = (await admin.post("/api/me/totp")).json()["secret"], int(time.time()) // 30
     confirmed = await admin.post("/api/me/totp/confirm", otp=compute(secret, step))
     assert confirmed.status_code == 200, confirmed.text
     return secret, step, confirmed.json()["recovery_codes"]

@@ -137,7 +137,9 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(fields=FIELDS)
 async def test_what_the_document_refuses_the_gateway_refuses(gateway: RunningGateway, fields: dict[str, Any]) -> None:
     token = await gateway.user(per_hour=1_000_000, per_day=1_000_000)

@@ -135,7 +135,7 @@ async def test_a_chunked_body_is_read(line: Line, token: str) -> None:
 
 async def test_an_upload_broken_off_sends_nothing_and_harms_nobody(port: int, line: Line, token: str) -> None:
     body = sound(token)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         before = (await client.post("/api/v2/messages", content=body)).headers["ratelimit"]
         line.write("POST /api/v2/messages HTTP/1.1", body[:-1], length=len(body))
         await line.writer.drain()

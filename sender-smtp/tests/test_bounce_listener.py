@@ -299,7 +299,7 @@ def test_a_client_is_its_address_and_of_ipv6_its_network(address: str, name: str
 
 async def test_who_says_nothing_is_let_go_and_makes_room() -> None:
     """Slow clients fill what there is only for as long as their time lasts."""
-    async with listening(connections=2, timeout_s=1) as running:
+    async with listening(connections=2, timeout_s=5) as running:
         slow = [await come_from(address, running.port) for address in ("127.0.0.2", "127.0.0.3")]
         for reader, writer in slow:
             assert (await reader.readline()).startswith(b"220 ")
@@ -341,9 +341,9 @@ async def test_a_message_that_is_being_kept_is_answered_before_the_end() -> None
         writer.write(b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<b+true@bounce.example.com>\r\nDATA\r\n" + BOUNCE + b".\r\n")
         while b"354" not in (await reader.readline()):
             pass
-        asyncio.get_running_loop().call_later(0.2, recorder.gate.set if recorder.gate else lambda: None)
         while not any(session.is_ingesting for session in running.listener.sessions):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.2, recorder.gate.set if recorder.gate else lambda: None)
     async with asyncio.timeout(60):
         assert b"250 2.0.0 kept" in await reader.read(-1)
     writer.close()

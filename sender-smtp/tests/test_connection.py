@@ -148,7 +148,7 @@ async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
 
 
 async def test_the_wait_after_the_dot_is_the_long_one() -> None:
-    patient = replace(QUICK, command_s=0.3, data_s=0.3, block_s=0.3)
+    patient = replace(QUICK, command_s=3, data_s=3, block_s=3)
     async with connecting({"DOT": Held("250 2.0.0 late")}, patient) as (server, connection):
         sending = asyncio.create_task(connection.send(mail()))
         await server.wait_seen("DOT")

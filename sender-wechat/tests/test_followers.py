@@ -126,7 +126,7 @@ async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(
 
     lift = asyncio.Event()
     lifting = asyncio.create_task(lift_later())
-    followers = Followers(store, redis, ("main",), unfollows=Unfollows(tell, redis))
+    followers = Followers(store, redis, ("main",), unfollows=Unfollows(tell, redis, lift_timeout_s=60))
     tag = await followers.follow("main", "oA", 100)
     assert told == [], "a newcomer takes nothing back"
     await followers.unfollow("main", "oA", 200)

@@ -72,7 +72,9 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
 
 
 @given(drawn=EVENTS, seed=st.integers(0, 2**32))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_events_in_any_order_and_number_end_in_the_same_rows(
     migrated_url: str, drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]], seed: int
 ) -> None:

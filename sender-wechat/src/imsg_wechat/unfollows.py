@@ -27,9 +27,10 @@ Report = Callable[[Suppression], Awaitable[None]]
 class Unfollows:
     """Reports unfollows and returns. The table of followers, not the list of suppressions, says who follows."""
 
-    def __init__(self, report: Report, redis: Redis) -> None:
+    def __init__(self, report: Report, redis: Redis, lift_timeout_s: float = LIFT_TIMEOUT_S) -> None:
         self._report = report
         self._redis = redis
+        self._lift_timeout_s = lift_timeout_s
         self._problem = RecurringProblem(log, "returns_not_seen", quiet_s=QUIET_S, level="info")
 
     async def leave(self, account: str, tag: str, at: int) -> None:
@@ -40,7 +41,7 @@ class Unfollows:
         """Report a return, and wait until the catalog has lifted the suppression."""
         await self._report(_make_suppression(account, tag, at, lifts=True))
         try:
-            async with asyncio.timeout(LIFT_TIMEOUT_S):
+            async with asyncio.timeout(self._lift_timeout_s):
                 while await self._is_listed(account, tag):  # noqa: ASYNC110  another service writes it
                     await asyncio.sleep(CHECK_EVERY_S)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:

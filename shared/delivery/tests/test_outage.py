@@ -13,11 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imsg_broker.port import Broker
-from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, Lane, Topology
+from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, Lane, Topology, channel_key
 from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Sent
 from imsg_delivery.consumer import Worker
 from imsg_delivery.disposition import Requeue
-from imsg_delivery.outage import TRY_S, OutageGuard
+from imsg_delivery.outage import OutageGuard
 from imsg_limits.breakers import Breakers
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.brokers import depth_is
@@ -116,7 +116,7 @@ async def test_a_call_that_tries_and_gets_no_answer_keeps_the_others_from_trying
     way.guard.look()
     await way.wait(Lane.NORMAL, "hangs", "next")
     assert way.find_reported() == {"hangs": True}
-    async with asyncio.timeout(2 * TRY_S):
+    async with asyncio.timeout(60):
         assert await way.tasks["next"] is True
 
 
@@ -214,7 +214,7 @@ class Stage:
 
     async def is_told_blocked(self) -> bool:
         """Tell whether those who ask of the channel hear of it."""
-        return bool(await self.redis.call("HGET", "imsg:channel:smtp", "state") == b"blocked")
+        return bool(await self.redis.call("HGET", channel_key("smtp"), "state") == b"blocked")
 
     async def stop(self) -> None:
         """Stop the worker, and wait until it has ended."""
@@ -240,6 +240,7 @@ async def stage(valkey_url: str) -> AsyncIterator[Stage]:
         broker = await stack.enter_async_context(broker_at(valkey_url, topology))
         redis = await stack.enter_async_context(connect(valkey_url))
         await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)  # as scheduler marks them complete
+        await redis.call("DEL", channel_key("smtp"))
         yield await stack.enter_async_context(Stage(broker, redis, Shut()))
 
 

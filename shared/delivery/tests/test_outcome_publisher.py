@@ -49,7 +49,7 @@ class Kept:
 
 async def test_one_outcome_waits_for_nobody_and_those_close_behind_it_travel_together() -> None:
     broker = Kept()
-    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=0.3)  # noqa: S311  jitter
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=3)  # noqa: S311  jitter
     assert await publisher.publish([_outcome()], _delivery()) is True
     assert broker.batches == [1]
     more = [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(2)]

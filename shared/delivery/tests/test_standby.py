@@ -61,6 +61,8 @@ async def test_it_is_ready_and_tells_the_gateways_and_whoever_looks(
     monkeypatch.setenv("IMSG_BROKER_URL", valkey_url)
     settings = load_without(Sender, "smtp")
     service = make_sender("smtp", Sender, settings, open_parts, remedy="set IMSG_SMTP__HOST")
+    async with connect(valkey_url) as redis:
+        await redis.call("DEL", channel_key("smtp"), no_provider_key("smtp"))
     async with connect(valkey_url) as redis, service.running():
 
         async def is_told() -> bool:

@@ -80,7 +80,7 @@ async def test_while_the_broker_cannot_be_asked_nothing_is_said_to_be_new(queue:
 
 
 async def test_the_slowest_of_two_replicas_says_what_is_complete_until_it_is_gone(redis: Redis, name: str) -> None:
-    slow, fast = Queue(redis, name, forget_s=0.5), Queue(redis, name, forget_s=0.5)
+    slow, fast = Queue(redis, name, forget_s=5.0), Queue(redis, name, forget_s=5.0)
     slow.lag.take(1_000_000)
     slow.depth = fast.depth = 7
     fast.lag.take(1_040_000)

@@ -74,7 +74,7 @@ class Watched:
         """Return what its children have told of themselves."""
         return [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
 
-    def children(self, count: int = 1, within_s: float = 30.0) -> list[int]:
+    def children(self, count: int = 1, within_s: float = 60.0) -> list[int]:
         """Wait for so many children, one after the other."""
         _wait(lambda: sum("pid" in one for one in self.read_told()) >= count, within_s, lambda: self.said)
         return [int(str(one["pid"])) for one in self.read_told() if "pid" in one]
@@ -91,7 +91,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
     yield start
     for one in started:
         one.process.kill()
-        one.process.wait(10)
+        one.process.wait(60)
 
 
 Start = Callable[..., Watched]
@@ -102,7 +102,7 @@ def test_a_child_that_spins_says_where_and_is_replaced(start: Start, tmp_path: P
 
     first, second = watched.children(2)
 
-    assert watched.process.wait(30) == 0
+    assert watched.process.wait(60) == 0
     assert f"imsg: process {first} has used" in watched.said
     assert "in spin\n" in watched.said, "the line of the regular expression"
     assert first != second
@@ -116,7 +116,7 @@ def test_a_child_that_spins_and_is_asked_to_end_is_not_replaced(start: Start) ->
 
     watched.process.terminate()
 
-    assert watched.process.wait(30) == 128 + signal.SIGKILL
+    assert watched.process.wait(60) == 128 + signal.SIGKILL
     assert not _lives(child)
 
 
@@ -154,7 +154,7 @@ def test_a_child_that_was_stopped_together_with_its_parent_goes_on(start: Start)
     assert watched.process.poll() is None, "no signal came of it"
     watched.process.terminate()
 
-    assert watched.process.wait(30) == 0
+    assert watched.process.wait(60) == 0
     assert watched.read_told()[-1] == {"ended": "well"}
     assert "imsg:" not in watched.said
 
@@ -169,7 +169,7 @@ def test_work_beside_the_loop_a_wait_and_a_long_start_are_no_spinning(start: Sta
 
 @pytest.mark.parametrize("code", [0, 2, 7])
 def test_the_exit_code_is_the_childs(start: Start, code: int) -> None:
-    assert start(str(code)).process.wait(30) == code
+    assert start(str(code)).process.wait(60) == code
 
 
 def test_a_signal_reaches_the_child_and_its_good_order_the_parent(start: Start) -> None:
@@ -178,7 +178,7 @@ def test_a_signal_reaches_the_child_and_its_good_order_the_parent(start: Start) 
 
     watched.process.terminate()
 
-    assert watched.process.wait(30) == 0
+    assert watched.process.wait(60) == 0
     assert watched.read_told()[-1] == {"ended": "well"}
 
 
@@ -189,7 +189,7 @@ def test_a_child_that_is_stopped_ends_in_good_order_when_asked(start: Start) -> 
 
     watched.process.terminate()
 
-    assert watched.process.wait(30) == 0
+    assert watched.process.wait(60) == 0
     assert watched.read_told()[-1] == {"ended": "well"}
 
 
@@ -199,7 +199,7 @@ def test_a_child_that_a_signal_killed_is_not_replaced(start: Start) -> None:
 
     os.kill(child, signal.SIGKILL)
 
-    assert watched.process.wait(30) == 128 + signal.SIGKILL
+    assert watched.process.wait(60) == 128 + signal.SIGKILL
     assert len(watched.children()) == 1
 
 
@@ -208,7 +208,7 @@ def test_the_child_ends_with_its_parent_however_that_ends(start: Start) -> None:
     (child,) = watched.children()
 
     watched.process.kill()
-    watched.process.wait(10)
+    watched.process.wait(60)
 
     _wait(lambda: not _lives(child), 60)
 
@@ -225,7 +225,7 @@ def test_a_heartbeat_left_to_another_process_is_not_ours(start: Start, monkeypat
 
     watched = start("0")
 
-    assert watched.process.wait(30) == 0
+    assert watched.process.wait(60) == 0
     assert watched.children() != [watched.process.pid], "it has a parent of its own"
 
 

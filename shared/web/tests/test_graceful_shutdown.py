@@ -128,6 +128,7 @@ async def test_under_load_every_connection_is_refused_or_answered(greeter: tuple
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for _ in range(20):
             group.create_task(client())
+        while answered <= 100:  # noqa: ASYNC110  the clients have no event
+            await asyncio.sleep(0.02)
         process.send_signal(signal.SIGTERM)
     assert unanswered == 0
-    assert answered > 100

@@ -38,7 +38,7 @@ async def ask(bound: BodyBound, *answers: Step) -> tuple[list[HttpAnswer | str],
     server, found = HttpStub(lambda _: left.pop(0)), list[HttpAnswer | str]()
     async with server.running():
         for _ in answers:
-            connection = take_idle(idle, 5) or await connect(["127.0.0.1"], server.port, None, bound, 5)
+            connection = take_idle(idle, 60) or await connect(["127.0.0.1"], server.port, None, bound, 60)
             try:
                 async with asyncio.timeout(60):
                     found.append(await connection.call(REQUEST))
@@ -157,7 +157,7 @@ async def test_a_connection_that_was_closed_without_a_word_is_told_from_a_lost_a
     for answer, error in ((BreakOff(), StaleConnection), (BreakOff(OK), NoAnswer)):
         server = HttpStub(lambda _, answer=answer: answer)  # type: ignore[misc]
         async with server.running():
-            connection = await connect(["127.0.0.1"], server.port, None, WHOLE, 5)
+            connection = await connect(["127.0.0.1"], server.port, None, WHOLE, 60)
             with pytest.raises(NoAnswer) as caught:
                 await connection.call(REQUEST)
             assert type(caught.value) is error
@@ -168,7 +168,7 @@ async def test_a_connection_that_was_closed_without_a_word_is_told_from_a_lost_a
 async def test_who_gives_up_waiting_leaves_no_connection_behind() -> None:
     server = HttpStub(lambda _: Act.HANG)
     async with server.running():
-        connection = await connect(["127.0.0.1"], server.port, None, WHOLE, 5)
+        connection = await connect(["127.0.0.1"], server.port, None, WHOLE, 60)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await connection.call(REQUEST)
@@ -178,7 +178,7 @@ async def test_who_gives_up_waiting_leaves_no_connection_behind() -> None:
 async def test_of_idle_connections_the_last_is_taken_and_the_old_are_closed() -> None:
     server = HttpStub(lambda _: whole(b""))
     async with server.running():
-        older, newer = [await connect(["127.0.0.1"], server.port, None, WHOLE, 5) for _ in range(2)]
+        older, newer = [await connect(["127.0.0.1"], server.port, None, WHOLE, 60) for _ in range(2)]
         for connection in (older, newer):
             await connection.call(REQUEST)
         idle = [older, newer]
@@ -202,11 +202,11 @@ async def test_the_first_address_that_answers_is_taken_and_the_name_is_what_is_v
 
     async with serve_tcp(serve, tls) as port:
         addresses = ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
-        connection = await connect(addresses, port, Tls(ours, "a.example.com"), WHOLE, 5)
+        connection = await connect(addresses, port, Tls(ours, "a.example.com"), WHOLE, 60)
         assert (await connection.call(REQUEST)).content == b"in private"
         connection.close()
         with pytest.raises(OSError, match=r"(?i)certificate"):
-            await connect(addresses, port, Tls(ours, "b.example.com"), WHOLE, 5)
+            await connect(addresses, port, Tls(ours, "b.example.com"), WHOLE, 60)
 
 
 async def test_where_nobody_answers_it_is_said_why() -> None:

@@ -157,7 +157,7 @@ async def test_the_port_opens_once_the_service_is_ready(reserved_port: int) -> N
     )
     assert process.stdout is not None
     url = f"http://127.0.0.1:{reserved_port}"
-    async with asyncio.timeout(60), httpx.AsyncClient(timeout=5) as http:
+    async with asyncio.timeout(60), httpx.AsyncClient(timeout=30) as http:
         assert await process.stdout.readline() == b"open\n"
         with pytest.raises(httpx.ConnectError):
             await http.get(f"{url}/health/live")
@@ -175,7 +175,7 @@ async def test_sigterm_turns_readiness_off_before_the_port_closes_and_the_parts_
         sys.executable, "-c", SLEEPER, str(reserved_port), stdout=asyncio.subprocess.PIPE
     )
     url = f"http://127.0.0.1:{reserved_port}"
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with httpx.AsyncClient(timeout=30) as http:
         await _until_answers(http, f"{url}/health/ready")
         process.send_signal(signal.SIGTERM)
         answers = set()

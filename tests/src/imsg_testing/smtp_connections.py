@@ -20,7 +20,11 @@ from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_testing.smtp_server import SmtpServer, Step, smtp_server
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
-QUICK = Timeouts(connect_s=5, greeting_s=5, command_s=5, data_s=5, block_s=5, dot_s=5, reset_s=5, probe_s=5, quit_s=0.1)
+LONG_S = 30
+QUICK = Timeouts(
+    connect_s=LONG_S, greeting_s=LONG_S, command_s=LONG_S, data_s=LONG_S, block_s=LONG_S, dot_s=LONG_S, reset_s=LONG_S,
+    probe_s=LONG_S, quit_s=0.1,
+)  # fmt: skip
 SHORT_S = 0.1
 """For a wait that is to run out; every other may be long, so that a busy machine changes no result."""
 IMPATIENT = replace(QUICK, greeting_s=SHORT_S, command_s=SHORT_S, data_s=SHORT_S, block_s=SHORT_S, reset_s=SHORT_S)

@@ -280,7 +280,7 @@ async def broker_at(url: str, topology: Topology) -> AsyncIterator[Broker]:
         async def ready() -> bool:
             return broker.ready
 
-        await eventually(ready, 60)
+        await eventually(ready)
         yield broker
 
 
