@@ -7,6 +7,7 @@ import pytest
 from imsg_testing.api_checks import VersionedApi
 from imsg_testing.deployment import LONG_VARIABLES, Crash, Deployment, crash_and_restart, running
 from imsg_testing.services import Plan, Services, deploy
+from imsg_testing.waiting import avoid_full_hour
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +50,13 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         yield opened
 
 
+@pytest.fixture
+def clock_hour() -> None:
+    """Leave a test a minute at least of the present clock hour, and so of the day."""
+    avoid_full_hour()
+
+
 @pytest.fixture(params=["v1", "v2"])
-def decided(request: pytest.FixtureRequest, undecided: Deployment) -> VersionedApi:
+def decided(request: pytest.FixtureRequest, undecided: Deployment, clock_hour: None) -> VersionedApi:  # noqa: ARG001
     """`imsg up`, asked by each of the two versions."""
     return VersionedApi(undecided, is_v2=request.param == "v2")

@@ -97,10 +97,8 @@ def test_a_pause_is_there_with_its_reason(deployment: Deployment) -> None:
 
 
 def test_all_of_it_comes_in_lines_newest_first_and_by_pages_the_same(deployment: Deployment) -> None:
-    for _ in range(3):
-        deployment.new_user()
-    deployment.wait_audited(action="register")
-    query = {"action": "register", "until": deployment.wait_audited(action="register")["at"]}
+    *_, last = (deployment.new_user() for _ in range(3))
+    query = {"action": "register", "until": deployment.wait_audited(action="register", target=last)["at"]}
     headers = {"authorization": f"Bearer {deployment.token()}", "accept": "application/x-ndjson"}
 
     answer = deployment.client.get("/api/v2/audit", headers=headers, params={**query, "total": 1})

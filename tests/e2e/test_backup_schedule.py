@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg.backup_schedule import choose_expired, last_due
-from imsg_testing.deployment import IMSG, Deployment, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.waiting import wait
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -66,7 +66,7 @@ def test_a_schedule_that_would_keep_nothing_stops_the_start(
             env=deployment.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=VERB_TIMEOUT_S,
             check=False,
         )
     finally:

@@ -48,7 +48,7 @@ def send(back: Deployment, to: str) -> tuple[str, str]:
 
 def push(back: Deployment, raw: bytes) -> httpx.Response:
     """Push a mail that came back."""
-    return httpx.post(f"{back.url}/hooks/smtp/{SECRET}", content=raw, timeout=20)
+    return httpx.post(f"{back.url}/hooks/smtp/{SECRET}", content=raw, timeout=60)
 
 
 def has_status(back: Deployment, request: str, status: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def test_while_the_listener_is_attacked_bounces_of_others_come_in_and_all_else_g
 
     def is_seen(*codes: str) -> bool:
         for check in ("live", "ready"):
-            answer = httpx.get(f"{back.url}/health/{check}", timeout=20)
+            answer = httpx.get(f"{back.url}/health/{check}", timeout=60)
             assert answer.status_code == 200, answer.text
         return all(attack.answers[code] for code in codes)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from imsg_testing.deployment import Deployment, running
+from imsg_testing.waiting import wait
 
 SLOW = 8
 LARGE = 15_900_000
@@ -160,7 +161,7 @@ def test_one_address_holds_an_eighth_of_the_budget_at_most(stack: Deployment) ->
     with talk(stack, head, source) as first, talk(stack, head, source) as second:
         for sock in (first, second):
             say(sock, b'{"a": "' + b"x" * LARGE)
-        answered, _, _ = select.select([first, second], [], [], 10)
+        answered, _, _ = select.select([first, second], [], [], 60)
         heard = [hear(sock) for sock in answered]
     assert {(status, answer["errorCode"], answer["reason"]) for status, answer in heard} == {
         (429, 10016, "too_many_bodies")
@@ -249,7 +250,7 @@ def test_bodies_of_one_address_share_one_budget_wherever_they_go(stack: Deployme
             sock = connections.enter_context(talk(stack, _push(url, *headers), source))
             say(sock, b"x" * (MIB - 1))
             slow.append(sock)
-        answered, _, _ = select.select(slow, (), (), 10)
+        answered, _, _ = select.select(slow, (), (), 60)
         heard = [hear(sock) for sock in answered]
         with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.7.1") as other:
             assert hear(other)[0] == 200
@@ -266,5 +267,9 @@ def test_one_address_has_a_thousand_connections(stack: Deployment) -> None:
         with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.2") as other:
             assert hear(other)[0] == 200
     assert (status, answer["reason"]) == (429, "too_many_connections")
-    with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.1") as again:
-        assert hear(again)[0] == 200
+
+    def is_heard() -> bool:
+        with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.1") as again:
+            return hear(again)[0] == 200
+
+    wait(is_heard, 60)

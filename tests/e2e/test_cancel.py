@@ -118,6 +118,8 @@ def test_all_requests_of_a_reference_are_cancelled_by_their_user_wherever_they_w
     queued = accept(deployment, token, ["b@example.com", "c@example.com"], reference="the wrong mail")
     others = accept(deployment, other, "d@example.com", send_at=tomorrow(), reference="the wrong mail")
     wait_for_counts(deployment, token, queued, queued=2)
+    for request in later:
+        wait_for_counts(deployment, token, request, scheduled=1)
     for _ in range(2):
         assert cancel(deployment, token, "requests/cancel", reference="the wrong mail") == (4, 0, 0)
     for request in later:

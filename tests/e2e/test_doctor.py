@@ -136,6 +136,8 @@ async def test_a_wechat_console_that_still_sends_plain_is_named(tmp_path: Path, 
 
     refused = await asyncio.to_thread(_doctor, tmp_path, **settings)
     by_hand = await asyncio.to_thread(_doctor, tmp_path, **settings, IMSG_WECHAT__ACCOUNTS__MAIN__MODE="any")
+    async with connect(valkey_url) as redis:
+        await redis.call("DEL", "imsg:wechat:plain:main")
 
     (line,) = [line for line in refused.stdout.splitlines() if " WeChat " in line]
     assert line.startswith("✗")

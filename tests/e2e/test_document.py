@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from imsg_testing.deployment import Deployment
@@ -89,14 +88,14 @@ def test_the_document_has_the_examples_we_know() -> None:
 def test_the_documented_account_logs_in_and_gets_the_printed_keys(deployment: Deployment) -> None:
     """Section 2: 天存-system-1001 with its password."""
     body = '{"username": "天存-system-1001", "password": "123456"}'
-    answer = httpx.post(f"{deployment.url}/api/login", content=body.encode()).json()
+    answer = deployment.client.post("/api/login", content=body.encode()).json()
     assert answer["errorCode"] == 0
     assert read_printed_keys("2.获取access_token", "成功") == set(answer)
 
 
 def test_a_failed_login_answers_as_printed(deployment: Deployment) -> None:
     """Section 2: an unknown user is 10006, with exactly this text."""
-    answer = httpx.post(f"{deployment.url}/api/login", json={"username": "没有此人", "password": "123456"}).json()
+    answer = deployment.client.post("/api/login", json={"username": "没有此人", "password": "123456"}).json()
     (printed,) = (e for e in examples() if e.section == "2.获取access_token" and e.label == "失败")
     assert json.loads(printed.text) == answer
 
@@ -105,7 +104,7 @@ def test_a_failed_login_answers_as_printed(deployment: Deployment) -> None:
 def test_a_documented_request_is_accepted_as_printed(deployment: Deployment, example: Example) -> None:
     """Section 3: every request example, tabs and all."""
     body = fill(example, deployment.token())
-    answer = httpx.post(f"{deployment.url}/api/send", content=body.encode()).json()
+    answer = deployment.client.post("/api/send", content=body.encode()).json()
     assert answer["errorCode"] == 0, answer
     assert read_printed_keys("3.发送消息", "成功") == set(answer)
 
@@ -113,18 +112,19 @@ def test_a_documented_request_is_accepted_as_printed(deployment: Deployment, exa
 def test_a_documented_request_reaches_everybody_named_in_it(deployment: Deployment) -> None:
     """The list of section 3 arrives as one mail each, with the subject and text printed."""
     example = next(e for e in requests() if e.label == "群发")
-    answer = httpx.post(f"{deployment.url}/api/send", content=fill(example, deployment.token()).encode())
+    answer = deployment.client.post("/api/send", content=fill(example, deployment.token()).encode())
     assert answer.headers["x-imsg-count"] == "3"
     for address in ("zhang@163.com", "li@example.com", "wang@example.com"):
         mail = deployment.wait_arrived(to=address, subject="hello")
         assert mail["text"].strip() == "您好"
 
 
+@pytest.mark.usefixtures("clock_hour")
 def test_over_the_limit_answers_as_printed(deployment: Deployment) -> None:
     """Section 3: 10013 with exactly this text, after the five an hour of a new user."""
     token = deployment.new_user_token(per_hour=5, per_day=20)
     example = requests()[0]
-    answers = [httpx.post(f"{deployment.url}/api/send", content=fill(example, token).encode()).json() for _ in range(6)]
+    answers = [deployment.client.post("/api/send", content=fill(example, token).encode()).json() for _ in range(6)]
     (printed,) = (e for e in examples() if e.section == "3.发送消息" and e.label == "失败")
     assert [answer["errorCode"] for answer in answers[:5]] == [0] * 5
     assert json.loads(printed.text) == answers[5]
@@ -134,9 +134,9 @@ def test_modify_answers_as_printed(deployment: Deployment) -> None:
     """Section 4: a username of any script in the path, the three parameters, and 10017 for a wrong type."""
     name = deployment.new_user()
     body = {"token": deployment.admin_token(), "per_day": 20, "per_hour": 5, "available": True}
-    url = f"{deployment.url}/api/modify/{name}"
-    done = httpx.post(url, json=body).json()
-    wrong = httpx.post(url, json={**body, "per_day": "20"}).json()
+    url = f"/api/modify/{name}"
+    done = deployment.client.post(url, json=body).json()
+    wrong = deployment.client.post(url, json={**body, "per_day": "20"}).json()
     (printed,) = (e for e in examples() if e.section == "4.更改发送频次" and e.label == "失败")
     assert read_printed_keys("4.更改发送频次", "成功") == set(done)
     assert done["errorCode"] == 0
@@ -145,6 +145,6 @@ def test_modify_answers_as_printed(deployment: Deployment) -> None:
 
 def test_query_is_a_get_that_lists_what_was_sent(deployment: Deployment) -> None:
     """Section 5: GET with a token, which is all the document says of it."""
-    answer = httpx.get(f"{deployment.url}/api/query", params={"token": deployment.token()}).json()
+    answer = deployment.client.get("/api/query", params={"token": deployment.token()}).json()
     assert answer["errorCode"] == 0
     assert set(answer) == {"errorCode", "errorMessage", "messages", "next"}

@@ -109,7 +109,7 @@ def test_an_erasure_takes_the_copies_with_it(deployment: Deployment) -> None:
         return deployment.call("GET", path, token=deployment.token()).get("reason") == "not_found"
 
     wait(is_gone, within_s=60)
-    assert export(deployment, method="smtp", to=to)["messages"] == []
+    wait(lambda: export(deployment, method="smtp", to=to)["messages"] == [], within_s=60)
 
 
 def test_what_names_nobody_is_refused_and_only_administrators_ask(deployment: Deployment) -> None:

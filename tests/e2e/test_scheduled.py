@@ -1,5 +1,6 @@
 """What is to be sent later: accepted now, shown, moved, and sent at its time."""
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,7 +41,9 @@ def now() -> datetime:
 
 def test_a_scheduled_mail_waits_is_listed_moved_and_sent_with_its_life_from_release(deployment: Deployment) -> None:
     due = now() + timedelta(days=2)
-    answer = schedule(deployment, due, reference="a scheduled one", expires_in=60)
+    subject, to = f"later {secrets.token_hex(4)}", f"{secrets.token_hex(4)}@example.com"
+    content = {"subject": subject, "text": "您好"}
+    answer = schedule(deployment, due, reference="a scheduled one", expires_in=60, to=to, content=content)
     shown = wait_for_state(deployment, answer["id"], "scheduled")
     assert shown["counts"]["scheduled"] == 1
     assert datetime.fromisoformat(shown["due_at"]) == datetime.fromisoformat(answer["due_at"])
@@ -50,7 +53,7 @@ def test_a_scheduled_mail_waits_is_listed_moved_and_sent_with_its_life_from_rele
     assert v1["status"] == "queued"
     queued = deployment.call("GET", "/api/query", token=deployment.token(), id=answer["id"], status="queued")
     assert [message["status"] for message in queued["messages"]] == ["queued"]
-    assert deployment.inbox(to=MAIL["to"]) == []
+    assert deployment.inbox(to=to) == []
 
     soon = now() + timedelta(seconds=2)
     moved = deployment.call(
@@ -59,9 +62,8 @@ def test_a_scheduled_mail_waits_is_listed_moved_and_sent_with_its_life_from_rele
     assert moved["errorCode"] == 0, moved
     (sent,) = deployment.wait_settled(answer["id"])
     assert sent["status"] == "sent", sent
-    mail = deployment.wait_arrived(subject="later")
+    assert deployment.wait_arrived(to=to)["subject"] == subject
     assert now() >= soon
-    assert mail["to"] == MAIL["to"]
     again = deployment.call(
         "PATCH", f"/api/v2/requests/{answer['id']}", {"token": deployment.token(), "send_at": due.isoformat()}
     )
@@ -107,11 +109,17 @@ def test_what_redis_has_forgotten_of_a_user_keeps_no_scheduled_mail_from_being_s
     """As after a restart of auth, or where Redis was emptied."""
     url = find_running(deployment.data)
     assert url is not None
-    due = now() + timedelta(seconds=3)
-    request = schedule(deployment, due)["id"]
-    wait_for_state(deployment, request, "scheduled")
-    with redis.Redis.from_url(url) as server:  # nobody sends meanwhile, so nobody but scheduler asks for the entry
-        server.delete(user_key("admin"))
+    for _ in range(9):
+        request = schedule(deployment, now() + timedelta(days=1))["id"]
+        wait_for_state(deployment, request, "scheduled")
+        due = now() + timedelta(seconds=5)
+        move = {"token": deployment.token(), "send_at": due.isoformat()}
+        assert deployment.call("PATCH", f"/api/v2/requests/{request}", move)["errorCode"] == 0
+        with redis.Redis.from_url(url) as server:  # nobody sends meanwhile, so nobody but scheduler asks for the entry
+            server.delete(user_key("admin"))
+        if now() < due:
+            break  # else it has been sent already, by what Redis knew
+    with redis.Redis.from_url(url) as server:
         wait(lambda: server.exists(user_key("admin")) == 1, 60)
     (sent,) = deployment.wait_settled(request)
     assert sent["status"] == "sent", sent

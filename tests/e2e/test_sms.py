@@ -40,7 +40,7 @@ def wait_for_status(deployment: Deployment, request: str, status: str, within_s:
 def report(deployment: Deployment, *entries: object, secret: str | None = None) -> httpx.Response:
     """Push receipts as the provider does."""
     kept = (deployment.data / "secrets" / "sms_hook_secret").read_text().strip()
-    return httpx.post(f"{deployment.url}/hooks/sms/aliyun/{secret or kept}", json=list(entries), timeout=20)
+    return httpx.post(f"{deployment.url}/hooks/sms/aliyun/{secret or kept}", json=list(entries), timeout=60)
 
 
 def entry(message: dict[str, Any], *, success: bool, at: str = "2026-11-25 10:00:00") -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_many_sms_travel_in_one_call_and_each_is_delivered(deployment: Deploymen
     assert answer["count"] == 120
     messages = wait_for_status(deployment, answer["id"], "delivered")
     assert len({message["provider_id"] for message in messages}) == 1
-    assert [one["to"] for one in deployment.inbox() if one["method"] == "sms"] == everybody
+    assert [one["to"] for one in deployment.inbox(method="sms") if one["to"] in everybody] == everybody
 
 
 def test_a_username_stands_for_its_number(deployment: Deployment) -> None:
@@ -146,16 +146,16 @@ def test_a_forged_receipt_finds_nothing_there(deployment: Deployment) -> None:
     answer = report(deployment, entry(message, success=False), secret="guessed")
     assert answer.status_code == 404
     assert (answer.json()["errorCode"], answer.json()["reason"]) == (10001, "no_such_url")
-    assert httpx.get(f"{deployment.url}/hooks/sms/aliyun/guessed").status_code in {404, 405}
+    assert deployment.client.get("/hooks/sms/aliyun/guessed").status_code in {404, 405}
     assert deployment.messages(message["id"])[0]["status"] == "sent"
 
 
 def test_what_is_no_report_is_not_called_kept(deployment: Deployment) -> None:
     secret = (deployment.data / "secrets" / "sms_hook_secret").read_text().strip()
-    url = f"{deployment.url}/hooks/sms/aliyun/{secret}"
-    assert httpx.post(url, content=b"{not json").json()["code"] != 0
-    assert httpx.post(url, content=b"5").json()["code"] != 0
-    assert httpx.post(url, content=b"[" + b" " * 5_000_000 + b"]").json()["errorCode"] == 10001
+    url = f"/hooks/sms/aliyun/{secret}"
+    assert deployment.client.post(url, content=b"{not json").json()["code"] != 0
+    assert deployment.client.post(url, content=b"5").json()["code"] != 0
+    assert deployment.client.post(url, content=b"[" + b" " * 5_000_000 + b"]").json()["errorCode"] == 10001
 
 
 @pytest.mark.long

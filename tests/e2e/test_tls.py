@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imsg_testing.deployment import IMSG, Deployment, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.waiting import wait
@@ -131,7 +131,7 @@ def test_a_certificate_that_cannot_serve_stops_the_start(settings: dict[str, str
             env=deployment.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=VERB_TIMEOUT_S,
             check=False,
         )
     finally:

@@ -42,7 +42,7 @@ class Phone:
     def show(self) -> str:
         """Return a password that was not used; wait for the next step where the app has none."""
         wait(lambda: self._used < _now() + 1, within_s=3 * STEP_S)
-        self._used = max(_now() - 1, self._used + 1)
+        self._used = max(_now(), self._used + 1)  # not the step before, which may be two back when it is checked
         return compute(self.secret, self._used)
 
 

@@ -260,7 +260,7 @@ def test_a_change_by_an_administrator_ends_the_log_in_of_the_user(deployment: De
 def test_an_address_that_leads_nowhere_is_a_page_for_people_and_json_for_programs(
     admin: Visitor, deployment: Deployment
 ) -> None:
-    page, program = admin.page("/nowhere"), httpx.get(f"{deployment.url}/nowhere")
+    page, program = admin.page("/nowhere"), deployment.client.get("/nowhere")
 
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert (program.status_code, program.json()["reason"]) == (404, "no_such_url")
@@ -277,7 +277,7 @@ def test_the_page_opens_nothing_that_was_closed(admin: Visitor, path: str) -> No
 
 def test_under_a_name_that_is_not_of_this_machine_nothing_is_served(deployment: Deployment) -> None:
     """A site whose name is made to resolve to 127.0.0.1 would else be of our origin (DNS rebinding)."""
-    answer = httpx.get(f"{deployment.url}/login", headers={"host": "evil.example", **HTML})
+    answer = deployment.client.get("/login", headers={"host": "evil.example", **HTML})
 
     assert answer.status_code == 421
     assert "IMSG_PUBLIC_URL" in answer.text

@@ -1,15 +1,18 @@
 """All of iMSG as a newcomer starts it: `imsg up` as a process, and what a story asks of it."""
 
 import base64
+import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from imsg_testing.api import Api
 from imsg_testing.processes import Process
@@ -153,11 +156,14 @@ def crash_and_restart(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
     """Send a list, kill everything in the middle of it, start again."""
     everybody = tuple(f"reader{number}@example.com" for number in range(recipients))
     with run_sandbox(folder) as sandbox, running(folder, sandbox.settings) as deployment:
+        # So that the list lasts longer than a busy machine stands still.
+        sandbox.order("smtp", "latency", None, ms=50)
         accepted = deployment.send(everybody)
         assert accepted["count"] == recipients, accepted
         wait(lambda: len(sandbox.inbox()) > recipients // 5, every_s=0.05)
         os.kill(deployment.process.pid, signal.SIGKILL)
         wait(lambda: not deployment.process.runs)
+        sandbox.order("smtp", "latency", 0)
         arrived = len(sandbox.inbox())
         deployment.start()
         yield Crash(deployment, sandbox, accepted["id"], everybody, arrived)
@@ -166,6 +172,29 @@ def crash_and_restart(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
 def make_attachment(name: str, content: bytes) -> dict[str, str]:
     """Make an attachment as the API takes it."""
     return {"filename": name, "file": base64.b64encode(content).decode()}
+
+
+def paste(lines: str) -> list[dict[str, Any]]:
+    """Paste lines into a shell, and return the answers it prints; what only asks is asked until there is a message."""
+    done = subprocess.run(
+        ["/bin/sh", "-eu"],
+        input="\n".join(
+            _ask_on(line) if "curl -w" in line and " -d " not in line else line for line in lines.splitlines()
+        ),
+        capture_output=True,
+        text=True,
+        timeout=VERB_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _ask_on(line: str) -> str:
+    return (
+        f"for _ in $(seq 120); do said=$({line}); "
+        "case $said in *'\"messages\":[]'*) sleep 0.5 ;; *) break ;; esac; done; printf '%s\\n' \"$said\""
+    )
 
 
 def find_pasted(said: str) -> str:

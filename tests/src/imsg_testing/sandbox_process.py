@@ -39,9 +39,9 @@ class SandboxProcess(Service):
         """Count the messages that each mainland number has received."""
         return Counter(head["to"].removeprefix("+86") for head in read_heads(self._get, method="sms"))
 
-    def order(self, method: str, fault: str, times: int | None) -> None:
+    def order(self, method: str, fault: str, times: int | None, **more: int) -> None:
         """Order a fault; `times` 0 takes it back."""
-        body = {"method": method, "fault": fault, "times": times}
+        body = {"method": method, "fault": fault, "times": times, **more}
         assert httpx.put(f"{self.url}/sandbox/faults", json=body, timeout=30).json()["errorCode"] == 0
 
     def _get(self, path: str, **params: str) -> dict[str, Any]:
