@@ -19,7 +19,7 @@ URLS = {
     ("get", "/api/providers/{method}/{name}/versions"),
     ("get", "/api/providers/{method}/{name}/signatures"), ("get", "/api/providers/{method}/{name}/templates"),
     ("get", "/api/senders"), ("post", "/api/senders"), ("patch", "/api/senders/{name}"),
-    ("delete", "/api/senders/{name}"),
+    ("delete", "/api/senders/{name}"), ("get", "/api/senders/{name}/dns"),
     ("delete", "/api/users/{username}"),
     ("get", "/api/keys"), ("post", "/api/keys"), ("patch", "/api/keys/{id}"), ("delete", "/api/keys/{id}"),
     ("post", "/api/keys/{id}/rotate"), ("post", "/api/keys/leaked"),
@@ -71,7 +71,7 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     answered |= {"ProviderKindsAnswer", "AttentionShape", "KindShape", "KindFieldShape", "PresetShape", "SetUpShape"}
     answered |= {"ProviderVersionsAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
     answered |= {"ProviderSignaturesAnswer", "ProviderTemplatesAnswer", "ProviderEntryShape"}
-    answered |= {"SenderAnswer", "SendersAnswer", "SenderShape"}
+    answered |= {"SenderAnswer", "SendersAnswer", "SenderShape", "SenderDnsAnswer", "DnsRecordShape", "ReceiverShape"}
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
     answered |= {"CapsAnswer", "CapShape", "TotpAnswer", "RecoveryCodesAnswer"}
     answered |= {"PageSessionAnswer", "PageSessionRecord", "PageSessionsAnswer"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from imsg.doctor.bounces import examine
-from imsg.doctor.mail_dns import Resolver
 from imsg.findings import Finding
+from imsg_smtp.mail_dns import Resolver
 from imsg_testing.name_server import Zone, answering
 
 DOMAIN = "bounce.example.com"

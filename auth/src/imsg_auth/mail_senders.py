@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from imsg_auth.provider_accounts import ProviderAccounts, mask
 from imsg_auth.store import Rows, SenderRow, Store
+from imsg_contract.addresses import read_sender
 from imsg_contract.errors import Refusal
-from imsg_contract.provider_accounts import NamedSender
+from imsg_contract.provider_accounts import NamedSender, SenderDns
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
@@ -94,6 +95,12 @@ class MailSenders:
             await rows.remove_sender(name)
             await self._note(rows, caller, "sender_removed", before, None)
         await self._accounts.publish_now()
+
+    async def examine_dns(self, name: str, *, english: bool) -> SenderDns:
+        """Look up the records of a sender's domain. Raises Refusal not_found, providers_closed, sender_away."""
+        found = await self.find(name)
+        _, address = read_sender(found.sender.address)
+        return await self._accounts.examine_domain(found.method, address.rpartition("@")[2], english=english)
 
     async def _require(self, name: str) -> SenderRow:
         async with self._store.reading() as rows:

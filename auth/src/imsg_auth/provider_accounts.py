@@ -33,6 +33,7 @@ from imsg_contract.provider_accounts import (
     ProviderCall,
     ProviderCheck,
     ProviderMirror,
+    SenderDns,
     ShownAccount,
 )
 from imsg_contract.topology import (
@@ -243,6 +244,14 @@ class ProviderAccounts:
             raise _refuse_unknown(method, name)
         return await self._call(method, what, name, own)
 
+    async def examine_domain(self, method: str, domain: str, *, english: bool) -> SenderDns:
+        """Let a sender look up a domain in DNS. Raises Refusal providers_closed, sender_away."""
+        await self.require_key(method)
+        answer = await self._call(method, "dns", domain, (), english=english)
+        if answer.dns is None:
+            raise Refusal("sender_away", method=method, retry_after_s=5)
+        return answer.dns
+
     async def run(self) -> None:
         """Keep the copy in Redis up to date until cancelled."""
         while True:
@@ -431,8 +440,11 @@ class ProviderAccounts:
             accounts.append(account)
         return await self._call(method, what, account.name, accounts)
 
-    async def _call(self, method: str, what: str, name: str, accounts: Sequence[ProviderAccount]) -> ProviderCheck:
-        call = ProviderCall.model_validate({"what": what, "name": name, "accounts": tuple(accounts), "at": self._now()})
+    async def _call(
+        self, method: str, what: str, name: str, accounts: Sequence[ProviderAccount], *, english: bool = False
+    ) -> ProviderCheck:
+        asked = {"what": what, "name": name, "accounts": tuple(accounts), "english": english, "at": self._now()}
+        call = ProviderCall.model_validate(asked)
         sealer, number = self._sealers[method], uuid.uuid4().hex
         key, answers = provider_calls_key(method), provider_answers_key(method)
         await self._redis.call("HSET", key, number, sealer.seal(call.model_dump_json(), f"{CALLS} {number}"))

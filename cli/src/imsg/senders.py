@@ -1,21 +1,27 @@
-"""`imsg senders`: list, add, set and remove the senders that a send may name (administrators)."""
+"""`imsg senders`: list, add, set and remove the senders that a send may name, and look at their domains in DNS."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from imsg.api import connect
+from imsg.findings import MARKS
 from imsg.location import find_url
 from imsg.output import ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
+from imsg_contract.findings import Level
 
-app = listing_group("Senders of mail: list, add, set, remove.")
+app = listing_group("Senders of mail: list, add, set, remove, dns.")
 
 Name = Annotated[str, typer.Argument(help="The name by which a send names it.")]
 Address = Annotated[str | None, typer.Option(help="Whom recipients see: 天存 <news@example.com>.")]
 ReplyTo = Annotated[str | None, typer.Option(help="Where replies go; none: to the sender.")]
 
 PATH = "/api/v2/senders"
+
+LEVELS: Mapping[str, Level] = {"good": "well", "missing": "fault", "wrong": "fault", "unknown": "notice"}
+"""The verdicts of DNS records, as `imsg doctor` marks them."""
 
 
 @app.command("list")
@@ -70,6 +76,25 @@ def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa:
         say_json(answer)
     else:
         say(f"The sender {name} is removed.")
+
+
+@app.command("dns")
+def show_dns(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+    """Look up the DNS records of a sender's domain, and show what to enter; `imsg doctor mail` judges alike."""
+    answer = _call("GET", f"{PATH}/{segment(name)}/dns", None, url, as_json=as_json)
+    if as_json:
+        say_json(answer)
+        return
+    rows = [(MARKS[LEVELS[one["verdict"]]], one["record"], one["why"], one["remedy"]) for one in answer["records"]]
+    say_table(("", "part", "what is found", "remedy"), rows)
+    for one in answer["records"]:
+        if one["wanted"] and one["verdict"] in {"missing", "wrong"}:
+            say("")
+            say(f"{one['name']} {one['type']}")
+            say(one["wanted"])
+    say("")
+    for one in answer["receivers"]:
+        say(f"{one['receiver']}: {one['verdict']}")
 
 
 def _call(verb: str, path: str, body: dict[str, Any] | None, url: str | None, *, as_json: bool) -> dict[str, Any]:

@@ -106,10 +106,13 @@ class DomainSigners:
 
     def __call__(self, domain: str, body: bytes, at_s: int) -> Signing | None:
         """Return the Signing of mails with this body from this domain; None where no key fits."""
+        signers = self.find(domain)
+        return Signing(signers, body, at_s) if signers else None
+
+    def find(self, domain: str) -> Sequence[Signer]:
+        """Return who signs mail from this domain."""
         signing = next((signer.domain for signer in self._signers if f".{domain}".endswith(f".{signer.domain}")), None)
-        if signing is None:
-            return None
-        return Signing([signer for signer in self._signers if signer.domain == signing], body, at_s)
+        return [signer for signer in self._signers if signer.domain == signing]
 
 
 def hash_body(body: bytes) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import NamedSender, Trouble
+from imsg_contract.provider_accounts import NamedSender, SenderDns, Trouble
 from imsg_contract.unsubscribing import derive_keys
 from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
@@ -37,6 +37,7 @@ from imsg_smtp.connection_pool import ConnectionPool, Limits
 from imsg_smtp.domains import SLOWED_PER_MINUTE, DomainLimits, Domains, merge_presets
 from imsg_smtp.hard_bounces import HardBounces
 from imsg_smtp.mail_server import MailServer
+from imsg_smtp.mail_setup import DkimPublic, MailSetup
 from imsg_smtp.mime import BeginSigning
 from imsg_smtp.port_probe import connect_or_explain
 from imsg_smtp.rendering import MakeUnsubscribeHeaders, Renderings
@@ -56,7 +57,6 @@ TRY_TIMEOUT_S = 8.0
 __all__ = [
     "BouncePath",
     "DkimKey",
-    "DkimPublic",
     "MailServerSettings",
     "Settings",
     "Smtp",
@@ -65,7 +65,7 @@ __all__ = [
     "find_bounce_path",
     "make_dkim_keys",
     "open_channel",
-    "read_dkim_keys",
+    "read_setup",
     "sender_domain",
     "try_bounce_mailboxes",
     "try_server",
@@ -260,7 +260,14 @@ def _add_senders(smtp: Smtp, added: Sequence[NamedSender]) -> Smtp:
     return smtp.model_copy(update={"senders": own | smtp.senders})
 
 
-_SENDERS = SenderSettings(_list_senders, _add_senders)
+async def _examine_domain(smtp: Smtp | None, domain: str, english: bool) -> SenderDns:  # noqa: FBT001  a callback
+    from imsg_smtp.sender_dns import examine  # noqa: PLC0415  dnspython takes 2 MiB, and a person asks now and then
+
+    setup = MailSetup(domain) if smtp is None else await asyncio.to_thread(read_setup, smtp, domain)
+    return await examine(setup, english=english)
+
+
+_SENDERS = SenderSettings(_list_senders, _add_senders, _examine_domain)
 
 ACCOUNTS = AccountSettings(
     Smtp, "servers", (MAIL_SERVER,), list_servers, check_account, complete=complete, senders=_SENDERS
@@ -312,26 +319,29 @@ class DkimKey:
     """The record in the form of a zone file."""
 
 
-@dataclass(frozen=True, slots=True)
-class DkimPublic:
-    """The public part of a configured key: the `p` that its DNS record must have."""
-
-    domain: str
-    selector: str
-    public: str
-
-
 def sender_domain(smtp: Smtp) -> str:
     """Return the domain of the default sender."""
     return senders.parse(smtp.sender).domain
 
 
-def read_dkim_keys(smtp: Smtp) -> list[DkimPublic]:
-    """Return the public parts of the configured keys. Raises StartError."""
+def read_setup(smtp: Smtp, domain: str) -> MailSetup:
+    """Return how mail of a sender's domain is sent: by the servers that take it, and by the keys that sign it.
+
+    Raises StartError for a key that can't be read.
+    """
+    servers = smtp.all_servers.values()
+    takers = [one for one in servers if not one.sender_domains or domain in split_domains(one.sender_domains)]
+    return MailSetup(domain, list(dict.fromkeys(server.host for server in takers)), _read_dkim_keys(smtp, domain))
+
+
+def _read_dkim_keys(smtp: Smtp, domain: str) -> list[DkimPublic]:
     if not smtp.dkim.sets:
         return []
-    signers = _load_signers(smtp, sender_domain(smtp))
-    return [DkimPublic(signer.domain, signer.selector, dkim.encode_public_key(signer.key)) for signer in signers]
+    signers = dkim.DomainSigners(_load_signers(smtp, sender_domain(smtp))).find(domain)
+    return [
+        DkimPublic(one.domain, one.selector, dkim.encode_public_key(one.key), dkim.make_record(one.key))
+        for one in signers
+    ]
 
 
 def make_dkim_keys(selector: str) -> list[DkimKey]:

@@ -19,6 +19,7 @@ from imsg_contract.errors import Refusal
 from imsg_limits.quota import Quota
 from imsg_web.app import find_services
 from imsg_web.callers import Caller
+from imsg_web.responses import prefers_english
 
 ADDRESS_HEADER = "x-imsg-address"
 TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
@@ -46,6 +47,11 @@ async def find_address(request: Request) -> str:
     return request.headers.get(ADDRESS_HEADER, "")
 
 
+async def find_language(request: Request) -> str:
+    """Return the language of texts in an answer: en or zh."""
+    return "en" if prefers_english(request.headers.get("accept-language", "")) else "zh"
+
+
 async def require_fresh_login(request: Request) -> None:
     """Require a token of a log-in that is not long ago; a key is as good as its scopes. Raises Refusal log_in_again."""
     services: RouteServices = request.app.state.services
@@ -60,4 +66,5 @@ async def require_fresh_login(request: Request) -> None:
 
 FreshLogin = Depends(require_fresh_login)
 AuthServices = Annotated[RouteServices, Depends(find_services)]
+Language = Annotated[str, Depends(find_language)]
 ClientAddress = Annotated[str, Depends(find_address)]

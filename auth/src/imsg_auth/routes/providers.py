@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields as list_fields
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter
 
 from imsg_auth.provider_accounts import Provider
-from imsg_auth.routes.dependencies import AuthServices, FreshLogin, RouteServices
+from imsg_auth.routes.dependencies import AuthServices, FreshLogin, Language, RouteServices
 from imsg_auth.schemas.providers import (
     AttentionShape,
     KindFieldShape,
@@ -35,7 +35,7 @@ from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_contract.provider_accounts import Kind, ProviderCheck, Words
 from imsg_web.authorization import Administrator, InternalRoute, Reader
-from imsg_web.responses import prefers_english, refuse_value
+from imsg_web.responses import refuse_value
 from imsg_web.schemas import Success, describe_refusals
 
 PROVIDER_NAME = re.compile(r"[\w.-]{1,64}")
@@ -48,14 +48,6 @@ LISTED = ("no_right", "not_found", "providers_closed", "sender_away", "not_liste
 CHANGE = ("no_right", "log_in_again", *BODY, "providers_closed", "sender_away")
 
 router = APIRouter(prefix="/api/providers", route_class=InternalRoute)
-
-
-async def find_language(request: Request) -> str:
-    """Return the language of titles and help: en or zh."""
-    return "en" if prefers_english(request.headers.get("accept-language", "")) else "zh"
-
-
-Language = Annotated[str, Depends(find_language)]
 
 
 @router.get("/kinds", responses=describe_refusals("no_right"))

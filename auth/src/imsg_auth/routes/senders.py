@@ -6,8 +6,17 @@ from typing import Any
 from fastapi import APIRouter
 
 from imsg_auth.mail_senders import ShownSender
-from imsg_auth.routes.dependencies import AuthServices
-from imsg_auth.schemas.senders import NewSender, SenderAnswer, SenderPatch, SendersAnswer, SenderShape
+from imsg_auth.routes.dependencies import AuthServices, Language
+from imsg_auth.schemas.senders import (
+    DnsRecordShape,
+    NewSender,
+    ReceiverShape,
+    SenderAnswer,
+    SenderDnsAnswer,
+    SenderPatch,
+    SendersAnswer,
+    SenderShape,
+)
 from imsg_channels import CHANNELS
 from imsg_contract.addresses import read_sender
 from imsg_contract.error_responses import BODY
@@ -63,6 +72,17 @@ async def remove_sender(administrator: Administrator, name: str, services: AuthS
     """Remove a sender; a message that names it and still waits fails."""
     await services.senders.remove(administrator, name)
     return Success()
+
+
+@router.get("/{name}/dns", responses=describe_refusals("no_right", "not_found", "providers_closed", "sender_away"))
+async def examine_sender_dns(_: Reader, name: str, language: Language, services: AuthServices) -> SenderDnsAnswer:
+    """Look up the DNS records of a sender's domain: what they have to be, what they are, and what receivers do."""
+    found = await services.senders.examine_dns(name, english=language == "en")
+    return SenderDnsAnswer(
+        domain=found.domain,
+        records=[DnsRecordShape(**one.model_dump()) for one in found.records],
+        receivers=[ReceiverShape(**one.model_dump()) for one in found.receivers],
+    )
 
 
 def _check_addresses(values: Mapping[str, str | None]) -> dict[str, Any]:

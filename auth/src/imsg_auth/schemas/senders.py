@@ -6,6 +6,7 @@ from pydantic import Field
 
 from imsg_auth.schemas.fields import example
 from imsg_auth.schemas.providers import AccountName, Method
+from imsg_contract.provider_accounts import DnsVerdict
 from imsg_web.request_models import NOT_NULL, RequestModel
 from imsg_web.schemas import AnswerPart, Success, Time
 
@@ -54,6 +55,34 @@ class SenderShape(AnswerPart):
     ]
     changed_at: Time | None
     changed_by: str | None
+
+
+class DnsRecordShape(AnswerPart):
+    """A DNS record of a sender's domain."""
+
+    record: Annotated[str, Field(description="`MX`, `SPF`, `DKIM SELECTOR`, `DMARC`, `PTR`.")]
+    type: Literal["MX", "TXT", "PTR"]
+    name: Annotated[str | None, Field(description="Where it stands; null: not known.")]
+    wanted: Annotated[str | None, Field(description="What to enter there; null: iMSG can't know it.")]
+    found: Annotated[list[str], Field(description="What stands there now.")]
+    verdict: DnsVerdict
+    why: str
+    remedy: str | None
+
+
+class ReceiverShape(AnswerPart):
+    """What a receiver does with the domain's mail."""
+
+    receiver: str
+    verdict: str
+
+
+class SenderDnsAnswer(Success):
+    """The DNS records of a sender's domain, as they have to be and as they are."""
+
+    domain: str
+    records: list[DnsRecordShape]
+    receivers: list[ReceiverShape]
 
 
 class SendersAnswer(Success):

@@ -6,15 +6,14 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import dns.exception
-
 import imsg_smtp.main
 from imsg import phrases
-from imsg.doctor.mail_dns import Mx, Resolver, find_mx
-from imsg.doctor.mail_verdicts import describe_bounce_mx, describe_way_back, find_bounce_domains
+from imsg.doctor.ways_back import describe_way_back, find_bounce_domains, read_verdict
 from imsg.findings import ENGLISH, TIMEOUT_S, Finding, Translate
 from imsg.mail_servers import check_mailboxes
 from imsg_runtime.settings import load, variable
+from imsg_smtp.mail_dns import Resolver, find_mx
+from imsg_smtp.mail_verdicts import describe_bounce_mx
 
 LOCAL_HOSTS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Host that means every address of this machine → the address that reaches it from here."""
@@ -38,7 +37,9 @@ async def examine(
         return []
     ways_back = (describe_way_back(name, smtp, translate) for name in smtp.all_servers)
     findings = [_describe_sources(domains, sources), *(way for way in ways_back if way.remedy)]
-    findings += [describe_bounce_mx(await _find_mx(domain, resolver), translate) for domain in domains]
+    resolver = resolver or Resolver()
+    found = [await find_mx(domain, resolver) for domain in domains]
+    findings += [read_verdict(describe_bounce_mx(mx, translate)) for mx in found]
     if smtp.bounce_listener is not None:
         findings.append(await _check_listener(smtp.bounce_listener.host, smtp.bounce_listener.port, domains))
     return [*findings, *(await check_mailboxes(smtp, translate)).values()]
@@ -68,13 +69,6 @@ def _describe_sources(domains: Sequence[str], sources: Sequence[str]) -> Finding
         remedy = f"Set {mailbox}, {listener} or {variable('smtp', 'bounce_secret')} (docs/mail.md)."
         return Finding("bounces", f"go to {names}, and nothing takes them in: they are lost", remedy)
     return Finding("bounces", f"go to {names}, and come in {ways}")
-
-
-async def _find_mx(domain: str, resolver: Resolver | None) -> Mx:
-    try:
-        return await find_mx(domain, resolver or Resolver())
-    except (OSError, dns.exception.DNSException):  # this machine names no DNS server
-        return Mx(domain, [], [f"MX {domain}"])
 
 
 async def _check_listener(host: str, port: int, domains: Sequence[str]) -> Finding:

@@ -51,14 +51,17 @@ class ProviderMirror(BaseModel):
 
 
 class ProviderCall(BaseModel):
-    """What auth asks a sender about one account; any sender of the channel answers."""
+    """What auth asks a sender about an account or a domain; any sender of the channel answers."""
 
     model_config = ConfigDict(frozen=True)
 
-    what: Literal["validate", "check", "signatures", "templates"]
+    what: Literal["validate", "check", "signatures", "templates", "dns"]
     name: str
+    """Of an account; of `dns` the domain of a sender."""
     accounts: tuple[ProviderAccount, ...]
     """All accounts as they would be."""
+    english: bool = False
+    """The language of the answer to `dns`."""
     at: float
     """When it was made, Unix seconds."""
 
@@ -123,6 +126,45 @@ class ProviderEntry(BaseModel):
     reason: Words | None = None
 
 
+DnsVerdict = Literal["good", "missing", "wrong", "unknown"]
+
+
+class DnsRecord(BaseModel):
+    """A DNS record of a sender's domain: what it has to be, and what it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    record: str
+    """Such as `SPF`, or `DKIM s1`."""
+    type: Literal["MX", "TXT", "PTR"]
+    name: str | None
+    """Where it stands."""
+    wanted: str | None
+    found: tuple[str, ...]
+    verdict: DnsVerdict
+    why: str
+    remedy: str | None
+
+
+class ReceiverVerdict(BaseModel):
+    """What a receiver does with the domain's mail."""
+
+    model_config = ConfigDict(frozen=True)
+
+    receiver: str
+    verdict: str
+
+
+class SenderDns(BaseModel):
+    """What DNS says of a sender's domain, and what it has to say."""
+
+    model_config = ConfigDict(frozen=True)
+
+    domain: str
+    records: tuple[DnsRecord, ...]
+    receivers: tuple[ReceiverVerdict, ...]
+
+
 class ProviderCheck(BaseModel):
     """A sender's answer: the errors of fields, else what the provider said."""
 
@@ -136,6 +178,8 @@ class ProviderCheck(BaseModel):
     """Why the provider does not take the account; None: it does."""
     entries: tuple[ProviderEntry, ...] | None = None
     """The signatures or templates that were asked for; None: the provider has no call for them."""
+    dns: SenderDns | None = None
+    """The records of the domain that was asked for."""
 
 
 class KindField(BaseModel):

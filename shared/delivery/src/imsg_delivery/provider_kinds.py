@@ -14,6 +14,7 @@ from imsg_contract.provider_accounts import (
     Preset,
     ProviderAccount,
     ProviderEntry,
+    SenderDns,
     SetUp,
     ShownAccount,
     Trouble,
@@ -99,6 +100,8 @@ class SenderSettings(Generic[Group]):
     list: Callable[[Group], tuple[NamedSender, ...]]
     add: Callable[[Group, Sequence[NamedSender]], Group]
     """Adds senders of auth; those of the settings stay."""
+    examine: Callable[[Group | None, str, bool], Awaitable[SenderDns]]
+    """Looks up the DNS records of a sender's domain, and judges them in English, or else in Chinese."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,8 @@ class ProviderSets(Generic[Settings]):
         assert self._accounts is not None  # noqa: S101  only then are there calls
         if call.what in {"signatures", "templates"}:
             return await self._list_entries(call)
+        if call.what == "dns":
+            return await self._examine_domain(call)
         errors = self._accounts.validate(self._read_own(), call.accounts, call.name)
         taken = self._list_own()
         if errors or call.name in taken:
@@ -233,6 +235,13 @@ class ProviderSets(Generic[Settings]):
         except AccountFault as fault:
             return ProviderCheck(trouble=fault.trouble)
         return ProviderCheck(entries=None if entries is None else tuple(entries))
+
+    async def _examine_domain(self, call: ProviderCall) -> ProviderCheck:
+        assert self._accounts is not None  # noqa: S101  as above
+        if self._accounts.senders is None:
+            return ProviderCheck()
+        group = getattr(self._in_force, self._method)
+        return ProviderCheck(dns=await self._accounts.senders.examine(group, call.name, call.english))
 
     async def close(self) -> None:
         """Close the current set, once its work has ended."""

@@ -1,4 +1,4 @@
-"""The DNS records of a mail domain: MX, SPF, DKIM, DMARC, and the names of its server's addresses.
+"""The DNS records of a mail domain: MX, SPF, DKIM, DMARC, and the names of its servers' addresses.
 
 Lookups go through dnspython's asynchronous resolver. A lookup without an answer is recorded and raises nothing.
 """
@@ -6,9 +6,10 @@ Lookups go through dnspython's asynchronous resolver. A lookup without an answer
 import asyncio
 import contextlib
 import ipaddress
+import time
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
@@ -17,8 +18,13 @@ import dns.exception
 import dns.resolver
 import dns.reversename
 
+from imsg_smtp.mail_setup import DkimPublic, MailSetup
+
 LOOKUP_S = 3.0
 """How long one lookup may take, with all name servers and repeats."""
+
+TOTAL_S = 15.0
+"""How long a resolver asks: SPF needs one lookup after another, and later ones count as not answered."""
 
 MAX_SPF_LOOKUPS = 10
 """RFC 7208, 4.6.4: a record that needs more is an error for the receiver."""
@@ -26,7 +32,7 @@ MAX_SPF_LOOKUPS = 10
 MAX_SPF_DEPTH = 10
 
 MAX_ADDRESSES = 4
-"""How many addresses of the server are looked up by PTR."""
+"""How many addresses of a server are looked up by PTR."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -70,12 +76,14 @@ class Spf:
 
 @dataclass(frozen=True, slots=True)
 class DkimRecord:
-    """The record of a selector: its public key, empty if revoked, None if there is no record."""
+    """The record of a key: its public part, empty if revoked, None if there is no record."""
 
-    selector: str
+    at: str
     public: str | None
     kind: str = "rsa"
     """The record's `k` (RFC 6376, 3.6.1; RFC 8463)."""
+    texts: Sequence[str] = ()
+    """All that stands there."""
     unanswered: Sequence[str] = ()
 
 
@@ -85,13 +93,14 @@ class Dmarc:
 
     at: str = ""
     policy: str = ""
+    record: str = ""
     strict_spf: bool = False
     unanswered: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """An address of the mail server with its PTR name, and whether that name resolves to the address again."""
+    """An address of a mail server with its PTR name, and whether that name resolves to the address again."""
 
     address: str
     name: str = ""
@@ -100,7 +109,7 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class ServerAddresses:
-    """The addresses of the mail server, at most MAX_ADDRESSES."""
+    """The addresses of a mail server, at most MAX_ADDRESSES."""
 
     rows: Sequence[ServerAddress] = ()
     unanswered: Sequence[str] = ()
@@ -120,19 +129,18 @@ class DomainFacts:
     spf: Spf
     dkim: Sequence[DkimRecord]
     dmarc: Dmarc
-    server: ServerAddresses
+    servers: Mapping[str, ServerAddresses]
+    """By their names."""
 
     @property
     def unanswered(self) -> list[str]:
         """All lookups without an answer."""
-        keys = [name for record in self.dkim for name in record.unanswered]
-        records = (self.mx.unanswered, self.spf.unanswered, keys, self.dmarc.unanswered, self.server.unanswered)
-        return [name for unanswered in records for name in unanswered]
+        records = (self.mx, self.spf, *self.dkim, self.dmarc, *self.servers.values())
+        return [name for record in records for name in record.unanswered]
 
-    @property
-    def spf_covers_server(self) -> bool:
-        """Whether the SPF record lets one of the server's addresses send."""
-        return any(self.spf.covers(ipaddress.ip_address(row.address)) for row in self.server.rows)
+    def covers(self, host: str) -> bool:
+        """Return whether the SPF record lets one of a server's addresses send."""
+        return any(self.spf.covers(ipaddress.ip_address(row.address)) for row in self.servers[host].rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,11 @@ class Resolver:
     def __init__(self, nameserver: str | None = None, port: int = 53) -> None:
         """`nameserver` None takes those of this machine."""
         self.unanswered: list[str] = []
-        self._resolver = dns.asyncresolver.Resolver(configure=nameserver is None)
+        self._ends_at = time.monotonic() + TOTAL_S
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=nameserver is None)
+        except dns.resolver.NoResolverConfiguration:  # this machine names no server: no lookup is answered
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
         if nameserver is not None:
             self._resolver.nameservers = [nameserver]
             self._resolver.port = port
@@ -159,6 +171,9 @@ class Resolver:
     async def resolve(self, name: str, kind: str) -> list[str]:
         """Return the answers as text: a TXT record's strings joined, names without their last dot."""
         answer: dns.resolver.Answer | None = None
+        if time.monotonic() > self._ends_at:
+            self.unanswered.append(f"{kind} {name}")
+            return []
         try:
             answer = await self._resolver.resolve(name, kind, raise_on_no_answer=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
@@ -191,17 +206,18 @@ def _read_texts(answer: dns.resolver.Answer, kind: str) -> list[str]:
     return [str(row.address) for row in answer]
 
 
-async def find_facts(domain: str, host: str, selectors: Sequence[str], resolver: Resolver) -> DomainFacts:
-    """Look up everything about a domain, its server `host` and its DKIM selectors at the same time."""
-    keys = asyncio.gather(*(_find_dkim(domain, selector, resolver.fork()) for selector in selectors))
-    mx, spf, dmarc, server, dkim = await asyncio.gather(
-        find_mx(domain, resolver),
-        find_spf(domain, resolver),
-        find_dmarc(domain, resolver),
-        _find_server(host, resolver.fork()),
+async def find_facts(setup: MailSetup, resolver: Resolver) -> DomainFacts:
+    """Look up everything about a sender's domain, its servers and its keys at the same time."""
+    keys = asyncio.gather(*(_find_dkim(key, resolver.fork()) for key in setup.keys))
+    servers = asyncio.gather(*(_find_server(host, resolver.fork()) for host in setup.hosts))
+    mx, spf, dmarc, dkim, found = await asyncio.gather(
+        find_mx(setup.domain, resolver),
+        find_spf(setup.domain, resolver),
+        find_dmarc(setup.domain, resolver),
         keys,
+        servers,
     )
-    return DomainFacts(domain, mx, spf, dkim, dmarc, server)
+    return DomainFacts(setup.domain, mx, spf, dkim, dmarc, dict(zip(setup.hosts, found, strict=True)))
 
 
 async def find_bounce_facts(domain: str, resolver: Resolver) -> BounceFacts:
@@ -284,18 +300,19 @@ async def find_dmarc(domain: str, resolver: Resolver) -> Dmarc:
             tags = {name.lower(): value.lower() for name, value in _read_tags(records[0]).items()}
             policy = tags.get("p", "none")
             policy = tags.get("sp", policy) if level else policy
-            return Dmarc(at, policy, tags.get("aspf") == "s", resolver.unanswered)
+            return Dmarc(at, policy, records[0], tags.get("aspf") == "s", resolver.unanswered)
     return Dmarc(unanswered=resolver.unanswered)
 
 
-async def _find_dkim(domain: str, selector: str, resolver: Resolver) -> DkimRecord:
+async def _find_dkim(key: DkimPublic, resolver: Resolver) -> DkimRecord:
     """Read the record of a key; text that receivers reject (RFC 6376, 3.6.1) is no record."""
-    for text in await resolver.resolve(f"{selector}._domainkey.{domain}", "TXT"):
+    texts = await resolver.resolve(key.at, "TXT")
+    for text in texts:
         tags = _read_tags(text)
         public = "".join(tags.get("p", "-").split())
         if tags.get("v", "DKIM1") == "DKIM1" and _is_base64(public):
-            return DkimRecord(selector, public, tags.get("k", "rsa").lower())
-    return DkimRecord(selector, None, unanswered=resolver.unanswered)
+            return DkimRecord(key.at, public, tags.get("k", "rsa").lower(), texts)
+    return DkimRecord(key.at, None, texts=texts, unanswered=resolver.unanswered)
 
 
 def _read_tags(record: str) -> dict[str, str]:
@@ -316,7 +333,7 @@ async def _find_server(host: str, resolver: Resolver) -> ServerAddresses:
     try:
         addresses = [str(ipaddress.ip_address(host))]
     except ValueError:
-        addresses = await resolver.resolve_addresses(host) if host else []
+        addresses = await resolver.resolve_addresses(host)
     rows = await asyncio.gather(*(_find_name(address, resolver) for address in addresses[:MAX_ADDRESSES]))
     return ServerAddresses(rows, resolver.unanswered)
 
