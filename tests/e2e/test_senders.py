@@ -79,6 +79,18 @@ def test_a_sender_of_the_settings_is_listed_and_stays(fresh: Deployment) -> None
     assert "noreply@example.com，或" in call(fresh, "POST", "", {**NEWS, "reply_to": "nobody"})["detail"]
 
 
+def test_the_dns_records_of_a_sender_are_looked_up_by_its_channel(fresh: Deployment) -> None:
+    """What DNS says is a matter of the network; the judgement is tested beside sender-smtp."""
+    looked = call(fresh, "GET", "/alerts/dns")
+    assert (looked["errorCode"], looked["domain"]) == (0, "example.com"), looked
+    records = {one["record"]: one for one in looked["records"]}
+    assert {"MX", "SPF", "DKIM", "DMARC"} <= set(records)
+    assert {one["verdict"] for one in looked["records"]} <= {"good", "missing", "wrong", "unknown"}
+    assert (records["SPF"]["type"], records["SPF"]["name"]) == ("TXT", "example.com")
+    assert [one["receiver"] for one in looked["receivers"]] == ["QQ", "163", "Gmail"]
+    assert call(fresh, "GET", "/nobody/dns")["reason"] == "not_found"
+
+
 def test_the_command_line_keeps_senders(fresh: Deployment) -> None:
     def run(*words: str) -> str:
         done = subprocess.run(
@@ -95,6 +107,8 @@ def test_the_command_line_keeps_senders(fresh: Deployment) -> None:
 
     run("login", "admin", "--password", "123")
     assert "within 2 s" in run("senders", "add", "desk", "desk@example.com", "--reply-to", "office@example.com")
+    looked = run("senders", "dns", "desk")
+    assert all(part in looked for part in ("SPF", "DKIM", "DMARC", "Gmail:")), looked
     run("senders", "set", "desk", "--reply-to", "none")
     assert "desk@example.com" in run("senders")
     run("senders", "remove", "desk")

@@ -135,8 +135,9 @@ class DomainFacts:
     @property
     def unanswered(self) -> list[str]:
         """All lookups without an answer."""
-        records = (self.mx, self.spf, *self.dkim, self.dmarc, *self.servers.values())
-        return [name for record in records for name in record.unanswered]
+        keys = [name for record in self.dkim for name in record.unanswered]
+        servers = [name for server in self.servers.values() for name in server.unanswered]
+        return [*self.mx.unanswered, *self.spf.unanswered, *keys, *self.dmarc.unanswered, *servers]
 
     def covers(self, host: str) -> bool:
         """Return whether the SPF record lets one of a server's addresses send."""

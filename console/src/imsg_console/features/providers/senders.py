@@ -7,8 +7,11 @@ from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.chips import chip
+from imsg_console.widgets.copying import copy_button
+from imsg_console.widgets.dialogs import confirm, reading_dialog
 from imsg_console.widgets.elements import button, element, heading
+from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Row
@@ -16,6 +19,14 @@ from imsg_console.widgets.tables import Column, Table
 
 SENDERS = "/api/v2/senders"
 MOST = 32
+
+VERDICTS = {
+    "good": ("check_circle", "good"),
+    "missing": ("error", "bad"),
+    "wrong": ("error", "bad"),
+    "unknown": ("help", "calm"),
+}
+"""Symbol and tone of the verdict on a DNS record."""
 
 
 class Senders:
@@ -47,29 +58,61 @@ class Senders:
             Column("name", t("providers.name"), lambda row: row["name"], is_main=True),
             Column("address", t("providers.sender_address"), lambda row: line(row["address"], 200)),
             Column("reply_to", t("providers.reply_to"), lambda row: line(row["reply_to"] or "", 200)),
+            Column("actions", t("providers.actions"), self._actions),
         ]
-        if self._view.session.is_admin:
-            columns.append(Column("actions", t("providers.actions"), self._actions))
         with self._place:
             table = Table(
                 self._view,
                 t("providers.senders"),
                 columns,
                 key="name",
-                actions={"change_sender": self._change, "remove_sender": self._remove},
+                actions={"dns": self._show_dns, "change_sender": self._change, "remove_sender": self._remove},
             )
             table.show(answer["senders"])
 
     def _actions(self, row: Row) -> Cell:
         t, name = self._t, line(row["name"], MOST)
-        if row["from"] == "settings":
-            return cells.muted(t("providers.in_settings"))
-        return [
-            [
-                cells.button(action, t(text), t("providers.of", action=t(text), name=name), kind="quiet")
-                for action, text in (("change_sender", "providers.change"), ("remove_sender", "providers.remove"))
-            ]
+        actions = {"dns": "providers.dns"}
+        if row["from"] != "settings" and self._view.session.is_admin:
+            actions |= {"change_sender": "providers.change", "remove_sender": "providers.remove"}
+        buttons = [
+            cells.button(action, t(text), t("providers.of", action=t(text), name=name), kind="quiet")
+            for action, text in actions.items()
         ]
+        return [buttons, cells.muted(t("providers.in_settings"))] if row["from"] == "settings" else [buttons]
+
+    async def _show_dns(self, row: Row) -> None:
+        """Show the records that the sender's domain has to have, and those that it has."""
+        t = self._t
+        answer = await self._view.api.get(f"{path(SENDERS, row['name'])}/dns")
+        with reading_dialog(self._view, t("providers.dns_of", domain=line(answer["domain"], 200)), wide=True):
+            element("p", "small", t("providers.dns_lead"))
+            for record in answer["records"]:
+                self._draw_record(record)
+            heading(3, t("providers.dns_receivers"))
+            for one in answer["receivers"]:
+                element("p", "small", t("providers.dns_receiver", **one))
+
+    def _draw_record(self, record: Row) -> None:
+        t = self._t
+        with element("section", "stack tight"):
+            with element("div", "line"):
+                heading(3, line(record["record"], 80))
+                chip(t(f"providers.dns_{record['verdict']}"), *VERDICTS[record["verdict"]])
+            element("p", "small", line(record["why"], 1_000))
+            if record["remedy"]:
+                element("p", "small", line(record["remedy"], 1_000))
+            if not record["remedy"] or not record["wanted"]:
+                return
+            for found in record["found"]:
+                element("p", "small muted", t("providers.dns_found", text=line(found, 1_000)))
+            for what, text in (("name", record["name"]), ("wanted", record["wanted"])):
+                label = t(f"providers.dns_{what}", type=record["type"])
+                element("p", "small muted", label)
+                code_block(text, label)
+                copy_button(
+                    self._view, text, name=t("providers.dns_copy", what=label, record=line(record["record"], 80))
+                )
 
     def _make_fields(self, row: Row) -> list[Field]:
         t = self._t
