@@ -88,6 +88,7 @@ def test_the_dns_records_of_a_sender_are_looked_up_by_its_channel(fresh: Deploym
     assert {one["verdict"] for one in looked["records"]} <= {"good", "missing", "wrong", "unknown"}
     assert (records["SPF"]["type"], records["SPF"]["name"]) == ("TXT", "example.com")
     assert [one["receiver"] for one in looked["receivers"]] == ["QQ", "163", "Gmail"]
+    assert call(fresh, "GET", "/default/dns")["domain"], "the default sender has no row"
     assert call(fresh, "GET", "/nobody/dns")["reason"] == "not_found"
 
 

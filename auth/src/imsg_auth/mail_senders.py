@@ -13,6 +13,11 @@ from imsg_contract.provider_accounts import NamedSender, SenderDns
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
+MAIL = "smtp"
+
+DEFAULT = "default"
+"""Names the sender of mails that name none."""
+
 MAX_SENDERS = 200
 """The most senders of a channel."""
 
@@ -97,10 +102,19 @@ class MailSenders:
         await self._accounts.publish_now()
 
     async def examine_dns(self, name: str, *, english: bool) -> SenderDns:
-        """Look up the records of a sender's domain. Raises Refusal not_found, providers_closed, sender_away."""
-        found = await self.find(name)
-        _, address = read_sender(found.sender.address)
-        return await self._accounts.examine_domain(found.method, address.rpartition("@")[2], english=english)
+        """Look up the records of a sender's domain; DEFAULT is the default sender, unless another has the name.
+
+        Raises Refusal not_found, providers_closed, sender_away.
+        """
+        named = next((one for one in await self.list() if one.sender.name == name), None)
+        if named is None and name != DEFAULT:
+            raise Refusal("not_found", what=name[:80])
+        address = "" if named is None else read_sender(named.sender.address)[1]
+        method = MAIL if named is None else named.method
+        found = await self._accounts.examine_domain(method, address.rpartition("@")[2], english=english)
+        if found is None:
+            raise Refusal("not_found", what=name[:80])
+        return found
 
     async def _require(self, name: str) -> SenderRow:
         async with self._store.reading() as rows:

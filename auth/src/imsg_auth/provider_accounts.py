@@ -244,13 +244,13 @@ class ProviderAccounts:
             raise _refuse_unknown(method, name)
         return await self._call(method, what, name, own)
 
-    async def examine_domain(self, method: str, domain: str, *, english: bool) -> SenderDns:
-        """Let a sender look up a domain in DNS. Raises Refusal providers_closed, sender_away."""
+    async def examine_domain(self, method: str, domain: str, *, english: bool) -> SenderDns | None:
+        """Let a sender look up a domain in DNS, that of the default sender where it is empty; None: there is none.
+
+        Raises Refusal providers_closed, sender_away.
+        """
         await self.require_key(method)
-        answer = await self._call(method, "dns", domain, (), english=english)
-        if answer.dns is None:
-            raise Refusal("sender_away", method=method, retry_after_s=5)
-        return answer.dns
+        return (await self._call(method, "dns", domain, (), english=english)).dns
 
     async def run(self) -> None:
         """Keep the copy in Redis up to date until cancelled."""

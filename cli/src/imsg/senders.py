@@ -79,7 +79,11 @@ def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa:
 
 
 @app.command("dns")
-def show_dns(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
+def show_dns(
+    name: Annotated[str, typer.Argument(help="Its name; default: the sender of mails that name none.")] = "default",
+    url: Url = None,
+    as_json: Json = False,  # noqa: FBT002
+) -> None:
     """Look up the DNS records of a sender's domain, and show what to enter; `imsg doctor mail` judges alike."""
     answer = _call("GET", f"{PATH}/{segment(name)}/dns", None, url, as_json=as_json)
     if as_json:

@@ -23,7 +23,7 @@ from imsg_smtp.mail_setup import DkimPublic, MailSetup
 LOOKUP_S = 3.0
 """How long one lookup may take, with all name servers and repeats."""
 
-TOTAL_S = 15.0
+TOTAL_S = 5.0
 """How long a resolver asks: SPF needs one lookup after another, and later ones count as not answered."""
 
 MAX_SPF_LOOKUPS = 10

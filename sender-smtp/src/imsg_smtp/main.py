@@ -260,9 +260,13 @@ def _add_senders(smtp: Smtp, added: Sequence[NamedSender]) -> Smtp:
     return smtp.model_copy(update={"senders": own | smtp.senders})
 
 
-async def _examine_domain(smtp: Smtp | None, domain: str, english: bool) -> SenderDns:  # noqa: FBT001  a callback
+async def _examine_domain(smtp: Smtp | None, domain: str, english: bool) -> SenderDns | None:  # noqa: FBT001
     from imsg_smtp.sender_dns import examine  # noqa: PLC0415  dnspython takes 2 MiB, and a person asks now and then
 
+    if not domain:
+        if smtp is None:
+            return None
+        domain = sender_domain(smtp)
     setup = MailSetup(domain) if smtp is None else await asyncio.to_thread(read_setup, smtp, domain)
     return await examine(setup, english=english)
 

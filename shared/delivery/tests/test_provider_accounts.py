@@ -2,12 +2,14 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 from pydantic import SecretStr
 
 from imsg_contract.provider_accounts import (
+    CALLS,
     MIRROR,
     PURPOSE,
     ProviderAccount,
@@ -15,7 +17,7 @@ from imsg_contract.provider_accounts import (
     ProviderCheck,
     ProviderMirror,
 )
-from imsg_contract.topology import accounts_key
+from imsg_contract.topology import accounts_key, provider_answers_key, provider_calls_key
 from imsg_delivery.provider_accounts import ProviderAccounts
 from imsg_runtime.redis import Redis, connect
 from imsg_runtime.sealing import Sealer
@@ -84,3 +86,28 @@ async def test_what_could_not_be_applied_is_tried_again(redis: Redis) -> None:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     assert tried == [ProviderMirror(accounts=(OFFICE,))] * 2
+
+
+async def test_a_call_of_a_later_version_is_passed_over_and_the_next_one_is_answered(redis: Redis) -> None:
+    known = ProviderCall(what="dns", name="example.com", accounts=(), at=time.time()).model_dump_json()
+    for number, text in (("1", known.replace('"dns"', '"later"')), ("2", known)):
+        await redis.call(
+            "HSET", provider_calls_key("smtp"), number, Sealer(KEY, PURPOSE).seal(text, f"{CALLS} {number}")
+        )
+
+    async def apply(_: ProviderMirror) -> bool:
+        return True
+
+    async def answer_any(_: ProviderCall) -> ProviderCheck:
+        return ProviderCheck()
+
+    async def is_answered() -> bool:
+        return bool(await redis.call("HKEYS", provider_answers_key("smtp")) == [b"2"])
+
+    watching = asyncio.create_task(ProviderAccounts(redis, "smtp", KEY).watch(apply, answer_any))
+    try:
+        await eventually(is_answered, within_s=60)
+        assert not watching.done()
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)

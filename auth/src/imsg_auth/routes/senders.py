@@ -76,7 +76,7 @@ async def remove_sender(administrator: Administrator, name: str, services: AuthS
 
 @router.get("/{name}/dns", responses=describe_refusals("no_right", "not_found", "providers_closed", "sender_away"))
 async def examine_sender_dns(_: Reader, name: str, language: Language, services: AuthServices) -> SenderDnsAnswer:
-    """Look up the DNS records of a sender's domain: what they have to be, what they are, and what receivers do."""
+    """Look up the DNS records of a sender's domain, `default` for the default one: what is wanted and what is found."""
     found = await services.senders.examine_dns(name, english=language == "en")
     return SenderDnsAnswer(
         domain=found.domain,

@@ -158,7 +158,7 @@ TIMEOUTS_S = {
     "POST /providers/{method}/{name}/check": 30.0,
     "GET /providers/{method}/{name}/signatures": 30.0,
     "GET /providers/{method}/{name}/templates": 30.0,
-    "GET /senders/{name}/dns": 30.0,  # the sender's lookups have 18 s
+    "GET /senders/{name}/dns": 15.0,  # the sender's lookups have 8 s
     "GET /requests/{id}": 75.0,  # it waits up to 60 s until the request is settled
     "POST /requests/cancel": 75.0,  # there may be tens of thousands
     "POST /requests/{id}/cancel": 20.0,  # it waits up to 5 s for what is being sent

@@ -57,7 +57,7 @@ class ProviderCall(BaseModel):
 
     what: Literal["validate", "check", "signatures", "templates", "dns"]
     name: str
-    """Of an account; of `dns` the domain of a sender."""
+    """Of an account; of `dns` the domain of a sender, empty for that of the default one."""
     accounts: tuple[ProviderAccount, ...]
     """All accounts as they would be."""
     english: bool = False

@@ -100,8 +100,10 @@ class SenderSettings(Generic[Group]):
     list: Callable[[Group], tuple[NamedSender, ...]]
     add: Callable[[Group, Sequence[NamedSender]], Group]
     """Adds senders of auth; those of the settings stay."""
-    examine: Callable[[Group | None, str, bool], Awaitable[SenderDns]]
-    """Looks up the DNS records of a sender's domain, and judges them in English, or else in Chinese."""
+    examine: Callable[[Group | None, str, bool], Awaitable[SenderDns | None]]
+    """Looks up the DNS records of a sender's domain, and judges them in English, or else in Chinese.
+
+    An empty domain is that of the default sender; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

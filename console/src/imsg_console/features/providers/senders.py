@@ -1,5 +1,6 @@
 """The senders of mail, below the providers: those that are set up here, and those of the settings."""
 
+from functools import partial
 from typing import Any
 
 from imsg_console.client import path
@@ -41,6 +42,7 @@ class Senders:
         with element("section", "stack"):
             with element("div", "line"):
                 heading(2, t("providers.senders"))
+                button(t("providers.dns_default"), partial(self._show_dns, {"name": "default"}), kind="quiet")
                 if self._view.session.is_admin:
                     button(t("providers.sender_add"), self._add, kind="quiet", symbol="add")
             element("p", "small", t("providers.senders_lead"))
