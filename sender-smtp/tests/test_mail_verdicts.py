@@ -253,6 +253,12 @@ async def test_auth_is_told_what_to_enter_and_what_is_found() -> None:
     assert all("不知道" in one.verdict for one in silent.receivers)
 
 
+async def test_what_stands_in_dns_reaches_no_terminal_as_a_command() -> None:
+    facts = await facts_of({**GOOD, "example.com TXT": ['"v=spf1 \\027[2Jmx -all"']})
+    (spf,) = [line for line in describe_records(facts, SETUP, in_english) if line.part == "SPF"]
+    assert ("[2Jmx" in spf.found[0], (spf.state + spf.wanted + spf.found[0]).isprintable()) == (True, True)
+
+
 def test_a_key_of_the_domain_above_and_the_servers_that_take_the_domain_count(tmp_path: Path) -> None:
     (key, _) = make_dkim_keys("s1")
     (tmp_path / "key.pem").write_bytes(key.pem)

@@ -198,13 +198,18 @@ class Resolver:
 def _read_texts(answer: dns.resolver.Answer, kind: str) -> list[str]:
     match kind:
         case "TXT":
-            return [b"".join(row.strings).decode("utf-8", "replace") for row in answer]
+            return [_clean(b"".join(row.strings).decode("utf-8", "replace")) for row in answer]
         case "MX":
             rows = sorted(answer, key=lambda row: int(row.preference))
             return [str(row.exchange).rstrip(".").lower() or "." for row in rows]
         case "PTR":
             return [str(row.target).rstrip(".").lower() for row in answer]
     return [str(row.address) for row in answer]
+
+
+def _clean(text: str) -> str:
+    """Return a text that a terminal and a page can show: anybody may have written it."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 async def find_facts(setup: MailSetup, resolver: Resolver) -> DomainFacts:

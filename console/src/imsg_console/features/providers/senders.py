@@ -108,8 +108,8 @@ class Senders:
                 return
             for found in record["found"]:
                 element("p", "small muted", t("providers.dns_found", text=line(found, 1_000)))
-            for what, text in (("name", record["name"]), ("wanted", record["wanted"])):
-                label = t(f"providers.dns_{what}", type=record["type"])
+            for what in ("name", "wanted"):
+                label, text = t(f"providers.dns_{what}", type=record["type"]), line(record[what], 4_000)
                 element("p", "small muted", label)
                 code_block(text, label)
                 copy_button(
