@@ -198,7 +198,8 @@ class Resolver:
 def _read_texts(answer: dns.resolver.Answer, kind: str) -> list[str]:
     match kind:
         case "TXT":
-            return [_clean(b"".join(row.strings).decode("utf-8", "replace")) for row in answer]
+            # Servers answer in any order.
+            return sorted(_clean(b"".join(row.strings).decode("utf-8", "replace")) for row in answer)
         case "MX":
             rows = sorted(answer, key=lambda row: int(row.preference))
             return [str(row.exchange).rstrip(".").lower() or "." for row in rows]
