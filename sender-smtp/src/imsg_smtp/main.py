@@ -20,7 +20,7 @@ from imsg_delivery.provider_kinds import AccountSettings, SenderSettings
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.settings import StartError, variable
-from imsg_smtp import dkim, senders
+from imsg_smtp import dkim, sender_dns, senders
 from imsg_smtp.accounts import MAIL_SERVER, complete, explain, list_servers
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import bounce_sources
@@ -261,14 +261,12 @@ def _add_senders(smtp: Smtp, added: Sequence[NamedSender]) -> Smtp:
 
 
 async def _examine_domain(smtp: Smtp | None, domain: str, english: bool) -> SenderDns | None:  # noqa: FBT001
-    from imsg_smtp.sender_dns import examine  # noqa: PLC0415  dnspython takes 2 MiB, and a person asks now and then
-
     if not domain:
         if smtp is None:
             return None
         domain = sender_domain(smtp)
     setup = MailSetup(domain) if smtp is None else await asyncio.to_thread(read_setup, smtp, domain)
-    return await examine(setup, english=english)
+    return await sender_dns.examine(setup, english=english)
 
 
 _SENDERS = SenderSettings(_list_senders, _add_senders, _examine_domain)
