@@ -18,7 +18,7 @@ from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics, find_span
 from imsg_testing.callers import user
-from imsg_testing.history import NOW, job, outcome, request_id
+from imsg_testing.history import NOW, job, outcome, receipt, request_id
 from imsg_testing.history_store import ADMIN, OWNER, find, find_page, keep
 
 
@@ -161,6 +161,28 @@ async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(d
         assert shown["category"] == category
         (frozen,) = await find(database, id=one.request)
         assert "category" not in frozen
+
+
+@pytest.mark.parametrize("first", ["outcome", "receipt"])
+async def test_what_the_sandbox_took_stays_marked_when_it_is_delivered(database: Database, first: str) -> None:
+    played, real = job(to=("a@example.com", "b@example.com"), at=NOW), job(at=NOW)
+    sent = outcome(played, Status.SENT, 1, simulated=True)
+    receipts = [receipt(sent, "b@example.com", request=played.request, n=1)]
+    facts = [sent, *receipts] if first == "outcome" else [*receipts, sent]
+    await keep(database, played, real, outcome(real, Status.SENT))
+    for fact in facts:
+        await keep(database, fact)
+    finder = RequestList(database, lambda: NOW, asyncio.Event())
+    assert (await finder.show(played.request, OWNER))["simulated"] is True
+    assert (await finder.show(real.request, OWNER))["simulated"] is False
+    shown = {(row["to"], row["status"]): row["simulated"] for row in (await find_page(database, OWNER)).rows}
+    assert shown == {
+        ("a@example.com", "queued"): False,
+        ("b@example.com", "delivered"): True,
+        ("zhang@example.com", "sent"): False,
+    }
+    (frozen, _) = await find(database, id=played.request)
+    assert "simulated" not in frozen
 
 
 async def test_a_request_is_waited_for_until_it_is_recorded_and_settled(database: Database) -> None:

@@ -78,12 +78,21 @@ def find(folder: Path, secret: str) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()]
 
 
+def is_simulated(deployment: Deployment, request: str) -> list[bool]:
+    """Return whether the sandbox took a request of one message: what the request says, and what the message says."""
+    token = deployment.token()
+    whole = deployment.call("GET", f"/api/v2/requests/{request}", token=token)
+    (message,) = deployment.call("GET", "/api/v2/messages", id=request, token=token)["messages"]
+    return [whole["simulated"], message["simulated"]]
+
+
 def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
     console: Console, mailboxes: tuple[Mailbox, Mailbox], tmp_path: Path
 ) -> None:
     first, second = mailboxes
     deployment = console.deployment
     assert [(one["from"], one["simulated"]) for one in console.list().values()] == [("settings", True)]
+    played = deployment.wait_settled(deployment.send("li@example.com")["id"])[0]["id"].partition("-")[0]
 
     wrong = {"method": "smtp", "name": "office", "kind": "smtp", "settings": write(first, password="wrong")}
     check = console.call("POST", "/check", wrong)
@@ -107,6 +116,8 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
     (message,) = deployment.wait_settled(single["id"])
     assert message["status"] == "sent"
     assert first.counts("li@example.com").total() == 1
+    marks = [is_simulated(deployment, request) for request in (played, single["id"])]
+    assert marks == [[True, True], [False, False]], "also once the sandbox has given way"
 
     assert console.call("PATCH", "/smtp/office", {"settings": write(second)})["version"] == 2
     kept = console.call("PATCH", "/smtp/office", {"settings": {"sender": USER, "password": {"set": True}}})

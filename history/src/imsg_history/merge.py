@@ -169,6 +169,7 @@ class MergedBatch:
             self._add_hop(request, n, attempt, at, hop)
         row = MessageRow(request, n, None, None, None, None, status, rank, attempt, at, mark, attempts, *report)
         row.billed_segments = _read_segments(outcome.segments)
+        row.simulated = 1 if outcome.simulated else None
         self._add_message(row)
 
     def _add_hop(self, request: str, n: int, attempt: int, ended_at: datetime, hop: Hop) -> None:

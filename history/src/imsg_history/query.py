@@ -105,6 +105,7 @@ class MessageQuery:
                 message["category"] = of[row.request].category
                 message["key"] = of[row.request].key
                 message["test"] = of[row.request].lane == Lane.TEST
+                message["simulated"] = bool(row.simulated)
                 message["cost"] = _find_cost(row, of[row.request], prices)
                 message["resent_as"] = resent.get((row.request, row.address), [])
                 message["leg"], message["leg_of"] = of[row.request].leg, of[row.request].leg_of

@@ -106,6 +106,7 @@ class MessageRow:
     currency: str | None = None
     params: str | None = None
     reference: str | None = None
+    simulated: int | None = None
 
     def __post_init__(self) -> None:
         """Find the bucket of the time that the message took, where it was sent or delivered."""
@@ -138,6 +139,7 @@ class MessageRow:
         self.sent_in = _least(self.sent_in, other.sent_in)
         self.delivered_in = _least(self.delivered_in, other.delivered_in)
         self.billed_segments = _greatest(self.billed_segments, other.billed_segments)
+        self.simulated = _greatest(self.simulated, other.simulated)
         if other.billed is not None and (self.billed is None or other.bill > self.bill):
             self.billed, self.currency = other.billed, other.currency
         if other.precedence > self.precedence:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -146,8 +146,8 @@ async def _read(connection: AsyncConnection, name: str, wanted: MessageFilter, c
         return None
     first = (await connection.execute(list_within(wanted, name, -1, 1))).first()
     legs = await list_legs(connection, row)
-    counts = await _count(connection, [name, *(leg for leg, _, has_begun in legs if has_begun)])
-    shown = _row(row, first, counts[name])
+    counts, simulated = await _count(connection, [name, *(leg for leg, _, has_begun in legs if has_begun)])
+    shown = _row(row, first, counts[name], is_simulated=name in simulated)
     rest = UNUSED if row.open_people == 0 else WAITING
     shown["legs"] = [
         {"id": leg, "method": method, "state": state_of(counts[leg]) if has_begun else rest}
@@ -175,23 +175,30 @@ def state_of(counts: Counter[Status]) -> str:
 
 async def _show(connection: AsyncConnection, first: Mapping[str, Row[Any]]) -> list[dict[str, Any]]:
     of = {row.request: row for row in await connection.execute(select(requests).where(requests.c.request.in_(first)))}
-    counts = await _count(connection, list(of))
-    return [_row(of[name], first[name], counts[name]) for name in first if name in of]
+    counts, simulated = await _count(connection, list(of))
+    return [_row(of[name], first[name], counts[name], is_simulated=name in simulated) for name in first if name in of]
 
 
-async def _count(connection: AsyncConnection, names: Sequence[str]) -> Mapping[str, Counter[Status]]:
+async def _count(
+    connection: AsyncConnection, names: Sequence[str]
+) -> tuple[Mapping[str, Counter[Status]], Collection[str]]:
+    """Count the messages of requests by status, and find the requests of which the sandbox took a message."""
+    is_simulated = func.max(messages.c.simulated).label("simulated")
     counting = (
-        select(messages.c.request, messages.c.status, func.count().label("messages"))
+        select(messages.c.request, messages.c.status, func.count().label("messages"), is_simulated)
         .where(messages.c.request.in_(names))
         .group_by(messages.c.request, messages.c.status)
     )
     counts: defaultdict[str, Counter[Status]] = defaultdict(Counter)
+    simulated = set[str]()
     for row in await connection.execute(counting):
         counts[row.request][Status(row.status)] = row.messages
-    return counts
+        if row.simulated:
+            simulated.add(row.request)
+    return counts, simulated
 
 
-def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> dict[str, Any]:
+def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status], *, is_simulated: bool) -> dict[str, Any]:
     state = state_of(counts)
     return {
         "id": request.request,
@@ -201,6 +208,7 @@ def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status]) -> 
         "reference": request.reference,
         "key": request.key,
         "test": request.lane == Lane.TEST,
+        "simulated": is_simulated,
         "subject": request.subject,
         "content": show_request(request.content),
         "attachments": json.loads(request.attachments),

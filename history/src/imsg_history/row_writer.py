@@ -211,6 +211,7 @@ def _build_status_upsert(added: Insert) -> Insert:
         "attempts": case((new.attempts > old.attempts, new.attempts), else_=old.attempts),
         "seq": case((is_higher & (new.status != old.status), old.seq + 1), else_=old.seq),
         **{name: case((is_sooner, new[name]), else_=old[name]) for name, is_sooner in sooner.items()},
+        "simulated": func.coalesce(old.simulated, new.simulated),
         "billed_segments": case((more_segments, new.billed_segments), else_=old.billed_segments),
         **{name: case((is_billed, new[name]), else_=old[name]) for name in ("billed", "currency")},
         "previous": case((old.username.is_(None), null()), else_=_write_counted(old)),

@@ -135,6 +135,9 @@ KeyName = Annotated[str | None, Field(description="The name of the API key that 
 IsTest = Annotated[bool, Field(description="Whether a test key sent it: its provider is played.")]
 
 
+IsSimulated = Annotated[bool, Field(description="Whether the sandbox stood in for the provider: it went to nobody.")]
+
+
 class ListedShape(MessageShape):
     """One message, with what v1 has no key for."""
 
@@ -142,6 +145,7 @@ class ListedShape(MessageShape):
     category: CategoryName
     key: KeyName
     test: IsTest
+    simulated: IsSimulated
     cost: Annotated[CostShape | None, Field(description="null: nothing, or no price is known.")]
     resent_as: Annotated[list[str], Field(description="The messages that it was sent again as, oldest first.")]
     leg: LegNumber
@@ -191,6 +195,7 @@ class RequestShape(AnswerPart):
     reference: str | None
     key: KeyName
     test: IsTest
+    simulated: Annotated[bool, Field(description="Whether the sandbox stood in for the provider of any message.")]
     subject: str | None
     content: Annotated[
         str | dict[str, Any] | None,

@@ -209,6 +209,7 @@ messages = Table(
     Column("currency", String(3)),  # of `billed`
     Column("params", Text),  # JSON of what a template takes of the recipient, and the language; null: as the request
     Column("reference", Text),  # the client's own name for it; null: the request's
+    Column("simulated", SmallInteger),  # 1: the sandbox stood in for its provider
     Column("previous", Text),  # how day facts counted it before its last change (`day_facts`); null: not at all
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,

@@ -138,7 +138,7 @@ class _Watch:
 
     def _show(self, message: dict[str, Any]) -> None:
         t = self._view.t
-        status = message["status"]
+        status, is_simulated = message["status"], bool(message.get("simulated"))
         code = (message["error"] or {}).get("code")
         if self._shown == (status, code):
             return  # a link that is drawn anew under the hand loses the click
@@ -148,8 +148,9 @@ class _Watch:
             if child is not self._timer:
                 child.delete()
         with self._place, element("div", "line notice"):
-            chips.status(self._view, status)
-            element("span", "", explained.meaning if explained else t(f"words.status_{status}_means"))
+            chips.status(self._view, status, simulated=is_simulated)
+            meaning = chips.explain_status(t, status, simulated=is_simulated)
+            element("span", "", explained.meaning if explained else meaning)
             with element("p"):
                 link_to(t("channels.test_see"), f"/messages/{self._identity}", "mail")
                 if self._in_sandbox and status in ("sent", "delivered"):

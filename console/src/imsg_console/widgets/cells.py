@@ -6,7 +6,7 @@ from typing import Any
 from imsg_console.sanitize import split_address
 from imsg_console.texts import Texts
 from imsg_console.widgets.bars import tone
-from imsg_console.widgets.chips import METHODS, STATES, STATUSES, method_name
+from imsg_console.widgets.chips import METHODS, STATES, describe_status, explain_status, method_name
 
 Piece = Mapping[str, Any]
 """One thing in a cell. Its text is text: nothing of it is read as HTML."""
@@ -35,11 +35,11 @@ def chip(value: str, icon: str = "", tone: str = "calm", *, title: str = "") -> 
     return {"text": value, "icon": icon or None, "tone": tone, "title": title}
 
 
-def status(t: Texts, name: str, count: str = "") -> Piece:
+def status(t: Texts, name: str, count: str = "", *, simulated: bool = False) -> Piece:
     """Make the chip of a message's status, with how many there are."""
-    icon, color = STATUSES.get(name, ("help", "calm"))
-    label = t.get(f"words.status_{name}", name)
-    return chip(f"{label} {count}" if count else label, icon, color, title=t.get(f"words.status_{name}_means", ""))
+    label, icon, color = describe_status(t, name, simulated=simulated)
+    title = explain_status(t, name, simulated=simulated)
+    return chip(f"{label} {count}" if count else label, icon, color, title=title)
 
 
 def state(t: Texts, name: str) -> Piece:

@@ -24,6 +24,9 @@ STATUSES: Mapping[str, tuple[str, str]] = {
 }
 """Status → symbol and tone."""
 
+TAKEN = frozenset({"sent", "delivered"})
+"""Statuses of messages that a provider took, or the sandbox in its place."""
+
 METHODS: Mapping[str, str] = {channel.name: channel.icon for channel in CHANNELS}
 """Method → symbol."""
 
@@ -49,11 +52,25 @@ def chip(text: str, symbol: str = "", tone: str = "calm") -> ui.chip:
     return ui.chip(text, icon=symbol or None, color=None).props("dense").classes(f"chip chip-{tone}")
 
 
-def status(view: View, name: str) -> Element:
-    """Draw a message's status, with its meaning as a tooltip."""
+def explain_status(t: Texts, name: str, *, simulated: bool = False) -> str:
+    """Say what a status means; what the sandbox took went to nobody."""
+    is_played = simulated and name in TAKEN
+    return t("words.simulated_message") if is_played else t.get(f"words.status_{name}_means", "")
+
+
+def describe_status(t: Texts, name: str, *, simulated: bool = False) -> tuple[str, str, str]:
+    """Return the words, the symbol and the tone of a status."""
     symbol, tone = STATUSES.get(name, ("help", "calm"))
-    drawn = chip(view.t.get(f"words.status_{name}", name), symbol, tone)
-    return attrs(drawn, title=view.t.get(f"words.status_{name}_means", ""))
+    label = t.get(f"words.status_{name}", name)
+    if simulated and name in TAKEN:
+        return f"{t('words.simulated')} · {label}", "science", "info"
+    return label, symbol, tone
+
+
+def status(view: View, name: str, *, simulated: bool = False) -> Element:
+    """Draw a message's status, with its meaning as a tooltip."""
+    drawn = chip(*describe_status(view.t, name, simulated=simulated))
+    return attrs(drawn, title=explain_status(view.t, name, simulated=simulated))
 
 
 def method(view: View, name: str) -> Element:

@@ -303,6 +303,8 @@ class Outcome(Wire):
     """The providers of this attempt that were asked before; as good as never there are any."""
     segments: int | None = Field(default=None, exclude_if=operator.not_)
     """How many segments the provider charges, where its answer says so."""
+    simulated: bool = Field(default=False, exclude_if=operator.not_)
+    """Whether the sandbox stood in for the provider, so that the message went to nobody."""
 
 
 class Outcomes(Wire):

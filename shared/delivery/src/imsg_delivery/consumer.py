@@ -91,10 +91,14 @@ class Worker(Generic[Prepared]):
         suppressions: SuppressionMirror | None = None,
         lanes: Sequence[Lane] = LIVE_LANES,
         publisher: type[OutcomePublisher] = OutcomePublisher,
+        simulated: bool = False,
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`retiring` is set once another worker of the process takes over: what is in flight then has its time."""
+        """`retiring` is set once another worker of the process takes over: what is in flight then has its time.
+
+        `simulated`: the sandbox stands in for the channel's providers.
+        """
         self._channel = channel
         self._broker = broker
         self._stopping = stopping
@@ -109,7 +113,7 @@ class Worker(Generic[Prepared]):
         self._metrics.blocked.set_function(lambda: float(self._pause.is_blocked))
         random = random or Random()  # noqa: S311  jitter
         many = max(1, count_prefetch(Lane.NORMAL, channel.terms) // WAITING_SHARE)
-        self._publisher = publisher(broker, random, many=many)
+        self._publisher = publisher(broker, random, many=many, simulated=simulated)
         self._ended = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         tombstones = Tombstones(redis, Digests(erasure_keys)) if erasure_keys else None

@@ -31,10 +31,13 @@ Held = Callable[[], bool]
 class OutcomePublisher:
     """Publishes for a worker. Methods return whether the broker confirmed; False where the delivery was lost first."""
 
-    def __init__(self, broker: Broker, random: Random, *, many: int, apart_s: float = APART_S) -> None:
+    def __init__(
+        self, broker: Broker, random: Random, *, many: int, apart_s: float = APART_S, simulated: bool = False
+    ) -> None:
         """`apart_s`: how far apart publishes begin; `many`: so many deliveries are enough for one at once.
 
-        Each has its place among those that a worker holds until it is acked.
+        Each has its place among those that a worker holds until it is acked. `simulated` marks the outcomes that a
+        provider is named in: the sandbox stands in for it.
         """
         self._broker = broker
         self._random = random
@@ -47,12 +50,15 @@ class OutcomePublisher:
         self._publishing: asyncio.Task[None] | None = None
         self._apart_s = apart_s
         self._many = many
+        self._is_simulated = simulated
         self._next_at = 0.0
         """Before this time of the loop's no publish begins."""
 
     async def publish(self, outcomes: Sequence[Outcome], delivery: Delivery) -> bool:
         """Publish outcomes to history; those of several deliveries at the same time travel in one batch."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if self._is_simulated:
+            outcomes = [one.model_copy(update={"simulated": one.provider is not None}) for one in outcomes]
         self._waiting.append((outcomes, delivery, kept))
         self._size += len(outcomes)
         if self._is_enough():

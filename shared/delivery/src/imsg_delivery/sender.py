@@ -103,7 +103,15 @@ class Sender:
             "erasure_keys": self.settings.erasure_key,
         }
         suppressions = SuppressionMirror(self.redis, channel.method)
-        worker = Worker(channel, self.broker, self.redis, metrics=self.metrics, suppressions=suppressions, **options)
+        worker = Worker(
+            channel,
+            self.broker,
+            self.redis,
+            metrics=self.metrics,
+            suppressions=suppressions,
+            simulated=self.settings.stand_in,
+            **options,
+        )
         # What test keys send touches no suppression, breaker, pace or statistic of the channel.
         test_worker = Worker(
             SimulatedChannel(channel),
@@ -295,7 +303,9 @@ class ProviderSets(Generic[Settings]):
                 group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), accounts))
             if group is not None and self._accounts.senders is not None:
                 group = self._accounts.senders.add(group, mirror.senders)
-            settings = settings.model_copy(update={self._method: group})
+            # The sandbox gives way to the first account.
+            stand_in = settings.stand_in and not accounts
+            settings = settings.model_copy(update={self._method: group, "stand_in": stand_in})
             await self._open(settings, mirror.former)
         except (ValueError, StartError) as error:
             why = _describe_briefly(error)

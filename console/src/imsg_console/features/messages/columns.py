@@ -54,7 +54,7 @@ class Columns:
         opened: list[Sequence[Piece]] = [
             [
                 cells.link(line(one["to"], 80), f"/messages/{one['id']}"),
-                cells.status(t, one["status"]),
+                cells.status(t, one["status"], simulated=bool(one.get("simulated"))),
                 *self._note(one),
             ]
             for one in messages
@@ -81,7 +81,7 @@ class Columns:
         return cells.text(times.short(at, datetime.now(UTC)), "muted", title=times.full(at))
 
     def _status(self, message: Message) -> Cell:
-        chip = cells.status(self._t, message["status"])
+        chip = cells.status(self._t, message["status"], simulated=bool(message.get("simulated")))
         if "row_classes" in message:
             return [chip, cells.muted(self._t("messages.no_longer_fits"))]
         return chip
@@ -134,10 +134,9 @@ class Columns:
         return first if count == 1 else [[first, cells.muted(self._t("messages.and_others", n=count))]]
 
     def _counts(self, request: Message) -> Cell:
-        is_one = int(request["recipients"]) == 1
-        return [
-            [cells.status(self._t, status, "" if is_one else f"{n:,}") for status, n in request["counts"].items() if n]
-        ]
+        is_one, is_simulated = int(request["recipients"]) == 1, bool(request.get("simulated"))
+        counts = {status: "" if is_one else f"{n:,}" for status, n in request["counts"].items() if n}
+        return [[cells.status(self._t, status, n, simulated=is_simulated) for status, n in counts.items()]]
 
 
 def _count_failed(request: Message) -> int:

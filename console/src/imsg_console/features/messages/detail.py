@@ -133,7 +133,7 @@ class MessageDetail:
         with element("div"):
             heading(1, title(message) or t("messages.no_content"))
             with element("p", "line message-line"):
-                chips.status(view, message["status"])
+                chips.status(view, message["status"], simulated=bool(message.get("simulated")))
                 chips.method(view, message["method"])
                 if message["test"]:
                     chips.test(view)
@@ -141,10 +141,12 @@ class MessageDetail:
                 address_text(line(message["to"], 320))
                 element("span", "muted", self._view.times.full(message["created_at"]))
         explained = explain(t, message["method"], message["status"], (message["error"] or {}).get("code"))
-        with element("div", f"verdict verdict-{TONES.get(message['status'], 'calm')}"):
+        status, is_simulated = message["status"], bool(message.get("simulated"))
+        tone = "calm" if is_simulated and status in chips.TAKEN else TONES.get(status, "calm")
+        with element("div", f"verdict verdict-{tone}"):
             with element("div", "stack tight"):
                 with element("span", "line"):
-                    words = explained.meaning if explained else t(f"words.status_{message['status']}_means")
+                    words = explained.meaning if explained else chips.explain_status(t, status, simulated=is_simulated)
                     element("strong", "", words)
                     if code := line((message["error"] or {}).get("code"), 40):
                         element("code", "muted", code)

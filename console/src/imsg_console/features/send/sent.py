@@ -132,6 +132,7 @@ class Sent:
         self._summary = attrs(live_text("sent-said"), role="status")
         self._counts = element("ul", "line sent-counts")
         self._failures = element("ul", "stack sent-failures")
+        self._simulated = attrs(live_text("notice notice-info simulated", t("words.simulated_message")), role="status")
         self._hold = attrs(live_text("notice notice-warn held"), role="status")
         self._leave = element("p", "muted", t("sent.leave"))
         subject = [(t("send.subject"), line(request["subject"]))] if request["subject"] else []
@@ -161,6 +162,7 @@ class Sent:
         self._block = await explain_block(self._view, request["method"]) if waiting else ""
         self._bar.value = settled / total if total else 0.0
         self._summary.text = t("sent.all_settled", n=total) if is_settled else t("sent.settled", done=settled, n=total)
+        self._simulated.set_visibility(bool(request.get("simulated")))
         self._hold.text = self._block
         self._hold.set_visibility(bool(self._block))
         self._leave.set_visibility(not is_settled and total > 1)
@@ -174,7 +176,7 @@ class Sent:
         with self._counts:
             for status in filter(counts.get, STATUSES):
                 with element("li"), mark_count(link_to("", self._list_url(status)), counts[status]):
-                    chips.status(self._view, status)
+                    chips.status(self._view, status, simulated=bool(request.get("simulated")))
                     element("strong", "", f"{counts[status]}")
         await self._draw_failures(request["method"], sum(counts[status] for status in RESENDABLE))
         self._draw_undo(request, waiting)
