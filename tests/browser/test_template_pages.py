@@ -72,10 +72,10 @@ def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment
     choose, write, save = partial(_choose, page), partial(_write, dialog), partial(_save, dialog)
     page.get_by_role("button", name="新建模板", exact=True).click()
     write(名称="every-way", 主题="{{ goods }}", 正文="{{ goods }}已发货。")
-    choose("语言", "en")
+    choose("语言", "英文 · en")
     expect(dialog.get_by_label("主题", exact=True)).to_have_value("")
     write(主题="{{ goods }} is on its way", 正文="{{ goods }}")
-    choose("语言", "zh")
+    choose("语言", "中文 · zh")
     choose("渠道", "短信")
     expect(dialog.get_by_label("主题", exact=True)).not_to_be_visible()
     write(服务商或公众号_1="nobody", 已审核的模板_1="SMS_100000003", 变量_1="name={{ goods }}\ntime = {{ time }}")
@@ -100,6 +100,8 @@ def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment
     }
     assert read["languages"]["zh"]["wechat"]["providers"]["sandbox"]["variables"]["number"] == "{{ time }}"
 
+    for language in ("中文 · zh", "英文 · en"):
+        expect(page.locator("main")).to_contain_text(language)
     choose_in_menu(page, "every-way 的更多操作", "修改")
     choose("渠道", "短信")
     expect(dialog.get_by_label("变量 1", exact=True)).to_have_value("name={{ goods }}\ntime={{ time }}")

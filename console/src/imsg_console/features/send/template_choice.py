@@ -9,6 +9,7 @@ from nicegui import background_tasks, ui
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.content_form import Problem, clean, style_field
 from imsg_console.layout import sentence
+from imsg_console.message.languages import name_language
 from imsg_console.recipients.recipient_reader import FoundRecipient, strip_heading
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -210,7 +211,8 @@ class TemplateChoice:
             return  # another was chosen meanwhile, or this one is drawn by now, and may be filled in
         self._known, self._params = known, []
         self._fields.clear()
-        languages = [has for has, methods in (known or {}).get("languages", {}).items() if self._method in methods]
+        written = (known or {}).get("languages", {})
+        languages = {tag: name_language(self._t, tag) for tag, methods in written.items() if self._method in methods}
         default = known["default_language"] if known else ""
         self._language.set_options(languages, value=default if default in languages else next(iter(languages), None))
         self._language.set_visibility(len(languages) > 1)

@@ -9,6 +9,7 @@ from imsg_console.client import make_url, path
 from imsg_console.features.templates.approved import ask_approved
 from imsg_console.features.templates.words import Words
 from imsg_console.message.content import draw_body, draw_text
+from imsg_console.message.languages import name_language
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
@@ -81,7 +82,7 @@ class Templates:
         if row["from"] == "settings":
             return method_name(self._t, row["method"])
         methods = dict.fromkeys(method for methods in row["languages"].values() for method in methods)
-        languages = line(", ".join(row["languages"]), 64)
+        languages = "、".join(name_language(self._t, tag) for tag in row["languages"])
         return [cells.text("、".join(method_name(self._t, name) for name in methods)), cells.muted(languages)]
 
     def _version(self, row: Row) -> Cell:
@@ -155,7 +156,7 @@ class Templates:
         t, shown = self._t, list[Any]()
         known = await self._view.api.get(path(PATH, row["name"]))
         choices = {
-            f"{language} {method}": f"{method_name(t, method)}（{line(language, 16)}）"
+            f"{language} {method}": f"{method_name(t, method)}（{name_language(t, language)}）"
             for language, methods in known["languages"].items()
             for method in methods
         }

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from imsg_console.features.templates.approved import Approved
+from imsg_console.message.languages import OFFERED, name_language
 from imsg_console.texts import Texts
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import button
@@ -12,9 +13,6 @@ from imsg_console.widgets.forms import Field, Form
 
 MAIL, SMS = "smtp", "sms"
 METHODS = (MAIL, SMS, "wechat")
-
-LANGUAGES = ("zh", "en", "zh-HK", "zh-TW", "ja", "ko", "fr", "de", "es", "ru", "ar")
-"""What is offered, beside the languages that a template has."""
 
 MAIL_FIELDS = ("subject", "text", "html")
 
@@ -37,7 +35,7 @@ class Words:
         language = "zh" if known is None else str(known["default_language"])
         methods = [method for method in METHODS if (language, method) in self._sources]
         self._shown = language, methods[0] if methods else MAIL
-        self._languages = tuple(dict.fromkeys([*languages, *LANGUAGES]))
+        self._languages = tuple(dict.fromkeys([*languages, *OFFERED]))
         counts = [len(one["providers"]) for one in self._sources.values() if "providers" in one]
         self._numbers = range(1, max(counts, default=0) + 2)
 
@@ -45,7 +43,7 @@ class Words:
     def fields(self) -> Sequence[Field]:
         """The fields of every channel."""
         t, (language, method) = self._t, self._shown
-        languages = {one: one for one in self._languages}
+        languages = {tag: name_language(t, tag) for tag in self._languages}
         methods = {one: method_name(t, one) for one in METHODS}
         return [
             Field("language", t("templates.language"), language, "choice", options=languages),
