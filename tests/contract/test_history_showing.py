@@ -166,7 +166,7 @@ async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(d
 @pytest.mark.parametrize("first", ["outcome", "receipt"])
 async def test_what_the_sandbox_took_stays_marked_when_it_is_delivered(database: Database, first: str) -> None:
     played, real = job(to=("a@example.com", "b@example.com"), at=NOW), job(at=NOW)
-    sent = outcome(played, Status.SENT, 1, simulated=True)
+    sent = outcome(played, Status.SENT, 1, simulated=True, provider_id="queued as 1")
     receipts = [receipt(sent, "b@example.com", request=played.request, n=1)]
     facts = [sent, *receipts] if first == "outcome" else [*receipts, sent]
     await keep(database, played, real, outcome(real, Status.SENT))
