@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from imsg.all_in_one import BackupSettings
-from imsg.machine import check_disk, judge_backup, judge_certificate
+from imsg.machine import judge_backup, judge_certificate
 from imsg_testing.servers.certificates import Certificates
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -70,11 +70,3 @@ def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
     finding = judge_certificate(tmp_path / "key.pem", NOON)
 
     assert "IMSG_TLS__CERTIFICATE" in (finding.remedy.en if finding.remedy else "")
-
-
-def test_a_full_disk_is_to_be_cleared(tmp_path: Path) -> None:
-    (roomy,) = check_disk(tmp_path, least_bytes=0)
-    (full,) = check_disk(tmp_path, least_bytes=2**63)
-
-    assert (roomy.level, full.level) == ("well", "fault")
-    assert list(check_disk(tmp_path / "not yet")) == []

@@ -1,12 +1,10 @@
-"""The counts of the overview, and what it says is late."""
+"""The counts of the overview, and what needs attention."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-
-from imsg_console.features.overview.attention import find_late
+from imsg_console.features.overview.attention import describe_findings, sort_by_need
 from imsg_console.features.overview.figures import RANGES, read_causes, read_figures, write_labels
 from imsg_console.texts import Texts
 
@@ -51,14 +49,26 @@ def test_a_range_begins_with_a_whole_hour_or_day_of_the_installation() -> None:
     assert starts == {"hour": "11-25 08:00", "day": "11-24 10:00", "week": "11-19 00:00", "month": "10-27 00:00"}
 
 
-@pytest.mark.parametrize(
-    ("language", "title", "text"),
-    [("zh", "短信的定时消息晚了", "晚了 10 分钟"), ("en", "What was to go later by SMS is late", "It is 10 min late")],
-)
-def test_what_was_to_go_later_is_said_to_be_late_after_two_minutes(
-    language: Literal["zh", "en"], title: str, text: str
-) -> None:
-    late_s = {"smtp": 120, "sms": 640, "wechat": 0, "wecom": None}  # None: the broker is away
-    (item,) = find_late(Texts(language), [{"method": method, "late_s": of} for method, of in late_s.items()])
-    assert (item.tone, item.title, item.target) == ("bad", title, "/channels")
-    assert text in item.text
+def test_faults_and_notices_of_the_status_are_shown_and_what_stops_messages_comes_first() -> None:
+    def make(part: str, level: str, title: str, remedy: str | None = "去处理。") -> dict[str, Any]:
+        return {"part": part, "name": "", "title": title, "level": level, "state": "已暂停", "remedy": remedy}
+
+    items = describe_findings(
+        Texts("zh"),
+        [
+            make("disk", "fault", "磁盘"),
+            make("dead_letters", "fault", "死信"),  # has an item of its own, with its number
+            make("channel", "fault", "短信"),
+            make("channel", "notice", "邮件"),
+            make("provider", "fault", "服务商 stale"),
+            make("redis", "well", "Redis", None),
+        ],
+    )
+
+    assert [(item.title, item.tone, item.step, item.target) for item in sort_by_need(items)] == [
+        ("短信", "bad", "查看渠道", "/channels"),
+        ("磁盘", "bad", "查看系统状态", "/status"),
+        ("服务商 stale", "bad", "查看服务商", "/providers"),
+        ("邮件", "warn", "查看渠道", "/channels"),
+    ]
+    assert {item.text for item in items} == {"已暂停。去处理。"}

@@ -1,16 +1,20 @@
 """GET /api/v2/status: what runs, and what is wrong; the worst first."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from starlette.responses import JSONResponse
 
 from imsg_channels import METHODS
 from imsg_contract.findings import Finding, Replica, Sentence
-from imsg_contract.topology import REPLICAS
-from imsg_gateway.status import APPS, judge_channel, judge_replicas, judge_stores
-from imsg_testing.gateway import RunningGateway
+from imsg_contract.provider_accounts import AccountState, Attention, Trouble
+from imsg_contract.topology import REPLICAS, attention_key
+from imsg_gateway.status import APPS, judge_broker, judge_channel, judge_databases, judge_redis, judge_replicas
+from imsg_testing.gateway import RunningGateway, run_gateway
+from imsg_testing.servers import Valkey
 
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 BACKUP = Finding(part="backup", level="fault", state=Sentence(zh="已逾期", en="overdue"))
 
 
@@ -44,11 +48,31 @@ def test_two_versions_and_what_a_replica_found_are_shown_once() -> None:
 
 
 def test_an_alarm_and_a_full_redis_are_faults() -> None:
-    assert [finding.level for finding in judge_stores(None, "")] == ["well", "well"]
-    broker, redis = judge_stores("low on disk", "OOM")
+    assert (judge_broker(None).level, judge_redis("").level) == ("well", "well")
+    broker, redis = judge_broker("low on disk"), judge_redis("OOM")
     assert (broker.level, redis.level) == ("fault", "fault")
     assert "low on disk" in broker.state.zh
     assert "OOM" in redis.state.zh
+
+
+def test_each_database_has_a_row() -> None:
+    with_databases = [
+        one.model_copy(update={"conditions": ("broker", "database"), "unmet": unmet})
+        for one, unmet in (
+            (make_replica("auth"), ()),
+            (make_replica("history", "a:1"), ("database",)),
+            (make_replica("history", "b:1"), ()),
+            (make_replica("scheduler"), ("database",)),
+        )
+    ]
+    judged = {finding.name: finding for finding in judge_databases([*with_databases, make_replica("smtp")])}
+
+    assert {name: finding.level for name, finding in judged.items()} == {
+        "auth": "well", "history": "notice", "scheduler": "fault",
+    }  # fmt: skip
+    assert "a:1" in judged["history"].state.zh
+    assert "b:1" not in judged["history"].state.zh
+    assert judged["scheduler"] in list(judge_replicas(with_databases, METHODS))
 
 
 OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting": 3, "consumers": 2, "late_s": 0}
@@ -58,9 +82,15 @@ OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting":
     ("change", "level", "words"),
     [
         ({}, "well", "open, by main; consumers 2; 3 (bulk 3) wait"),
-        ({"state": "paused", "why": "moving"}, "fault", "paused: moving"),
-        ({"state": "blocked", "why": "余额不足"}, "fault", "余额不足"),
-        ({"consumers": 0}, "fault", "no sender consumes it"),
+        ({"state": "paused", "why": "moving"}, "fault", "paused: moving; 3 wait"),
+        ({"state": "paused", "why": "moving", "waiting": None}, "fault", "paused: moving"),
+        (
+            {"state": "blocked", "why": "余额不足", "until": "2026-11-26T10:05:00Z"},
+            "fault",
+            "blocked until 11-26 18:05: 余额不足; 3 wait",
+        ),
+        ({"consumers": 0}, "fault", "no sender consumes it; 3 wait"),
+        ({"waiting": 1_234}, "notice", "a backlog: 1,234 wait"),
         ({"late_s": 600}, "fault", "10 minutes late"),
         ({"why": "no provider is configured: add one", "providers": []}, "well", "no provider"),
         ({"providers": [{"name": "main", "state": "blocked", "why": "isp.LIMIT"}]}, "notice", "main: isp.LIMIT"),
@@ -68,7 +98,7 @@ OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting":
 )
 def test_a_channel_is_judged_by_the_worst_of_it(change: dict[str, object], level: str, words: str) -> None:
     providers = [{"name": "main", "state": "open", "why": None}]
-    finding = judge_channel({**OPEN, "lanes": {"priority": 0, "bulk": 3}, "providers": providers, **change})
+    finding = judge_channel({**OPEN, "lanes": {"priority": 0, "bulk": 3}, "providers": providers, **change}, SHANGHAI)
 
     assert finding.level == level
     assert words in finding.state.en
@@ -91,7 +121,8 @@ async def test_the_worst_comes_first_in_the_language_of_the_request(gateway: Run
     levels = [finding["level"] for finding in answer["findings"]]
     assert levels == sorted(levels, key=["fault", "notice", "well"].index)
     rows = {(finding["part"], finding["name"]): finding for finding in answer["findings"]}
-    assert rows["backup", ""]["state"] == "已逾期"
+    assert [finding["state"] for finding in answer["findings"] if finding["part"] == "backup"] == ["已逾期"]
+    assert rows["disk", ""]["state"].startswith("/ 可用")
     assert "dead-letters" in rows["dead_letters", ""]["remedy"]
     assert rows["service", "sender-smtp"]["level"] == "well"
     assert rows["service", "sender-sms"]["state"] == "没有运行中的副本"
@@ -134,3 +165,29 @@ async def test_users_do_not_see_it(gateway: RunningGateway) -> None:
     answer = await gateway.client.get("/api/v2/status", params={"token": await gateway.user()})
 
     assert answer.json()["reason"] == "no_right"
+
+
+async def test_a_provider_is_named_with_its_channel(gateway: RunningGateway) -> None:
+    token = await gateway.user(role="admin")
+    trouble = Trouble(code="login", zh="拒绝登录", en="refuses the log-in")
+    found = (Attention(since=datetime(2026, 11, 29, tzinfo=UTC), trouble=trouble),)
+    state = AccountState(at=0, digest="", found=found)
+    await gateway.redis.call("HSET", attention_key("smtp"), "stale", state.model_dump_json())
+    answer = await gateway.client.get("/api/v2/status", params={"token": token})
+
+    (row,) = (finding for finding in answer.json()["findings"] if finding["part"] == "provider")
+    assert (row["title"], row["state"], row["level"]) == ("服务商 stale（邮件）", "拒绝登录", "fault")
+
+
+async def test_without_a_broker_the_rest_is_shown_and_the_broker_is_a_fault(store_url: str) -> None:
+    with Valkey() as queues:
+        async with run_gateway(store_url, broker_url=queues.url) as gateway:
+            token = await gateway.user(role="admin")
+            queues.stop()
+            answer = (await gateway.client.get("/api/v2/status", params={"token": token})).json()
+            queues.start()
+
+    rows = {finding["part"]: finding for finding in answer["findings"]}
+    assert rows["broker"]["level"] == "fault"
+    assert "channel" not in rows
+    assert rows["redis"]["level"] == "well"

@@ -133,7 +133,7 @@ def test_a_provider_that_needs_attention_stands_on_the_overview_with_its_remedy(
     log_in(seen)
     page = seen.page
     page.goto("/")
-    need = page.locator(".needs > li").filter(has_text="服务商 stale 需要处理")
+    need = page.locator(".needs > li").filter(has_text="服务商 stale")
     expect(need).to_contain_text("拒绝登录")
     expect(need).to_contain_text("授权码")
     need.get_by_role("link").click()

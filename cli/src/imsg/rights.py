@@ -12,6 +12,7 @@ from typing import Any
 from imsg_channels import CHANNELS, METHODS
 from imsg_channels.spec import ChannelSpec
 from imsg_contract.topology import (
+    BACKED_UP,
     BACKING_UP,
     CANCELS,
     CAPS,
@@ -150,6 +151,7 @@ AT_REDIS: Mapping[str, RedisRights] = {
             providers_key(ANY),
             attention_key(ANY),
             names_key(ANY),
+            BACKED_UP,
         ),
         writes=(
             channel_key(ANY),

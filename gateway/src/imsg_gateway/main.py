@@ -45,6 +45,7 @@ from imsg_gateway.routed_limits import RoutedLimits
 from imsg_gateway.routes.dependencies import RouteServices
 from imsg_gateway.send import SendHandler
 from imsg_gateway.status import Status
+from imsg_gateway.surroundings import Surroundings
 from imsg_gateway.template_sends import TemplateSends
 from imsg_gateway.templates import PublishedTemplates
 from imsg_gateway.v1 import refuse_path
@@ -183,14 +184,14 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     drafts = _make_drafts(settings, store, peers, limits, names, templates=TemplateSends(store, renderer))
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
-    clients = Clients(settings.trusted_proxies)
+    clients, surroundings = Clients(settings.trusted_proxies), Surroundings(store, settings.public_url, zone)
     services = RouteServices(
         authenticator=authenticator,
         clients=clients,
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
         checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs, windows=windows),
         channels=channels,
-        status=Status(store, broker, channels, owners, zone),
+        status=Status(store, broker, channels, owners, surroundings, zone=zone),
         erasures=ErasureGuard(peers.auth),
         failed_suppressions=FailedSuppressions(peers.history, peers.catalog),
         relay=Relay(owners),
@@ -202,6 +203,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.check("redis", lambda: store.takes_writes)
     service.watch(store.watch(), "redis")
     service.watch(announce(store, service.describe), "presence")
+    service.watch(surroundings.watch(), "surroundings")
     service.watch(backpressure.watch(), "backpressure")
     service.watch(providers.watch(), "providers")
     service.watch(lag_throttle.watch(), "lag_throttle")

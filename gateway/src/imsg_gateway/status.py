@@ -1,7 +1,7 @@
 """What runs and what is wrong, the worst first, each fault with its next step."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 
 from imsg_broker.port import Broker
 from imsg_channels import BY_NAME
+from imsg_contract.errors import Refusal
 from imsg_contract.findings import LEVELS, Finding, Level, Replica, Sentence
 from imsg_contract.provider_accounts import AccountState
 from imsg_contract.topology import attention_key
 from imsg_gateway.channels import REDIS_BLOCKED, Channels
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
+from imsg_gateway.surroundings import Surroundings
 from imsg_runtime.presence import list_replicas
 from imsg_runtime.redis import Redis
 from imsg_web.callers import Caller
@@ -33,8 +35,14 @@ COUNTED = 100
 LATE_S = 120
 """As the alert ImsgScheduleLate has it."""
 
+MANY_WAITING = 1_000
+"""Waiting messages of a channel from which on they are a backlog."""
+
 NO_PROVIDER = "no provider is configured"
 """How the reason of a channel without settings begins (`imsg_delivery.standby`)."""
+
+DATABASE = "database"
+"""The condition of readiness of services that have one, and the part of their findings."""
 
 SUCCESS = 200
 
@@ -48,31 +56,55 @@ class Status:
     """Gathers what the replicas say of themselves, the stores, the channels, and what their owners keep."""
 
     def __init__(
-        self, redis: Redis, broker: Broker, channels: Channels, owners: Mapping[Owner, Peer], zone: ZoneInfo
+        self,
+        redis: Redis,
+        broker: Broker,
+        channels: Channels,
+        owners: Mapping[Owner, Peer],
+        surroundings: Surroundings,
+        *,
+        zone: ZoneInfo,
     ) -> None:
         self._redis = redis
         self._broker = broker
         self._channels = channels
         self._owners = owners
+        self._surroundings = surroundings
         self._zone = zone
 
     async def find(self, request: ClientRequest, caller: Caller) -> tuple[Sequence[Replica], Sequence[Finding]]:
-        """Return the replicas, and all findings. Raises Refusal unavailable, RedisUnavailable, RedisRefused."""
-        replicas, channels, *kept = await asyncio.gather(
+        """Return the replicas, and all findings. Raises RedisUnavailable, RedisRefused."""
+        replicas, seen, *parts = await asyncio.gather(
             list_replicas(self._redis),
-            self._channels.describe(request, caller.username),
+            self._surroundings.find(),
+            self._find_channels(request, caller),
             self._find_oldest(caller),
             self._count_dead_letters(caller),
             self._find_attention(),
             self._find_unreached(),
         )
-        findings = [
+        found = [
             *judge_replicas(replicas, self._broker.topology.methods),
-            *judge_stores(self._broker.blocked, self._redis.refusal),
-            *(judge_channel(channel) for channel in channels),
-            *(finding for found in kept for finding in found),
+            judge_redis(self._redis.refusal),
+            *(finding for part in parts for finding in part),
         ]
-        return replicas, sort_findings(findings)
+        # Where `imsg up` says how its machine is, the gateway's own look at it adds nothing.
+        reported = {finding.part for finding in found}
+        found += [finding for finding in seen if finding.part not in reported]
+        return replicas, sort_findings(found)
+
+    async def _find_channels(self, request: ClientRequest, caller: Caller) -> list[Finding]:
+        """Judge the broker and the channels, whose queues the broker has."""
+        try:
+            channels = await self._channels.describe(request, caller.username)
+        except Refusal as away:
+            why = away.answer(english=False)["detail"], away.answer(english=True)["detail"]
+            remedy = (
+                "查看 RabbitMQ 是否在运行：docs/runbooks/ImsgServiceNotReady.zh.md。",
+                "See whether RabbitMQ runs: docs/runbooks/ImsgServiceNotReady.md.",
+            )
+            return [_fault("broker", "", (f"没有应答：{why[0]}", f"gives no answer: {why[1]}"), remedy)]
+        return [judge_broker(self._broker.blocked), *(judge_channel(channel, self._zone) for channel in channels)]
 
     async def _find_oldest(self, caller: Caller) -> list[Finding]:
         now = datetime.now(UTC)
@@ -188,6 +220,7 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
         state = (f"同时运行 {both[0]}", f"{both[1]} run at once")
         remedy = ("升级完成后应只剩一个版本；否则继续升级。", "An upgrade ends with one version: finish it.")
         yield _fault("version", "", state, remedy, level="notice")
+    yield from judge_databases(replicas)
     # Parts that live in one process, and replicas of one machine, find the same.
     yield from dict.fromkeys(finding for one in replicas for finding in one.findings)
 
@@ -214,26 +247,46 @@ def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
     )
 
 
-def judge_stores(blocked: str | None, refusal: str) -> Iterator[Finding]:
-    """Judge the broker's alarm, and whether Redis takes writes."""
-    if blocked:
-        state = (f"告警，不接收任何消息：{blocked}", f"an alarm, it takes nothing: {blocked}")
-        remedy = (
-            "释放它的磁盘或内存：见 docs/runbooks/ImsgBrokerBlocked.zh.md。",
-            "Free its disk or memory: docs/runbooks/ImsgBrokerBlocked.md.",
-        )
-        yield _fault("broker", "", state, remedy)
-    else:
-        yield _well("broker", "", "没有告警", "no alarm")
-    if refusal:
-        state = (f"拒绝写入：{refusal}", f"takes no writes: {refusal}")
-        remedy = (
-            f"释放它的磁盘或内存，或让主节点恢复；日志中为 `{REDIS_BLOCKED}`。",
-            f"Free its disk or memory, or bring back the master; logs have it as `{REDIS_BLOCKED}`.",
-        )
-        yield _fault("redis", "", state, remedy)
-    else:
-        yield _well("redis", "", "接收写入", "takes writes")
+def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
+    """Judge the database of each service that has one, by what its replicas say of it."""
+    for service, group in groupby(replicas, key=lambda one: one.service):
+        having = [one for one in group if DATABASE in one.conditions]
+        failing = [one.replica for one in having if DATABASE in one.unmet]
+        if failing:
+            names = ", ".join(failing)
+            remedy = (
+                f"查看数据库是否在运行、磁盘是否已满，以及 {service} 的日志。",
+                f"See whether it runs and has room on its disk, and the log of {service}.",
+            )
+            state = f"没有应答或拒绝写入：{names}", f"does not answer, or refuses writes: {names}"
+            level: Level = "fault" if len(failing) == len(having) else "notice"
+            yield _fault(DATABASE, service, state, remedy, level=level)
+        elif having:
+            yield _well(DATABASE, service, "有应答，接收写入", "answers and takes writes")
+
+
+def judge_broker(blocked: str | None) -> Finding:
+    """Judge the broker's alarm."""
+    if not blocked:
+        return _well("broker", "", "没有告警", "no alarm")
+    state = (f"告警，不接收任何消息：{blocked}", f"an alarm, it takes nothing: {blocked}")
+    remedy = (
+        "释放它的磁盘或内存：见 docs/runbooks/ImsgBrokerBlocked.zh.md。",
+        "Free its disk or memory: docs/runbooks/ImsgBrokerBlocked.md.",
+    )
+    return _fault("broker", "", state, remedy)
+
+
+def judge_redis(refusal: str) -> Finding:
+    """Judge whether Redis takes writes."""
+    if not refusal:
+        return _well("redis", "", "接收写入", "takes writes")
+    state = (f"拒绝写入：{refusal}", f"takes no writes: {refusal}")
+    remedy = (
+        f"释放它的磁盘或内存，或让主节点恢复；日志中为 `{REDIS_BLOCKED}`。",
+        f"Free its disk or memory, or bring back the master; logs have it as `{REDIS_BLOCKED}`.",
+    )
+    return _fault("redis", "", state, remedy)
 
 
 class _Rule(NamedTuple):
@@ -245,12 +298,15 @@ class _Rule(NamedTuple):
     level: Level = "fault"
 
 
-def judge_channel(channel: Mapping[str, Any]) -> Finding:
+def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
     """Judge a channel's state, consumers, schedule and providers, as administrators see it."""
     method, why, late_s = str(channel["method"]), str(channel["why"] or ""), channel["late_s"] or 0
     blocked = [provider for provider in channel["providers"] if provider["state"] == "blocked"]
     said = "; ".join(f"{provider['name']}: {provider['why']}" for provider in blocked)
-    until = f" ({channel['until']})" if channel["until"] else ""
+    waiting = channel["waiting"]
+    zh, en = (f"；{waiting:,} 条等待", f"; {waiting:,} wait") if waiting else ("", "")
+    end = channel["until"] and f"{datetime.fromisoformat(channel['until']).astimezone(zone):%m-%d %H:%M}"
+    until_zh, until = (f"，预计到 {end}", f" until {end}") if end else ("", "")
     rules = [
         _Rule(
             why.startswith(NO_PROVIDER),
@@ -260,12 +316,15 @@ def judge_channel(channel: Mapping[str, Any]) -> Finding:
         ),
         _Rule(
             channel["state"] == "paused",
-            (f"已暂停：{why or '未说明原因'}", f"paused: {why or 'no reason given'}"),
-            (f"恢复：`imsg channels resume {method}`。", f"`imsg channels resume {method}` lets it go on."),
+            (f"已暂停：{why or '未说明原因'}{zh}", f"paused: {why or 'no reason given'}{en}"),
+            (
+                f"在页面「渠道」或用 `imsg channels resume {method}` 恢复。",
+                f"Resume it on the page Channels, or by `imsg channels resume {method}`.",
+            ),
         ),
         _Rule(
             channel["state"] == "blocked",
-            (f"受阻{until}：{why}", f"blocked{until}: {why}"),
+            (f"受阻{until_zh}：{why}{zh}", f"blocked{until}: {why}{en}"),
             (
                 "排除后自动恢复；见 docs/runbooks/ImsgChannelBlocked.zh.md。",
                 "Mend that; it goes on by itself: docs/runbooks/ImsgChannelBlocked.md.",
@@ -273,7 +332,7 @@ def judge_channel(channel: Mapping[str, Any]) -> Finding:
         ),
         _Rule(
             channel["consumers"] == 0,
-            (f"没有发送服务在消费，{channel['waiting']} 条等待", f"no sender consumes it; {channel['waiting']} wait"),
+            (f"没有发送服务在消费{zh}", f"no sender consumes it{en}"),
             (_LOGS.zh, _LOGS.en),
         ),
         _Rule(
@@ -290,6 +349,15 @@ def judge_channel(channel: Mapping[str, Any]) -> Finding:
             (
                 "`imsg providers list` 显示原因及恢复时间。",
                 "`imsg providers list` shows since when, and the share of each.",
+            ),
+            "notice",
+        ),
+        _Rule(
+            (waiting or 0) >= MANY_WAITING,
+            (f"积压：{waiting or 0:,} 条等待", f"a backlog: {waiting or 0:,} wait"),
+            (
+                "查看它是否在减少：docs/runbooks/ImsgQueueGrows.zh.md。",
+                "See whether it shrinks: docs/runbooks/ImsgQueueGrows.md.",
             ),
             "notice",
         ),
@@ -312,17 +380,21 @@ def _describe(channel: Mapping[str, Any]) -> tuple[str, str]:
 
 def name_part(finding: Finding) -> Sentence:
     """Return the title of what a finding is about."""
-    channel = BY_NAME.get(finding.name)
+    method, _, account = finding.name.partition(" ")
+    channel = BY_NAME.get(method)
     zh, en = (channel.titles.zh, channel.titles.en) if channel is not None else (finding.name, finding.name)
     if finding.part in {"service", "channel"}:
         return Sentence(zh=zh, en=en)
     title = PARTS.get(finding.part, Sentence(zh=finding.part, en=finding.part.replace("_", " ")))
+    if channel is not None and account:
+        return Sentence(zh=f"{title.zh} {account}（{zh}）", en=f"{title.en} {account} ({en})")
     return Sentence(zh=f"{title.zh} {zh}".strip(), en=f"{title.en} {en}".strip())
 
 
 PARTS: Mapping[str, Sentence] = {
     "broker": Sentence(zh="消息队列", en="broker"),
     "redis": Sentence(zh="Redis", en="Redis"),
+    DATABASE: Sentence(zh="数据库", en="database"),
     "version": Sentence(zh="版本", en="version"),
     "oldest": Sentence(zh="最早的等待", en="oldest message"),
     "dead_letters": Sentence(zh="死信", en="dead letters"),

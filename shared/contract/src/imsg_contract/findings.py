@@ -52,6 +52,8 @@ class Replica(BaseModel):
     since: datetime
     at_s: int = 0
     """When it said so, by Redis' clock (Unix seconds)."""
+    conditions: tuple[str, ...] = ()
+    """The conditions of its readiness."""
     unmet: tuple[str, ...] = ()
     """The conditions of its readiness that do not hold."""
     findings: tuple[Finding, ...] = ()

@@ -367,6 +367,9 @@ WRITABLE = "imsg:writable"
 REPLICAS = "imsg:replicas"
 """The hash `SERVICE REPLICA` → `findings.Replica`: every replica writes what it is and what it lacks."""
 
+BACKED_UP = "imsg:backed-up"
+"""When `scripts/backup` last copied the containers (Unix seconds)."""
+
 BACKING_UP = "imsg:backing-up"
 """Set while `imsg backup` copies Redis' log, which must not be rewritten meanwhile."""
 

@@ -153,6 +153,7 @@ class Service:
             replica=f"{socket.gethostname()}:{os.getpid()}",
             version=VERSION,
             since=self._since,
+            conditions=tuple(self._checks),
             unmet=unmet,
             findings=(*warnings, *(finding for find in self._reports for finding in find())),
         )

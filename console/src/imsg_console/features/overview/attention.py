@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from imsg_console.client import make_url
 from imsg_console.explanations import explain, explain_listed
+from imsg_console.findings import LEVELS, MAX_WORDS, TARGETS
 from imsg_console.message.filters import write_local
 from imsg_console.near_limits import find_near_limits
 from imsg_console.sanitize import line
@@ -21,11 +22,9 @@ LOOKED_AT = 100
 
 SHOWN_CAUSES = 8
 SHOWN_USERS = 4
-LATE_S = 120
-"""How late what was to be sent later may be, in seconds: as the alert ImsgScheduleLate has it."""
 
-MANY_WAITING = 1_000
-"""Waiting messages from which on a backlog is shown."""
+STOPPING = ("broker", "redis", "service", "channel")
+"""The parts whose fault stops messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,71 +41,29 @@ class Item:
     rows: str = ""
     """How many rows the link opens, where the item has a number; with a `+`, how many at least."""
     stops_all: bool = False
-    """Whether it stops every message: it is listed first."""
+    """Whether it stops messages: it is listed first."""
 
 
-async def find_stopped_channels(view: View) -> list[Item]:
-    """Find channels that are paused, blocked, or behind."""
-    answer = await view.api.get("/api/v2/channels")
-    t = view.t
-    items = find_late(t, answer["channels"])
-    for channel in answer["channels"]:
-        name, state, waiting = method_name(t, channel["method"]), channel["state"], channel["waiting"] or 0
-        why = line(channel["why"]) or t("overview.no_reason")
-        if state == "open" and waiting < MANY_WAITING:
-            continue
-        text = t("overview.waiting", n=f"{waiting:,}")
-        if state != "open":
-            text = f"{why}{t('overview.stop')}{text}"
-        if channel["until"]:
-            text = t.join(text, t("overview.until", time=view.times.full(channel["until"])))
-        tone, symbol = {"paused": ("warn", "pause_circle"), "blocked": ("bad", "block")}.get(
-            state, ("info", "hourglass_top")
-        )
-        items.append(
-            Item(
-                tone,
-                symbol,
-                t(f"overview.channel_{state}", channel=name),
-                text,
-                t(f"overview.channel_{state}_step"),
-                "/channels",
-                stops_all=state != "open",
-            )
-        )
-    return items
+async def find_faults(view: View) -> list[Item]:
+    """Find what the status of the system has as faults and notices."""
+    answer = await view.api.get("/api/v2/status")
+    return describe_findings(view.t, answer["findings"])
 
 
-def find_late(t: Texts, channels: Sequence[Mapping[str, Any]]) -> list[Item]:
-    """Find channels of which what was to go later is late."""
+def describe_findings(t: Texts, findings: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """Describe what has to be mended, or may have to be; dead letters have an item of their own, with their number."""
     return [
         Item(
-            "bad",
-            "schedule",
-            t("overview.late", channel=method_name(t, channel["method"])),
-            t("overview.late_what", n=late_s // 60),
-            t("overview.late_step"),
-            "/channels",
+            LEVELS[found["level"]].tone,
+            LEVELS[found["level"]].symbol,
+            line(found["title"], 128),
+            f"{line(found['state'], MAX_WORDS)}{t('overview.stop')}{line(found['remedy'] or '', MAX_WORDS)}",
+            t.get(f"overview.{found['part']}_step", t("overview.status_step")),
+            TARGETS.get(found["part"], "/status"),
+            stops_all=found["level"] == "fault" and found["part"] in STOPPING,
         )
-        for channel in channels
-        if (late_s := channel["late_s"] or 0) > LATE_S
-    ]
-
-
-async def find_provider_troubles(view: View) -> list[Item]:
-    """Find providers that a sender could not log in at, or whose template or balance is wrong."""
-    answer, t = await view.api.get("/api/v2/providers"), view.t
-    return [
-        Item(
-            "bad",
-            "dns",
-            t("overview.provider", name=line(one["name"], 64)),
-            t.join(line(found["what"], 300), line(found["remedy"], 300)),
-            t("overview.provider_step"),
-            "/providers",
-        )
-        for one in answer["providers"]
-        for found in one["attention"]
+        for found in findings
+        if found["level"] != "well" and found["part"] != "dead_letters"
     ]
 
 
@@ -221,5 +178,5 @@ TONES: Sequence[str] = ("bad", "warn", "info")
 
 
 def sort_by_need(items: Sequence[Item]) -> list[Item]:
-    """Sort what stops every message to the front, then by tone."""
+    """Sort what stops messages to the front, then by tone."""
     return sorted(items, key=lambda item: (not item.stops_all, TONES.index(item.tone)))

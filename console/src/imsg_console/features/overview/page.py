@@ -258,8 +258,7 @@ def _kind(view: View, kind: str) -> str:
 async def _draw_attention(view: View, place: ui.element, chosen: Range, username: str) -> None:
     t, since = view.t, chosen.find_start(datetime.now(ZoneInfo(view.timezone)))
     searches: Sequence[Awaitable[list[Item]]] = (
-        attention.find_stopped_channels(view),
-        attention.find_provider_troubles(view),
+        attention.find_faults(view),
         attention.find_dead_letters(view),
         attention.find_failures(view, since, username),
         attention.find_uncertain(view, since, username),

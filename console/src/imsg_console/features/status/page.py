@@ -1,11 +1,11 @@
 """What runs and what is wrong, the worst first, each fault with its next step."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from nicegui import ui
 
 from imsg_console.client import ApiError
+from imsg_console.findings import LEVELS, MAX_WORDS, TARGETS
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
@@ -16,23 +16,6 @@ from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
 
 REFRESH_S = 5.0
-
-MAX_WORDS = 600
-
-LEVELS: Mapping[str, tuple[str, str]] = {
-    "fault": ("error", "bad"),
-    "notice": ("warning", "warn"),
-    "well": ("check_circle", "good"),
-}
-"""Level → symbol and tone."""
-
-TARGETS: Mapping[str, str] = {
-    "channel": "/channels",
-    "provider": "/providers",
-    "dead_letters": "/channels#dead",
-    "oldest": "/messages?status=queued,retrying",
-}
-"""Part → the page where one goes on."""
 
 
 async def show(view: View) -> None:

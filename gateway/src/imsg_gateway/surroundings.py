@@ -1,0 +1,104 @@
+"""What a gateway sees of its machine, of backups and of the certificate, where no process of `imsg up` reports them."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from imsg_contract.findings import Finding
+from imsg_contract.topology import BACKED_UP
+from imsg_runtime.machine import check_disk, judge_end, make_finding
+from imsg_runtime.redis import Redis
+
+DISK = Path("/")
+"""In a container: the disk of the engine, where the volumes are too unless they were put elsewhere."""
+
+LOOK_S = 3_600.0
+
+TIMEOUT_S = 10.0
+
+BACKED_UP_WITHIN = timedelta(hours=26)
+"""A day, and what a backup takes."""
+
+EXPIRED = 10
+"""X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
+
+_RENEW = ("在终止 TLS 的地方续期。", "Renew it where TLS ends.")
+
+
+class Surroundings:
+    """Looks at the certificate of the public URL every hour, at the disk and the time of the last backup when asked."""
+
+    def __init__(self, redis: Redis, public_url: str, zone: ZoneInfo) -> None:
+        self._redis = redis
+        self._url = urlsplit(public_url)
+        self._zone = zone
+        self._seen: datetime | ssl.SSLCertVerificationError | None = None
+
+    async def watch(self) -> None:
+        """Look at the certificate for ever; return at once where the public URL has none."""
+        host, port = self._url.hostname, self._url.port or 443
+        while self._url.scheme == "https" and host is not None:
+            self._seen = await look_at(host, port, ssl.create_default_context())
+            await asyncio.sleep(LOOK_S)
+
+    async def find(self) -> Sequence[Finding]:
+        """Return what is seen. Raises RedisUnavailable, RedisRefused."""
+        at, now = await self._redis.call("GET", BACKED_UP), datetime.now(self._zone)
+        made = None if at is None else datetime.fromtimestamp(int(at), self._zone)
+        return [*check_disk(DISK), judge_backup(made, now), *judge_certificate(self._url.netloc, self._seen, now)]
+
+
+async def look_at(host: str, port: int, context: ssl.SSLContext) -> datetime | ssl.SSLCertVerificationError | None:
+    """Return when a server's certificate ends, or why it is not trusted; None where it can't be reached from here."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
+    except ssl.SSLCertVerificationError as error:
+        return error
+    except OSError:  # TimeoutError too
+        return None
+    certificate = writer.get_extra_info("peercert")
+    writer.close()
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+
+
+def judge_certificate(
+    name: str, seen: datetime | ssl.SSLCertVerificationError | None, now: datetime
+) -> Iterator[Finding]:
+    """Judge what was seen of a certificate; nothing where nothing was seen."""
+    if isinstance(seen, datetime):
+        yield judge_end(name, seen, now, _RENEW)
+    elif seen is not None and seen.verify_code == EXPIRED:
+        yield make_finding("certificate", "fault", f"{name} 的证书已过期", f"that of {name} has ended", _RENEW)
+    elif seen is not None:
+        why = seen.verify_message
+        remedy = (
+            "若为内部 CA 签发，客户端需信任该 CA；否则请更换证书及证书链。",
+            "Where a CA of your own signed it, clients have to trust that; else replace it, with its chain.",
+        )
+        state = f"此处不信任 {name} 的证书：{why}", f"that of {name} is not trusted here: {why}"
+        yield make_finding("certificate", "notice", *state, remedy)
+
+
+def judge_backup(made: datetime | None, now: datetime) -> Finding:
+    """Judge when `scripts/backup` last ran. Where it never did, the stores may be backed up by other means."""
+    if made is None:
+        return make_finding(
+            "backup",
+            "well",
+            "iMSG 不知道有无备份；容器部署用 `make backup TO=目录` 备份",
+            "iMSG knows of none; of containers `make backup TO=FOLDER` makes one",
+        )
+    at = f"{made:%Y-%m-%d %H:%M}"
+    state = f"最新的备份：{at}", f"the newest is of {at}"
+    if now - made <= BACKED_UP_WITHIN:
+        return make_finding("backup", "well", *state)
+    remedy = (
+        "运行 `make backup TO=目录`，并每天定时运行。",
+        "Run `make backup TO=FOLDER`, and let it run once a day.",
+    )
+    return make_finding("backup", "notice", *state, remedy)

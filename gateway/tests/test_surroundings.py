@@ -1,0 +1,61 @@
+"""What a gateway sees of backups and of the certificate of its public URL."""
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imsg_contract.topology import BACKED_UP
+from imsg_gateway.surroundings import judge_backup, judge_certificate, look_at
+from imsg_testing.gateway import RunningGateway
+from imsg_testing.servers.certificates import Certificates
+
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "level", "words"),
+    [(None, "well", "knows of none"), (25, "well", "2026-11-28 11:00"), (27, "notice", "2026-11-28 09:00")],
+)
+def test_a_backup_is_missed_after_a_day(hours_ago: int | None, level: str, words: str) -> None:
+    finding = judge_backup(None if hours_ago is None else NOON - timedelta(hours=hours_ago), NOON)
+
+    assert finding.level == level
+    assert words in finding.state.en
+
+
+async def test_the_status_says_when_the_containers_were_backed_up(gateway: RunningGateway) -> None:
+    token = await gateway.user(role="admin")
+    await gateway.redis.call("SET", BACKED_UP, int(datetime.now(UTC).timestamp()) - 200_000)
+    answer = (await gateway.client.get("/api/v2/status", params={"token": token})).json()
+
+    (row,) = (finding for finding in answer["findings"] if finding["part"] == "backup")
+    assert row["level"] == "notice"
+    assert "make backup" in row["remedy"]
+
+
+async def test_a_certificate_is_judged_as_clients_see_it(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path, "localhost")
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_context.load_cert_chain(certificates.server, certificates.server_key)
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=server_context)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        seen = await look_at("localhost", port, ssl.create_default_context(cafile=certificates.ca))
+        assert isinstance(seen, datetime)
+        (valid,) = judge_certificate("localhost", seen, seen - timedelta(days=15))
+        (ends_soon,) = judge_certificate("localhost", seen, seen - timedelta(days=13))
+        (distrusted,) = judge_certificate(
+            "localhost", await look_at("localhost", port, ssl.create_default_context()), NOON
+        )
+    assert (valid.level, ends_soon.level, distrusted.level) == ("well", "fault", "notice")
+    assert distrusted.remedy is not None
+    assert (
+        list(judge_certificate("localhost", await look_at("localhost", port, ssl.create_default_context()), NOON)) == []
+    )

@@ -1,0 +1,34 @@
+"""The room on a disk, and the end of a certificate."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from imsg_runtime.machine import check_disk, judge_end
+
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+def test_a_full_disk_is_to_be_cleared(tmp_path: Path) -> None:
+    (roomy,) = check_disk(tmp_path, least_bytes=0)
+    (full,) = check_disk(tmp_path, least_bytes=2**63)
+
+    assert (roomy.level, full.level) == ("well", "fault")
+    assert list(check_disk(tmp_path / "not yet")) == []
+
+
+@pytest.mark.parametrize(
+    ("days_left", "level", "words"),
+    [
+        (15, "well", "valid until 2026-12-14"),
+        (13, "fault", "valid until 2026-12-12"),
+        (-1, "fault", "ended on 2026-11-28"),
+    ],
+)
+def test_a_certificate_is_renewed_two_weeks_before_its_end(days_left: int, level: str, words: str) -> None:
+    finding = judge_end("a.pem", NOON + timedelta(days=days_left), NOON, ("续期", "Renew it."))
+
+    assert finding.level == level
+    assert words in finding.state.en
+    assert (finding.remedy is not None) == (level == "fault")
