@@ -11,19 +11,29 @@ import pytest
 
 from imsg.findings import Finding, print_findings
 from imsg.phrases import FILE, find_chinese
+from imsg_database.address import read_url
+from imsg_runtime.lines import fill
+from imsg_runtime.settings import StartError
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
 from imsg_testing.service import environment
 
 PRINTS = {"say", "complain", "_complain", "usage", "confirm", "say_table"}
 
-SAME = {"imsg {0}", "iMSG", "Redis", "DNS", "MX {0}", "MX", "SPF", "DKIM", "DMARC", "PTR"}
+ROOT = Path(__file__).parents[2]
+OTHERS = {"cli", "tests", "bench", "console"}
+SOURCES = [one for one in (*ROOT.glob("*/src"), *ROOT.glob("shared/*/src")) if one.parent.name not in OTHERS]
+"""The packages that `imsg up` starts, whose start errors it prints."""
+
+WORD = re.compile(r"[A-Za-z]{2}")
+
+SAME = {"imsg", "iMSG", "Redis", "DNS", "MX", "SPF", "DKIM", "DMARC", "PTR"}
 """Names that are the same in both languages."""
 
 TEXTS: dict[str, str] = json.loads(FILE.read_text(encoding="utf-8"))
 
 
 def read_phrases(node: ast.expr) -> Iterator[str]:
-    """Yield the phrases of an argument, with `{0}`, `{1}` where an f-string has a value; nothing for a variable."""
+    """Yield the phrases of an argument; nothing for a variable, or for a call, which is met by itself."""
     match node:
         case ast.IfExp():
             yield from read_phrases(node.body)
@@ -33,40 +43,59 @@ def read_phrases(node: ast.expr) -> Iterator[str]:
                 yield from read_phrases(element)
         case ast.Constant(value=str(text)):
             yield text
-        case ast.JoinedStr():
-            count, text = 0, ""
-            for value in node.values:
-                if isinstance(value, ast.Constant):
-                    text += str(value.value)
-                else:
-                    text += f"{{{count}}}"
-                    count += 1
-            yield text
+
+
+def list_filled(node: ast.AST) -> list[ast.expr]:
+    """Return the words of a line with values."""
+    match node:
+        case ast.Call(func=ast.Name("fill" | "StartError"), args=[argument, *_]):
+            return [argument]
+    return []
+
+
+def list_unfilled() -> list[str]:
+    """Return where the command prints an f-string: its words are in no file."""
+    return [
+        f"{path.name}:{argument.lineno}"
+        for path in FILE.parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for argument in list_printed(node)
+        if isinstance(argument, ast.JoinedStr) and any(map(WORD.search, _list_words(argument)))
+    ]
+
+
+def _list_words(text: ast.JoinedStr) -> Iterator[str]:
+    words = (str(value.value).strip() for value in text.values if isinstance(value, ast.Constant))
+    return (word for word in words if word not in SAME)
 
 
 def list_printed(node: ast.AST) -> list[ast.expr]:
     """Return what a node prints; what a check finds is printed too, as are its variables `state` and `remedy`."""
     match node:
+        case ast.Call(func=ast.Name("fill" | "StartError")):
+            return list_filled(node)
         case ast.Call(func=ast.Name("Finding"), args=arguments):
             return arguments[:3]
         case ast.Call(func=ast.Name("translate"), args=[argument]):
             return [argument]
         case ast.Call(func=ast.Name(name), args=[argument, *_]) if name in PRINTS:
             return [argument]
-        case ast.Assign(targets=[ast.Name("state" | "remedy")], value=ast.Constant() | ast.JoinedStr() as value):
+        case ast.Assign(targets=[ast.Name("state" | "remedy")], value=ast.Constant() as value):
             return [value]
     return []
 
 
 def list_phrases() -> dict[str, str]:
-    """Return each phrase of the command with where it is printed."""
+    """Return each phrase of the command, and of what keeps a service from starting, with where it is printed."""
     found = {}
-    for path in FILE.parent.rglob("*.py"):
+    listers = [(path, list_printed) for path in FILE.parent.rglob("*.py")]
+    listers += [(path, list_filled) for source in SOURCES for path in source.rglob("*.py")]
+    for path, list_arguments in listers:
         for node in ast.walk(ast.parse(path.read_text())):
-            for argument in list_printed(node):
+            for argument in list_arguments(node):
                 found.update(dict.fromkeys(read_phrases(argument), f"{path.name}:{argument.lineno}"))
     # A name, or values with punctuation, are the same in both languages.
-    return {phrase: at for phrase, at in found.items() if re.search(r"[A-Za-z]{2}", phrase) and phrase not in SAME}
+    return {phrase: at for phrase, at in found.items() if WORD.search(phrase) and phrase not in SAME}
 
 
 def test_each_printed_line_is_there_in_chinese() -> None:
@@ -74,6 +103,7 @@ def test_each_printed_line_is_there_in_chinese() -> None:
 
     assert len(phrases) > 150
     assert {phrase: at for phrase, at in phrases.items() if phrase not in TEXTS} == {}
+    assert list_unfilled() == []
 
 
 @pytest.mark.parametrize("english", TEXTS)
@@ -88,18 +118,27 @@ def test_the_chinese_has_the_values_and_the_commands_of_the_english(english: str
     ("line", "chinese"),
     [
         ("No messages.", "没有消息。"),
-        ("3 cancelled, 0 too late, 1 settled before.", "已取消 3 条，0 条已来不及，1 条此前已有结果。"),
-        ("20 of 100 were processed; repeat the command for the rest:", "已处理 100 条中的 20 条；其余的请再次运行："),
-        ("1 message accepted; imsg query --id x shows them.", "已接受 1 条消息；查询：imsg query --id x。"),
+        (fill("{0}: {1} added, {2} changed.", "staff", 3, 0), "staff：新增 3 个，更新 0 个。"),
+        (fill("Delete the group {0} with its members?", "a and {1}: b."), "删除通讯组 a and {1}: b. 及其成员？"),
+        (fill("{0}; {1}", fill("nothing reads {0}.", "IMSG_X"), "No messages."), "没有服务读取 IMSG_X。；没有消息。"),
+        (fill("what nobody wrote {0}", 1), "what nobody wrote 1"),
         ("what nobody wrote", "what nobody wrote"),
     ],
 )
-def test_a_line_is_found_with_its_values(line: str, chinese: str) -> None:
+def test_a_line_is_shown_with_its_values(line: str, chinese: str) -> None:
     assert find_chinese(line) == chinese
 
 
+def test_what_keeps_a_service_from_starting_is_named_in_chinese() -> None:
+    with pytest.raises(StartError) as raised:
+        read_url("mysql://host/imsg")
+
+    assert find_chinese(raised.value.line) == "IMSG_DATABASE_URL 须以 sqlite:/// 或 postgresql:// 开头。"
+    assert str(raised.value) == "IMSG_DATABASE_URL must begin with sqlite:/// or postgresql://."
+
+
 def test_findings_are_in_the_language_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    found = [Finding("broker", "ready at here")]
+    found = [Finding("broker", fill("ready at {0}", "here"))]
 
     print_findings(found, "zh")
     out = capsys.readouterr().out

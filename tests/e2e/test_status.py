@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from imsg.phrases import find_chinese
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.waiting import wait
 
@@ -95,11 +94,3 @@ def test_the_machine_is_examined_while_nothing_runs_and_in_chinese(
     assert backup.startswith("✗ ")
     assert "已逾期" in backup
     assert "backup_failed" in backup
-
-
-def test_each_line_that_up_prints_is_there_in_chinese(deployment: Deployment) -> None:
-    banner = deployment.logs.partition("iMSG runs at")[2].partition("another terminal.")
-    lines = f"  iMSG runs at{banner[0]}{banner[1]}".splitlines()
-
-    assert len(lines) > 8
-    assert [line for line in lines if line and not CHINESE.search(find_chinese(line))] == []

@@ -72,8 +72,11 @@ class Bootstrap:
             for password in set(DOCUMENTED.values()):
                 if user is not None and await self._passwords.matches(user.password, password):
                     raise StartError(
-                        f"the user {username} still has a password that is printed in the documentation, and "
-                        f"{self._exposure}; give them another with `imsg users reset-password {username}`."
+                        "the user {0} still has a password that is printed in the documentation, and {1}; give "
+                        "them another with `imsg users reset-password {2}`.",
+                        username,
+                        self._exposure,
+                        username,
                     )
 
     def _choose_accounts(self) -> dict[str, str]:
@@ -94,8 +97,11 @@ class Bootstrap:
             _write_file(path, password)
         except OSError as error:
             raise StartError(
-                f"the administrator's password can't be kept in {path} ({error.strerror}); "
-                f"set {variable('admin_password')}, or a {variable('data_dir')} that can be written."
+                "the administrator's password can't be kept in {0} ({1}); set {2}, or a {3} that can be written.",
+                path,
+                error.strerror,
+                variable("admin_password"),
+                variable("data_dir"),
             ) from error
         log.info("administrator_password_made", username=ADMINISTRATOR, file=str(path))
         return password
@@ -120,7 +126,7 @@ class Bootstrap:
 def _require_length(password: str) -> None:
     name = variable("admin_password")
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\0" in password:
-        raise StartError(f"{name} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
+        raise StartError("{0} must have {1} to {2} characters.", name, MIN_PASSWORD, MAX_PASSWORD)
 
 
 def _write_file(path: Path, password: str) -> None:

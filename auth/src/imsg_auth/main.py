@@ -180,7 +180,7 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
             await reset(UserCache(store, cache))
         except RedisUnavailable as away:
             if not settings.store_url.startswith("sqlite"):
-                raise StartError(f"Redis at {variable('redis_url')} did not answer; nothing was changed.") from away
+                raise StartError("Redis at {0} did not answer; nothing was changed.", variable("redis_url")) from away
             await reset(NoCache())
 
 
@@ -189,7 +189,7 @@ def _require_keys(settings: Settings) -> None:
     for name, keys in (("service_key", settings.service_key), ("token_key", settings.token_key)):
         if not keys and not (name == "service_key" and callers):
             raise StartError(
-                f"{variable(name)} is not set; give it a long random value, such as `openssl rand -hex 32` makes."
+                "{0} is not set; give it a long random value, such as `openssl rand -hex 32` makes.", variable(name)
             )
         require_strong(settings, name, keys=keys)
     require_strong(settings, "secret_key", keys=settings.secret_key)
@@ -206,8 +206,11 @@ def _refuse_common(password: str) -> None:
         return
     name = variable("admin_password")
     raise StartError(
-        f"{name} is a common password, which is guessed early; give it what `openssl rand -hex 12` makes. Where the "
-        f"administrator has it already, change it by `imsg users reset-password admin` too, and {name} may be unset."
+        "{0} is a common password, which is guessed early; give it what `openssl rand -hex 12` "
+        "makes. Where the administrator has it already, change it by `imsg users reset-password "
+        "admin` too, and {1} may be unset.",
+        name,
+        name,
     )
 
 

@@ -88,11 +88,12 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     loaded = settings or load(Settings)
     callers = loaded.peer_keys.by_service()
     if not (loaded.service_key or callers):
-        raise StartError(f"{variable('service_key')} is not set; give callbacks the same one that the gateway has.")
+        raise StartError("{0} is not set; give callbacks the same one that the gateway has.", variable("service_key"))
     if not loaded.secret_key:
         raise StartError(
-            f"{variable('secret_key')} is not set; give it a long random value, such as `openssl rand -hex 32` makes, "
-            "and keep it with the backups: endpoints' secrets can't be read without it."
+            "{0} is not set; give it a long random value, such as `openssl rand -hex 32` makes, and "
+            "keep it with the backups: endpoints' secrets can't be read without it.",
+            variable("secret_key"),
         )
     for name in ("service_key", "secret_key", "erasure_key"):
         require_strong(loaded, name, keys=getattr(loaded, name))
@@ -180,8 +181,9 @@ async def _reseal(endpoints: Endpoints) -> None:
             log.info("secrets_resealed", endpoints=count)
     except Unreadable as error:
         raise StartError(
-            f"{variable('secret_key')} has changed, and the previous key is not in its list: endpoints' secrets can't "
-            "be read; write both with a comma between them, the new one first."
+            "{0} has changed, and the previous key is not in its list: endpoints' secrets can't be "
+            "read; write both with a comma between them, the new one first.",
+            variable("secret_key"),
         ) from error
     except DatabaseUnavailable as error:
         log.warning("secrets_not_resealed", why=str(error)[:300])

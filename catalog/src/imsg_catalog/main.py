@@ -65,7 +65,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     chosen = settings or load(Settings)
     callers = chosen.peer_keys.by_service()
     if not (chosen.service_key or callers):
-        raise StartError(f"{variable('service_key')} is not set; give catalog the same one that the gateway has.")
+        raise StartError("{0} is not set; give catalog the same one that the gateway has.", variable("service_key"))
     require_strong(chosen, "service_key", keys=chosen.service_key)
     require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
     require_strong_callers(chosen, callers)

@@ -201,8 +201,9 @@ def save_token(url: str, token: str) -> Path:
         draft.replace(path)
     except OSError as error:
         raise StartError(
-            f"the token can't be saved in {path} ({(error.strerror or str(error)).lower()}); "
-            "XDG_CONFIG_HOME names another folder."
+            "the token can't be saved in {0} ({1}); XDG_CONFIG_HOME names another folder.",
+            path,
+            (error.strerror or str(error)).lower(),
         ) from error
     return path
 

@@ -38,10 +38,12 @@ def back_up(target: Path) -> list[str]:
     source = settings.data_dir
     if not (source / all_in_one.SECRETS).is_dir():
         raise StartError(
-            f"{source} is no data folder of iMSG; {variable('data_dir')} names another. With containers: make backup."
+            "{0} is no data folder of iMSG; {1} names another. With containers: make backup.",
+            source,
+            variable("data_dir"),
         )
     if target.exists():
-        raise StartError(f"{target} exists already; name a new folder.")
+        raise StartError("{0} exists already; name a new folder.", target)
     os.umask(0o077)  # the copy is private to this user
     asyncio.run(_copy_unlocked(source, target))
     return [f"The store of {name} is not in it; back that up by its own tools." for name in list_elsewhere(settings)]
@@ -70,7 +72,7 @@ async def copy(source: Path, target: Path, url: str | None) -> None:
         await _copy_stores(source, draft, url)
         draft.rename(target)
     except (OSError, sqlite3.Error, RedisUnavailable, RedisRefused) as error:
-        raise StartError(f"the backup was not made: {error}.") from error
+        raise StartError("the backup was not made: {0}.", error) from error
     finally:
         await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
 

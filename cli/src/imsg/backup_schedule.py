@@ -64,16 +64,22 @@ class BackupSchedule:
             return None
         if elsewhere := backup.list_elsewhere(settings):
             raise StartError(
-                f"{variable('backup', 'folder')} copies the data folder, but {' and '.join(elsewhere)} keeps what must "
-                "last elsewhere: back that up by its own tools, and unset the backup."
+                "{0} copies the data folder, but {1} keeps what must last elsewhere: back that up by its "
+                "own tools, and unset the backup.",
+                variable("backup", "folder"),
+                " and ".join(elsewhere),
             )
         folder = settings.backup.folder.resolve()
         if folder.is_relative_to(settings.data_dir.resolve()):
-            raise StartError(f"{variable('backup', 'folder')} lies in the data folder; name a folder on another disk.")
+            raise StartError(
+                "{0} lies in the data folder; name a folder on another disk.", variable("backup", "folder")
+            )
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StartError(f"{variable('backup', 'folder')}: {folder} can't be made ({error.strerror}).") from error
+            raise StartError(
+                "{0}: {1} can't be made ({2}).", variable("backup", "folder"), folder, error.strerror
+            ) from error
         zone = ZoneInfo(settings.timezone)
         return cls(settings.data_dir, folder, settings.backup.at, settings.backup.keep, zone, url)
 

@@ -15,6 +15,7 @@ from imsg_channels.sms import SMS
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.wechat import WECHAT
+from imsg_runtime.lines import fill
 
 DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 """The accounts that exist where only this machine reaches iMSG (interface document, sections 1.3 and 2)."""
@@ -23,70 +24,73 @@ DOCUMENTED = ("admin / 123", "天存-system-1001 / 123456")
 def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
     """Return the lines; those of the first message can be pasted into any POSIX shell."""
     base, tls = local_url(config.settings.host, config.settings.port), config.settings.tls
-    lines = "\n".join(
-        [
-            f"  iMSG runs at {base}   (Ctrl-C ends it, nothing is lost)",
-            "",
-            *([f"  web page     {base}/"] if with_console else []),
-            *([f"  HTTPS        {config.settings.public_url}   (port {tls.port})"] if tls.certificate else []),
-            f"  interface    {base}/docs",
-            f"  accounts     {_accounts(config)}",
-            *(f"  {label:<12} {describe(config, base)}" for label, describe in _channels()),
-            f"  data         {config.folder}",
-            "",
-            "  Send the first message: paste these lines into another terminal.",
-        ]
-    ).split("\n")
+    lines = [
+        fill("  iMSG runs at {0}   (Ctrl-C ends it, nothing is lost)", base),
+        "",
+        *([fill("  web page     {0}", f"{base}/")] if with_console else []),
+        *([fill("  HTTPS        {0}   (port {1})", config.settings.public_url, tls.port)] if tls.certificate else []),
+        fill("  interface    {0}", f"{base}/docs"),
+        _accounts(config),
+        *(line for describe in _channels() for line in describe(config, base)),
+        fill("  data         {0}", config.folder),
+        "",
+        fill("  Send the first message: paste these lines into another terminal."),
+    ]
     return "\n".join(["", *map(translate, lines), "", *_first_message(config, base), ""])
 
 
 def _accounts(config: RuntimeConfig) -> str:
     if config.admin_password is None:
-        return f"{', '.join(DOCUMENTED)}   (on this machine only)"
-    if config.settings.admin_password is not None:
-        return "admin / IMSG_ADMIN_PASSWORD"
-    return f"admin / {_reading(config)}"
+        return fill("  accounts     {0}   (on this machine only)", ", ".join(DOCUMENTED))
+    kept = _reading(config) if config.settings.admin_password is None else "IMSG_ADMIN_PASSWORD"
+    return fill("  accounts     {0}", f"admin / {kept}")
 
 
-def _channels() -> Iterator[tuple[str, Callable[[RuntimeConfig, str], str]]]:
-    """Yield a label for each channel, and the function that describes where its messages go."""
-    known = {SMTP.name: ("mail", _mail), SMS.name: ("sms", _sms), WECHAT.name: ("wechat", _wechat)}
+def _channels() -> Iterator[Callable[[RuntimeConfig, str], list[str]]]:
+    """Yield for each channel the function that describes where its messages go."""
+    known = {SMTP.name: _mail, SMS.name: _sms, WECHAT.name: _wechat}
     for channel in CHANNELS:
-        yield known.get(channel.name, (channel.name, partial(_another, channel)))
+        yield known.get(channel.name, partial(_another, channel))
 
 
-def _another(channel: ChannelSpec, config: RuntimeConfig, base: str) -> str:
+def _another(channel: ChannelSpec, config: RuntimeConfig, base: str) -> list[str]:
     if channel.name not in config.stand_ins:
-        return "by its provider, as your settings name it"
+        return [fill("  {0} by its provider, as your settings name it", f"{channel.name:<12}")]
     recipient = f'   ("to": "{channel.stand_in.to}")' if channel.stand_in is not None and channel.stand_in.to else ""
-    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method={channel.name}{recipient}"
+    inbox = f"{base}/sandbox/inbox?method={channel.name}{recipient}"
+    return [fill("  {0} kept by the sandbox, read it at {1}", f"{channel.name:<12}", inbox)]
 
 
-def _mail(config: RuntimeConfig, base: str) -> str:
+def _mail(config: RuntimeConfig, base: str) -> list[str]:
     if SMTP.name not in config.stand_ins:
         settings = all_in_one.read_channel(SMTP)
         port = settings.get("port")
-        return f"goes out by {settings.get('host')}{f':{port}' if port else ''}"
-    return f"stays here, in {base}/sandbox/inbox   (IMSG_SMTP__HOST names a real server)"
+        server = f"{settings.get('host')}{f':{port}' if port else ''}"
+        return [fill("  mail         goes out by {0}", server)]
+    return [fill("  mail         stays here, in {0}   (IMSG_SMTP__HOST names a real server)", f"{base}/sandbox/inbox")]
 
 
-def _sms(config: RuntimeConfig, base: str) -> str:
+def _sms(config: RuntimeConfig, base: str) -> list[str]:
     if SMS.name not in config.stand_ins:
-        return "the providers of your settings"
-    return f"kept by the sandbox, read it at {base}/sandbox/inbox?method=sms"
+        return [fill("  sms          the providers of your settings")]
+    return [fill("  sms          kept by the sandbox, read it at {0}", f"{base}/sandbox/inbox?method=sms")]
 
 
-def _wechat(config: RuntimeConfig, base: str) -> str:
+def _wechat(config: RuntimeConfig, base: str) -> list[str]:
     if WECHAT.name not in config.stand_ins:
         accounts = ", ".join(sorted(all_in_one.read_channel(WECHAT).get("accounts", ())))
-        return f"goes out by {accounts}; WeChat's console wants {base}/hooks/wechat/ACCOUNT as seen from outside"
+        hook = f"{base}/hooks/wechat/ACCOUNT"
+        return [fill("  wechat       goes out by {0}; WeChat's console wants {1} as seen from outside", accounts, hook)]
     people = f"{base}/sandbox/wechat/followers"
     played = ", ".join(config.stand_ins[WECHAT.name]["accounts"])
-    return (
-        f"stays here too, by the official account {played}   (IMSG_WECHAT__ACCOUNTS names a real one)\n"
-        f"               a follower: curl -X POST {people}\n"
-        f'               their tag:  curl {people}/OPENID/press -d \'{{"key":"获取我的openID"}}\''
-    )
+    return [
+        fill(
+            "  wechat       stays here too, by the official account {0}   (IMSG_WECHAT__ACCOUNTS names a real one)",
+            played,
+        ),
+        fill("               a follower: curl -X POST {0}", people),
+        fill("               their tag:  curl {0}", f'{people}/OPENID/press -d \'{{"key":"获取我的openID"}}\''),
+    ]
 
 
 def _first_message(config: RuntimeConfig, base: str) -> list[str]:

@@ -9,6 +9,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
+from imsg_runtime.lines import fill
 
 app = listing_group("Callbacks: list, add, remove, enable, disable, test, rotate, deliveries, resend, recover.")
 
@@ -51,7 +52,7 @@ def add(
     if as_json:
         say_json(answer)
         return
-    say(f"{answer['id']} is added. Its secret, which is shown only now:")
+    say(fill("{0} is added. Its secret, which is shown only now:", answer["id"]))
     say(answer["secret"])
 
 
@@ -81,7 +82,7 @@ def try_out(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa
     if as_json:
         say_json(answer)
     elif answer["delivered"]:
-        say(f"It answered {answer['status']} in {answer['took_ms']} ms.")
+        say(fill("It answered {0} in {1} ms.", answer["status"], answer["took_ms"]))
     else:
         say(f"It failed: {answer['error']}. {answer['answer'] or ''}".rstrip())
     if not answer["delivered"]:

@@ -10,6 +10,7 @@ from imsg.location import find_url
 from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.providers import say_providers
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
+from imsg_runtime.lines import fill
 
 app = listing_group("Channels: list, pause, resume.")
 
@@ -75,4 +76,4 @@ def _change(method: str, body: dict[str, Any], url: str | None, *, as_json: bool
         say_json(answer)
         return
     waiting = "" if answer["waiting"] is None else f"; {answer['waiting']} wait"
-    say(f"{method} is {answer['state']}{waiting}.")
+    say(fill("{0} is {1}{2}.", method, answer["state"], waiting))

@@ -39,6 +39,7 @@ from imsg.loading import loading
 from imsg.output import complain, say
 from imsg.trace import trace
 from imsg_contract.version import VERSION
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import Common, StartError, load
 
 app = typer.Typer(
@@ -154,7 +155,7 @@ def check_config() -> None:
         from imsg_runtime import unknown_settings  # noqa: PLC0415
 
     for unknown in unknown_settings.find(all_in_one.MODELS):
-        complain(str(unknown))
+        complain(unknown.line)
 
 
 @app.command()
@@ -164,7 +165,7 @@ def backup(target: Annotated[Path, typer.Argument(help="A folder that does not e
 
     for line in back_up(target):
         say(line)
-    say(f"{target} is a copy of the data folder; iMSG started on it continues from this moment.")
+    say(fill("{0} is a copy of the data folder; iMSG started on it continues from this moment.", target))
 
 
 @app.command("export")
@@ -240,7 +241,7 @@ def make_secrets(
 ) -> None:
     """Create the secrets that are missing; existing ones stay."""
     made = secrets.keep_all(folder, secrets.KEPT, group)
-    say(f"{folder}: made {', '.join(made)}." if made else f"{folder}: every secret exists already.")
+    say(fill("{0}: made {1}.", folder, ", ".join(made)) if made else fill("{0}: every secret exists already.", folder))
     if to is not None:
         secrets.write_all(folder, to, more or ())
 
@@ -325,5 +326,5 @@ def main() -> None:
     try:
         command(prog_name="imsg")
     except StartError as error:
-        complain(str(error))
+        complain(error.line)
         sys.exit(2)

@@ -39,8 +39,10 @@ def _open(folder: Path) -> int:
         return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StartError(
-            f"the data folder {folder} can't be written ({(error.strerror or str(error)).lower()}); "
-            f"correct its rights, or name another in {variable('data_dir')}."
+            "the data folder {0} can't be written ({1}); correct its rights, or name another in {2}.",
+            folder,
+            (error.strerror or str(error)).lower(),
+            variable("data_dir"),
         ) from error
 
 
@@ -54,9 +56,16 @@ async def _lock(descriptor: int, folder: Path) -> None:
             if time.monotonic() < deadline and (holder is None or not _is_running(holder)):
                 await asyncio.sleep(0.05)
                 continue
+            setting = variable("data_dir")
+            if holder is None:
+                raise StartError(
+                    "another imsg runs on the data folder {0}; end it, or name another folder in {1}.", folder, setting
+                ) from None
             raise StartError(
-                f"another imsg{f' (process {holder})' if holder else ''} runs on the data folder {folder}; "
-                f"end it, or name another folder in {variable('data_dir')}."
+                "another imsg (process {0}) runs on the data folder {1}; end it, or name another folder in {2}.",
+                holder,
+                folder,
+                setting,
             ) from None
         return
 

@@ -20,6 +20,7 @@ from imsg.output import (
     usage,
 )
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
+from imsg_runtime.lines import fill
 
 app = listing_group("Dead letters: list, show, resend.")
 
@@ -73,7 +74,7 @@ def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noq
     if "body" in answer:
         print(answer["body"])  # as it is: a message's words are no words of the command
     else:
-        say(f"{answer['body_base64']}  (base64: the bytes are not UTF-8)")
+        say(fill("{0}  (base64: the bytes are not UTF-8)", answer["body_base64"]))
 
 
 @app.command()
@@ -96,7 +97,7 @@ def resend(  # noqa: PLR0917  typer reads the options from here
             letter["id"] for letter in _find_letters(api, method, reason) if letter["request"] is not None
         ]
         if everything:
-            confirm(f"Send {len(chosen)} again?", yes=yes)
+            confirm(fill("Send {0} again?", len(chosen)), yes=yes)
         _report(api, chosen, as_json=as_json)
 
 
@@ -131,7 +132,15 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
         answers.append({"letter": letter, **answer})
         if not as_json:
             count = answer.get("count", 1)
-            say(f"{letter}: {count} message{'s' if count != 1 else ''} accepted; imsg query --id {answer['id']}")
+            say(
+                fill(
+                    "{0}: {1} message{2} accepted; imsg query --id {3}",
+                    letter,
+                    count,
+                    "s" if count != 1 else "",
+                    answer["id"],
+                )
+            )
     if as_json:
         say_json({"errorCode": 0, "errorMessage": "OK", "requests": answers})
     if failed:
@@ -145,4 +154,4 @@ def _stops(refused: Refused) -> bool:
 
 def _report_rest(done: int, of: int) -> None:
     if done and of > 1:
-        complain(f"{done} of {of} were processed; repeat the command for the rest:")
+        complain(fill("{0} of {1} were processed; repeat the command for the rest:", done, of))

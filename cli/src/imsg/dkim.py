@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imsg.output import say, usage
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import variable
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def new(
 
     domain = domain.lower().rstrip(".")
     if not DOMAIN.fullmatch(domain):
-        raise usage(f"{domain} is not a domain; write one such as example.com, a Chinese one in its xn-- form.")
+        raise usage(fill("{0} is not a domain; write one such as example.com, a Chinese one in its xn-- form.", domain))
     selector = selector or f"imsg{datetime.now(UTC):%Y%m}"
     if not LABEL.fullmatch(selector):
         raise usage("a selector has lower-case letters, digits and hyphens, at most 52.")
@@ -56,21 +57,21 @@ def new(
             _write(file, key.pem)
     except FileExistsError as error:
         raise usage(
-            f"{error.filename} exists already, and its record may be in use; choose another --selector."
+            fill("{0} exists already, and its record may be in use; choose another --selector.", error.filename)
         ) from error
     except OSError as error:
-        raise usage(f"{folder} can't be written: {(error.strerror or str(error)).lower()}.") from error
+        raise usage(fill("{0} can't be written: {1}.", folder, (error.strerror or str(error)).lower())) from error
     _explain(domain, keys, files)
 
 
 def _explain(domain: str, keys: Sequence["DkimKey"], files: Sequence[Path]) -> None:
     """Print the DNS records and the settings of the keys."""
-    say(f"Made {' and '.join(str(file) for file in files)}; keep them readable by iMSG alone.")
+    say(fill("Made {0}; keep them readable by iMSG alone.", " and ".join(str(file) for file in files)))
     say("")
     say("1. Enter in the DNS of the domain (a host name, and a TXT record of several strings):")
     for key in keys:
         say("")
-        say(f"{key.selector}._domainkey.{domain}. IN TXT ( {key.strings} )")
+        say(fill("{0}._domainkey.{1}. IN TXT ( {2} )", key.selector, domain, key.strings))
     say("")
     say(
         "   Where a form has one field for the value, enter for "

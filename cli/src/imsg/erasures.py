@@ -8,6 +8,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, local, say, say_json, say_table
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
+from imsg_runtime.lines import fill
 
 PATH = "/api/v2/erasures"
 
@@ -25,14 +26,14 @@ def erase(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Erase all data about an address; ask first (administrators)."""
-    confirm(f"Erase all data about {to}? It can't be undone.", yes=yes)
+    confirm(fill("Erase all data about {0}? It can't be undone.", to), yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", PATH, {"method": method, "to": to})
         name = str(answer["id"])
         if as_json:
             say_json(answer)
             return
-        say(f"No message accepted until now is sent to it any more; imsg erase show {name} shows what remains.")
+        say(fill("No message accepted until now is sent to it any more; imsg erase show {0} shows what remains.", name))
         _print(api.call("GET", f"{PATH}/{segment(name)}"))
 
 
@@ -64,6 +65,6 @@ def show(
 
 
 def _print(answer: dict[str, Any]) -> None:
-    say(f"state    {answer['state']}")
+    say(fill("state    {0}", answer["state"]))
     if answer["remains"]:
         say_table(("remains", "until"), [(rest["where"], local(rest["until"])) for rest in answer["remains"]])

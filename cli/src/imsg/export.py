@@ -42,11 +42,11 @@ def export(target: Path, drain_s: float) -> RuntimeConfig:
     settings = load(Settings)
     configure(settings.log_level, settings.log_format)
     if settings.database_url:
-        raise StartError(f"{variable('database_url')} is set: only the files of the data folder are exported.")
+        raise StartError("{0} is set: only the files of the data folder are exported.", variable("database_url"))
     if not (settings.data_dir / all_in_one.SECRETS).is_dir():
-        raise StartError(f"{settings.data_dir} is no data folder of iMSG; {variable('data_dir')} names another.")
+        raise StartError("{0} is no data folder of iMSG; {1} names another.", settings.data_dir, variable("data_dir"))
     if target.exists():
-        raise StartError(f"{target} exists already; name a new folder.")
+        raise StartError("{0} exists already; name a new folder.", target)
     os.umask(0o077)  # it holds every secret
     return asyncio.run(_export(settings, target, drain_s))
 
@@ -62,7 +62,7 @@ async def _export(settings: Settings, target: Path, drain_s: float) -> RuntimeCo
             (draft / MANIFEST).write_text(json.dumps({"version": VERSION, "migrations": list_migrations()}))
             draft.rename(target)
         except (OSError, sqlite3.Error) as error:
-            raise StartError(f"the export was not made: {error}.") from error
+            raise StartError("the export was not made: {0}.", error) from error
         finally:
             await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
     return config
@@ -90,8 +90,9 @@ async def _drain(settings: Settings, lock: int, drain_s: float) -> RuntimeConfig
             if waiting and time.monotonic() > deadline:
                 named = ", ".join(f"{count} in {queue}" for queue, count in waiting.items())
                 raise StartError(
-                    f"messages still wait: {named}. Let `imsg up` run on until they are settled, or cancel them; "
-                    "nothing was exported."
+                    "messages still wait: {0}. Let `imsg up` run on until they are settled, or cancel them; "
+                    "nothing was exported.",
+                    named,
                 )
             await asyncio.sleep(LOOK_S)
     return config
@@ -105,7 +106,7 @@ async def _count_waiting(broker: Broker) -> Mapping[str, int]:
             return {queue: depth for queue in _list_queues(broker.topology) if (depth := await _measure(broker, queue))}
         except Unreachable as error:
             if time.monotonic() > deadline:
-                raise StartError(f"the broker does not say what waits: {error}.") from error
+                raise StartError("the broker does not say what waits: {0}.", error) from error
             await asyncio.sleep(LOOK_S)
 
 

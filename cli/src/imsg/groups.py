@@ -15,6 +15,7 @@ from imsg.output import confirm, ending, listing_group, say, say_json, say_table
 from imsg.people_files import explain, read_people
 from imsg.verbs import Json, Url, segment
 from imsg_console.recipients.people_sheet import PeopleSheet, Person
+from imsg_runtime.lines import fill
 
 PATH = "/api/v2/groups"
 BATCH = 10_000
@@ -54,7 +55,7 @@ def create(
     if as_json:
         say_json(answer)
     else:
-        say(f"{name}: created.")
+        say(fill("{0}: created.", name))
 
 
 @app.command("import")
@@ -73,7 +74,7 @@ def read(  # noqa: PLR0917  typer reads the options from here
     Who is a member already is replaced. Rows that are no person are named, and left out.
     """
     if wrong is not None and wrong.exists():
-        raise usage(f"{wrong} is there already; name a file that is not.")
+        raise usage(fill("{0} is there already; name a file that is not.", wrong))
     sheet = read_people(file)
     problems = [(problem.line, explain(problem)) for problem in sheet.problems]
     with ending(as_json=as_json), connect(find_url(url)) as api:
@@ -85,9 +86,9 @@ def read(  # noqa: PLR0917  typer reads the options from here
         shown = [{"line": line, "detail": detail} for line, detail in problems]
         say_json({"errorCode": 0, "added": added, "changed": changed, "problems": shown})
     else:
-        say(f"{name}: {added} added, {changed} changed.")
+        say(fill("{0}: {1} added, {2} changed.", name, added, changed))
         for line, detail in problems:
-            say(f"line {line}: {detail}")
+            say(fill("line {0}: {1}", line, detail))
     if problems:
         raise typer.Exit(1)
 
@@ -111,7 +112,7 @@ def members(
         for one in answer["members"]
     ]
     say_table(("to", "fields"), rows)
-    say(f"{len(rows)} of {answer['total']}.")
+    say(fill("{0} of {1}.", len(rows), answer["total"]))
 
 
 @app.command()
@@ -127,21 +128,21 @@ def remove(
     if as_json:
         say_json(answer)
         return
-    say(f"{name}: {answer['removed']} removed.")
+    say(fill("{0}: {1} removed.", name, answer["removed"]))
     for text in answer["unknown"]:
-        say(f"{text}: no member")
+        say(fill("{0}: no member", text))
 
 
 @app.command()
 def delete(name: Name, yes: Yes = False, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Delete a group with its members; what was sent to them is kept."""
-    confirm(f"Delete the group {name} with its members?", yes=yes)
+    confirm(fill("Delete the group {0} with its members?", name), yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("DELETE", f"{PATH}/{segment(name)}")
     if as_json:
         say_json(answer)
     else:
-        say(f"{name}: deleted.")
+        say(fill("{0}: deleted.", name))
 
 
 def _add(api: Api, name: str, people: Sequence[Person], consent: str | None) -> tuple[int, int, list[tuple[int, str]]]:

@@ -44,7 +44,9 @@ def import_export(folder: Path, template: str, secrets: Path) -> Iterator[Import
     """
     _check_version(folder)
     if SERVICE not in template:
-        raise StartError(f"the URL must say where each service's database is: write {SERVICE} for the service's name.")
+        raise StartError(
+            "the URL must say where each service's database is: write {0} for the service's name.", SERVICE
+        )
     urls = [(owner, find_url(template, owner.name, secrets)) for owner in TABLE_OWNERS]
     if any(is_sqlite(url) for _, url in urls):
         raise StartError("an export is for PostgreSQL; write postgresql://user:password@host/name.")
@@ -53,21 +55,24 @@ def import_export(folder: Path, template: str, secrets: Path) -> Iterator[Import
             with translate():
                 yield asyncio.run(_import_tables(owner, folder, url))
         except DatabaseUnavailable as error:
-            raise StartError(f"the database of {owner.name} can't be used: {error}.") from error
+            raise StartError("the database of {0} can't be used: {1}.", owner.name, error) from error
 
 
 def _check_version(folder: Path) -> None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except OSError as error:
-        raise StartError(f"{folder} is no export; `imsg export` makes one.") from error
+        raise StartError("{0} is no export; `imsg export` makes one.", folder) from error
     theirs, ours = manifest["migrations"], dict(list_migrations())
     if theirs != ours:
         names = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
         differing = ", ".join(f"{name} {theirs.get(name)}, here {ours.get(name)}" for name in names)
         raise StartError(
-            f"the export is of iMSG {manifest['version']}, this is {VERSION}, and their tables differ ({differing}): "
-            "use the version that made the export, or start this version once on the data folder and export again."
+            "the export is of iMSG {0}, this is {1}, and their tables differ ({2}): use the version "
+            "that made the export, or start this version once on the data folder and export again.",
+            manifest["version"],
+            VERSION,
+            differing,
         )
 
 
@@ -75,7 +80,7 @@ async def _import_tables(owner: TableOwner, folder: Path, url: URL) -> Imported:
     """Copy a service's tables in one transaction. Raises StartError, and what `translate` translates."""
     file = owner.find_file(folder)
     if not file.exists():
-        raise StartError(f"{file} is missing: the export is not whole.")
+        raise StartError("{0} is missing: the export is not whole.", file)
     await asyncio.to_thread(migrate, url, owner.migrations)
     tables = owner.tables.sorted_tables
     async with (
@@ -88,8 +93,10 @@ async def _import_tables(owner: TableOwner, folder: Path, url: URL) -> Imported:
             content = await table_copy.read_content(source, tables)
             if content != await table_copy.read_content(target, tables):
                 raise StartError(
-                    f"the database of {owner.name} is not empty ({', '.join(occupied)}); import into an empty one, "
-                    "before any service has started on it."
+                    "the database of {0} is not empty ({1}); import into an empty one, before any service "
+                    "has started on it.",
+                    owner.name,
+                    ", ".join(occupied),
                 )
             return Imported(owner.name, _count_rows(content), was_there=True)
         if owner.tables is requests.metadata:
@@ -100,7 +107,9 @@ async def _import_tables(owner: TableOwner, folder: Path, url: URL) -> Imported:
         found = await table_copy.read_content(target, tables)
         if found != content:
             names = [name for name in content if found[name] != content[name]]
-            raise StartError(f"the copy of {owner.name} differs from the export ({', '.join(names)}); it was undone.")
+            raise StartError(
+                "the copy of {0} differs from the export ({1}); it was undone.", owner.name, ", ".join(names)
+            )
     return Imported(owner.name, _count_rows(content), was_there=False)
 
 

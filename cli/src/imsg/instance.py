@@ -9,6 +9,7 @@ import httpx
 from imsg import all_in_one, valkey
 from imsg.findings import TIMEOUT_S, Finding
 from imsg.location import find_url, has_gateway_url
+from imsg_runtime.lines import fill
 from imsg_runtime.masking import mask
 from imsg_runtime.settings import StartError, load, variable
 
@@ -32,16 +33,16 @@ def find_instance(url: str) -> Instance:
             answer = client.get("/health/ready").json()
         except httpx.HTTPError:
             remedy = "Start it with `imsg up` or, as containers, `make up`; or say where with --url."
-            return Instance(Finding("iMSG", f"nothing answers at {shown}", remedy), {}, is_imsg=False)
+            return Instance(Finding("iMSG", fill("nothing answers at {0}", shown), remedy), {}, is_imsg=False)
         except ValueError:
             answer = None
     if not isinstance(answer, dict) or "errorCode" not in answer:
-        remedy = f"Choose another {variable('port')}, or say with --url where iMSG is."
-        return Instance(Finding("iMSG", f"something else answers at {shown}", remedy), {}, is_imsg=False)
+        remedy = fill("Choose another {0}, or say with --url where iMSG is.", variable("port"))
+        return Instance(Finding("iMSG", fill("something else answers at {0}", shown), remedy), {}, is_imsg=False)
     names = {name: answer[name] for name in ("service", "services") if name in answer}
     if answer.get("errorCode") == 0:
-        return Instance(Finding("iMSG", f"ready at {shown}"), names)
-    state = f"not ready at {shown}: {answer.get('unmet') or answer.get('detail')}"
+        return Instance(Finding("iMSG", fill("ready at {0}", shown)), names)
+    state = fill("not ready at {0}: {1}", shown, answer.get("unmet") or answer.get("detail"))
     return Instance(Finding("iMSG", state, "The other parts say why."), names)
 
 
@@ -58,4 +59,4 @@ def require_here(remedy: str) -> None:
     Raises StartError, which ends with the remedy.
     """
     if is_elsewhere(load(all_in_one.Settings), instance := find_instance(find_url(None))):
-        raise StartError(f"{instance.finding.state}, and its services have their own settings: {remedy}")
+        raise StartError("{0}, and its services have their own settings: {1}", instance.finding.state, remedy)

@@ -8,6 +8,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
+from imsg_runtime.lines import fill
 
 app = listing_group("API keys: list, add, change, rotate, end.")
 
@@ -130,7 +131,7 @@ def end(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """End a key at once."""
-    confirm(f"End the key {key}? Programs that use it are refused from now on.", yes=yes)
+    confirm(fill("End the key {0}? Programs that use it are refused from now on.", key), yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("DELETE", f"{PATH}/{segment(key)}")
     if as_json:
@@ -143,5 +144,5 @@ def _show_new(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         say_json(answer)
         return
-    say(f"{answer['id']} is made. The key, which is shown only now:")
+    say(fill("{0} is made. The key, which is shown only now:", answer["id"]))
     say(answer["key"])

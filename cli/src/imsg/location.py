@@ -47,7 +47,7 @@ def find_url(option: str | None) -> str:
     try:
         httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise StartError(f"{mask(url)} is no URL ({error}): write one such as http://127.0.0.1:8000") from error
+        raise StartError("{0} is no URL ({1}): write one such as http://127.0.0.1:8000", mask(url), error) from error
     return url
 
 

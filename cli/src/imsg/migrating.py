@@ -36,6 +36,6 @@ def find_url(template: str, service: str, folder: Path) -> URL:
         try:
             return (folder / match[1]).read_text().strip()
         except OSError as error:
-            raise StartError(f"the secret {folder / match[1]} can't be read: {error.strerror}.") from error
+            raise StartError("the secret {0} can't be read: {1}.", folder / match[1], error.strerror) from error
 
     return read_url(re.sub(r"\{(\w+)\}", read, template.replace(SERVICE, service)))

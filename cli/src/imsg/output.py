@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from imsg.api import LoginRefused, Refused, Unreachable
 from imsg.phrases import translate
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import variable
 
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -60,7 +61,7 @@ def ending(*, as_json: bool) -> Iterator[None]:
                 complain("`imsg login NAME` gets a token and saves it.")
         raise typer.Exit(REFUSED) from refused
     except Unreachable as unreachable:
-        complain(f"{unreachable}. Is it running? --url, IMSG_GATEWAY_URL or IMSG_PORT says where.")
+        complain(fill("{0}. Is it running? --url, IMSG_GATEWAY_URL or IMSG_PORT says where.", unreachable))
         raise typer.Exit(UNREACHABLE) from unreachable
 
 
@@ -85,7 +86,7 @@ class ListingGroup(TyperGroup):
         """
         if not args or (args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)):
             if verb := next((word for word in args if word in self.commands), None):
-                raise usage(f"options come after the verb: {ctx.command_path} {verb} ... .")
+                raise usage(fill("options come after the verb: {0} {1} ... .", ctx.command_path, verb))
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
@@ -103,7 +104,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise usage(f"{translate(question)} Standard input is no terminal: confirm with --yes.")
+        raise usage(fill("{0} Standard input is no terminal: confirm with --yes.", translate(question)))
     typer.confirm(translate(question), abort=True, err=True)
 
 

@@ -10,6 +10,7 @@ from imsg_console import spreadsheets
 from imsg_console.readers import UnreadableError
 from imsg_console.recipients.address_reader import DUPLICATE, SEVERAL
 from imsg_console.recipients.people_sheet import PeopleSheet, Person, Problem, read_best
+from imsg_runtime.lines import fill
 
 WHY = {
     DUPLICATE: "the same person as in line {text}",
@@ -29,7 +30,7 @@ def read_people(file: Path) -> PeopleSheet:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         sheets = spreadsheets.read(content, spreadsheets.split_columns)
     except OSError as error:
-        raise usage(f"{file} can't be read: {(error.strerror or str(error)).lower()}.") from error
+        raise usage(fill("{0} can't be read: {1}.", file, (error.strerror or str(error)).lower())) from error
     except UnreadableError as error:
         reason = "is empty" if error.why == "files.empty" else "can't be read; save it as .xlsx or CSV"
         raise usage(f"{file} {reason}.") from error
@@ -69,9 +70,9 @@ def choose_people(
         else:
             found.append(one)
     for line, detail in sorted(wrong):
-        complain(f"line {line}: {detail}")
+        complain(fill("line {0}: {1}", line, detail))
     if wrong and not leave_out:
-        raise usage(f"{len(wrong)} rows are wrong, and nothing was sent; --leave-out sends to the others.")
+        raise usage(fill("{0} rows are wrong, and nothing was sent; --leave-out sends to the others.", len(wrong)))
     if not found:
         raise usage("nobody in the sheet can be sent to, and nothing was sent.")
     return found

@@ -13,6 +13,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url
+from imsg_runtime.lines import fill
 
 PATH = "/api/v2/prices"
 COLUMNS = ("method", "provider", "country", "per", "amount", "currency", "from")
@@ -40,7 +41,7 @@ def write(
 ) -> None:
     """Write the prices to a CSV file, which `import` reads."""
     if str(file) != "-" and file.exists():
-        raise usage(f"{file} is there already; name a file that is not.")
+        raise usage(fill("{0} is there already; name a file that is not.", file))
     with ending(as_json=False), connect(find_url(url)) as api:
         prices = api.call("GET", PATH)["prices"]
     text = io.StringIO(newline="")
@@ -51,7 +52,7 @@ def write(
         sys.stdout.write(text.getvalue())
         return
     file.write_text("\ufeff" + text.getvalue(), encoding="utf-8", newline="")
-    say(f"{file}: {len(prices)} prices.")
+    say(fill("{0}: {1} prices.", file, len(prices)))
 
 
 @app.command("import")
@@ -68,21 +69,25 @@ def read(
         known = before["prices"]
         added = sum(price not in known for price in prices)
         removed = sum(price not in prices for price in known)
-        confirm(f"Replace the prices: {added} new, {removed} gone?", yes=yes)
+        confirm(fill("Replace the prices: {0} new, {1} gone?", added, removed), yes=yes)
         answer = api.call("PUT", PATH, {"prices": prices}, headers={"If-Match": etag})
     if as_json:
         say_json(answer)
     else:
-        say(f"{len(answer['prices'])} prices: {added} new, {removed} gone.")
+        say(fill("{0} prices: {1} new, {2} gone.", len(answer["prices"]), added, removed))
 
 
 def _read_file(file: Path) -> list[dict[str, Any]]:
     try:
         rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline="")))
     except (OSError, UnicodeDecodeError) as error:
-        raise usage(f"{file} can't be read as UTF-8 text: {error}.") from error
+        raise usage(fill("{0} can't be read as UTF-8 text: {1}.", file, error)) from error
     if missing := [name for name in COLUMNS if not rows or name not in rows[0]]:
-        raise usage(f"{file} lacks the columns {', '.join(missing)}; `imsg prices export` writes a file that has them.")
+        raise usage(
+            fill(
+                "{0} lacks the columns {1}; `imsg prices export` writes a file that has them.", file, ", ".join(missing)
+            )
+        )
     return [_read_price(row) for row in rows]
 
 

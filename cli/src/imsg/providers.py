@@ -8,6 +8,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
+from imsg_runtime.lines import fill
 
 app = listing_group("Providers: list, enable, disable, weight, test, signatures, templates, check.")
 
@@ -86,7 +87,7 @@ def send_one(
     if as_json:
         say_json(answer)
     else:
-        say(f"Accepted for {name} alone; imsg query --id {answer['id']}-0 shows its status.")
+        say(fill("Accepted for {0} alone; imsg query --id {1}-0 shows its status.", name, answer["id"]))
 
 
 @app.command()
@@ -107,7 +108,7 @@ def _list_entries(method: str, name: str, what: str, url: str | None, *, as_json
     if as_json:
         say_json(answer)
     elif not answer[what]:
-        say(f"The provider has no {what}.")
+        say(fill("The provider has no {0}.", what))
     else:
         rows = [(one["id"], one["text"], one["review"], one["filing"], one["reason"]) for one in answer[what]]
         say_table(("id", "text", "review", "filing", "why"), rows)
@@ -129,7 +130,7 @@ def _change(method: str, name: str, body: dict[str, Any], url: str | None, *, as
         return
     state = "switched off" if answer["enabled"] is False else "on"
     weighed = "" if answer["weight"] is None else f", weight {answer['weight']}"
-    say(f"{method} {name} is {state}{weighed}; effective within seconds.")
+    say(fill("{0} {1} is {2}{3}; effective within seconds.", method, name, state, weighed))
 
 
 def _path(method: str, name: str) -> str:

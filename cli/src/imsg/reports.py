@@ -12,6 +12,7 @@ from imsg.api import Api, connect
 from imsg.location import find_url
 from imsg.output import complain, ending, listing_group, local, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
+from imsg_runtime.lines import fill
 
 PATH = "/api/v2/reports"
 POLL_S = 0.5
@@ -63,7 +64,7 @@ def make(  # noqa: PLR0917  typer reads the options from here
     """Have a report made, wait for it, and write it to a file."""
     to_stdout = str(file) == "-"
     if not to_stdout and file.exists():
-        raise usage(f"{file} is there already; name a file that is not.")
+        raise usage(fill("{0} is there already; name a file that is not.", file))
     body = {
         "kind": kind,
         "by": by or [],
@@ -81,7 +82,7 @@ def make(  # noqa: PLR0917  typer reads the options from here
 def fetch(name: ReportId, file: File, url: Url = None) -> None:
     """Write a report that is done, or once it is, to a file."""
     if str(file) != "-" and file.exists():
-        raise usage(f"{file} is there already; name a file that is not.")
+        raise usage(fill("{0} is there already; name a file that is not.", file))
     with ending(as_json=False), connect(find_url(url)) as api:
         _wait(api, name)
         _write(api, name, file)
@@ -93,10 +94,10 @@ def _wait(api: Api, name: str) -> None:
     while (report := api.call("GET", f"{PATH}/{segment(name)}"))["state"] in ("waiting", "running"):
         if report["progress"] >= shown + 10:
             shown = report["progress"]
-            complain(f"report {name}: {shown} %, {report['rows']:,} rows")
+            complain(fill("report {0}: {1} %, {2} rows", name, shown, f"{report['rows']:,}"))
         time.sleep(POLL_S)
     if report["state"] != "done":
-        complain(f"report {name} could not be made; the log of history says why.")
+        complain(fill("report {0} could not be made; the log of history says why.", name))
         raise typer.Exit(1)
 
 
@@ -106,7 +107,7 @@ def _write(api: Api, name: str, file: Path) -> None:
         sys.stdout.write(body.decode())
         return
     file.write_bytes(body)
-    say(f"{file}: {len(body):,} bytes.")
+    say(fill("{0}: {1} bytes.", file, f"{len(body):,}"))
 
 
 def _read_filters(given: list[str]) -> dict[str, str]:
@@ -114,7 +115,7 @@ def _read_filters(given: list[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
-            raise usage(f"--filter {text}: write NAME=VALUE, such as method=sms.")
+            raise usage(fill("--filter {0}: write NAME=VALUE, such as method=sms.", text))
         filters[name] = value
     return filters
 
@@ -127,7 +128,7 @@ def _read_span(month: str | None, since: str | None, until: str | None) -> dict[
     try:
         first = datetime.strptime(month, "%Y-%m").astimezone()
     except ValueError as error:
-        raise usage(f"--month {month}: write a year and a month, such as 2026-10.") from error
+        raise usage(fill("--month {0}: write a year and a month, such as 2026-10.", month)) from error
     years, after = divmod(first.month, MONTHS)
     # Of its own offset: a month may begin in summer time and end in winter time.
     end = first.replace(year=first.year + years, month=after + 1, tzinfo=None).astimezone()

@@ -15,8 +15,11 @@ def reset_password(username: str, password: str) -> None:
     file = own.data_dir / "auth.db"
     if not own.database_url and not file.exists():
         raise StartError(
-            f"there are no users here: {file} does not exist, and {variable('data_dir')} may name another folder. "
-            f"With containers: docker compose run --rm auth python -m imsg_auth reset-password {username}"
+            "there are no users here: {0} does not exist, and {1} may name another folder. With "
+            "containers: docker compose run --rm auth python -m imsg_auth reset-password {2}",
+            file,
+            variable("data_dir"),
+            username,
         )
     values = {"database_url": own.database_url, "data_dir": own.data_dir}
     values["redis_url"] = own.redis_url or valkey.find_running(own.data_dir) or f"unix://{own.data_dir}/none"

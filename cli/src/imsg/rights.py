@@ -355,7 +355,10 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise StartError(
-            f"{path} can't be read ({error.strerror}); write it by `imsg secrets KEPT --derive {path.parent}`."
+            "{0} can't be read ({1}); write it by `imsg secrets KEPT --derive {2}`.",
+            path,
+            error.strerror,
+            path.parent,
         ) from error
 
 

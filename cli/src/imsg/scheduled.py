@@ -10,6 +10,7 @@ from imsg.location import find_url
 from imsg.output import ending, local, say, say_json, usage
 from imsg.sending import write_time
 from imsg.verbs import AT, Json, Url, segment
+from imsg_runtime.lines import fill
 
 REQUESTS = "/api/v2/requests"
 
@@ -41,7 +42,8 @@ def cancel(
             if as_json:
                 say_json(answer)
             else:
-                say("{cancelled} cancelled, {too_late} too late, {settled} settled before.".format_map(answer))
+                counts = answer["cancelled"], answer["too_late"], answer["settled"]
+                say(fill("{0} cancelled, {1} too late, {2} settled before.", *counts))
 
 
 def move(
@@ -56,7 +58,7 @@ def move(
     if as_json:
         say_json(answer)
     else:
-        say(f"{name} is sent at {local(answer['due_at'])}.")
+        say(fill("{0} is sent at {1}.", name, local(answer["due_at"])))
 
 
 def release(
@@ -74,4 +76,4 @@ def release(
             if as_json:
                 say_json(answer)
             else:
-                say(f"{name} is sent now.")
+                say(fill("{0} is sent now.", name))

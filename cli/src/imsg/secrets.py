@@ -95,10 +95,12 @@ def keep(folder: Path, name: str, group: int | None = None) -> str:
         value = path.read_text().strip()
     except OSError as error:
         raise StartError(
-            f"the secret {path} can't be kept ({(error.strerror or str(error)).lower()}); correct the folder's rights."
+            "the secret {0} can't be kept ({1}); correct the folder's rights.",
+            path,
+            (error.strerror or str(error)).lower(),
         ) from error
     if not value:
-        raise StartError(f"the secret {path} is empty; remove the file, and a new one is made.")
+        raise StartError("the secret {0} is empty; remove the file, and a new one is made.", path)
     return value
 
 

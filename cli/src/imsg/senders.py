@@ -11,6 +11,7 @@ from imsg.location import find_url
 from imsg.output import ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_contract.findings import Level
+from imsg_runtime.lines import fill
 
 app = listing_group("Senders of mail: list, add, set, remove, dns.")
 
@@ -75,7 +76,7 @@ def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa:
     if as_json:
         say_json(answer)
     else:
-        say(f"The sender {name} is removed.")
+        say(fill("The sender {0} is removed.", name))
 
 
 @app.command("dns")
@@ -110,7 +111,7 @@ def _say(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         say_json(answer)
     else:
-        say(f"The sender {answer['name']} is {answer['address']}; sends may name it within 2 s.")
+        say(fill("The sender {0} is {1}; sends may name it within 2 s.", answer["name"], answer["address"]))
 
 
 def _read(reply_to: str | None) -> str | None:

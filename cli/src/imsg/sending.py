@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from imsg.api import Api, Refused, Unreachable
 from imsg.output import complain, usage
+from imsg_runtime.lines import fill
 
 CHUNK = 10_000
 """The API's own limit of one request (IMSG_MAX_RECIPIENTS). One request counts once against the limits."""
@@ -87,9 +88,14 @@ def write_time(at: datetime) -> str:
     if first.utcoffset() == second.utcoffset():
         return first.isoformat()
     if first.replace(tzinfo=None) != at:
-        raise usage(f"{at} never comes by this computer's clock, which skips it: write another time.")
+        raise usage(fill("{0} never comes by this computer's clock, which skips it: write another time.", at))
     raise usage(
-        f"{at} comes twice by this computer's clock: write {first:%Y-%m-%dT%H:%M:%S%z} or {second:%Y-%m-%dT%H:%M:%S%z}."
+        fill(
+            "{0} comes twice by this computer's clock: write {1} or {2}.",
+            at,
+            f"{first:%Y-%m-%dT%H:%M:%S%z}",
+            f"{second:%Y-%m-%dT%H:%M:%S%z}",
+        )
     )
 
 
@@ -168,7 +174,7 @@ def check(api: Api, message: Message, to: Sequence[Recipient], chunk: int) -> No
             complain(f"{one['to']}: {one['detail']}")
             wrong += 1
     if wrong:
-        raise usage(f"{wrong} recipients are wrong, and nothing was sent.")
+        raise usage(fill("{0} recipients are wrong, and nothing was sent.", wrong))
 
 
 def send_to_groups(api: Api, message: Message, groups: Sequence[str]) -> Sent:
@@ -264,7 +270,7 @@ def read_text(option: str | None) -> str | None:
         try:
             return Path(option[1:]).read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise usage(f"{option[1:]} can't be read: {(error.strerror or str(error)).lower()}.") from error
+            raise usage(fill("{0} can't be read: {1}.", option[1:], (error.strerror or str(error)).lower())) from error
     return option
 
 

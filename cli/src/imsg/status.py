@@ -26,7 +26,7 @@ def main(url: str | None) -> int:
         instance = find_instance(url)
         runs_elsewhere = is_elsewhere(settings, instance)
     except StartError as error:
-        return print_findings([Finding("settings", "wrong", str(error))])
+        return print_findings([Finding("settings", "wrong", error.line)])
     found = [instance.finding]
     if instance.is_imsg:
         found += services.examine(url)

@@ -27,7 +27,7 @@ async def give_at_redis(url: str, acl: str) -> None:
         try:
             await wait_for(partial(_set_users, server, acl), what, unavailable=(RedisUnavailable,))
         except RedisRefused as refused:
-            raise StartError(f"{what} refused the services' users: {refused}.") from refused
+            raise StartError("{0} refused the services' users: {1}.", what, refused) from refused
 
 
 async def give_at_rabbitmq(url: str, definitions: str) -> None:
@@ -40,7 +40,7 @@ async def give_at_rabbitmq(url: str, definitions: str) -> None:
         call = partial(asyncio.to_thread, import_definitions, url, definitions)
         await wait_for(call, what, unavailable=(httpx.TransportError,))
     except httpx.HTTPStatusError as error:
-        raise StartError(f"{what} refused the services' users: {error}.") from error
+        raise StartError("{0} refused the services' users: {1}.", what, error) from error
 
 
 def import_definitions(url: str, definitions: str) -> None:

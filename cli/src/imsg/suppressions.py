@@ -16,6 +16,7 @@ from imsg.output import confirm, ending, listing_group, local, say, say_json, sa
 from imsg.verbs import Json, Url, segment
 from imsg_channels import METHODS
 from imsg_contract.suppressions import Reason
+from imsg_runtime.lines import fill
 
 PATH = "/api/v2/suppressions"
 BATCH = 1_000
@@ -95,12 +96,12 @@ def remove(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Remove suppressions: iMSG sends to these addresses again."""
-    confirm(f"Send to {len(suppressions)} again?", yes=yes)
+    confirm(fill("Send to {0} again?", len(suppressions)), yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         for name in suppressions:
             answer = api.call("DELETE", f"{PATH}/{segment(name)}")
             if not as_json:
-                say(f"{name}: removed")
+                say(fill("{0}: removed", name))
     if as_json:
         say_json(answer)
 
@@ -115,7 +116,7 @@ def write(
 ) -> None:
     """Write suppressions to a CSV file, which `import` reads; the web page writes workbooks (.xlsx)."""
     if str(file) != "-" and file.exists():
-        raise usage(f"{file} is there already; name a file that is not.")
+        raise usage(fill("{0} is there already; name a file that is not.", file))
     with ending(as_json=False), connect(find_url(url)) as api:
         text = io.StringIO(newline="")
         out = csv.DictWriter(text, (*COLUMNS, *MORE_COLUMNS), extrasaction="ignore")
@@ -129,7 +130,7 @@ def write(
         sys.stdout.write(text.getvalue())
         return
     file.write_text("\ufeff" + text.getvalue(), encoding="utf-8", newline="")
-    say(f"{file}: {count} suppressions.")
+    say(fill("{0}: {1} suppressions.", file, count))
 
 
 @app.command("import")
@@ -144,7 +145,7 @@ def read(
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise usage(f"{file} can't be read as UTF-8 text: {error}.") from error
+        raise usage(fill("{0} can't be read as UTF-8 text: {1}.", file, error)) from error
     added = known = wrong = 0
     problems: list[Mapping[str, str]] = []
     with ending(as_json=as_json), connect(find_url(url)) as api, counting("suppressions") as count:
@@ -204,8 +205,8 @@ def _escape(value: object) -> object:
 
 
 def _report(answer: Mapping[str, Any]) -> None:
-    say(f"{answer['added']} added, {answer['known']} already listed.")
+    say(fill("{0} added, {1} already listed.", answer["added"], answer["known"]))
     for problem in answer["problems"]:
         say(f"{problem['to']}: {problem['detail']}")
     if answer["problems_total"] > len(answer["problems"]):
-        say(f"… and {answer['problems_total'] - len(answer['problems'])} more.")
+        say(fill("… and {0} more.", answer["problems_total"] - len(answer["problems"])))

@@ -115,7 +115,7 @@ def install(root: Path) -> list[str]:
     for command in COMMANDS:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603  fixed
         if done.returncode != 0:
-            raise StartError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+            raise StartError("{0} failed: {1}", " ".join(command), done.stderr.strip())
     return [
         written,
         "iMSG runs as imsg.service: `systemctl status imsg`, `journalctl -u imsg`; its data is in /var/lib/imsg.",
@@ -129,7 +129,7 @@ def _write(path: Path, text: str, mode: int) -> None:
         path.write_text(text, encoding="utf-8")
         path.chmod(mode)
     except OSError as error:
-        raise StartError(f"{path} can't be written ({(error.strerror or str(error)).lower()}).") from error
+        raise StartError("{0} can't be written ({1}).", path, (error.strerror or str(error)).lower()) from error
 
 
 def _find_program() -> Path:
@@ -146,8 +146,10 @@ def _require_readable(program: Path) -> None:
     for path in (program, Path(sys.executable).resolve(), Path(__file__).resolve()):
         if not is_readable_by_all(path):
             raise StartError(
-                f"the service could not read {path}: install iMSG where every user may, for example\n"
-                "  python3 -m venv /opt/imsg && /opt/imsg/bin/pip install imsg && /opt/imsg/bin/imsg install-service"
+                "the service could not read {0}: install iMSG where every user may, for example\n  "
+                "python3 -m venv /opt/imsg && /opt/imsg/bin/pip install imsg && /opt/imsg/bin/imsg "
+                "install-service",
+                path,
             )
 
 

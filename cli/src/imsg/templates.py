@@ -10,6 +10,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table, usage
 from imsg.verbs import METHOD_NAMES, Json, Url, segment, split_param
+from imsg_runtime.lines import fill
 
 app = listing_group("Templates: list, show, versions, save, publish, preview, delete.")
 
@@ -68,7 +69,7 @@ def save(
     if as_json:
         say_json(answer)
     else:
-        say(f"{answer['name']}: version {answer['version']} is a {answer['state']}.")
+        say(fill("{0}: version {1} is a {2}.", answer["name"], answer["version"], answer["state"]))
 
 
 @app.command()
@@ -80,7 +81,7 @@ def publish(name: Name, version: Version = None, url: Url = None, as_json: Json 
     if as_json:
         say_json(answer)
     else:
-        say(f"{answer['name']}: sends use version {answer['published']}.")
+        say(fill("{0}: sends use version {1}.", answer["name"], answer["published"]))
 
 
 @app.command()
@@ -108,13 +109,13 @@ def delete(
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Delete a template; its versions can still be read."""
-    confirm(f"Delete the template {name}?", yes=yes)
+    confirm(fill("Delete the template {0}?", name), yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("DELETE", f"{PATH}/{segment(name)}")
     if as_json:
         say_json(answer)
     else:
-        say(f"{name} is deleted.")
+        say(fill("{0} is deleted.", name))
 
 
 def _show(one: dict[str, Any]) -> tuple[str, ...]:
@@ -130,8 +131,8 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         fields = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise usage(f"{file} can't be read as JSON: {error}.") from error
+        raise usage(fill("{0} can't be read as JSON: {1}.", file, error)) from error
     if not isinstance(fields, dict):
-        raise usage(f"{file} holds no JSON object.")
+        raise usage(fill("{0} holds no JSON object.", file))
     names = ("name", "category", "shared", "default_language", "languages")
     return {name: fields[name] for name in names if name in fields}

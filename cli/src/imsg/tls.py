@@ -27,8 +27,12 @@ class CertificateFiles:
             return self._load(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
         except OSError as error:  # ssl.SSLError too
             raise StartError(
-                f"{variable('tls', 'certificate')} and {variable('tls', 'key')} ({self.certificate}, "
-                f"{self.key or 'the same file'}) can't be used: {_explain(error)}."
+                "{0} and {1} ({2}, {3}) can't be used: {4}.",
+                variable("tls", "certificate"),
+                variable("tls", "key"),
+                self.certificate,
+                self.key or "the same file",
+                _explain(error),
             ) from error
 
     async def follow(self, context: ssl.SSLContext) -> None:

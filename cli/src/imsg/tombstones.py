@@ -34,5 +34,5 @@ def copy_newer(folder: Path) -> None:
         append_to_file(ours, [stone for stone in read_file(theirs) if stone.id not in known])
     except OSError as error:
         raise StartError(
-            f"the tombstones of erased addresses can't be taken over ({error}); correct the rights of the file."
+            "the tombstones of erased addresses can't be taken over ({0}); correct the rights of the file.", error
         ) from error

@@ -14,6 +14,7 @@ from imsg.api import Api, connect
 from imsg.location import find_url
 from imsg.output import ending, local, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
+from imsg_runtime.lines import fill
 
 ID = re.compile(r"[0-9a-f]{32}(-\d+)?", re.ASCII)
 
@@ -59,7 +60,7 @@ def trace(
     A cluster: kubectl -n imsg logs -l app.kubernetes.io/part-of=imsg --prefix --tail -1 | imsg trace ID -
     """
     if not ID.fullmatch(name):
-        raise usage(f"{name} is no id; the answer to a send has it, as does `imsg query`.")
+        raise usage(fill("{0} is no id; the answer to a send has it, as does `imsg query`.", name))
     with ending(as_json=as_json), connect(find_url(url)) as api:
         requests = _find_requests(api, name.partition("-")[0])
         steps = [step for request in requests for step in _read_history(api, request, name)]
@@ -109,7 +110,7 @@ def _read_log(file: str, requests: Collection[str]) -> Iterator[Step]:
                 if any(request in line for request in requests) and (step := read_line(line)) is not None:
                     yield step
     except OSError as error:
-        raise usage(f"{file} can't be read: {(error.strerror or str(error)).lower()}.") from error
+        raise usage(fill("{0} can't be read: {1}.", file, (error.strerror or str(error)).lower())) from error
 
 
 def read_line(line: str) -> Step | None:

@@ -20,6 +20,7 @@ from imsg.tls import CertificateFiles
 from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
 from imsg_runtime.heartbeat import Heartbeat
+from imsg_runtime.lines import fill
 from imsg_runtime.logs import configure
 from imsg_runtime.masking import mask_line
 from imsg_runtime.settings import StartError, load, variable
@@ -40,10 +41,10 @@ def main(*, with_console: bool = True) -> int:
         settings = load(Settings)
         configure(settings.log_level, settings.log_format)
         for unknown in unknown_settings.find(all_in_one.MODELS):
-            _complain(str(unknown))
+            _complain(unknown.line)
         return uvloop.run(run(settings, heartbeat, with_console=with_console))
     except StartError as error:
-        _complain(str(error))
+        _complain(error.line)
         return 2
     except KeyboardInterrupt:  # before it serves, or a second one while it closes
         return 130
@@ -94,8 +95,9 @@ def _open_ports(settings: Settings) -> Iterator[_Ports]:
             return
         if not settings.public_url.startswith("https://"):
             raise StartError(
-                f"{variable('tls', 'certificate')} needs {variable('public_url')}, the URL by which people reach iMSG, "
-                "such as https://imsg.example.com."
+                "{0} needs {1}, the URL by which people reach iMSG, such as https://imsg.example.com.",
+                variable("tls", "certificate"),
+                variable("public_url"),
             )
         files = CertificateFiles(tls.certificate, tls.key)
         context = files.open()
@@ -141,9 +143,9 @@ async def _announce(config: RuntimeConfig, everything: AllInOne) -> None:
     while unmet := everything.router.unmet():
         if time.monotonic() > deadline:
             waiting = "; ".join(
-                translate(f"{part} waits for {', '.join(conditions)}") for part, conditions in unmet.items()
+                translate(fill("{0} waits for {1}", part, ", ".join(conditions))) for part, conditions in unmet.items()
             )
-            _complain(f"not ready yet: {waiting}. `imsg doctor` looks into it.")
+            _complain(fill("not ready yet: {0}. `imsg doctor` looks into it.", waiting))
             break
         await asyncio.sleep(0.02)
     print(banner.text(config, with_console=everything.has_console), flush=True)
@@ -155,7 +157,7 @@ async def _find_first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> B
     died = next(iter(done))
     name = next(name for name, task in watched.items() if task is died)
     error = died.result()
-    _complain(f"{name} died, so everything ends: {error or type(error).__name__}")
+    _complain(fill("{0} died, so everything ends: {1}", name, error or type(error).__name__))
     return error
 
 

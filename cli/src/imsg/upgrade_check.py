@@ -47,7 +47,7 @@ def main(template: str | None, folder: Path, copy: Path | None, translate_text: 
         settings = load(Settings)
         urls = _find_urls(settings, template, folder)
     except StartError as error:
-        return print_findings([Finding("settings", "wrong", str(error))])
+        return print_findings([Finding("settings", "wrong", error.line)])
     check = UpgradeCheck(settings, urls, translate_text)
     findings = [*check.check_tables(), *check.check_settings(is_whole=template is None), *check.check_room()]
     findings += [
@@ -124,7 +124,7 @@ class UpgradeCheck:
             try:
                 all_in_one.make(all_in_one.prepare(self._settings, folder, self._settings.redis_url or "redis://"))
             except StartError as error:
-                yield Finding(part, self._in("有一项不被接受", "one is refused"), str(error))
+                yield Finding(part, self._in("有一项不被接受", "one is refused"), error.line)
                 return
         if not unknown:
             yield Finding(part, self._in("都能识别", "all are known"))

@@ -9,6 +9,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
+from imsg_runtime.lines import fill
 
 app = listing_group("Users: list, show, create, set, delete, reset-password.")
 
@@ -156,8 +157,10 @@ def change(  # noqa: PLR0917
 @app.command()
 def delete(username: Name, yes: Yes = False, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Delete a user; asks first. Their tokens end at once, what they sent stays in history."""
-    confirm(f"Delete the user {username}? It can't be undone.", yes=yes)
-    _change("DELETE", f"/api/v2/users/{segment(username)}", None, f"{username} is deleted.", url, as_json=as_json)
+    confirm(fill("Delete the user {0}? It can't be undone.", username), yes=yes)
+    _change(
+        "DELETE", f"/api/v2/users/{segment(username)}", None, fill("{0} is deleted.", username), url, as_json=as_json
+    )
 
 
 @app.command("reset-password")
@@ -167,7 +170,7 @@ def reset_password(username: Name, password: Password = None) -> None:
 
     with ending(as_json=False):
         reset(username, _read_password(password))
-    say(f"{username} has a new password; every token of theirs has ended.")
+    say(fill("{0} has a new password; every token of theirs has ended.", username))
 
 
 def _change(method: str, path: str, body: dict[str, Any] | None, done: str, url: str | None, *, as_json: bool) -> None:
@@ -203,7 +206,7 @@ def _read_recipients(option: str) -> int | None:
     if option == "none":
         return None
     if not (option.isascii() and option.isdigit()):
-        raise usage(f"--recipients-per-day must be a whole number or none, not {option}.")
+        raise usage(fill("--recipients-per-day must be a whole number or none, not {0}.", option))
     return int(option)
 
 

@@ -156,8 +156,10 @@ class Valkey:
         if process.returncode is None:
             process.kill()
         raise StartError(
-            f"the embedded Valkey did not start (exit code {process.returncode}); {self._log} says why. "
-            f"Or name a server of your own in {variable('redis_url')}."
+            "the embedded Valkey did not start (exit code {0}); {1} says why. Or name a server of your own in {2}.",
+            process.returncode,
+            self._log,
+            variable("redis_url"),
         )
 
     def _end_guard(self) -> None:
@@ -223,8 +225,8 @@ def _binary() -> str:
             if found := shutil.which(name):
                 return found
         raise StartError(
-            "there is no Valkey for this machine; install valkey-server or redis-server, "
-            f"or name a server in {variable('redis_url')}."
+            "there is no Valkey for this machine; install valkey-server or redis-server, or name a server in {0}.",
+            variable("redis_url"),
         ) from error
 
 
@@ -249,7 +251,9 @@ def _socket_path(folder: Path) -> Path:
     outside.mkdir(mode=0o700, exist_ok=True)
     owner = outside.lstat()
     if owner.st_uid != os.getuid() or outside.is_symlink() or owner.st_mode & 0o077:
-        raise StartError(f"{outside} belongs to others too; remove it, or choose a shorter {variable('data_dir')}.")
+        raise StartError(
+            "{0} belongs to others too; remove it, or choose a shorter {1}.", outside, variable("data_dir")
+        )
     return outside / SOCKET
 
 

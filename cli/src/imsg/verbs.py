@@ -18,6 +18,7 @@ from imsg.output import complain, ending, local, say, say_json, say_table, usage
 from imsg.people_files import choose_people, read_people
 from imsg_channels import METHODS
 from imsg_channels.smtp import SMTP
+from imsg_runtime.lines import fill
 
 Url = Annotated[
     str | None,
@@ -67,7 +68,7 @@ def login(
             say_json(answer)
         else:
             hours = int(answer.get("expires_in", 0)) // 3600
-            say(f"{username} is logged in at {where} for {hours} hours; the token is saved in {path}.")
+            say(fill("{0} is logged in at {1} for {2} hours; the token is saved in {3}.", username, where, hours, path))
 
 
 def send(  # noqa: PLR0917  typer reads the options from here
@@ -139,7 +140,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
         addresses: list[sending.Recipient] = [*sending.read_recipients([*(recipients or []), *(to or [])], to_file)]
         files = tuple(sending.read_attachment(path) for path in attach or [])
     except (OSError, UnicodeDecodeError) as error:
-        raise usage(f"can't be read: {error}.") from error
+        raise usage(fill("can't be read: {0}.", error)) from error
     people = None if sheet is None else read_people(sheet)
     if bool(addresses or people) == bool(group):
         raise usage("name recipients, or groups by --group; --sheet and --to-file read recipients from a file.")
@@ -171,7 +172,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
         except sending.Interrupted as interrupted:
             if interrupted.sent.recipients:
                 done = interrupted.sent.recipients
-                complain(f"the first {done} of {len(addresses)} recipients were accepted, the rest was not:")
+                complain(fill("the first {0} of {1} recipients were accepted, the rest was not:", done, len(addresses)))
             raise interrupted.why from interrupted
     _report(sent, as_json=as_json)
 
@@ -180,7 +181,7 @@ def split_param(text: str) -> tuple[str, str]:
     """Split NAME=VALUE. Raises a usage error."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise usage(f"--param {text}: write NAME=VALUE.")
+        raise usage(fill("--param {0}: write NAME=VALUE.", text))
     return name, value
 
 
@@ -200,7 +201,7 @@ def _write_words(
     plain, marked = sending.read_text(text) or "", sending.read_text(html)
     if SMTP.name not in methods:
         if subject is not None or html is not None:
-            raise usage(f"--subject and --html belong to mail; {methods[0]} has --text alone.")
+            raise usage(fill("--subject and --html belong to mail; {0} has --text alone.", methods[0]))
         return [{"content": plain}] * len(methods)
     if subject is None:
         raise usage("a mail needs --subject.")
@@ -212,7 +213,7 @@ def _split_leg(text: str) -> tuple[str, int]:
     """Split METHOD:SECONDS. Raises a usage error."""
     method, colon, after_s = text.partition(":")
     if method not in METHODS or (colon and not (after_s.isascii() and after_s.isdigit())):
-        raise usage(f"--fallback {text}: write METHOD or METHOD:SECONDS; the methods are {METHOD_NAMES}")
+        raise usage(fill("--fallback {0}: write METHOD or METHOD:SECONDS; the methods are {1}", text, METHOD_NAMES))
     return method, int(after_s) if colon else LEG_AFTER_S
 
 
@@ -226,7 +227,7 @@ def _add_contacts(
         raise usage("--contact goes with --fallback and one recipient; for several, use --sheet or --group.")
     split = [text.partition("=") for text in contacts]
     if wrong := next((text for text, (_, equals, _) in zip(contacts, split, strict=True) if not equals), None):
-        raise usage(f"--contact {wrong}: write METHOD=ADDRESS.")
+        raise usage(fill("--contact {0}: write METHOD=ADDRESS.", wrong))
     return [{"to": addresses[0], "contacts": {method: address for method, _, address in split}}]
 
 
@@ -236,11 +237,18 @@ def _report(sent: sending.Sent, *, as_json: bool) -> None:
         return
     for answer in sent.answers:
         count = answer.get("count", 1)
-        say(f"{count} message{'s' if count != 1 else ''} accepted; imsg query --id {answer.get('id')} shows them.")
+        say(
+            fill(
+                "{0} message{1} accepted; imsg query --id {2} shows them.",
+                count,
+                "s" if count != 1 else "",
+                answer.get("id"),
+            )
+        )
         if left_out := answer.get("without_address"):
-            say(f"{left_out} without an address of this channel were left out.")
+            say(fill("{0} without an address of this channel were left out.", left_out))
         if costs := answer.get("cost"):
-            say(f"Likely cost: {', '.join(map(_write_cost, costs))}.")
+            say(fill("Likely cost: {0}.", ", ".join(map(_write_cost, costs))))
 
 
 def _write_cost(cost: Mapping[str, Any] | None) -> str:

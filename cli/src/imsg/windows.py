@@ -9,6 +9,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url
+from imsg_runtime.lines import fill
 
 WINDOWS = "/api/v2/windows"
 HOLIDAYS = "/api/v2/holidays"
@@ -71,8 +72,8 @@ def remove_window(name: Name, yes: Yes = False, url: Url = None, as_json: Json =
 
     def remove(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if (left := _without(rows, name)) == rows:
-            raise usage(f"there is no window {name}; `imsg windows list` shows them.")
-        confirm(f"Remove the window {name}?", yes=yes)
+            raise usage(fill("there is no window {0}; `imsg windows list` shows them.", name))
+        confirm(fill("Remove the window {0}?", name), yes=yes)
         return left
 
     _change(WINDOWS, "windows", remove, url, as_json=as_json)
@@ -81,13 +82,13 @@ def remove_window(name: Name, yes: Yes = False, url: Url = None, as_json: Json =
 @app.command("release")
 def release_held(name: Name, yes: Yes = False, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Send all that a window holds now, whatever the hour."""
-    confirm(f"Send all that the window {name} holds, now?", yes=yes)
+    confirm(fill("Send all that the window {0} holds, now?", name), yes=yes)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", "/api/v2/requests/release", {"held_by": name})
     if as_json:
         say_json(answer)
     else:
-        say(f"{answer['released']} requests are sent now.")
+        say(fill("{0} requests are sent now.", answer["released"]))
 
 
 @holidays.command("list")
@@ -149,4 +150,4 @@ def _write(value: str | list[str]) -> str:
 
 def _warn(answer: dict[str, Any]) -> None:
     for year in answer["unknown_years"]:
-        say(f"The holidays of {year} are not known; set them: `imsg holidays set {year}-01-01 holiday`.")
+        say(fill("The holidays of {0} are not known; set them: `imsg holidays set {1}-01-01 holiday`.", year, year))

@@ -119,7 +119,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     chosen = settings or load(Settings)
     for name in ("token_key", "service_key"):
         if not getattr(chosen, name):
-            raise StartError(f"{variable(name)} is not set; give the gateway the same one that auth has.")
+            raise StartError("{0} is not set; give the gateway the same one that auth has.", variable(name))
         require_strong(chosen, name, keys=getattr(chosen, name))
 
     @asynccontextmanager

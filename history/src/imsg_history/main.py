@@ -108,7 +108,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     url = read_url(chosen.database_url)
     callers = chosen.peer_keys.by_service()
     if not (chosen.service_key or callers):
-        raise StartError(f"{variable('service_key')} is not set; give history the same one that the gateway has.")
+        raise StartError("{0} is not set; give history the same one that the gateway has.", variable("service_key"))
     require_strong(chosen, "service_key", keys=chosen.service_key)
     require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
     require_strong_callers(chosen, callers)
@@ -265,8 +265,10 @@ async def _create_sqlite_tables(url: URL) -> None:
         await asyncio.to_thread(migrate, url, _now())
     except (DatabaseUnavailable, SQLAlchemyError) as error:
         raise StartError(
-            f"{url.database} can't be used as a database ({describe(error)}); "
-            f"let {variable('database_url')} name a file in a folder that can be written."
+            "{0} can't be used as a database ({1}); let {2} name a file in a folder that can be written.",
+            url.database,
+            describe(error),
+            variable("database_url"),
         ) from error
 
 

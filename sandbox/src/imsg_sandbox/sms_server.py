@@ -24,8 +24,11 @@ async def serving(host: str, port: int, app: ASGIApp, inbound_limits: InboundLim
     except OSError as error:
         sock.close()
         raise StartError(
-            f"{host}:{port} can't be listened on for Aliyun's API ({(error.strerror or str(error)).lower()}); "
-            f"choose another {variable('sandbox', 'aliyun_port')}, or 0 for a free one."
+            "{0}:{1} can't be listened on for Aliyun's API ({2}); choose another {3}, or 0 for a free one.",
+            host,
+            port,
+            (error.strerror or str(error)).lower(),
+            variable("sandbox", "aliyun_port"),
         ) from error
     config = uvicorn.Config(
         inbound_limits.guard(app),

@@ -69,8 +69,11 @@ async def serving(host: str, port: int, settings: SmtpSettings, delivery: MailDe
         server = await loop.create_server(begin, host, port, ssl=tls if settings.security == "tls" else None)
     except OSError as error:
         raise StartError(
-            f"{host}:{port} can't be listened on for mail ({(error.strerror or str(error)).lower()}); "
-            f"choose another {variable('sandbox', 'smtp_port')}, or 0 for a free one."
+            "{0}:{1} can't be listened on for mail ({2}); choose another {3}, or 0 for a free one.",
+            host,
+            port,
+            (error.strerror or str(error)).lower(),
+            variable("sandbox", "smtp_port"),
         ) from error
     try:
         yield Address(host, server.sockets[0].getsockname()[1])
@@ -203,10 +206,10 @@ def _load_certificate(settings: SmtpSettings) -> ssl.SSLContext | None:
         return None
     name = variable("sandbox", "smtp", "certificate")
     if settings.certificate is None:
-        raise StartError(f"{name} is not set; name a PEM file with certificate and key, or set security to none.")
+        raise StartError("{0} is not set; name a PEM file with certificate and key, or set security to none.", name)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(settings.certificate)
     except OSError as error:
-        raise StartError(f"{name}: {settings.certificate} can't be used ({error}); name a PEM file.") from error
+        raise StartError("{0}: {1} can't be used ({2}); name a PEM file.", name, settings.certificate, error) from error
     return context

@@ -112,8 +112,9 @@ def _derive_bounce_keys(settings: Settings) -> list[bytes]:
     needs_tokens = has_source or any(smtp.bounce_domain_of(name) for name in smtp.all_servers)
     if needs_tokens and not settings.erasure_key:
         raise StartError(
-            f"{variable('erasure_key')} is not set, and the tokens and signed names of bounces are derived from it; "
-            "give sender-smtp the same one that history has."
+            "{0} is not set, and the tokens and signed names of bounces are derived from it; give "
+            "sender-smtp the same one that history has.",
+            variable("erasure_key"),
         )
     return derive_bounce_keys(settings.erasure_key)
 
@@ -383,7 +384,7 @@ def _load_signers(smtp: Smtp, domain: str) -> list[dkim.Signer]:
             try:
                 key = dkim.load_key(file.read_bytes())
             except (OSError, dkim.DkimKeyError) as error:
-                raise StartError(f"the DKIM key {file} {error}.") from error
+                raise StartError("the DKIM key {0} {1}.", file, error) from error
             signers.append(dkim.Signer(keys.domain or domain, selector, key))
     return signers
 
@@ -396,6 +397,9 @@ def _make_tls_context(ca_file: Path | None, name: str) -> ssl.SSLContext:
             context.load_verify_locations(ca_file)
         except (OSError, ssl.SSLError) as error:
             raise StartError(
-                f"{variable_of(name, 'ca_file')} names {ca_file}, which holds no certificates in PEM form ({error})."
+                "{0} names {1}, which holds no certificates in PEM form ({2}).",
+                variable_of(name, "ca_file"),
+                ca_file,
+                error,
             ) from error
     return context

@@ -206,7 +206,9 @@ async def make_menus(settings: Settings, account: str | None, *, replace: bool =
     accounts = settings.wechat.accounts
     if account is not None and account not in accounts:
         known = ", ".join(sorted(accounts))
-        raise StartError(f"{variable('wechat', 'accounts')} names no account {account}; there is {known or 'none'}.")
+        raise StartError(
+            "{0} names no account {1}; there is {2}.", variable("wechat", "accounts"), account, known or "none"
+        )
     names = sorted(accounts) if account is None else [account]
     async with redis.connect(settings.redis_url) as connection, transport.connect(Timeouts(), settings.wechat) as calls:
         apis = _make_apis(settings.wechat, connection, calls)

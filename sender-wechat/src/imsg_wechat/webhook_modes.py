@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from imsg_runtime.lines import fill
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
@@ -54,4 +55,4 @@ def key(account: str) -> str:
 def remedy(accounts: Iterable[str]) -> str:
     """Return the remedy for plain messages, for administrators."""
     settings = ", ".join(f"IMSG_WECHAT__ACCOUNTS__{account.upper()}__MODE=any" for account in accounts)
-    return f"choose 安全模式 in WeChat's console, or set {settings}, which accepts unencrypted messages too"
+    return fill("Choose 安全模式 in WeChat's console, or set {0}, which accepts unencrypted messages too.", settings)

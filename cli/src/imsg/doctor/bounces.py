@@ -11,6 +11,7 @@ from imsg import phrases
 from imsg.doctor.ways_back import describe_way_back, find_bounce_domains, read_verdict
 from imsg.findings import ENGLISH, TIMEOUT_S, Finding, Translate
 from imsg.mail_servers import check_mailboxes
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import load, variable
 from imsg_smtp.mail_dns import Resolver, find_mx
 from imsg_smtp.mail_verdicts import describe_bounce_mx
@@ -59,16 +60,18 @@ def _describe_sources(domains: Sequence[str], sources: Sequence[str]) -> Finding
     """Return whether bounces to the domains reach a source."""
     names, ways = ", ".join(domains), ", ".join(map(phrases.translate, sources))
     if not domains and "by mailbox" in sources:
-        return Finding("bounces", f"go to the senders' own mailboxes, and come in {ways}")
+        return Finding("bounces", fill("go to the senders' own mailboxes, and come in {0}", ways))
     if not domains:
         name = variable("smtp", "bounce_domain")
-        remedy = f"Set {name} to the domain whose mail comes in there: now no mail has it for its envelope sender."
-        return Finding("bounces", f"could come in ({ways}), and none is sent here", remedy)
+        remedy = fill(
+            "Set {0} to the domain whose mail comes in there: now no mail has it for its envelope sender.", name
+        )
+        return Finding("bounces", fill("could come in ({0}), and none is sent here", ways), remedy)
     if not sources:
         listener, mailbox = variable("smtp", "bounce_listener", "port"), variable("smtp", "bounce_mailbox", "host")
-        remedy = f"Set {mailbox}, {listener} or {variable('smtp', 'bounce_secret')} (docs/mail.md)."
-        return Finding("bounces", f"go to {names}, and nothing takes them in: they are lost", remedy)
-    return Finding("bounces", f"go to {names}, and come in {ways}")
+        remedy = fill("Set {0}, {1} or {2} (docs/mail.md).", mailbox, listener, variable("smtp", "bounce_secret"))
+        return Finding("bounces", fill("go to {0}, and nothing takes them in: they are lost", names), remedy)
+    return Finding("bounces", fill("go to {0}, and come in {1}", names, ways))
 
 
 async def _check_listener(host: str, port: int, domains: Sequence[str]) -> Finding:
@@ -79,12 +82,12 @@ async def _check_listener(host: str, port: int, domains: Sequence[str]) -> Findi
         return _check_port(host, port)
     if greeting.startswith("421 "):
         name = variable("smtp", "bounce_listener", "connections")
-        remedy = f"Find out which clients keep them open; raise {name} if they are wanted."
-        return Finding(part, f"{address} answers, and all its connections are taken", remedy)
+        remedy = fill("Find out which clients keep them open; raise {0} if they are wanted.", name)
+        return Finding(part, fill("{0} answers, and all its connections are taken", address), remedy)
     if not (greeting.startswith("220 ") and greeting[4:].split(" ")[0] in domains):
-        remedy = f"End what listens there, or choose another {variable('smtp', 'bounce_listener', 'port')}."
-        return Finding(part, f"something else answers at {address}: {greeting[:80] or 'no word'}", remedy)
-    return Finding(part, f"answers at {address}")
+        remedy = fill("End what listens there, or choose another {0}.", variable("smtp", "bounce_listener", "port"))
+        return Finding(part, fill("something else answers at {0}: {1}", address, greeting[:80] or "no word"), remedy)
+    return Finding(part, fill("answers at {0}", address))
 
 
 async def _read_greeting(host: str, port: int) -> str | None:
@@ -112,9 +115,15 @@ def _check_port(host: str, port: int) -> Finding:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
     except OSError as error:
-        remedy = f"Correct {variable('smtp', 'bounce_listener', 'host')}: it must be an address of this machine."
+        remedy = fill(
+            "Correct {0}: it must be an address of this machine.", variable("smtp", "bounce_listener", "host")
+        )
         if error.errno in {errno.EACCES, errno.EPERM}:
             name = variable("smtp", "bounce_listener", "port")
-            remedy = f"Ports below 1024 are root's: choose another {name}, and forward port 25 of the outside to it."
-        return Finding(part, f"{address} can't be listened on ({(error.strerror or str(error)).lower()})", remedy)
-    return Finding(part, f"nothing listens at {address} yet; iMSG does from its next start on")
+            remedy = fill(
+                "Ports below 1024 are root's: choose another {0}, and forward port 25 of the outside to it.", name
+            )
+        return Finding(
+            part, fill("{0} can't be listened on ({1})", address, (error.strerror or str(error)).lower()), remedy
+        )
+    return Finding(part, fill("nothing listens at {0} yet; iMSG does from its next start on", address))

@@ -11,6 +11,7 @@ import imsg_callbacks.main
 from imsg.all_in_one import SECRETS, Settings
 from imsg.findings import TIMEOUT_S, Finding
 from imsg_runtime.key_strength import require_strong
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import Keys, load, variable
 
 PART = "callbacks"
@@ -41,15 +42,17 @@ def check_networks(allow: Sequence[str]) -> Finding:
     networks = [ipaddress.ip_network(network, strict=False) for network in allow]
     names, setting = ", ".join(allow), variable("callbacks", "allow")
     if any(network.prefixlen == 0 for network in networks):
-        remedy = f"Name the networks of the receivers in {setting}, and no others."
-        return Finding(PART, f"may go everywhere ({names}): users reach this machine and all around it", remedy)
+        remedy = fill("Name the networks of the receivers in {0}, and no others.", setting)
+        return Finding(PART, fill("may go everywhere ({0}): users reach this machine and all around it", names), remedy)
     for network in networks:
         for server in METADATA_SERVERS:
             if network.version == server.version and network.overlaps(server):
                 address = server.network_address
-                remedy = f"Name smaller networks in {setting}, without {address}."
-                return Finding(PART, f"may go to {network}: at {address} a cloud gives out its credentials", remedy)
-    return Finding(PART, f"may go to the internet, ports 80 and 443, and to {names}, any port")
+                remedy = fill("Name smaller networks in {0}, without {1}.", setting, address)
+                return Finding(
+                    PART, fill("may go to {0}: at {1} a cloud gives out its credentials", network, address), remedy
+                )
+    return Finding(PART, fill("may go to the internet, ports 80 and 443, and to {0}, any port", names))
 
 
 async def _check_key(settings: imsg_callbacks.main.Settings) -> list[Finding]:
@@ -62,14 +65,15 @@ async def _check_key(settings: imsg_callbacks.main.Settings) -> list[Finding]:
     if not count:
         return []
     name = variable("secret_key")
-    remedy = (
-        f"Put that key behind the present one in {name}, with a comma between (a backup has it as secrets/secret_key); "
-        "where it is lost, remove these callbacks and make them anew."
+    remedy = fill(
+        "Put that key behind the present one in {0}, with a comma between (a backup has it as "
+        "secrets/secret_key); where it is lost, remove these callbacks and make them anew.",
+        name,
     )
     if settings.secret_key:
-        state = f"secrets of {count} can't be read: {name} lacks the key that encrypted them"
+        state = fill("secrets of {0} can't be read: {1} lacks the key that encrypted them", count, name)
     else:
-        state = f"secrets of {count} can't be read: {name} is not set"
+        state = fill("secrets of {0} can't be read: {1} is not set", count, name)
     return [Finding(PART, state, remedy)]
 
 

@@ -13,6 +13,7 @@ from imsg_channels.sms import SMS
 from imsg_channels.smtp import SMTP
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.wechat import WECHAT
+from imsg_runtime.lines import fill
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import load, variable
 
@@ -34,7 +35,7 @@ async def check_channel(
     if all_in_one.read_channel(channel):
         return Finding(title, "not checked: its sender alone knows its provider")
     name = variable(channel.name)
-    state = f"nothing of {name}__… is set; `imsg channels list` shows what its sender requires"
+    state = fill("nothing of {0}__… is set; `imsg channels list` shows what its sender requires", name)
     return Finding(title, state)
 
 
@@ -58,12 +59,12 @@ def _check_sms() -> Finding:
     settings = load(imsg_sms.main.Settings)
     if without_hook := settings.sms.without_hook:
         secret = variable("sms", "accounts", without_hook[0], "hook_secret")
-        remedy = f"Set {secret}, and give its provider the URL that ends in it."
-        return Finding(part, f"{', '.join(without_hook)} can't send receipts", remedy)
+        remedy = fill("Set {0}, and give its provider the URL that ends in it.", secret)
+        return Finding(part, fill("{0} can't send receipts", ", ".join(without_hook)), remedy)
     twilio = [name for name, account in settings.sms.used.items() if account.kind == "twilio" and account.hook]
     if twilio and not settings.public_url:
-        remedy = f"Set {variable('public_url')}: Twilio signs the URL that it calls."
-        return Finding(part, f"{', '.join(twilio)} has no URL for its receipts", remedy)
+        remedy = fill("Set {0}: Twilio signs the URL that it calls.", variable("public_url"))
+        return Finding(part, fill("{0} has no URL for its receipts", ", ".join(twilio)), remedy)
     return Finding(part, ", ".join(settings.sms.order))
 
 
@@ -78,7 +79,7 @@ async def _check_wechat(settings: all_in_one.Settings) -> Finding:
         plain = await imsg_wechat.main.find_plain(loaded, url)
         wrong = await imsg_wechat.main.find_wrong_templates(loaded, url)
     except (RedisUnavailable, RedisRefused, TimeoutError):
-        return Finding("WeChat", f"{names}; Redis does not say how their consoles send")
+        return Finding("WeChat", fill("{0}; Redis does not say how their consoles send", names))
     return _judge_wechat(loaded.wechat, names, plain, wrong)
 
 
@@ -89,12 +90,14 @@ def _judge_wechat(
     refused = [account for account in plain if wechat.accounts[account].accepted_mode == "safe"]
     if refused:
         remedy = imsg_wechat.main.remedy(refused)
-        state = f"{', '.join(refused)}: the console sends unencrypted messages, which are refused"
-        return Finding("WeChat", state, remedy[0].upper() + remedy[1:] + ".")
+        state = fill("{0}: the console sends unencrypted messages, which are refused", ", ".join(refused))
+        return Finding("WeChat", state, remedy)
     if wrong:
         faults = "; ".join(f"{account}: {fault}" for account, found in wrong.items() for fault in found.values())
-        remedy = f"Correct the templates under {variable('wechat', 'accounts')}, or add them in WeChat's console."
+        remedy = fill(
+            "Correct the templates under {0}, or add them in WeChat's console.", variable("wechat", "accounts")
+        )
         return Finding("WeChat", faults[:500], remedy)
     if plain:
-        return Finding("WeChat", f"{names}; unencrypted messages of {', '.join(plain)} are accepted")
+        return Finding("WeChat", fill("{0}; unencrypted messages of {1} are accepted", names, ", ".join(plain)))
     return Finding("WeChat", names)

@@ -18,7 +18,7 @@ async def run_checks(checks: Iterable[tuple[str, Check]]) -> list[Finding]:
                 result = await check()
             findings += result if isinstance(result, list) else [result]
         except StartError as error:
-            findings.append(Finding(part, "wrong", str(error)))
+            findings.append(Finding(part, "wrong", error.line))
         except TimeoutError:
             findings.append(Finding(part, "no answer in time", "See whether it runs and is not overloaded."))
     return findings

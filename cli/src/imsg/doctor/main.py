@@ -16,6 +16,7 @@ from imsg_channels import CHANNELS
 from imsg_channels.smtp import SMTP
 from imsg_channels.stand_in import At, Default, MailServer, Secret
 from imsg_runtime import unknown_settings
+from imsg_runtime.lines import fill
 from imsg_runtime.logs import configure
 from imsg_runtime.masking import HIDDEN, mask
 from imsg_runtime.settings import StartError, load, variable
@@ -34,11 +35,11 @@ def main(url: str | None) -> int:
         if runs_elsewhere:  # services elsewhere have defaults of their own
             in_force = [setting for setting in in_force if setting.source != effective_settings.DEFAULT]
     except StartError as error:
-        return print_findings([Finding("settings", "wrong", str(error))])
+        return print_findings([Finding("settings", "wrong", error.line)])
     say_table(("setting", "value", "source"), [(setting.name, setting.value, setting.source) for setting in in_force])
     say("")
     findings = [
-        Finding("settings", f"no service reads {unknown.name}", unknown.remedy)
+        Finding("settings", fill("no service reads {0}", unknown.name), unknown.remedy)
         for unknown in unknown_settings.find(all_in_one.MODELS)
     ]
     findings.append(instance.finding)

@@ -15,6 +15,7 @@ from imsg.phrases import translate
 from imsg_broker.connect import open_broker
 from imsg_database.address import hosts
 from imsg_runtime import redis
+from imsg_runtime.lines import fill
 from imsg_runtime.masking import mask
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
@@ -48,15 +49,17 @@ async def _check_redis_at(url: str, kind: str) -> Finding:
             names = ("appendonly", "appendfsync", "maxmemory-policy")
             config = {name: await _read_config(server, name) for name in names}
     except RedisUnavailable:
-        remedy = f"Start it, or correct {variable('redis_url')}."
-        return Finding("Redis", f"{kind}does not answer", "It starts with `imsg up`." if kind else remedy)
+        remedy = fill("Start it, or correct {0}.", variable("redis_url"))
+        return Finding("Redis", fill("{0}does not answer", kind), "It starts with `imsg up`." if kind else remedy)
     except RedisRefused as error:
-        return Finding("Redis", f"refuses: {error}", f"Correct the user and password in {variable('redis_url')}.")
+        return Finding(
+            "Redis", fill("refuses: {0}", error), fill("Correct the user and password in {0}.", variable("redis_url"))
+        )
     if config["appendonly"] != "yes":
         return Finding("Redis", "loses its data on a restart", "Set `appendonly yes` there: claims must survive.")
     if config["maxmemory-policy"] != "noeviction":
         return Finding("Redis", "may evict", "Set `maxmemory-policy noeviction` there: claims must not vanish.")
-    return Finding("Redis", f"{kind}append-only, fsync {config['appendfsync']}, noeviction")
+    return Finding("Redis", fill("{0}append-only, fsync {1}, noeviction", kind, config["appendfsync"]))
 
 
 async def _read_config(server: redis.Redis, name: str) -> str:
@@ -77,9 +80,9 @@ async def check_broker(settings: all_in_one.Settings) -> Finding:
                 while not broker.ready:  # noqa: ASYNC110  the port has no event for it
                     await asyncio.sleep(0.05)
         if broker.ready:
-            return Finding("broker", f"ready at {shown}")
-    remedy = f"Start it, or correct {variable('broker_url')}; where it runs, see whether an alarm blocks it."
-    return Finding("broker", f"not ready at {shown}", remedy)
+            return Finding("broker", fill("ready at {0}", shown))
+    remedy = fill("Start it, or correct {0}; where it runs, see whether an alarm blocks it.", variable("broker_url"))
+    return Finding("broker", fill("not ready at {0}", shown), remedy)
 
 
 def check_database(settings: all_in_one.Settings) -> Finding:
@@ -102,7 +105,7 @@ def _check_sqlite(files: Sequence[Path]) -> Finding:
             state = str(error)
         if state != "ok":
             return Finding("database", f"{file}: {state}", "Restore it from a backup.")
-    return Finding("database", f"SQLite, intact: {', '.join(file.name for file in files)}")
+    return Finding("database", fill("SQLite, intact: {0}", ", ".join(file.name for file in files)))
 
 
 def check_postgres(servers: Sequence[tuple[str, int]]) -> Finding:
@@ -111,11 +114,11 @@ def check_postgres(servers: Sequence[tuple[str, int]]) -> Finding:
     answering = ", ".join(f"{host}:{port}" for host, port in servers if f"{host}:{port}" not in faults)
     state = "; ".join(faults.values())
     if not answering:
-        return Finding("database", state, f"Start it, or correct {variable('database_url')}.")
+        return Finding("database", state, fill("Start it, or correct {0}.", variable("database_url")))
     if faults:
-        remedy = f"No other server can take over without it: start it, or correct {variable('database_url')}."
-        return Finding("database", f"PostgreSQL answers at {answering}; {state}", remedy)
-    return Finding("database", f"PostgreSQL answers at {answering}")
+        remedy = fill("No other server can take over without it: start it, or correct {0}.", variable("database_url"))
+        return Finding("database", fill("PostgreSQL answers at {0}; {1}", answering, state), remedy)
+    return Finding("database", fill("PostgreSQL answers at {0}", answering))
 
 
 def _find_fault(host: str, port: int) -> str:
@@ -125,5 +128,7 @@ def _find_fault(host: str, port: int) -> str:
             sock.sendall(SSL_REQUEST)
             reply = sock.recv(1)
     except OSError as error:
-        return translate(f"PostgreSQL at {host}:{port} does not answer ({(error.strerror or str(error)).lower()})")
-    return "" if reply in (b"S", b"N") else translate(f"{host}:{port} is no PostgreSQL")
+        return translate(
+            fill("PostgreSQL at {0}:{1} does not answer ({2})", host, port, (error.strerror or str(error)).lower())
+        )
+    return "" if reply in (b"S", b"N") else translate(fill("{0}:{1} is no PostgreSQL", host, port))

@@ -6,6 +6,7 @@ from imsg import all_in_one, valkey
 from imsg.findings import Finding
 from imsg_limits.windows import PublishedWindows
 from imsg_runtime import redis
+from imsg_runtime.lines import fill
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 
@@ -21,6 +22,6 @@ async def examine(settings: all_in_one.Settings, today: date) -> list[Finding]:
         return []
     if not (years := calendar.find_unknown_years(today)):
         return []
-    state = f"the holidays of {', '.join(map(str, years))} are not known; its days go by their weekday alone"
-    remedy = f"Set them once they are announced: `imsg holidays set {years[0]}-01-01 holiday`, and the others."
+    state = fill("the holidays of {0} are not known; its days go by their weekday alone", ", ".join(map(str, years)))
+    remedy = fill("Set them once they are announced: `imsg holidays set {0}-01-01 holiday`, and the others.", years[0])
     return [Finding("holidays", state, remedy)]

@@ -43,7 +43,7 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
         if not sources.domains:
             domain, port = variable("smtp", "bounce_domain"), variable("smtp", "bounce_listener", "port")
             raise StartError(
-                f"{domain} is not set, and {port} is: set the domain whose MX is this host, or unset the port."
+                "{0} is not set, and {1} is: set the domain whose MX is this host, or unset the port.", domain, port
             )
         listener = Listener(
             sources.listener,

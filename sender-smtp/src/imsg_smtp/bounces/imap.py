@@ -244,7 +244,7 @@ def _load_authorities(context: ssl.SSLContext, file: Path, name: str) -> None:
     try:
         context.load_verify_locations(file)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(f"{name} names {file}, which holds no certificates in PEM form ({error}).") from error
+        raise StartError("{0} names {1}, which holds no certificates in PEM form ({2}).", name, file, error) from error
 
 
 @contextlib.contextmanager

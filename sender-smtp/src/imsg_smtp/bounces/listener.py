@@ -117,9 +117,12 @@ class Listener:
             )
         except OSError as error:
             raise StartError(
-                f"{host}:{port} can't be listened on for bounces ({error.strerror or error}); end what uses it, or "
-                f"choose another {variable('smtp', 'bounce_listener', 'port')}: ports below 1024 are root's, and port "
-                "25 of the outside can be forwarded to any."
+                "{0}:{1} can't be listened on for bounces ({2}); end what uses it, or choose another "
+                "{3}: ports below 1024 are root's, and port 25 of the outside can be forwarded to any.",
+                host,
+                port,
+                error.strerror or error,
+                variable("smtp", "bounce_listener", "port"),
             ) from error
         log.info("bounces_listened_for", host=host, port=port, domains=sorted(self.recipients.domains))
         try:
@@ -134,8 +137,8 @@ class Listener:
         certificate = Certificate(self.settings.cert_file, self.settings.key_file)
         if certificate.context() is None:
             raise StartError(
-                f"{variable('smtp', 'bounce_listener', 'cert_file')} and …__KEY_FILE hold no certificate with its key "
-                "in PEM form; correct them, or unset both."
+                "{0} and …__KEY_FILE hold no certificate with its key in PEM form; correct them, or unset both.",
+                variable("smtp", "bounce_listener", "cert_file"),
             )
         return certificate
 

@@ -24,4 +24,4 @@ def open_broker(
         return rabbitmq.connect(url, chosen, probes_alarms=probes_alarms)
     if scheme in ("redis", "rediss", "unix"):
         return redis_streams.connect(url, chosen)
-    raise StartError(f"{variable('broker_url')} must begin with amqp://, amqps:// or redis://")
+    raise StartError("{0} must begin with amqp://, amqps:// or redis://", variable("broker_url"))

@@ -57,13 +57,14 @@ def read_url(url: str) -> URL:
         parsed = _read_hosts(url)
     except (ArgumentError, ValueError) as error:
         raise StartError(
-            f"{name} is no URL; write sqlite:///path or postgresql://user:password@host/name (several: h1:5432,h2)."
+            "{0} is no URL; write sqlite:///path or postgresql://user:password@host/name (several: h1:5432,h2).",
+            name,
         ) from error
     driver = DRIVERS.get(parsed.drivername.partition("+")[0])
     if driver is None:
-        raise StartError(f"{name} must begin with sqlite:/// or postgresql://.")
+        raise StartError("{0} must begin with sqlite:/// or postgresql://.", name)
     if driver == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise StartError(f"{name} must name a file, as sqlite:///path does, since several connections share it.")
+        raise StartError("{0} must name a file, as sqlite:///path does, since several connections share it.", name)
     return parsed.set(drivername=driver) if driver == "sqlite" else _read_parameters(parsed.set(drivername=driver))
 
 
@@ -72,15 +73,17 @@ def _read_parameters(url: URL) -> URL:
     name, query = variable("database_url"), url.query
     for key, value in query.items():
         if key not in SUPPORTED | IGNORED:
-            raise StartError(f"{name} has a parameter {key!r}, which iMSG doesn't know; leave it out.")
+            raise StartError("{0} has a parameter {1}, which iMSG doesn't know; leave it out.", name, f"{key!r}")
         if value not in ACCEPTED_VALUES.get(key, (value,)):
-            raise StartError(f"{name} asks for {key}={value}, which can't be had; leave it out, or use sslmode.")
+            raise StartError(
+                "{0} asks for {1}={2}, which can't be had; leave it out, or use sslmode.", name, key, value
+            )
     mode = query.get("sslmode")
     if mode is not None and mode not in SSL_MODES:
-        raise StartError(f"{name} has sslmode={mode}; write one of {', '.join(SSL_MODES)}.")
+        raise StartError("{0} has sslmode={1}; write one of {2}.", name, mode, ", ".join(SSL_MODES))
     for key in FILES:
         if (path := query.get(key)) is not None and path != SYSTEM and not Path(str(path)).is_file():
-            raise StartError(f"{name} has {key}={path}, where there is no file.")
+            raise StartError("{0} has {1}={2}, where there is no file.", name, key, path)
     return url.difference_update_query(IGNORED)
 
 
@@ -141,5 +144,8 @@ def create_file(url: URL) -> None:
         path.touch(mode=0o600)
     except OSError as error:
         raise StartError(
-            f"the file {path} of {variable('database_url')} can't be written ({error.strerror}); choose another."
+            "the file {0} of {1} can't be written ({2}); choose another.",
+            path,
+            variable("database_url"),
+            error.strerror,
         ) from error

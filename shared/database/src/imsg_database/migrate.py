@@ -98,8 +98,11 @@ def migrate(url: URL, migrations: Migrations, then: Callable[[Connection], None]
                 if is_unavailable(error):
                     raise
                 raise StartError(
-                    f"the tables can't be brought to migration {migrations.head} of {migrations.version_table} "
-                    f"({describe(error)}). They are as they were: the version before still works on them."
+                    "the tables can't be brought to migration {0} of {1} ({2}). They are as they were: the "
+                    "version before still works on them.",
+                    migrations.head,
+                    migrations.version_table,
+                    describe(error),
                 ) from error
         if then is not None:
             then(connection)
@@ -128,9 +131,11 @@ def _require_readable(version: str, migrations: Migrations) -> None:
     """Accept tables to which newer migrations have only added. Raises StartError."""
     if version[:-ADDING_DIGITS] != migrations.head[:-ADDING_DIGITS]:
         raise StartError(
-            f"the tables are of a later version (migration {version} of {migrations.version_table}, this one knows "
-            f"{migrations.head}), on which this one can't work; start that version again, or restore a backup that "
-            "this one made."
+            "the tables are of a later version (migration {0} of {1}, this one knows {2}), on which "
+            "this one can't work; start that version again, or restore a backup that this one made.",
+            version,
+            migrations.version_table,
+            migrations.head,
         )
     log.warning("tables_later", table=migrations.version_table, version=version, known=migrations.head)
 

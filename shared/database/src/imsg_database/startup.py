@@ -51,7 +51,7 @@ async def wait_for(
             await start()
         except unavailable as error:
             if loop.time() > deadline:
-                raise StartError(f"{what} did not answer: {error}") from error
+                raise StartError("{0} did not answer: {1}", what, error) from error
             failures += 1
             problem.note(error)
         else:

@@ -367,7 +367,7 @@ def make_sender(
     if reads_history and getattr(chosen, method) is not None:
         if not chosen.service_key:
             raise StartError(
-                f"{variable('service_key')} is not set; give sender-{method} the same one that history has."
+                "{0} is not set; give sender-{1} the same one that history has.", variable("service_key"), method
             )
         require_strong(chosen, "service_key", keys=chosen.service_key)
     require_strong(chosen, "provider_key", keys=chosen.provider_key)

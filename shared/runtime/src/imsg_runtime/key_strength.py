@@ -17,8 +17,11 @@ def require_strong(settings: Common, *path: str, keys: tuple[SecretStr, ...]) ->
     if shortest >= LEAST_KEY_BYTES or not settings.is_exposed:
         return
     raise StartError(
-        f"{variable(*path)} has a key of {shortest} bytes; where others than this machine reach iMSG, a key has at "
-        f"least {LEAST_KEY_BYTES}: give it what `openssl rand -hex 32` makes."
+        "{0} has a key of {1} bytes; where others than this machine reach iMSG, a key has at "
+        "least {2}: give it what `openssl rand -hex 32` makes.",
+        variable(*path),
+        shortest,
+        LEAST_KEY_BYTES,
     )
 
 

@@ -4,6 +4,7 @@ import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial, reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -31,6 +32,7 @@ from pydantic_settings import (
 
 from imsg_channels import CHANNELS
 from imsg_runtime import redis_address
+from imsg_runtime.lines import fill
 
 PREFIX = "IMSG_"
 NESTED = "__"
@@ -38,6 +40,11 @@ NESTED = "__"
 
 class StartError(Exception):
     """The process can't start: its text is one line that names the setting and the remedy. Exit code 2."""
+
+    def __init__(self, words: str, *values: object) -> None:
+        """Fill the values into the words, which have `{0}`, `{1}` in their places."""
+        self.line = fill(words, *values)
+        super().__init__(self.line)
 
 
 def _split_at_commas(value: object) -> object:
@@ -233,7 +240,9 @@ def load(settings: type[S], **given: Any) -> S:  # noqa: ANN401  any field's val
     """
     config = os.environ.get(f"{PREFIX}CONFIG")
     if config and not Path(config).is_file():
-        raise StartError(f"{PREFIX}CONFIG names {config}, which is no readable file; correct the path or unset it.")
+        raise StartError(
+            "{0}CONFIG names {1}, which is no readable file; correct the path or unset it.", PREFIX, config
+        )
     with reading():
         return settings(**given)
 
@@ -250,9 +259,10 @@ def reading() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise StartError("; ".join(_complaint(problem) for problem in error.errors()) + ".") from error
+        complaints = map(_complaint, error.errors())
+        raise StartError("{0}.", reduce(partial(fill, "{0}; {1}"), complaints)) from error
     except (ValueError, OSError) as error:
-        raise StartError(f"the settings can't be read: {error}.") from error
+        raise StartError("the settings can't be read: {0}.", error) from error
 
 
 def is_given(settings: type[Common], group: str) -> bool:
@@ -297,7 +307,7 @@ def variable(*path: str | int) -> str:
 def _complaint(problem: Any) -> str:  # noqa: ANN401  pydantic's own error record
     name = variable(*(part for part in problem["loc"] if isinstance(part, str) and part != _OF_A_KEY))
     if problem["type"] == "missing":
-        return f"{name} is not set; set it in the environment, .env or imsg.toml"
+        return fill("{0} is not set; set it in the environment, .env or imsg.toml", name)
     message = str(problem["msg"]).removeprefix("Value error, ")
     message = message if message.startswith(PREFIX) else message[0].lower() + message[1:]
     return f"{name}: {message}" + (f" (it is {problem['input']!r})" if _may_be_shown(name, problem) else "")

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
 from imsg_channels import METHODS
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import NESTED, PREFIX, Common, variable
 
 NAMES = frozenset(
@@ -92,11 +93,18 @@ class Misspelt:
     @property
     def remedy(self) -> str:
         """What to do, as a sentence."""
-        return f"Write {self.nearest}." if self.nearest else "Remove it."
+        return fill("Write {0}.", self.nearest) if self.nearest else "Remove it."
+
+    @property
+    def line(self) -> str:
+        """What is wrong, in one line."""
+        if not self.nearest:
+            return fill("nothing reads {0}.", self.name)
+        return fill("nothing reads {0}; did you mean {1}?", self.name, self.nearest)
 
     def __str__(self) -> str:
-        """Say it in one line."""
-        return f"nothing reads {self.name}" + (f"; did you mean {self.nearest}?" if self.nearest else ".")
+        """Return the line."""
+        return str(self.line)
 
 
 def find(models: Sequence[type[Common]]) -> list[Misspelt]:

@@ -303,8 +303,12 @@ def listen(host: str, port: int) -> socket.socket:
         sock.close()
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise StartError(
-            f"{host}:{port} can't be listened on ({reason.lower()}); "
-            f"end what uses it, or choose another {variable('port')} or {variable('host')}."
+            "{0}:{1} can't be listened on ({2}); end what uses it, or choose another {3} or {4}.",
+            host,
+            port,
+            reason.lower(),
+            variable("port"),
+            variable("host"),
         ) from error
     return sock
 

@@ -121,7 +121,7 @@ class RabbitBroker:
         await wait_for_first(first_connect, timeout_s=FIRST_CONNECT_S)
         if first_connect.done() and isinstance(old := first_connect.result(), TooOld):
             raise StartError(
-                f"{URL}: {old}; iMSG needs RabbitMQ {OLDEST_MAJOR}.0 or later. Upgrade it, or name another."
+                "{0}: {1}; iMSG needs RabbitMQ {2}.0 or later. Upgrade it, or name another.", URL, old, OLDEST_MAJOR
             ) from old
 
     async def close(self) -> None:
@@ -175,7 +175,7 @@ async def connect(
         if address.tls is not None:
             address.tls.context()
     except ValueError as error:
-        raise StartError(f"{URL}: {error}.") from error
+        raise StartError("{0}: {1}.", URL, error) from error
     broker = RabbitBroker(address, topology, redeclare_s)
     broker.start(probes_alarms=probes_alarms)
     try:
