@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imsg_contract.topology import BACKED_UP
-from imsg_gateway.surroundings import judge_backup, judge_certificate, look_at
+from imsg_gateway.surroundings import find_address, judge_backup, judge_certificate, look_at
 from imsg_testing.gateway import RunningGateway
 from imsg_testing.servers.certificates import Certificates
 
@@ -34,6 +34,22 @@ async def test_the_status_says_when_the_containers_were_backed_up(gateway: Runni
     (row,) = (finding for finding in answer["findings"] if finding["part"] == "backup")
     assert row["level"] == "notice"
     assert "make backup" in row["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("https://imsg.example.com", ("imsg.example.com", 443)),
+        ("https://u:p@imsg.example.com:8443/x", ("imsg.example.com", 8443)),
+        ("http://imsg.example.com", None),
+        ("https://imsg.example.com:99999", None),
+        ("https://[x", None),
+        ("imsg.example.com", None),
+        ("", None),
+    ],
+)
+def test_a_certificate_is_looked_at_where_the_public_url_has_one(url: str, address: tuple[str, int] | None) -> None:
+    assert find_address(url) == address
 
 
 async def test_a_certificate_is_judged_as_clients_see_it(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
         containers.run("scripts/backup", str(backup))
     assert load.failures == later.failures == []
     assert {file.stat().st_mode & 0o077 for file in (backup, *backup.iterdir())} == {0}, "it holds every secret"
-    answer = containers.call("GET", "/api/v2/status", token=containers.token())
+    answer = containers.call("GET", "/api/v2/status", token=containers.token)
     found = {finding["part"]: finding for finding in answer["findings"]}
     assert "最新的备份：" in found["backup"]["state"]
     assert found["backup"]["level"] == "well"

@@ -34,22 +34,33 @@ class Surroundings:
 
     def __init__(self, redis: Redis, public_url: str, zone: ZoneInfo) -> None:
         self._redis = redis
-        self._url = urlsplit(public_url)
+        self._address = find_address(public_url)
         self._zone = zone
         self._seen: datetime | ssl.SSLCertVerificationError | None = None
 
     async def watch(self) -> None:
         """Look at the certificate for ever; return at once where the public URL has none."""
-        host, port = self._url.hostname, self._url.port or 443
-        while self._url.scheme == "https" and host is not None:
-            self._seen = await look_at(host, port, ssl.create_default_context())
+        while self._address is not None:
+            context = await asyncio.to_thread(ssl.create_default_context)
+            self._seen = await look_at(*self._address, context)
             await asyncio.sleep(LOOK_S)
 
     async def find(self) -> Sequence[Finding]:
         """Return what is seen. Raises RedisUnavailable, RedisRefused."""
         at, now = await self._redis.call("GET", BACKED_UP), datetime.now(self._zone)
         made = None if at is None else datetime.fromtimestamp(int(at), self._zone)
-        return [*check_disk(DISK), judge_backup(made, now), *judge_certificate(self._url.netloc, self._seen, now)]
+        host = self._address[0] if self._address else ""
+        return [*check_disk(DISK), judge_backup(made, now), *judge_certificate(host, self._seen, now)]
+
+
+def find_address(url: str) -> tuple[str, int] | None:
+    """Return host and port of an https:// URL; None for any other."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 443
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.scheme == "https" and parts.hostname else None
 
 
 async def look_at(host: str, port: int, context: ssl.SSLContext) -> datetime | ssl.SSLCertVerificationError | None:
@@ -59,7 +70,7 @@ async def look_at(host: str, port: int, context: ssl.SSLContext) -> datetime | s
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLCertVerificationError as error:
         return error
-    except OSError:  # TimeoutError too
+    except (OSError, UnicodeError):  # TimeoutError too; a host that is no name
         return None
     certificate = writer.get_extra_info("peercert")
     writer.close()
