@@ -51,9 +51,8 @@ def test_a_backup_made_under_load_is_brought_back_on_a_new_machine(
     found = {finding["part"]: finding for finding in answer["findings"]}
     assert "最新的备份：" in found["backup"]["state"]
     assert found["backup"]["level"] == "well"
-    assert {finding["name"] for finding in answer["findings"] if finding["part"] == "database"} == {
-        "auth", "callbacks", "catalog", "history", "scheduler",
-    }  # fmt: skip
+    databases = {finding["name"] for finding in answer["findings"] if finding["part"] == "database"}
+    assert databases >= {"auth", "callbacks", "catalog", "history", "scheduler"}
     assert found["disk"]["state"].startswith("/ 可用")
 
     elsewhere.run("scripts/restore", str(backup), timeout_s=UP_TIMEOUT_S)

@@ -119,6 +119,7 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     channel = await enter(open_channel(wechat, connection, followers, allowances, history, zone=zone))
     follower_events = FollowerEvents(allowances, _list_texting(wechat, channel.templates), time.time)
     webhook = Webhook(followers, connection, receipts.publish, bindings.scan, follower_events.record, now=time.time)
+    sender.check("database", lambda: database.takes_writes)
     sender.watch(followers.mirror(), "followers")
     sender.watch(PublishedLimits(connection, channel.method, channel.templates).run(), "templates")
     sender.watch(follower_events.remove_ended_windows(), "windows")

@@ -90,6 +90,10 @@ class Sender:
         """Run work in the background until the set is replaced; if it fails, the process ends."""
         self._tasks.append(self.service.watch(work, name))
 
+    def check(self, name: str, holds: Callable[[], bool]) -> None:
+        """Add a condition of readiness, until the set is replaced."""
+        self.service.check(name, lambda: self._retiring.is_set() or holds())
+
     def warn(self, name: str, list_warnings: Callable[[], Sequence[str]]) -> None:
         """Add a warning to the answer of readiness, until the set is replaced."""
         self.service.warn(name, lambda: () if self._retiring.is_set() else list_warnings())
