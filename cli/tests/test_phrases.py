@@ -13,7 +13,7 @@ from imsg.findings import Finding, print_findings
 from imsg.phrases import FILE, find_chinese
 from imsg_database.address import read_url
 from imsg_runtime.lines import fill
-from imsg_runtime.settings import StartError
+from imsg_runtime.settings import Common, StartError, load
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
 from imsg_testing.service import environment
 
@@ -135,6 +135,16 @@ def test_what_keeps_a_service_from_starting_is_named_in_chinese() -> None:
 
     assert find_chinese(raised.value.line) == "IMSG_DATABASE_URL 须以 sqlite:/// 或 postgresql:// 开头。"
     assert str(raised.value) == "IMSG_DATABASE_URL must begin with sqlite:/// or postgresql://."
+
+
+def test_a_wrong_setting_is_named_in_chinese() -> None:
+    with pytest.raises(StartError) as raised:
+        load(Common, port=70_000, timezone="Asia/Nowhere")
+
+    chinese = find_chinese(raised.value.line)
+    assert "IMSG_PORT：须在 1 到 65535 之间（当前为 70000）" in chinese
+    assert "IMSG_TIMEZONE：不是 IANA 数据库中的时区" in chinese
+    assert "must be from 1 to 65535 (it is 70000)" in str(raised.value)
 
 
 def test_findings_are_in_the_language_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ from pydantic_settings import (
 
 from imsg_channels import CHANNELS
 from imsg_runtime import redis_address
-from imsg_runtime.lines import fill
+from imsg_runtime.lines import Line, fill
 
 PREFIX = "IMSG_"
 NESTED = "__"
@@ -64,7 +64,7 @@ def _check_zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("is no time zone of the IANA database, such as Asia/Shanghai") from error
+        raise ValueError(fill("is no time zone of the IANA database, such as Asia/Shanghai")) from error
     return value
 
 
@@ -86,7 +86,7 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
         try:
             ipaddress.ip_network(network, strict=False)
         except ValueError as error:
-            raise ValueError(f"{network} is neither an address nor a network such as 10.0.0.0/8") from error
+            raise ValueError(fill("{0} is neither an address nor a network such as 10.0.0.0/8", network)) from error
     return value
 
 
@@ -112,7 +112,7 @@ class PeerKeys(BaseModel):
     def _are_of_callers(self) -> "PeerKeys":
         for service in self.by_service():
             if service not in CALLERS:
-                raise ValueError(f"names {service}, which calls nobody; there are {', '.join(CALLERS)}")
+                raise ValueError(fill("names {0}, which calls nobody; there are {1}", service, ", ".join(CALLERS)))
         return self
 
     def by_service(self) -> dict[str, tuple[SecretStr, ...]]:
@@ -216,7 +216,7 @@ class SenderSettings(Common):
 
 def _between(value: int, low: int, high: int) -> int:
     if not low <= value <= high:
-        raise ValueError(f"must be from {low} to {high}")
+        raise ValueError(fill("must be from {0} to {1}", low, high))
     return value
 
 
@@ -308,9 +308,17 @@ def _complaint(problem: Any) -> str:  # noqa: ANN401  pydantic's own error recor
     name = variable(*(part for part in problem["loc"] if isinstance(part, str) and part != _OF_A_KEY))
     if problem["type"] == "missing":
         return fill("{0} is not set; set it in the environment, .env or imsg.toml", name)
+    complaint = fill("{0}: {1}", name, _find_message(problem))
+    return fill("{0} (it is {1})", complaint, repr(problem["input"])) if _may_be_shown(name, problem) else complaint
+
+
+def _find_message(problem: Any) -> str:  # noqa: ANN401  as above
+    """Return what a validator of ours said, with its words, or what pydantic says."""
+    error = problem.get("ctx", {}).get("error")
+    if isinstance(error, ValueError) and error.args and isinstance(error.args[0], Line):
+        return error.args[0]
     message = str(problem["msg"]).removeprefix("Value error, ")
-    message = message if message.startswith(PREFIX) else message[0].lower() + message[1:]
-    return f"{name}: {message}" + (f" (it is {problem['input']!r})" if _may_be_shown(name, problem) else "")
+    return message if message.startswith(PREFIX) else message[0].lower() + message[1:]
 
 
 def _may_be_shown(name: str, problem: Any) -> bool:  # noqa: ANN401
