@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.provider_kinds import FormField
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import HOLDS_SECRETS
 from imsg_sms.countries import MAINLAND, Countries
 
@@ -23,7 +24,7 @@ def _with_scheme(value: object) -> object:
 def _is_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a URL that begins with https:// or http://")
+        raise ValueError(fill("must be a URL that begins with https:// or http://"))
     return value
 
 
@@ -84,7 +85,7 @@ class PushSignature(ComputedValue):
     @model_validator(mode="after")
     def _has_one_place(self) -> "PushSignature":
         if bool(self.field) == bool(self.header):
-            raise ValueError("needs either a field or a header")
+            raise ValueError(fill("needs either a field or a header"))
         return self
 
 
@@ -245,9 +246,9 @@ class Http(BaseModel):
     @model_validator(mode="after")
     def _has_secrets(self) -> "Http":
         if missing := [name for name in self.needs if name not in self.secrets]:
-            raise ValueError(f"{self.use} needs {', '.join(missing)} under its `secrets`")
+            raise ValueError(fill("{0} needs {1} under its `secrets`", self.use, ", ".join(missing)))
         if self.pull is not None and self.receipts is None:
-            raise ValueError("`pull` needs `receipts` too: how they are read")
+            raise ValueError(fill("`pull` needs `receipts` too: how they are read"))
         return self
 
     @model_validator(mode="after")
@@ -258,8 +259,10 @@ class Http(BaseModel):
         """
         if self._uses("{national}") and not all(code.startswith(MAINLAND) for code in self.countries):
             raise ValueError(
-                "countries are more than +86, and {national} leaves out that code: a number of elsewhere may then be "
-                "one of mainland China; write {number}, {digits} or {international} instead"
+                fill(
+                    "countries are more than +86, and {national} leaves out that code: a number of elsewhere "
+                    "may then be one of mainland China; write {number}, {digits} or {international} instead"
+                )
             )
         return self
 
@@ -291,5 +294,5 @@ def read_description(name: str) -> dict[str, Any]:
     """Read a description that comes with iMSG. Raises ValueError."""
     known = list_descriptions()
     if name not in known:
-        raise ValueError(f"there is no description called {name}; there are {', '.join(known)}")
+        raise ValueError(fill("there is no description called {0}; there are {1}", name, ", ".join(known)))
     return tomllib.loads((_FOLDER / f"{name}.toml").read_text(encoding="utf-8"))

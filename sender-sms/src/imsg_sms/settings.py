@@ -19,6 +19,7 @@ from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.provider_kinds import FormField
 from imsg_delivery.routes import Route, check_categories, split_categories
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import SenderSettings, Strings, variable
 from imsg_sms.countries import ANYWHERE, MAINLAND, Countries, read_codes
 from imsg_sms.http_settings import Http, Url
@@ -269,9 +270,9 @@ class Twilio(BaseModel):
     @model_validator(mode="after")
     def _has_sender(self) -> "Twilio":
         if bool(self.sender) == bool(self.messaging_service_sid):
-            raise ValueError("set either its SENDER or its MESSAGING_SERVICE_SID")
+            raise ValueError(fill("set either its SENDER or its MESSAGING_SERVICE_SID"))
         if bool(self.key_sid) != bool(self.key_secret):
-            raise ValueError("set both its KEY_SID and its KEY_SECRET, or neither")
+            raise ValueError(fill("set both its KEY_SID and its KEY_SECRET, or neither"))
         return self
 
 
@@ -290,7 +291,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 def _check_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) != len(names):
-        raise ValueError("names an account twice")
+        raise ValueError(fill("names an account twice"))
     return names
 
 
@@ -370,16 +371,22 @@ class Sms(BaseModel):
         validated: dict[str, object] = {}
         for name, account in accounts.items():
             if not _NAME.fullmatch(name):
-                raise ValueError(f"an account can't be called {name}; its name has 1 to 32 of a-z, 0-9, _ and -")
+                raise ValueError(
+                    fill("an account can't be called {0}; its name has 1 to 32 of a-z, 0-9, _ and -", name)
+                )
             if not isinstance(account, Mapping):
                 validated[name] = account
                 continue
             kind = account.get("kind", name)
             if not isinstance(kind, str) or kind not in MODELS:
                 problem = f"is of the kind {kind}, which there is not" if "kind" in account else "has no kind"
-                raise ValueError(f"the account {name} {problem}; set its KIND to one of {', '.join(KINDS)}")
+                raise ValueError(
+                    fill("the account {0} {1}; set its KIND to one of {2}", name, problem, ", ".join(KINDS))
+                )
             if name in MODELS and name != kind:
-                raise ValueError(f"the account {name} is of the kind {kind}; call it by no other kind's name")
+                raise ValueError(
+                    fill("the account {0} is of the kind {1}; call it by no other kind's name", name, kind)
+                )
             model: Any = MODELS[kind]
             validated |= TypeAdapter(dict[str, model]).validate_python({name: {**account, "kind": kind}})
         return validated
@@ -388,7 +395,7 @@ class Sms(BaseModel):
     def _has_distinct_words(self) -> "Sms":
         """Refuse a word in both `opt_out` and `opt_in`. Raises ValueError."""
         if both := [word for word in self.opt_in if is_opt_out(word, self.opt_out)]:
-            raise ValueError(f"{both[0]} is in both opt_in and opt_out; remove it from one of them")
+            raise ValueError(fill("{0} is in both opt_in and opt_out; remove it from one of them", both[0]))
         return self
 
     @property
@@ -415,34 +422,45 @@ class Sms(BaseModel):
     def _is_configured(self) -> "Sms":
         if not self.order:
             raise ValueError(
-                f"no account is configured; set {variable('sms', 'accounts', 'aliyun', 'access_key_id')} and its "
-                f"companions, or those of {', '.join(KINDS[1:-1])}, or describe a provider under [sms.accounts.http] "
-                "in imsg.toml"
+                fill(
+                    "no account is configured; set {0} and its companions, or those of {1}, or describe a "
+                    "provider under [sms.accounts.http] in imsg.toml",
+                    variable("sms", "accounts", "aliyun", "access_key_id"),
+                    ", ".join(KINDS[1:-1]),
+                )
             )
         for name in self.order:
             if name not in self.accounts:
                 raise ValueError(
-                    f"{variable('sms', 'providers')} names {name}, which is no account; there are "
-                    f"{', '.join(self.accounts) or 'none'}"
+                    fill(
+                        "{0} names {1}, which is no account; there are {2}",
+                        variable("sms", "providers"),
+                        name,
+                        ", ".join(self.accounts) or "none",
+                    )
                 )
         if unused := sorted(set(self.routes) - set(self.order)):
-            raise ValueError(f"{variable('sms', 'routes')} names {', '.join(unused)}, which is not used")
+            raise ValueError(fill("{0} names {1}, which is not used", variable("sms", "routes"), ", ".join(unused)))
         if sum(template.default for template in self.templates.values()) > 1:
-            raise ValueError("[sms.templates] has more than one default")
+            raise ValueError(fill("[sms.templates] has more than one default"))
         for name, template in self.templates.items():
             kinds = {account.kind for account in self.accounts.values()}
             # A kind without an account is allowed; any other unknown name is misspelt.
             if unknown := sorted(set(template.providers) - set(self.accounts) - (set(KINDS) - kinds)):
                 raise ValueError(
-                    f"[sms.templates.{name}] names {', '.join(unknown)}, which is no account; there are "
-                    f"{', '.join(self.accounts)}"
+                    fill(
+                        "[sms.templates.{0}] names {1}, which is no account; there are {2}",
+                        name,
+                        ", ".join(unknown),
+                        ", ".join(self.accounts),
+                    )
                 )
             if missing := [
                 account
                 for account, way in template.providers.items()
                 if not way.id and self._kind(account) in _BY_TEMPLATE
             ]:
-                raise ValueError(f"[sms.templates.{name}] gives no id for {', '.join(missing)}")
+                raise ValueError(fill("[sms.templates.{0}] gives no id for {1}", name, ", ".join(missing)))
         return self
 
     def _kind(self, name: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import is_loopback, variable
 
 Security = Literal["none", "starttls", "tls"]
@@ -17,7 +18,7 @@ MIB = 1024 * 1024
 
 def _is_file(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"there is no file {path}; correct the path, or unset it")
+        raise ValueError(fill("there is no file {0}; correct the path, or unset it", path))
     return path
 
 
@@ -98,15 +99,18 @@ class BounceMailbox(BaseModel):
     @model_validator(mode="after")
     def _moves_away(self) -> "BounceMailbox":
         if self.move_to == self.folder:
-            raise ValueError("move_to is the folder that is read; name another one, or unset move_to")
+            raise ValueError(fill("move_to is the folder that is read; name another one, or unset move_to"))
         return self
 
     @model_validator(mode="after")
     def _keeps_the_password(self) -> "BounceMailbox":
         if self.protection == "none" and not is_loopback(self.host):
             raise ValueError(
-                f"with security none the password would travel to {self.host} unencrypted; set security to tls, or to "
-                "starttls"
+                fill(
+                    "with security none the password would travel to {0} unencrypted; set security to tls, "
+                    "or to starttls",
+                    self.host,
+                )
             )
         return self
 
@@ -136,5 +140,5 @@ class BounceListener(BaseModel):
     @model_validator(mode="after")
     def _belongs_together(self) -> "BounceListener":
         if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file belong together; set both, or neither")
+            raise ValueError(fill("cert_file and key_file belong together; set both, or neither"))
         return self

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.provider_kinds import FormField
 from imsg_delivery.routes import Route, check_categories, split_categories
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import Keys, SenderSettings, is_loopback, variable
 from imsg_smtp import senders
 from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
@@ -34,14 +35,14 @@ def check_sender(text: str) -> str:
 def _is_file(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(
-            f"there is no file {path}; correct the path, or unset it to trust the system's own authorities"
+            fill("there is no file {0}; correct the path, or unset it to trust the system's own authorities", path)
         )
     return path
 
 
 def _is_key_file(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"there is no file {path}; `imsg dkim new DOMAIN` makes keys")
+        raise ValueError(fill("there is no file {0}; `imsg dkim new DOMAIN` makes keys", path))
     return path
 
 
@@ -80,11 +81,13 @@ class DkimKeys(BaseModel):
             (self.ed25519_selector, self.ed25519_key_file, "ed25519_"),
         ):
             if (selector is None) != (file is None):
-                raise ValueError(f"{prefix}selector and {prefix}key_file belong together; set both, or neither")
+                raise ValueError(
+                    fill("{0}selector and {1}key_file belong together; set both, or neither", prefix, prefix)
+                )
         if self.domain is not None and not self.pairs:
-            raise ValueError("a domain has no key; set selector and key_file, as `imsg dkim new` prints them")
+            raise ValueError(fill("a domain has no key; set selector and key_file, as `imsg dkim new` prints them"))
         if self.selector is not None and self.selector == self.ed25519_selector:
-            raise ValueError("the two keys need two selectors: each has a record of its own in DNS")
+            raise ValueError(fill("the two keys need two selectors: each has a record of its own in DNS"))
         return self
 
 
@@ -106,7 +109,9 @@ _BOUNCE_DOMAIN = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z0-9
 def _is_bounce_domain(text: str) -> str:
     domain = text.lower()
     if domain != "none" and not _BOUNCE_DOMAIN.fullmatch(domain):
-        raise ValueError("is no domain; write one whose mail comes back to iMSG, such as bounce.example.com, or none")
+        raise ValueError(
+            fill("is no domain; write one whose mail comes back to iMSG, such as bounce.example.com, or none")
+        )
     return domain
 
 
@@ -120,7 +125,10 @@ def _are_bounce_secrets(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]
             read_secret(secret)
         elif not _URL_SECRET.fullmatch(secret):
             raise ValueError(
-                "a secret in a URL has 24 or more letters, digits, - and _: give it what `openssl rand -hex 32` makes"
+                fill(
+                    "a secret in a URL has 24 or more letters, digits, - and _: give it what `openssl rand "
+                    "-hex 32` makes"
+                )
             )
     return secrets
 
@@ -133,7 +141,7 @@ _DOMAINS = re.compile(r"[a-z0-9.-]+")
 def _are_domains(text: str) -> str:
     for domain in split_domains(text):
         if not _DOMAINS.fullmatch(domain):
-            raise ValueError(f"{domain} is no domain; write qq.com, foxmail.com")
+            raise ValueError(fill("{0} is no domain; write qq.com, foxmail.com", domain))
     return text
 
 
@@ -145,16 +153,21 @@ def split_domains(text: str) -> frozenset[str]:
 def _refuse_templates(value: object) -> object:
     del value
     raise ValueError(
-        "mail has no templates, so no server can be for some of them; "
-        "remove it, and tell mail apart by sender_domains, recipient_domains and categories"
+        fill(
+            "mail has no templates, so no server can be for some of them; remove it, and tell mail "
+            "apart by sender_domains, recipient_domains and categories"
+        )
     )
 
 
 def _refuse_routes(value: object) -> object:
     del value
     raise ValueError(
-        "mail's servers have no routes beside them; "
-        f"set weight, sender_domains, recipient_domains and categories of {variable('smtp', 'servers', 'name')}"
+        fill(
+            "mail's servers have no routes beside them; set weight, sender_domains, "
+            "recipient_domains and categories of {0}",
+            variable("smtp", "servers", "name"),
+        )
     )
 
 
@@ -368,7 +381,9 @@ class Smtp(MailServerSettings):
     @model_validator(mode="after")
     def _has_one_default(self) -> "Smtp":
         if DEFAULT in self.servers:
-            raise ValueError(f"the server {DEFAULT} is that of {variable('smtp', 'host')}; choose another name")
+            raise ValueError(
+                fill("the server {0} is that of {1}; choose another name", DEFAULT, variable("smtp", "host"))
+            )
         return self
 
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.provider_kinds import FormField
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import PeerKeys, SenderSettings
 from imsg_wechat.crypto import decode_key
 from imsg_wechat.template_settings import MessageTemplates
@@ -25,7 +26,7 @@ _URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?")
 
 def _is_name(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError("must be 1 to 32 of a-z, 0-9, _ and -")
+        raise ValueError(fill("must be 1 to 32 of a-z, 0-9, _ and -"))
     return name
 
 
@@ -37,7 +38,7 @@ def _is_key(key: SecretStr | None) -> SecretStr | None:
 
 def _is_endpoint(url: str) -> str:
     if not _URL.fullmatch(url):
-        raise ValueError(f"must be a URL such as {ENDPOINT}, without a query")
+        raise ValueError(fill("must be a URL such as {0}, without a query", ENDPOINT))
     return url.rstrip("/")
 
 
@@ -111,7 +112,7 @@ class Account(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> "Account":
         if wrong := find_unfit(Templates.of(self.template, self.variable, self.templates)):
-            raise ValueError(f"templates: {'; '.join(wrong)}")
+            raise ValueError(fill("templates: {0}", "; ".join(wrong)))
         return self
 
     @property
@@ -139,7 +140,9 @@ class WeChat(BaseModel):
                 first, wanted = params.setdefault(name, (account, frozenset(template.params)))
                 if wanted != frozenset(template.params):
                     raise ValueError(
-                        f"accounts {first} and {account} have a template {name} each, with different params"
+                        fill(
+                            "accounts {0} and {1} have a template {2} each, with different params", first, account, name
+                        )
                     )
         return self
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from imsg_runtime.lines import fill
 from imsg_wechat.placeholders import Placeholder, is_computed, read
 
 FIELD = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
@@ -20,7 +21,9 @@ def _is_text(text: str) -> str:
 
 def _is_link(url: str) -> str:
     if url and not _ORIGIN.fullmatch(url):
-        raise ValueError("must be a URL such as https://example.com/orders/${order}: no ${…} in its host, no spaces")
+        raise ValueError(
+            fill("must be a URL such as https://example.com/orders/${order}: no ${…} in its host, no spaces")
+        )
     return _is_text(url)
 
 
@@ -106,7 +109,9 @@ class MessageTemplate(_Table):
     def _check_params(self) -> "MessageTemplate":
         for name in self.params:
             if not _PARAMETER.fullmatch(name):
-                raise ValueError(f"has a parameter ${{{name[:64]}}}: 1 to 64 letters, digits and _, a letter first")
+                raise ValueError(
+                    fill("has a parameter ${{{0}}}: 1 to 64 letters, digits and _, a letter first", name[:64])
+                )
         return self
 
     @property

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from imsg_channels.wecom import read_robot
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.provider_kinds import FormField
+from imsg_runtime.lines import fill
 from imsg_runtime.settings import SenderSettings
 
 ENDPOINT = "https://qyapi.weixin.qq.com"
@@ -15,14 +16,14 @@ ENDPOINT = "https://qyapi.weixin.qq.com"
 def _is_key(key: SecretStr) -> SecretStr:
     value = key.get_secret_value()
     if not value or not value.isascii() or not all(letter.isalnum() or letter in "-_" for letter in value):
-        raise ValueError("is the value of key= in the robot's webhook URL: letters, digits, - and _")
+        raise ValueError(fill("is the value of key= in the robot's webhook URL: letters, digits, - and _"))
     return key
 
 
 def _read_robot(name: object) -> object:
     robot = read_robot(name) if isinstance(name, str) else None
     if robot is None:
-        raise ValueError("a robot's name has letters, digits, - and _, 64 at most")
+        raise ValueError(fill("a robot's name has letters, digits, - and _, 64 at most"))
     return robot
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from imsg_runtime.lines import fill
+
 DIRECT = ("redis", "rediss", "unix")
 SENTINEL = ("redis+sentinel", "rediss+sentinel")
 SENTINEL_PORT = 26_379
@@ -32,7 +34,7 @@ def read(url: str) -> Sentinels | None:
     """Parse a URL of Sentinels; None for the URL of a server. Raises ValueError, whose text has no secret."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in (*DIRECT, *SENTINEL):
-        raise ValueError(f"must begin with {FORMS}")
+        raise ValueError(fill("must begin with {0}", FORMS))
     if scheme in DIRECT:
         return None
     parts = urlsplit(f"//{rest}")
@@ -40,12 +42,14 @@ def read(url: str) -> Sentinels | None:
     username, has_password, password = credentials.partition(":")
     name, _, db = parts.path.strip("/").partition("/")
     if not name:
-        raise ValueError("names no master; write redis+sentinel://HOST,HOST,HOST/NAME as in the Sentinels' own file")
+        raise ValueError(
+            fill("names no master; write redis+sentinel://HOST,HOST,HOST/NAME as in the Sentinels' own file")
+        )
     if not (db or "0").isdecimal():
-        raise ValueError("has no number of a database behind the master's name")
+        raise ValueError(fill("has no number of a database behind the master's name"))
     own = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     if unknown := set(own) - {"sentinel_username", "sentinel_password"}:
-        raise ValueError(f"holds what is unknown: {', '.join(sorted(unknown))}")
+        raise ValueError(fill("holds what is unknown: {0}", ", ".join(sorted(unknown))))
     return Sentinels(
         hosts=tuple(_host(one) for one in hosts.split(",")),
         name=unquote(name),
@@ -63,7 +67,7 @@ def _host(text: str) -> tuple[str, int]:
     try:
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ValueError(f"has a host that can't be read: {text[:60]}") from error
+        raise ValueError(fill("has a host that can't be read: {0}", text[:60])) from error
     if not host:
-        raise ValueError("names no Sentinel; write redis+sentinel://HOST,HOST,HOST/NAME")
+        raise ValueError(fill("names no Sentinel; write redis+sentinel://HOST,HOST,HOST/NAME"))
     return host, port or SENTINEL_PORT
