@@ -173,6 +173,7 @@ async def test_a_provider_is_named_with_its_channel(gateway: RunningGateway) -> 
     found = (Attention(since=datetime(2026, 11, 29, tzinfo=UTC), trouble=trouble),)
     state = AccountState(at=0, digest="", found=found)
     await gateway.redis.call("HSET", attention_key("smtp"), "stale", state.model_dump_json())
+    gateway.history.report_nothing()
     answer = await gateway.client.get("/api/v2/status", params={"token": token})
 
     (row,) = (finding for finding in answer.json()["findings"] if finding["part"] == "provider")
@@ -183,6 +184,7 @@ async def test_without_a_broker_the_rest_is_shown_and_the_broker_is_a_fault(stor
     with Valkey() as queues:
         async with run_gateway(store_url, broker_url=queues.url) as gateway:
             token = await gateway.user(role="admin")
+            gateway.history.report_nothing()
             queues.stop()
             answer = (await gateway.client.get("/api/v2/status", params={"token": token})).json()
             queues.start()

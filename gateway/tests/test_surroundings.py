@@ -28,6 +28,7 @@ def test_a_backup_is_missed_after_a_day(hours_ago: int | None, level: str, words
 
 async def test_the_status_says_when_the_containers_were_backed_up(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
+    gateway.history.report_nothing()
     await gateway.redis.call("SET", BACKED_UP, int(datetime.now(UTC).timestamp()) - 200_000)
     answer = (await gateway.client.get("/api/v2/status", params={"token": token})).json()
 
