@@ -123,16 +123,17 @@ def write_all(folder: Path, to: Path, more: Iterable[str] = ()) -> None:
     """
     root = keep(folder, ROOT)
     if len(root) < _LEAST:
-        raise StartError(f"the secret {folder / ROOT} has less than {_LEAST} characters; remove it, and one is made.")
+        raise StartError(
+            "the secret {0} has less than {1} characters; remove it, and one is made.", folder / ROOT, _LEAST
+        )
     try:
         given = {file.name: file.read_text() for file in folder.iterdir() if _is_secret(file) and file.name != ROOT}
         to.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, value in ({name: _derive(root, name) for name in (*DERIVED, *more)} | given).items():
             _replace(to / name, value)
     except OSError as error:
-        raise StartError(
-            f"the secrets can't be written into {to} ({(error.strerror or str(error)).lower()})."
-        ) from error
+        why = (error.strerror or str(error)).lower()
+        raise StartError("the secrets can't be written into {0} ({1}).", to, why) from error
 
 
 def _derive(root: str, name: str) -> str:
