@@ -74,14 +74,16 @@ class Status:
 
     async def find(self, request: ClientRequest, caller: Caller) -> tuple[Sequence[Replica], Sequence[Finding]]:
         """Return the replicas, and all findings. Raises RedisUnavailable, RedisRefused."""
-        replicas, seen, *parts = await asyncio.gather(
+        replicas, seen, parts = await asyncio.gather(
             list_replicas(self._redis),
             self._surroundings.find(),
-            self._find_channels(request, caller),
-            self._find_oldest(caller),
-            self._count_dead_letters(caller),
-            self._find_attention(),
-            self._find_unreached(),
+            asyncio.gather(
+                self._find_channels(request, caller),
+                self._find_oldest(caller),
+                self._count_dead_letters(caller),
+                self._find_attention(),
+                self._find_unreached(),
+            ),
         )
         found = [
             *judge_replicas(replicas, self._broker.topology.methods),
