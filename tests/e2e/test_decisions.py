@@ -263,6 +263,7 @@ def test_query_shows_own_messages_newest_first_page_by_page(decided: VersionedAp
         "due_at",
         "held_until",
         "held_by",
+        "simulated",
     }
     keys = MESSAGE_KEYS | (added if decided.is_v2 else set())
     assert [sorted(set(message) ^ keys) for message in shown] == [[]] * 3
