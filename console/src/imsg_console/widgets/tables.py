@@ -5,6 +5,7 @@ nor buttons to sort by.
 """
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from nicegui.events import GenericEventArguments, TableSelectionEventArguments
 from imsg_console.client import ApiError
 from imsg_console.view import View
 from imsg_console.widgets.cells import Cell, lines
-from imsg_console.widgets.elements import attrs, element
+from imsg_console.widgets.elements import attrs, element, icon
 from imsg_console.widgets.notices import error_notice
 from imsg_console.widgets.paging import Listing, ListPage, Load, Pager, Row
 
@@ -64,15 +65,7 @@ PIECES = """
     <q-btn v-else-if="one.action" no-caps unelevated :icon="one.icon" :label="one.text" :aria-label="one.name"
       :class="['button', 'button-' + one.kind]" @click="$parent.$emit('act', one.action, props.row.id)"></q-btn>
     <q-btn v-else-if="one.menu" flat round dense icon="more_vert" class="more" :aria-label="one.name"
-      aria-haspopup="dialog">
-      <q-menu class="menu" role="dialog" :aria-label="one.name">
-        <q-item v-for="entry in one.menu" :key="entry.action" clickable v-close-popup role="button"
-          @click="$parent.$emit('act', entry.action, props.row.id)">
-          <q-icon :name="entry.icon" class="icon" aria-hidden="true"></q-icon>
-          <span class="menu-text">{{ entry.text }}</span>
-        </q-item>
-      </q-menu>
-    </q-btn>
+      aria-haspopup="dialog" :data-menu="props.row.id" @click="$parent.$emit('menu', props.row.id)"></q-btn>
     <div v-else-if="one.meter" class="usage">
       <div class="spread small">
         <span class="muted">{{ one.text }}</span><span :class="one.level + '-text'">{{ one.meter }}</span>
@@ -86,6 +79,9 @@ PIECES = """
   </template>
 </div>
 """.replace("WORDS", WORDS)
+
+FOCUS_BACK = "() => document.activeElement === document.body && document.querySelector(BUTTON)?.focus()"
+"""The button of a menu gets the focus back, where nothing else has it: it was drawn anew meanwhile."""
 
 BODY = f"""
 <q-tr role="row" :data-key="props.row.id" @click="{CLICK}"
@@ -176,6 +172,9 @@ class Table:
         self.element.add_slot("header", HEADER)
         self.element.add_slot("body", BODY)
         self.element.on("act", self._act)
+        self.element.on("menu", self._open_menu)
+        self._menu_place = element("div")
+        """Menus are no part of the rows: NiceGUI draws those anew whenever anything on the page changes."""
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show rows. The choice, the order and opened rows stay."""
@@ -230,13 +229,40 @@ class Table:
     async def _act(self, event: GenericEventArguments) -> None:
         """Run the action of a button that a row's template has drawn."""
         name, identity = event.args
-        row = next((row for row in self.rows if str(row[self._key]) == identity), None)
-        if row is None or name not in self._actions:
-            return
+        if (row := self._find(identity)) is not None and name in self._actions:
+            await self._run(name, row)
+
+    async def _run(self, name: str, row: Row) -> None:
         with self.element.client:  # the table's place may be cleared meanwhile
             result = self._actions[name](row)
             if inspect.isawaitable(result):
                 await result
+
+    def _open_menu(self, event: GenericEventArguments) -> None:
+        """Open the menu of a row at its button."""
+        if (row := self._find(str(event.args))) is None:
+            return
+        pieces = (piece for column in self._columns for line in lines(column.cell(row)) for piece in line)
+        if (made := next((piece for piece in pieces if piece.get("menu")), None)) is None:
+            return
+        self._menu_place.clear()
+        with self._menu_place, ui.menu(value=True).props("no-parent-event").classes("menu") as menu:
+            attrs(menu, role="dialog", aria_label=made["name"])
+            opener = f"#{self.element.html_id} [data-menu={json.dumps(event.args, ensure_ascii=False)}]"
+            attrs(menu, target=opener)
+            menu.on("hide", js_handler=FOCUS_BACK.replace("BUTTON", json.dumps(opener)))
+
+            async def choose(name: str) -> None:
+                menu.close()
+                await self._run(name, row)
+
+            for entry in made["menu"]:
+                with ui.item(on_click=partial(choose, entry["action"])).props('clickable role="button"'):
+                    icon(entry["icon"])
+                    element("span", "menu-text", entry["text"])
+
+    def _find(self, identity: str) -> Row | None:
+        return next((row for row in self.rows if str(row[self._key]) == identity), None)
 
 
 class PagedTable:
