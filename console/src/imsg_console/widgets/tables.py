@@ -257,9 +257,10 @@ class Table:
                 await self._run(name, row)
 
             for entry in made["menu"]:
-                with ui.item(on_click=partial(choose, entry["action"])).props('clickable role="button"'):
+                with ui.item(on_click=partial(choose, entry["action"])).props('clickable role="button"') as item:
                     icon(entry["icon"])
-                    element("span", "menu-text", entry["text"])
+                    element("span", "", entry["text"])
+                item.classes("menu-entry")
 
     def _find(self, identity: str) -> Row | None:
         return next((row for row in self.rows if str(row[self._key]) == identity), None)
