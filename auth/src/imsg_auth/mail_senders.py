@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 
 from imsg_auth.provider_accounts import ProviderAccounts, mask
 from imsg_auth.store import Rows, SenderRow, Store
+from imsg_channels.smtp import SMTP
 from imsg_contract.addresses import read_sender
 from imsg_contract.errors import Refusal
 from imsg_contract.provider_accounts import NamedSender, SenderDns
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
-
-MAIL = "smtp"
 
 DEFAULT = "default"
 """Names the sender of mails that name none."""
@@ -110,7 +109,7 @@ class MailSenders:
         if named is None and name != DEFAULT:
             raise Refusal("not_found", what=name[:80])
         address = "" if named is None else read_sender(named.sender.address)[1]
-        method = MAIL if named is None else named.method
+        method = SMTP.name if named is None else named.method
         found = await self._accounts.examine_domain(method, address.rpartition("@")[2], english=english)
         if found is None:
             raise Refusal("not_found", what=name[:80])

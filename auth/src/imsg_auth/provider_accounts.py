@@ -269,18 +269,11 @@ class ProviderAccounts:
             return
         async with self._store.writing() as rows:
             for version in await rows.list_account_versions():
-                if (sealed := self._seal_again(version)) is not None:
+                if (sealed := _seal_again(self._rows, version)) is not None:
                     await rows.seal_account_again(version, sealed)
             for removed in await rows.list_removed_accounts():
-                if (sealed := self._seal_again(removed)) is not None:
+                if (sealed := _seal_again(self._rows, removed)) is not None:
                     await rows.seal_removed_account_again(removed, sealed)
-
-    def _seal_again(self, row: AccountVersion | RemovedAccount) -> str | None:
-        """Return the settings sealed under the first key; None where they are, or can't be opened."""
-        assert self._rows is not None  # noqa: S101  `seal_again` looks
-        owner = f"{row.method}/{row.name}"
-        text = None if self._rows.is_fresh(row.settings, owner) else self._rows.open(row.settings, owner)
-        return None if text is None else self._rows.seal(text, owner)
 
     async def publish_now(self) -> None:
         """Write the copies in Redis at once, and wake whoever publishes audit records."""
@@ -483,6 +476,13 @@ def _refuse(answer: ProviderCheck, name: str) -> None:
 
 def _refuse_unknown(method: str, name: str) -> Refusal:
     return Refusal("not_found", what=f"{method}/{name}"[:80])
+
+
+def _seal_again(sealer: Sealer, row: AccountVersion | RemovedAccount) -> str | None:
+    """Return the settings sealed under the first key; None where they are, or can't be opened."""
+    owner = f"{row.method}/{row.name}"
+    text = None if sealer.is_fresh(row.settings, owner) else sealer.open(row.settings, owner)
+    return None if text is None else sealer.seal(text, owner)
 
 
 def _list_conditions(kinds: Sequence[Kind]) -> Mapping[str, str]:

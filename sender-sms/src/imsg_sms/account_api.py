@@ -418,12 +418,8 @@ class VolcengineAccount:
         return _read_object(body["Result"])
 
 
-class TwilioAccount:
-    """An account at Twilio, which knows neither signatures nor templates."""
-
-    def __init__(self, account: Twilio, pool: HttpPool) -> None:
-        self._account = account
-        self._pool = pool
+class _WithoutEntries:
+    """A provider that knows neither signatures nor templates."""
 
     async def list_signatures(self, wanted: Collection[str] | None = None) -> Sequence[ProviderEntry] | None:
         """Return nothing."""
@@ -434,6 +430,14 @@ class TwilioAccount:
         """Return nothing."""
         del wanted
         return None
+
+
+class TwilioAccount(_WithoutEntries):
+    """An account at Twilio."""
+
+    def __init__(self, account: Twilio, pool: HttpPool) -> None:
+        self._account = account
+        self._pool = pool
 
     async def read_left(self) -> Left | None:
         """Call Balance.json of the account (twilio.com/docs/usage/api/balance)."""
@@ -455,23 +459,13 @@ class TwilioAccount:
             return None
 
 
-class DescribedAccount:
+class DescribedAccount(_WithoutEntries):
     """An account at a described provider: its description may tell of a call that says what is left."""
 
     def __init__(self, account: Http, check: HttpCheck, pool: HttpPool) -> None:
         self._account = account
         self._check = check
         self._calls = HttpCalls(account, pool)
-
-    async def list_signatures(self, wanted: Collection[str] | None = None) -> Sequence[ProviderEntry] | None:
-        """Return nothing."""
-        del wanted
-        return None
-
-    async def list_templates(self, wanted: Collection[str] | None = None) -> Sequence[ProviderEntry] | None:
-        """Return nothing."""
-        del wanted
-        return None
 
     async def read_left(self) -> Left | None:
         """Make the call of the description."""
