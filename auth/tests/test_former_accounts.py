@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from imsg_auth.provider_accounts import FORMER_FOR, list_former
-from imsg_auth.store import AccountVersion
+from imsg_auth.account_publisher import FORMER_FOR, list_former
+from imsg_auth.rows.providers import AccountVersion
 
 NOW = datetime(2026, 11, 30, 8, tzinfo=UTC)
 

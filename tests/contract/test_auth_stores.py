@@ -12,16 +12,11 @@ from alembic.migration import MigrationContext
 from sqlalchemy import JSON, Column, Connection, MetaData, Table, update
 
 from imsg_auth.migrations import MIGRATIONS
-from imsg_auth.store import (
-    MAX_VERSIONS,
-    REVOKED_MARGIN_S,
-    AccountVersion,
-    FieldTaken,
-    Key,
-    RemovedAccount,
-    SenderRow,
-    Store,
-)
+from imsg_auth.rows.keys import Key
+from imsg_auth.rows.providers import MAX_VERSIONS, AccountVersion, RemovedAccount
+from imsg_auth.rows.senders import SenderRow
+from imsg_auth.rows.users import REVOKED_MARGIN_S, FieldTaken
+from imsg_auth.store import Store
 from imsg_auth.tables import METADATA
 from imsg_contract.ids import new_id
 from imsg_database.database import Database

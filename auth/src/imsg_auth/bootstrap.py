@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imsg_auth.passwords import Passwords
-from imsg_auth.store import DEFAULT_QUOTAS, Store, User
+from imsg_auth.rows.users import DEFAULT_QUOTAS, User
+from imsg_auth.store import Store
 from imsg_auth.tokens import new_epoch
 from imsg_auth.usernames import DOCUMENTED, MAX_PASSWORD, MIN_PASSWORD
 from imsg_contract.ids import new_id

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imsg_auth import usernames
+from imsg_auth.rows.keys import Key
+from imsg_auth.rows.users import User
 from imsg_auth.schemas.keys import KeyPatch, NewKey
 from imsg_auth.schemas.services import KeyUse
-from imsg_auth.store import Key, Store, User
+from imsg_auth.store import Store
 from imsg_auth.tables import MAX_KEYS
 from imsg_auth.user_changes import LEAK_CALLER, UserChange, UserChanges
 from imsg_channels import BY_NAME

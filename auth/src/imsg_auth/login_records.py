@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter
 
-from imsg_auth.store import User
+from imsg_auth.rows.users import User
 from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_database.unavailable import DatabaseUnavailable

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from imsg_auth.provider_accounts import ProviderAccounts, mask
-from imsg_auth.store import Rows, SenderRow, Store
+from imsg_auth.rows.senders import SenderRow
+from imsg_auth.store import Rows, Store
 from imsg_channels.smtp import SMTP
 from imsg_contract.addresses import read_sender
 from imsg_contract.errors import Refusal

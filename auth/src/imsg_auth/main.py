@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 from starlette.types import ASGIApp
 
+from imsg_auth.account_publisher import AccountPublisher
+from imsg_auth.account_vault import AccountVault
 from imsg_auth.api import api
 from imsg_auth.bootstrap import Bootstrap
 from imsg_auth.common_passwords import EXPOSED_ADMINISTRATOR, is_common
@@ -26,6 +28,7 @@ from imsg_auth.passwords import Passwords, make_hasher
 from imsg_auth.provider_accounts import ProviderAccounts
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes.dependencies import RouteServices
+from imsg_auth.sender_calls import SenderCalls
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.thresholds import Thresholds
@@ -126,14 +129,17 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
             sessions = Sessions(store, changes, passwords, tokens, users, totp=totp, records=records)
             quota = Quota(cache, ZoneInfo(settings.timezone))
             switches = ProviderSwitches(store, cache, METHODS, outbox.wake)
-            accounts = ProviderAccounts(store, cache, settings.secret_key, settings.provider_keys, wake=outbox.wake)
-            await accounts.seal_again()
+            vault = AccountVault(settings.secret_key)
+            await vault.seal_again(store)
+            publisher = AccountPublisher(store, cache, vault, settings.provider_keys)
+            senders = SenderCalls(cache, settings.provider_keys)
+            accounts = ProviderAccounts(store, vault, senders, publisher, wake=outbox.wake)
             healthcheck = Healthcheck(store, cache)
             thresholds = Thresholds(store, cache, outbox.wake)
             service.watch(outbox.run(), "outbox")
             service.watch(healthcheck.run(), "healthcheck")
             service.watch(switches.run(), "switches")
-            service.watch(accounts.run(), "provider accounts")
+            service.watch(publisher.run(), "provider accounts")
             service.watch(thresholds.run(), "thresholds")
             service.watch(user_cache.watch_installation_limits(), "installation_limits")
             service.check("database", lambda: healthcheck.has_store and store.takes_writes)

@@ -1,80 +1,34 @@
-"""Accounts at providers: kept sealed and versioned by auth, and copied to Redis, where senders read them."""
+"""Accounts at providers, which administrators set up in the web page: kept sealed, in versions."""
 
-import asyncio
-import hashlib
-import hmac
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import SecretStr
-from pydantic_core import from_json, to_json
-
-from imsg_auth.store import AccountVersion, RemovedAccount, Rows, Store, Switch
-from imsg_channels import METHODS
+from imsg_auth.account_publisher import AccountPublisher, list_former
+from imsg_auth.account_vault import AccountVault
+from imsg_auth.rows.providers import AccountVersion, RemovedAccount, Switch
+from imsg_auth.sender_calls import SenderCalls
+from imsg_auth.store import Rows, Store
+from imsg_channels import BY_NAME, METHODS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
 from imsg_contract.provider_accounts import (
-    ANSWERS,
-    CALL_VALID_S,
-    CALLS,
-    MIRROR,
-    PURPOSE,
-    AccountState,
     Attention,
     ChannelProviders,
     Kind,
-    NamedSender,
     ProviderAccount,
-    ProviderCall,
     ProviderCheck,
-    ProviderMirror,
     SenderDns,
     ShownAccount,
 )
-from imsg_contract.topology import (
-    accounts_key,
-    attention_key,
-    kinds_key,
-    provider_answers_key,
-    provider_calls_key,
-)
-from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import RecurringProblem, logger
-from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
-from imsg_runtime.sealing import Sealer
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 from imsg_web.responses import refuse_fields
 
-log = logger(__name__)
-
-INTERVAL_S = 2.0
-"""How often the copy in Redis is compared with the table, in case Redis was flushed or another auth wrote."""
-
-VALIDATE_S, CHECK_S = 8.0, 25.0
-"""How long a sender may take: it looks twice a second, and a check calls the provider."""
-
-LOOK_S = 0.1
-
-FORMER_FOR = timedelta(days=7)
-"""How long the credentials of a version that was replaced are good for receipts."""
-
-KEPT_ONCE_REMOVED = frozenset({"sms"})
-"""The channels whose receipts come by the secrets of an account; of others nothing is kept of what was removed."""
-
 MAX_ACCOUNTS = 50
 """The most accounts of a channel."""
-
-_WRITE = Script.of("""
-if redis.call('HGET', KEYS[1], 'version') == ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'sealed', ARGV[2])
-return 1
-""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,33 +59,38 @@ class ProviderAccounts:
     def __init__(
         self,
         store: Store,
-        redis: Redis,
-        keys: Sequence[SecretStr],
-        keys_of_methods: Mapping[str, Sequence[SecretStr]],
+        vault: AccountVault,
+        senders: SenderCalls,
+        publisher: AccountPublisher,
         *,
         wake: Callable[[], None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`keys` seal the rows, those of a channel what senders read; `wake` is called for a new audit record."""
+        """`wake` is called for a new audit record."""
         self._store = store
-        self._redis = redis
-        self._rows = Sealer(keys, PURPOSE) if keys else None
-        self._sealers = {method: Sealer(own, PURPOSE) for method, own in keys_of_methods.items() if own}
-        self._digest_keys = {
-            method: own[0].get_secret_value().encode() for method, own in keys_of_methods.items() if own
-        }
-        self._problem = RecurringProblem(log, "provider_accounts_not_published")
+        self._vault = vault
+        self._senders = senders
+        self._publisher = publisher
         self._wake = wake
         self._now = now
 
     @property
     def methods(self) -> Sequence[str]:
         """The channels whose accounts can be set up here."""
-        return tuple(self._sealers) if self._rows is not None else ()
+        return self._senders.methods if self._vault.is_open else ()
+
+    async def find_channel(self, method: str) -> ChannelProviders:
+        """Return what the senders of a channel publish about its providers."""
+        return await self._senders.find_channel(method)
+
+    async def publish_now(self) -> None:
+        """Publish a change and its audit record at once."""
+        self._wake()
+        await self._publisher.publish_now()
 
     async def list_kinds(self) -> Mapping[str, Sequence[Kind]]:
         """Return the kinds of accounts by channels, as their senders describe them."""
-        return {method: (await self.find_channel(method)).kinds for method in self.methods}
+        return {method: (await self._senders.find_channel(method)).kinds for method in self.methods}
 
     async def list(self) -> Sequence[Provider]:
         """Return all providers."""
@@ -140,7 +99,7 @@ class ProviderAccounts:
         by_name = {(switch.method, switch.name): switch for switch in switches}
         found: list[Provider] = []
         for method in METHODS:
-            channel = await self.find_channel(method)
+            channel = await self._senders.find_channel(method)
             own = [account for account in accounts if account.method == method and method in self.methods]
             names = {account.name for account in own}
             shown = [
@@ -149,7 +108,7 @@ class ProviderAccounts:
                 if account.name not in names and not (account.simulated and own)  # the sandbox gives way
             ]
             shown += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
-            attention = await self._read_attention(method)
+            attention = await self._senders.read_attention(method)
             found += [replace(one, attention=attention.get(one.name, ())) for one in shown]
         return found
 
@@ -164,7 +123,7 @@ class ProviderAccounts:
 
     async def find_keys(self, method: str, routes: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return conditions as accounts of a channel keep them."""
-        keys = {name: key for key, name in _list_conditions((await self.find_channel(method)).kinds).items()}
+        keys = {name: key for key, name in _list_conditions((await self._senders.find_channel(method)).kinds).items()}
         return {keys.get(name, name): value for name, value in routes.items()}
 
     async def add(self, caller: Caller, method: str, name: str, kind: str, settings: Mapping[str, Any]) -> None:
@@ -194,12 +153,12 @@ class ProviderAccounts:
             await rows.lock_accounts(method)
             versions = await rows.list_account_versions(method, name)
             await rows.remove_account(method, name)
-            if method in KEPT_ONCE_REMOVED:
+            if BY_NAME[method].keeps_removed_accounts:
                 late = (*(version for version in versions if version.is_current), *list_former(versions, at))
                 await rows.keep_removed_accounts(
                     [RemovedAccount(new_id(), method, name, one.kind, one.settings, at) for one in late]
                 )
-            shown = self._audit(before, await self.find_channel(method))
+            shown = self._audit(before, await self._senders.find_channel(method))
             await self._note(rows, caller, "provider_removed", method, name, shown, None)
         await self.publish_now()
 
@@ -208,7 +167,7 @@ class ProviderAccounts:
         await self._require_account(method, name)
         async with self._store.reading() as rows:
             versions = await rows.list_account_versions(method, name)
-        kinds = (await self.find_channel(method)).kinds
+        kinds = (await self._senders.find_channel(method)).kinds
         return [self._show(version, kinds, None) for version in versions]
 
     async def restore(self, caller: Caller, method: str, name: str, version: int) -> None:
@@ -219,7 +178,7 @@ class ProviderAccounts:
         chosen = next((one for one in versions if one.version == version), None)
         if chosen is None:
             raise Refusal("not_found", what=f"{method}/{name} {version}"[:80])
-        account = self._open(chosen)
+        account = self._vault.open(chosen)
         await self._validate(method, account, await self._read_accounts(method))
         await self._write(caller, method, account, "provider_restored")
 
@@ -239,10 +198,10 @@ class ProviderAccounts:
     async def list_entries(self, method: str, name: str, what: Literal["signatures", "templates"]) -> ProviderCheck:
         """Let a sender ask the provider of any account, also of the settings. Raises Refusal not_found, sender_away."""
         own = await self._read_accounts(method)
-        channel = await self.find_channel(method)
+        channel = await self._senders.find_channel(method)
         if name not in {account.name for account in own} | {account.name for account in channel.settings}:
             raise _refuse_unknown(method, name)
-        return await self._call(method, what, name, own)
+        return await self._senders.call(method, what, name, own)
 
     async def examine_domain(self, method: str, domain: str, *, english: bool) -> SenderDns | None:
         """Let a sender look up a domain in DNS, that of the default sender where it is empty; None: there is none.
@@ -250,59 +209,7 @@ class ProviderAccounts:
         Raises Refusal providers_closed, sender_away.
         """
         await self.require_key(method)
-        return (await self._call(method, "dns", domain, (), english=english)).dns
-
-    async def run(self) -> None:
-        """Keep the copy in Redis up to date until cancelled."""
-        while True:
-            try:
-                await self._publish()
-            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-                self._problem.note(error)
-            else:
-                self._problem.clear()
-            await asyncio.sleep(INTERVAL_S)
-
-    async def seal_again(self) -> None:
-        """Seal every row under the first key, at start: the others may be taken away after it."""
-        if self._rows is None:
-            return
-        async with self._store.writing() as rows:
-            for version in await rows.list_account_versions():
-                if (sealed := _seal_again(self._rows, version)) is not None:
-                    await rows.seal_account_again(version, sealed)
-            for removed in await rows.list_removed_accounts():
-                if (sealed := _seal_again(self._rows, removed)) is not None:
-                    await rows.seal_removed_account_again(removed, sealed)
-
-    async def publish_now(self) -> None:
-        """Write the copies in Redis at once, and wake whoever publishes audit records."""
-        self._wake()
-        with suppress(RedisUnavailable, RedisRefused):
-            await self._publish()
-
-    async def _publish(self) -> None:
-        now = datetime.fromtimestamp(self._now(), UTC)
-        async with self._store.reading() as rows:
-            accounts, senders = await rows.list_accounts(), await rows.list_senders()
-            replaced = list_former(await rows.list_account_versions(), now)
-            removed = await rows.list_removed_accounts()
-        if any(one.removed_at <= now - FORMER_FOR for one in removed):
-            async with self._store.writing() as rows:
-                await rows.drop_removed_accounts(now - FORMER_FOR)
-        late = [one for one in removed if one.removed_at > now - FORMER_FOR]
-        former: Sequence[AccountVersion | RemovedAccount] = (*replaced, *late)
-        for method, sealer in self._sealers.items() if self._rows is not None else ():
-            own = tuple(self._open(account) for account in accounts if account.method == method)
-            named = tuple(
-                NamedSender(name=row.name, address=row.address, reply_to=row.reply_to)
-                for row in senders
-                if row.method == method
-            )
-            old = tuple(self._open(one) for one in former if one.method == method)
-            text = ProviderMirror(accounts=own, senders=named, former=old).model_dump_json()
-            version = hmac.new(self._digest_keys[method], text.encode(), hashlib.sha256).hexdigest()[:32]
-            await self._redis.run(_WRITE, [accounts_key(method)], [version, sealer.seal(text, f"{MIRROR} {method}")])
+        return (await self._senders.call(method, "dns", domain, (), english=english)).dns
 
     async def _complete(
         self, method: str, name: str, kind: str | None, settings: Mapping[str, Any]
@@ -319,8 +226,7 @@ class ProviderAccounts:
     async def _write(
         self, caller: Caller, method: str, account: ProviderAccount, action: str, *, is_new: bool = False
     ) -> None:
-        assert self._rows is not None  # noqa: S101  `_read_accounts` refuses otherwise
-        channel = await self.find_channel(method)
+        channel = await self._senders.find_channel(method)
         async with self._store.writing() as rows:
             await rows.lock_accounts(method)
             before = next((one for one in await rows.list_accounts(method) if one.name == account.name), None)
@@ -328,7 +234,7 @@ class ProviderAccounts:
                 raise Refusal("provider_exists", name=account.name)
             if not is_new and before is None:
                 raise _refuse_unknown(method, account.name)
-            sealed = self._rows.seal(to_json(account.settings).decode(), f"{method}/{account.name}")
+            sealed = self._vault.seal(method, account)
             at = datetime.fromtimestamp(self._now(), UTC)
             after = AccountVersion(
                 method,
@@ -366,7 +272,7 @@ class ProviderAccounts:
         return {"kind": shown.kind, "version": version.version, **fields}
 
     def _show(self, version: AccountVersion, kinds: Sequence[Kind], switch: Switch | None) -> Provider:
-        account = self._open(version)
+        account = self._vault.open(version)
         kind = next((kind for kind in kinds if kind.kind == version.kind), None)
         public = set() if kind is None else {one.key or one.name for one in kind.fields if not one.secret}
         return Provider(
@@ -383,24 +289,17 @@ class ProviderAccounts:
             conditions=_list_conditions(kinds),
         )
 
-    def _open(self, row: AccountVersion | RemovedAccount) -> ProviderAccount:
-        """Open a row. Raises Refusal providers_closed where the key is another one."""
-        text = None if self._rows is None else self._rows.open(row.settings, f"{row.method}/{row.name}")
-        if text is None:
-            raise Refusal("providers_closed", setting="IMSG_SECRET_KEY")
-        return ProviderAccount(name=row.name, kind=row.kind, settings=from_json(text))
-
     async def require_key(self, method: str) -> None:
         """Check that accounts and senders of a channel can be set up here. Raises Refusal providers_closed."""
         if method not in self.methods:
-            setting = "IMSG_SECRET_KEY" if self._rows is None else f"IMSG_PROVIDER_KEYS__{method.upper()}"
+            setting = "IMSG_SECRET_KEY" if not self._vault.is_open else f"IMSG_PROVIDER_KEYS__{method.upper()}"
             raise Refusal("providers_closed", setting=setting)
 
     async def _read_accounts(self, method: str) -> Sequence[ProviderAccount]:
         """Return the accounts of a channel. Raises Refusal providers_closed."""
         await self.require_key(method)
         async with self._store.reading() as rows:
-            return [self._open(account) for account in await rows.list_accounts(method)]
+            return [self._vault.open(account) for account in await rows.list_accounts(method)]
 
     async def _require_account(self, method: str, name: str) -> AccountVersion:
         await self._read_accounts(method)
@@ -408,18 +307,9 @@ class ProviderAccounts:
             found = next((one for one in await rows.list_accounts(method) if one.name == name), None)
         if found is not None:
             return found
-        if any(account.name == name for account in (await self.find_channel(method)).settings):
+        if any(account.name == name for account in (await self._senders.find_channel(method)).settings):
             raise Refusal("name_in_settings", name=name)
         raise _refuse_unknown(method, name)
-
-    async def find_channel(self, method: str) -> ChannelProviders:
-        """Return what the senders of a channel publish of themselves."""
-        text = await self._redis.call("GET", kinds_key(method))
-        return ChannelProviders(kinds=()) if text is None else ChannelProviders.model_validate_json(text)
-
-    async def _read_attention(self, method: str) -> Mapping[str, Sequence[Attention]]:
-        read = await self._redis.call("HGETALL", attention_key(method))
-        return {name.decode(): AccountState.model_validate_json(text).found for name, text in read.items()}
 
     async def _validate(self, method: str, account: ProviderAccount, own: Sequence[ProviderAccount]) -> None:
         _refuse(await self._ask(method, "validate", account, own), account.name)
@@ -431,40 +321,7 @@ class ProviderAccounts:
         accounts = [account if one.name == account.name else one for one in own]
         if account not in accounts:
             accounts.append(account)
-        return await self._call(method, what, account.name, accounts)
-
-    async def _call(
-        self, method: str, what: str, name: str, accounts: Sequence[ProviderAccount], *, english: bool = False
-    ) -> ProviderCheck:
-        asked = {"what": what, "name": name, "accounts": tuple(accounts), "english": english, "at": self._now()}
-        call = ProviderCall.model_validate(asked)
-        sealer, number = self._sealers[method], uuid.uuid4().hex
-        key, answers = provider_calls_key(method), provider_answers_key(method)
-        await self._redis.call("HSET", key, number, sealer.seal(call.model_dump_json(), f"{CALLS} {number}"))
-        await self._redis.call("EXPIRE", key, CALL_VALID_S)
-        try:
-            async with asyncio.timeout(VALIDATE_S if what == "validate" else CHECK_S):
-                while (sealed := await self._redis.call("HGET", answers, number)) is None:  # noqa: ASYNC110  Redis has no event
-                    await asyncio.sleep(LOOK_S)
-        except TimeoutError as late:
-            await self._redis.call("HDEL", key, number)
-            raise Refusal("sender_away", method=method, retry_after_s=5) from late
-        await self._redis.call("HDEL", answers, number)
-        text = sealer.open(sealed.decode(), f"{ANSWERS} {number}")
-        if text is None:
-            raise Refusal("sender_away", method=method, retry_after_s=5)
-        return ProviderCheck.model_validate_json(text)
-
-
-def list_former(versions: Sequence[AccountVersion], now: datetime) -> Sequence[AccountVersion]:
-    """Return the versions that another has replaced less than FORMER_FOR ago, the latest first."""
-    by_key = {(one.method, one.name, one.version): one for one in versions}
-    found = []
-    for one in versions:
-        later = by_key.get((one.method, one.name, one.version + 1))
-        if later is not None and later.changed_at > now - FORMER_FOR:
-            found.append(one)
-    return sorted(found, key=lambda one: -one.version)
+        return await self._senders.call(method, what, account.name, accounts)
 
 
 def _refuse(answer: ProviderCheck, name: str) -> None:
@@ -476,13 +333,6 @@ def _refuse(answer: ProviderCheck, name: str) -> None:
 
 def _refuse_unknown(method: str, name: str) -> Refusal:
     return Refusal("not_found", what=f"{method}/{name}"[:80])
-
-
-def _seal_again(sealer: Sealer, row: AccountVersion | RemovedAccount) -> str | None:
-    """Return the settings sealed under the first key; None where they are, or can't be opened."""
-    owner = f"{row.method}/{row.name}"
-    text = None if sealer.is_fresh(row.settings, owner) else sealer.open(row.settings, owner)
-    return None if text is None else sealer.seal(text, owner)
 
 
 def _list_conditions(kinds: Sequence[Kind]) -> Mapping[str, str]:

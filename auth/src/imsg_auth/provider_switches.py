@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from imsg_auth.store import Store, Switch
+from imsg_auth.rows.providers import Switch
+from imsg_auth.store import Store
 from imsg_contract.topology import SWITCHES_COMPLETE, switches_key
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import RecurringProblem, logger

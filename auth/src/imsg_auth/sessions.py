@@ -6,7 +6,8 @@ from collections.abc import Callable
 from imsg_auth import usernames
 from imsg_auth.login_records import LoginRecords
 from imsg_auth.passwords import Passwords
-from imsg_auth.store import Store, User
+from imsg_auth.rows.users import User
+from imsg_auth.store import Store
 from imsg_auth.tokens import IssuedToken, Tokens
 from imsg_auth.totp import Totp
 from imsg_auth.user_changes import UserChanges

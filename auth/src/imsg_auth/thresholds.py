@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from imsg_auth.store import Store, User
+from imsg_auth.rows.users import User
+from imsg_auth.store import Store
 from imsg_contract.topology import EVENT, THRESHOLDS, user_key
 from imsg_contract.wire import Event, Events
 from imsg_database.unavailable import DatabaseUnavailable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from imsg_auth.store import User
+from imsg_auth.rows.users import User
 from imsg_contract import tokens
 
 FRESH_S = 3_600

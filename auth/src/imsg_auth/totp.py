@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import pyotp
 from pydantic import SecretStr
 
-from imsg_auth.store import Store, User
+from imsg_auth.rows.users import User
+from imsg_auth.store import Store
 from imsg_auth.user_changes import UserChanges
 from imsg_contract.errors import Refusal
 from imsg_limits.quota import Counters

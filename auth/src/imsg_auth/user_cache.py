@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from ipaddress import ip_network
 
-from imsg_auth.store import Key, Rows, Store, User
+from imsg_auth.rows.keys import Key
+from imsg_auth.rows.users import User
+from imsg_auth.store import Rows, Store
 from imsg_auth.tables import MAX_KEYS
 from imsg_contract.api_keys import CachedKey, key_field
 from imsg_contract.roles import SENDERS

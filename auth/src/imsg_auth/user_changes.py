@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from imsg_auth.store import FieldTaken, InstallationLimits, Rows, Store, User
+from imsg_auth.rows.installation_limits import InstallationLimits
+from imsg_auth.rows.users import FieldTaken, User
+from imsg_auth.store import Rows, Store
 from imsg_auth.tokens import new_epoch
 from imsg_contract.errors import Refusal
 from imsg_contract.wire import Change

@@ -8,8 +8,10 @@ from typing import Any
 
 from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
+from imsg_auth.rows.installation_limits import InstallationLimits
+from imsg_auth.rows.users import DEFAULT_COUNTRIES, DEFAULT_QUOTAS, User, set_limit
 from imsg_auth.schemas.users import Modification, Registration, UserPatch
-from imsg_auth.store import DEFAULT_COUNTRIES, DEFAULT_QUOTAS, InstallationLimits, Store, User, set_limit
+from imsg_auth.store import Store
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
 from imsg_channels import CONTACTS

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from imsg_auth.migrations import MIGRATIONS
-from imsg_auth.store import Store, User
+from imsg_auth.rows.users import User
+from imsg_auth.store import Store
 from imsg_auth.user_cache import UserCache
 from imsg_auth.user_changes import UserChanges
 from imsg_contract.ids import new_id

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from imsg_auth.routes.dependencies import AuthServices, RouteServices, require_fresh_login
+from imsg_auth.rows.users import User
 from imsg_auth.schemas.quotas import QuotaUsage
 from imsg_auth.schemas.users import (
     Modification,
@@ -17,7 +18,6 @@ from imsg_auth.schemas.users import (
     UsersAnswer,
     UsersQuery,
 )
-from imsg_auth.store import User
 from imsg_auth.users import LIMITS
 from imsg_contract.error_responses import BODY
 from imsg_limits.quota import QuotaRow, Window

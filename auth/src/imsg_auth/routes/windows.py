@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 
 from imsg_auth.routes.dependencies import AuthServices
 from imsg_auth.routes.quotas import REPLACING
+from imsg_auth.rows.installation_limits import InstallationLimits
 from imsg_auth.schemas.windows import HolidaysAnswer, HolidaysBody, WindowsAnswer, WindowsBody, WindowShape
-from imsg_auth.store import InstallationLimits
 from imsg_limits.windows import Calendar
 from imsg_web.authorization import Administrator, InternalRoute, Reader
 from imsg_web.etags import IfMatch, make_etag

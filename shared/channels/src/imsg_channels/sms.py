@@ -172,6 +172,7 @@ SMS = ChannelSpec(
     has_hooks=True,
     segments=segments.count,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
+    keeps_removed_accounts=True,
     reaches_at="delivered",
     stand_in=_STAND_IN,
     redis_keys=("imsg:sms:*",),

@@ -114,6 +114,8 @@ class ChannelSpec:
     """Counts the segments of a text to these addresses; None: no charge by length."""
     receipts: frozenset[Status] = frozenset()
     """The statuses that receipts of its provider report."""
+    keeps_removed_accounts: bool = False
+    """Whether an account that is removed is kept for a week: its receipts still arrive, signed with its secrets."""
     reaches_at: Until = "sent"
     """The status at which a leg of a fallback has reached a person, unless the client says otherwise."""
     publishes_addresses: bool = False
