@@ -9,7 +9,8 @@ from imsg_contract.topology import approved_key
 from imsg_contract.wire import TemplateLimits
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-from imsg_sms.account_api import AccountRefused, make_account_api
+from imsg_sms.account_apis.make import make_account_api
+from imsg_sms.account_apis.port import AccountRefused
 from imsg_sms.providers.calls import open_pool
 from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Volcengine
 from imsg_sms.templates import PUBLISH, SCOPE, bracket

@@ -4,7 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from imsg_contract.provider_accounts import Filing, ProviderEntry, Review, Trouble, Words
-from imsg_sms.account_api import FILINGS, AccountApi, AccountRefused, make_account_api
+from imsg_sms.account_apis.make import make_account_api
+from imsg_sms.account_apis.port import AccountApi, AccountRefused
+from imsg_sms.account_apis.reading import FILINGS
 from imsg_sms.accounts import explain
 from imsg_sms.countries import MAINLAND
 from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Volcengine

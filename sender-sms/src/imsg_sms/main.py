@@ -18,7 +18,8 @@ from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_runtime.settings import variable
 from imsg_sms import hooks
-from imsg_sms.account_api import AccountRefused, make_account_api
+from imsg_sms.account_apis.make import make_account_api
+from imsg_sms.account_apis.port import AccountRefused
 from imsg_sms.accounts import FIRMS, KINDS, complete, expand, explain, list_accounts
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms

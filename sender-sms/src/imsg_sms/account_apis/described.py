@@ -1,0 +1,34 @@
+"""The call about an account at a described provider."""
+
+from urllib.parse import urljoin
+
+from imsg_sms.account_apis.port import AccountRefused, Left, WithoutEntries
+from imsg_sms.http_settings import Http, HttpCheck
+from imsg_sms.providers.http_calls import HttpCalls
+from imsg_sms.providers.http_reading import at
+from imsg_web.http_pool import HttpPool
+
+MAX_DETAIL = 300
+
+
+class DescribedAccount(WithoutEntries):
+    """An account at a described provider: its description may tell of a call that says what is left."""
+
+    def __init__(self, account: Http, check: HttpCheck, pool: HttpPool) -> None:
+        self._account = account
+        self._check = check
+        self._calls = HttpCalls(account, pool)
+
+    async def read_left(self) -> Left | None:
+        """Make the call of the description."""
+        account, check = self._account, self._check
+        answer = await self._calls.ask(check, urljoin(account.url, check.path))
+        if not answer.is_success:
+            code = answer.text.strip() if account.code == "text" else at(answer.body, account.code)
+            name = f"http_{answer.status}" if code is None else account.name_code(code)
+            raise AccountRefused(f"{name};", answer.text[:MAX_DETAIL])
+        left = at(answer.body, check.left) if check.left else None
+        try:
+            return None if left is None else Left(float(left), None, f"{left} left")
+        except (TypeError, ValueError):
+            return None
