@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse
 
+from imsg_contract.route_limits import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_contract.topology import (
     FOLLOWERS_COMPLETE,
     followers_key,
@@ -13,7 +14,7 @@ from imsg_contract.topology import (
     route_limits_key,
     template_limits_key,
 )
-from imsg_contract.wire import Category, ProviderLimits, RouteLimits, TemplateLimits
+from imsg_contract.wire import Category
 from imsg_testing.gateway import ME, RunningGateway, run_gateway
 
 HOME, ABROAD = "13800138000", "+16502530000"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.topology import Lane, template_limits_key
-from imsg_contract.wire import TemplateLimits
 from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import RunningGateway, mail
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from imsg_contract.wire import TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
 from imsg_sms.account_apis.port import AccountRefused
 from imsg_sms.approved import list_approved
 from imsg_sms.providers.calls import open_pool

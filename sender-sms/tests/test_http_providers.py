@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlencode
 import pytest
 from pydantic import ValidationError
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, TemplateLimits
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent
+from imsg_contract.route_limits import TemplateLimits
 from imsg_sms.http_settings import ComputedValue, Http
 from imsg_sms.providers import HookRequest, NotSigned, ProviderReply
 from imsg_sms.providers.calls import open_pool

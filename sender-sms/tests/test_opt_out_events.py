@@ -6,9 +6,10 @@ from typing import Literal
 import pytest
 
 from imsg_broker.port import PublishRefused
+from imsg_contract.results import Refused
 from imsg_contract.suppressions import Reason, Suppression
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Inbound, Job, Receipt, Recipient, Refused, Status
+from imsg_contract.wire import Inbound, Job, Receipt, Recipient, Status
 from imsg_sms.opt_out_events import publish_opt_out, read_receipt_opt_out, read_refusal, read_reply
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from imsg_contract.results import Again, Blocked, Refused, Sent
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Sent, TemplateLimits
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.routes import Switch
 from imsg_sms.bad_numbers import MAX_REFUSED_CALLS, REFUSED_CALLS_EACH
 from imsg_sms.providers import ProviderReply

@@ -1,6 +1,6 @@
 """Under which signature a message goes."""
 
-from imsg_contract.wire import TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
 from imsg_sms.signatures import FREE_TEXT, find_only_signature, find_signatures
 
 

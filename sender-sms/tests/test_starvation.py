@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from imsg_contract.results import Again, Refused, Result, Sent
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Job, Recipient, Refused, Result, Sent, TemplateLimits
+from imsg_contract.wire import Job, Recipient
 from imsg_sms.providers import ProviderReply, aliyun, tencent, twilio, volcengine
 from imsg_sms.providers.meanings import CodeTable, judge_unreadable
 from imsg_sms.router import SmsRouter

@@ -3,7 +3,8 @@
 from typing import Any
 
 from imsg_channels.templates import fill
-from imsg_contract.wire import Refused, TemplateLimits
+from imsg_contract.results import Refused
+from imsg_contract.route_limits import TemplateLimits
 from imsg_sms.templates import (
     Message,
     TemplateAccount,

@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imsg_contract.results import Blocked, Refused, Sent
 from imsg_contract.templates import LIQUID
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Attachment, Blocked, Job, Recipient, Reference, Refused, Sent
+from imsg_contract.wire import Attachment, Job, Recipient, Reference
 from imsg_delivery.template_channel import TemplateChannel
 from imsg_rendering.renderer import Renderer
 from imsg_smtp.channel import MailChannel, make_terms

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_smtp.connection import Connection, ConnectionLost
 from imsg_smtp.connector import connect
 from imsg_smtp.mime import MailContent

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from imsg_contract.wire import Refused, Sent, Unknown
+from imsg_contract.results import Refused, Sent, Unknown
 from imsg_smtp.connection import Connection, ConnectionLost
 from imsg_smtp.connector import connect
 from imsg_smtp.server_address import ServerAddress

@@ -9,7 +9,7 @@ import trustme
 import uvloop
 from pydantic import SecretStr
 
-from imsg_contract.wire import Again, Blocked, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Sent, Unknown
 from imsg_smtp.connection import Connection
 from imsg_smtp.connector import connect
 from imsg_smtp.port_probe import connect_or_explain

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from imsg_contract.wire import Again, Refused, Result, Sent
+from imsg_contract.results import Again, Refused, Result, Sent
 from imsg_smtp.domains import (
     COMPLAINT_S,
     DELAYS,

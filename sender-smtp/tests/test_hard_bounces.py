@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from imsg_contract.wire import Refused
+from imsg_contract.results import Refused
 from imsg_smtp.hard_bounces import can_be_real, is_hard
 from imsg_smtp.refusals import Scopes, Stage, classify_refusal
 from imsg_smtp.replies import Reply

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_limits.breakers import MAX_SCOPES
 from imsg_smtp.connection_pool import Limits
 from imsg_smtp.mail_server import ACCEPTANCE_VALID_S, COOL_OFF_S, FAILURES, UNSPECIFIC_REFUSALS

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 
-from imsg_contract.wire import Again, Blocked
+from imsg_contract.results import Again, Blocked
 from imsg_smtp.connection import Connection
 from imsg_smtp.port_probe import connect_or_explain, find_mismatch
 from imsg_smtp.server_address import ServerAddress, Timeouts

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.routes import Switch
 from imsg_smtp.channel import MailChannel
 from imsg_smtp.main import open_channel

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_contract.wire import Again, Blocked, Refused, Result
+from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_smtp.refusals import REFUSAL_RULES, Extent, Scopes, Stage, Throttling, UnspecificRefusal, classify_refusal
 from imsg_smtp.replies import Reply
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_contract.wire import Again, Blocked, Refused
+from imsg_contract.results import Again, Blocked, Refused
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, classify, classify_before_mail, find_queue_id
 
 SCOPE = "mail.example.com:587"

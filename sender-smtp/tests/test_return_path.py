@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from imsg_contract.results import Blocked, Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Blocked, Job, Recipient, Result
+from imsg_contract.wire import Job, Recipient
 from imsg_smtp.bounces.bounce_token import derive_keys, read_signed_name, read_token, sign_name
 from imsg_smtp.channel import MailChannel
 from imsg_smtp.dkim import DomainSigners, Signer, make_key, parse_head

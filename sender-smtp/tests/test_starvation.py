@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imsg_contract.wire import Result, Status
+from imsg_contract.results import Result
+from imsg_contract.wire import Status
 from imsg_smtp.domains import PRESETS, Domains
 from imsg_smtp.mime import MailContent, render
 from imsg_smtp.senders import Sender

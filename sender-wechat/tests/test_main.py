@@ -14,8 +14,9 @@ from pydantic import SecretStr
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.topology import OUTCOME, RECEIPT, Lane, job_key, template_limits_key
-from imsg_contract.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status, TemplateLimits
+from imsg_contract.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status
 from imsg_runtime.redis import connect
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually

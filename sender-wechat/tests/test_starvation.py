@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from imsg_contract.wire import Result, Sent
+from imsg_contract.results import Result, Sent
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 from imsg_wechat.codes import RULES, ErrorAnswer, Scopes
 from imsg_wechat.delivery_options import judge, make_breakers

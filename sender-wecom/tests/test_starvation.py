@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+from imsg_contract.results import Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient, Result
+from imsg_contract.wire import Job, Recipient
 from imsg_limits.pace import Pace, Rate
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, TemplateLimits, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Job
 from imsg_delivery.channel import SupportsStatusQuery
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply

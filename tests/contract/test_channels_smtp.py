@@ -12,8 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from imsg_channels import METHODS
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Channel
 from imsg_smtp.main import Smtp, Timeouts, open_channel
 from imsg_testing.smtp_server import Act, SmtpServer, Step, smtp_server

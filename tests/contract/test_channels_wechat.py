@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from imsg_channels import METHODS
 from imsg_contract.addresses import make_tag
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job, Recipient
 from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from imsg_contract.results import Blocked
 from imsg_contract.topology import STEPS_S, channel_key
-from imsg_contract.wire import Blocked, Outcomes, Status
+from imsg_contract.wire import Outcomes, Status
 from imsg_delivery.claims.records import Free
 from imsg_delivery.decide import MAX_EXTENSION_S, AttemptTerms, decide, decide_before_call
 from imsg_history.database import Database

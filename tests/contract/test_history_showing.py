@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Category, Hop, Outcomes, Reference, Status
+from imsg_contract.results import Hop
+from imsg_contract.wire import Category, Outcomes, Reference, Status
 from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.database import Database
 from imsg_history.queries import MessagesQuery, StatsQuery

@@ -12,9 +12,10 @@ import pytest
 
 from imsg_broker.connect import open_broker
 from imsg_channels import METHODS
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import INBOUND, RECEIPT, Topology, template_limits_key
-from imsg_contract.wire import Inbound, Receipt, TemplateLimits
+from imsg_contract.wire import Inbound, Receipt
 from imsg_runtime.redis import connect as connect_redis
 from imsg_sms import main as sms
 from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, configure

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
 from imsg_testing.sms import ACCOUNT, SIGN, TENCENT, TWILIO, VOLCENGINE, Provider, Told, configure, job

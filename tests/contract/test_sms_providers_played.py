@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from imsg_contract.wire import Again, Blocked, Job, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job
 from imsg_sms import main as sms
 from imsg_testing.sandbox import OpenSandbox, open_sandbox
 from imsg_testing.sms import TENCENT, TWILIO, VOLCENGINE, Told, configure, job, write_settings

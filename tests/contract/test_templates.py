@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from imsg_contract.route_limits import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_contract.templates import PublishedTemplate
 from imsg_contract.topology import TEMPLATES, route_limits_key, template_limits_key
-from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_runtime.redis import Redis
 from imsg_testing.broken_templates import BOMBS, make_broken
 from imsg_testing.callers import user

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from pydantic import SecretStr
 
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import channel_key
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
 from imsg_database.engines import DatabaseOptions

@@ -11,8 +11,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imsg_broker.port import Broker
+from imsg_contract.results import Again, Refused, Result, Sent, Unknown
 from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, Lane
-from imsg_contract.wire import Again, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Terms
 from imsg_delivery.consumer import Worker
 from imsg_people.tombstones import Digests, Tombstone, Tombstones

@@ -7,8 +7,9 @@ from pathlib import Path
 import dkim
 from pydantic import SecretStr
 
+from imsg_contract.results import Sent
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient, Sent
+from imsg_contract.wire import Job, Recipient
 from imsg_smtp.main import Smtp, open_channel
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
 from imsg_testing.service import environment

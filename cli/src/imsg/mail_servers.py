@@ -5,7 +5,7 @@ from functools import partial
 
 import imsg_smtp.main
 from imsg.findings import ENGLISH, TIMEOUT_S, Finding, Translate
-from imsg_contract.wire import Again, Blocked
+from imsg_contract.results import Again, Blocked
 
 MAIL_EXCHANGE_PORT = 25
 """The port of RFC 5321, between servers; clients submit mail to 465 or 587 (RFC 8314)."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from imsg_contract.findings import Level
-from imsg_contract.wire import Concern
+from imsg_contract.results import Concern
 from imsg_gateway.schemas import MethodName, example
 from imsg_web.request_models import RequestModel
 from imsg_web.schemas import AnswerPart, Success

@@ -13,8 +13,9 @@ from imsg_channels.content import Templates
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import find
 from imsg_contract.errors import Refusal
+from imsg_contract.route_limits import ProviderLimits, RouteLimits
 from imsg_contract.topology import route_limits_key
-from imsg_contract.wire import Category, Content, ProviderLimits, Recipient, RouteLimits
+from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.provider_reports import Provider
 from imsg_gateway.templates import PublishedTemplates
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger

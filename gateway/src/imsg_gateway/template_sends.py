@@ -13,6 +13,7 @@ from imsg_channels.sms import accepts_value
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.templates import fill_text
 from imsg_contract.errors import Refusal
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.templates import (
     LIQUID,
     PublishedTemplate,
@@ -22,7 +23,7 @@ from imsg_contract.templates import (
     read_approved,
 )
 from imsg_contract.topology import TEMPLATES, approved_key
-from imsg_contract.wire import Category, Content, Recipient, TemplateLimits
+from imsg_contract.wire import Category, Content, Recipient
 from imsg_gateway.credentials import Credential
 from imsg_gateway.fallback import LegFields
 from imsg_gateway.fields import read_reference

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from imsg_channels.content import Templates
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.topology import template_limits_key
-from imsg_contract.wire import TemplateLimits
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import Redis
 

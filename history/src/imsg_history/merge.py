@@ -14,8 +14,9 @@ from decimal import Decimal
 
 from imsg_contract.countries import find_country
 from imsg_contract.prices import MICROS, read_amount
+from imsg_contract.results import Hop
 from imsg_contract.templates import LIQUID, is_template
-from imsg_contract.wire import RANKS, Change, Hop, Inbound, Job, Outcome, Outcomes, Progress, Receipt, Recipient, Status
+from imsg_contract.wire import RANKS, Change, Inbound, Job, Outcome, Outcomes, Progress, Receipt, Recipient, Status
 from imsg_history.facts import AcceptedJob, DeadLetter, Fact, compact, utc
 from imsg_history.ids import find_day, time_of
 from imsg_history.records import (

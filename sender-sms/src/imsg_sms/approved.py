@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 
 from imsg_channels.sms_templates import find_variables
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.topology import approved_key
-from imsg_contract.wire import TemplateLimits
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_sms.account_apis.make import make_account_api

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from imsg_contract.wire import Again, Recipient, Refused, Sent
+from imsg_contract.results import Again, Refused, Sent
+from imsg_contract.wire import Recipient
 from imsg_sms.providers import ProviderReply, numbers
 
 MAX_REFUSED_CALLS = 48

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from imsg_contract import addresses
 from imsg_contract.chunks import CHUNK_SIZES
+from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import QUERY_STEPS_S, Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_sms.opt_out_events import Suppress, publish_opt_out
 from imsg_sms.providers import DescribesOptOuts, SmsProvider

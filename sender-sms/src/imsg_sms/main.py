@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from starlette.types import ASGIApp
 
 from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, Trouble
-from imsg_contract.wire import ProviderLimits, RouteLimits, TemplateLimits
+from imsg_contract.route_limits import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
 from imsg_delivery.routes import Route
 from imsg_delivery.sender import Sender, make_sender

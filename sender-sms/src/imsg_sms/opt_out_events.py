@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from imsg_broker.port import PublishRefused, PublishUnknown
+from imsg_contract.results import Refused
 from imsg_contract.suppressions import Reason, Suppression
-from imsg_contract.wire import Category, Inbound, Job, Receipt, Recipient, Refused, Status
+from imsg_contract.wire import Category, Inbound, Job, Receipt, Recipient, Status
 from imsg_runtime.logs import logger
 
 log = logger(__name__)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from imsg_contract.wire import Again, Blocked, Concern, Job, Recipient, Refused, Result, Sent, Unknown, message_id
+from imsg_contract.results import Again, Blocked, Concern, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job, Recipient, message_id
 from imsg_delivery.provider_pool import PooledProvider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Facts, Route
 from imsg_limits.breakers import Breakers

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from imsg_contract.wire import TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
 
 FREE_TEXT = ""
 """The key of free text, beside the names of templates."""

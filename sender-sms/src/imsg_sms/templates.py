@@ -7,8 +7,9 @@ from typing import Any
 
 from imsg_channels.sms import accepts_value
 from imsg_channels.sms_templates import SmsProviderTemplate, SmsTemplate, is_of_kind
+from imsg_contract.results import Refused
+from imsg_contract.route_limits import RouteLimits, TemplateLimits
 from imsg_contract.topology import route_limits_key, template_limits_key
-from imsg_contract.wire import Refused, RouteLimits, TemplateLimits
 from imsg_runtime.redis import Redis, Script
 
 PUBLISH = Script.of(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from imsg_contract.provider_accounts import Preset, ProviderAccount, Trouble, Words
-from imsg_contract.wire import Again, Blocked
+from imsg_contract.results import Again, Blocked
 from imsg_delivery.provider_kinds import FormField, ProviderKind
 from imsg_smtp.port_probe import WRONG_SECURITY
 from imsg_smtp.replies import TIMEOUT, UNREACHABLE

@@ -5,8 +5,9 @@ from math import ceil
 
 from imsg_contract import addresses
 from imsg_contract.chunks import CHUNK_SIZES
+from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_delivery.provider_pool import ProviderPool, SupportsSend
 from imsg_delivery.routes import Facts

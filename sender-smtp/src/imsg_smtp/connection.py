@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_smtp.dialogue import Dialogue, MalformedReplyError, NoReplyError, OutOfStepError, ReplyTimeoutError
 from imsg_smtp.mime import Mail
 from imsg_smtp.refusals import Scopes, Stage, classify_refusal

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from imsg_contract.wire import Again, Blocked, Result, Sent
+from imsg_contract.results import Again, Blocked, Result, Sent
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_smtp.connection import Connection, ConnectionLost
 from imsg_smtp.mime import Mail

@@ -12,7 +12,7 @@ from typing import cast
 from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPHeloError, SMTPResponseException
 from pydantic import SecretStr
 
-from imsg_contract.wire import Again, Blocked
+from imsg_contract.results import Again, Blocked
 from imsg_runtime.masking import Secrets
 from imsg_smtp.connection import Connection, Extensions, failure_code
 from imsg_smtp.dialogue import take_over

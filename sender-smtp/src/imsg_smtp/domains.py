@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from imsg_contract.addresses import domain_of
-from imsg_contract.wire import Again, Result, Sent
+from imsg_contract.results import Again, Result, Sent
 from imsg_limits.pace import Pace, Rate
 from imsg_runtime.logs import logger
 from imsg_smtp.refusals import Extent, Throttling

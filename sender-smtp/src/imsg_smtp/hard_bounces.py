@@ -5,8 +5,9 @@ import re
 from datetime import UTC, datetime
 
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.results import Refused
 from imsg_contract.suppressions import Reason, Suppression
-from imsg_contract.wire import Job, Recipient, Refused
+from imsg_contract.wire import Job, Recipient
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_smtp.unknown_users import gives_other_reason, names_unknown_user
 

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_delivery.provider_pool import PooledProvider, refuse_switched_off
 from imsg_limits.breakers import MAX_SCOPES, Breakers, CallScopes
 from imsg_smtp.bounces.return_path import ReturnPaths

@@ -12,8 +12,8 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from imsg_contract.provider_accounts import NamedSender, SenderDns, Trouble
+from imsg_contract.results import Again, Blocked
 from imsg_contract.unsubscribing import derive_keys
-from imsg_contract.wire import Again, Blocked
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.gateway_directory import Names, publish_names
 from imsg_delivery.provider_kinds import AccountSettings, SenderSettings

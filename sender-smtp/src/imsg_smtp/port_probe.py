@@ -8,7 +8,7 @@ import contextlib
 import ssl
 from dataclasses import dataclass
 
-from imsg_contract.wire import Again, Blocked
+from imsg_contract.results import Again, Blocked
 from imsg_smtp.connection import Connection
 from imsg_smtp.connector import connect
 from imsg_smtp.replies import BLOCK_S, PROVIDER, TIMEOUT, UNREACHABLE

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from imsg_contract.addresses import domain_of
-from imsg_contract.wire import Again, Blocked, Concern, Refused
+from imsg_contract.results import Again, Blocked, Concern, Refused
 from imsg_smtp.replies import BLOCK_S, PROVIDER, Meaning, Reply, classify
 from imsg_smtp.unknown_users import names_unknown_user
 

@@ -7,7 +7,8 @@ from weakref import WeakValueDictionary
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from imsg_contract.wire import Again, Blocked, Category, Job, Refused
+from imsg_contract.results import Again, Blocked, Refused
+from imsg_contract.wire import Category, Job
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_smtp.mime import BeginSigning, File, MailContent, Rendering, SignName, render
 from imsg_smtp.replies import PROVIDER

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeGuard
 
-from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Unknown
+from imsg_contract.results import Again, Blocked, Concern, Refused, Result, Unknown
 
 PROVIDER = "smtp"
 """The provider's name in results, history and logs."""

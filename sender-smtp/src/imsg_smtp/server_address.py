@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from imsg_contract.wire import Again
+from imsg_contract.results import Again
 from imsg_smtp.replies import PROVIDER, TIMEOUT, UNREACHABLE
 from imsg_smtp.settings import DEFAULT, Security, variable_of
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from imsg_contract.chunks import CHUNK_SIZES
+from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
+from imsg_contract.wire import Job, Recipient, message_id
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_delivery.channel import Terms, Uncertain

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from imsg_contract.wire import Again, Blocked, Concern, Refused, Result
+from imsg_contract.results import Again, Blocked, Concern, Refused, Result
 
 PROVIDER = "wechat"
 """The name of this provider in results, receipts, history and logs."""

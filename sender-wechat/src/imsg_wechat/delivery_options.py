@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.breakers import Breakers
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger

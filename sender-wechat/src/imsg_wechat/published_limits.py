@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
+from imsg_contract.route_limits import ProviderLimits, RouteLimits
 from imsg_contract.topology import route_limits_key, template_limits_key
-from imsg_contract.wire import ProviderLimits, RouteLimits
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 from imsg_wechat.templates import Templates, merge_limits

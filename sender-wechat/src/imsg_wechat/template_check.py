@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from imsg_contract.wire import Blocked
+from imsg_contract.results import Blocked
 from imsg_delivery.provider_pool import PooledProvider
 from imsg_limits.breakers import Breakers
 from imsg_runtime.logs import RecurringProblem, logger

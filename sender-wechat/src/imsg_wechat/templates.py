@@ -6,7 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from urllib.parse import quote
 
 from imsg_channels.wechat_kinds import MAX_UNTYPED_CHARACTERS, kind_of, name_kind
-from imsg_contract.wire import TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
 from imsg_wechat.placeholders import MessageContext, Placeholder, compute, is_computed, read
 from imsg_wechat.template_settings import (
     DeliveryOption,

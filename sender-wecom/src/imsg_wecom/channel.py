@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 
 from imsg_contract.chunks import CHUNK_SIZES
+from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, message_id
+from imsg_contract.wire import Job, Recipient, message_id
 from imsg_delivery.channel import Terms, Uncertain
 from imsg_delivery.provider_pool import PooledProvider, ProviderPool, refuse_switched_off
 from imsg_delivery.routes import Route

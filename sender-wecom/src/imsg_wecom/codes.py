@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent
 
 PROVIDER = "wecom"
 """The name of this provider in results, history and logs."""

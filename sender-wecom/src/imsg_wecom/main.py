@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from starlette.types import ASGIApp
 
 from imsg_contract.provider_accounts import Trouble, Words
-from imsg_contract.wire import Refused, Sent
+from imsg_contract.results import Refused, Sent
 from imsg_delivery.gateway_directory import publish_addresses
 from imsg_delivery.provider_kinds import AccountSettings, ProviderKind
 from imsg_delivery.sender import Sender, make_sender

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from imsg_contract.wire import Again, Blocked, Result, Unknown
+from imsg_contract.results import Again, Blocked, Result, Unknown
 from imsg_runtime.masking import Secrets
 from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, judge
 from imsg_wecom.settings import Robot

@@ -7,7 +7,7 @@ from imsg_channels.sms import SMS
 from imsg_channels.spec import ChannelSpec
 from imsg_channels.wechat import WECHAT
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
 
 TEMPLATES = {
     "TM1": TemplateLimits(default=True, variables={"thing1": 20}, links=True),

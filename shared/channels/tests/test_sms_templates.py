@@ -9,7 +9,7 @@ from imsg_channels.content import read
 from imsg_channels.sms import SmsContent
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
 
 WAYS: dict[str, Any] = {"aliyun": {"id": "SMS_1"}}
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from imsg_contract.wire import Again, Blocked, Reference, Refused
+from imsg_contract.results import Again, Blocked, Refused
+from imsg_contract.wire import Reference
 from imsg_delivery.attachment_client import AttachmentClient
 from imsg_web.service_client import connect
 

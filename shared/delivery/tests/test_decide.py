@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import STEPS_S, Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Status, Unknown
+from imsg_contract.wire import Job, Recipient, Status
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Free, Lapsed, Transition
 from imsg_delivery.decide import AttemptTerms, decide, decide_before_call, decide_dead, decide_status, may_repeat

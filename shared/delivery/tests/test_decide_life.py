@@ -7,20 +7,9 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import STEPS_S, Lane
-from imsg_contract.wire import (
-    SETTLED,
-    Again,
-    Blocked,
-    Job,
-    Outcome,
-    Recipient,
-    Refused,
-    Result,
-    Sent,
-    Status,
-    Unknown,
-)
+from imsg_contract.wire import SETTLED, Job, Outcome, Recipient, Status
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Claimed, Delayed, Free, Lapsed, Transition
 from imsg_delivery.decide import AttemptTerms, decide, decide_before_call, decide_status

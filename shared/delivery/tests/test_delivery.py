@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from imsg_broker.port import Broker, Delivery
+from imsg_contract.results import Result, Sent
 from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, OUTCOME, Lane, Topology
-from imsg_contract.wire import Job, Outcomes, Recipient, Result, Sent
+from imsg_contract.wire import Job, Outcomes, Recipient
 from imsg_delivery.claims.settled import COMPACT_AFTER_S
 from imsg_delivery.claims.store import ChunkRecord, Claims
 from imsg_delivery.disposition import Disposition

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from imsg_contract.wire import Sent, Unknown
+from imsg_contract.results import Sent, Unknown
 from imsg_delivery.metrics import Metrics
 
 

@@ -13,8 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from imsg_broker.port import Broker
+from imsg_contract.results import Again, Blocked, Result, Sent
 from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, Lane, Topology, channel_key
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Result, Sent
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.consumer import Worker
 from imsg_delivery.disposition import Requeue
 from imsg_delivery.outage import OutageGuard

@@ -8,8 +8,8 @@ from datetime import datetime
 
 import pytest
 
+from imsg_contract.results import Blocked
 from imsg_contract.topology import channel_key
-from imsg_contract.wire import Blocked
 from imsg_delivery.claims.store import Claims
 from imsg_delivery.pause import PauseSwitch
 from imsg_runtime.redis import Redis, connect

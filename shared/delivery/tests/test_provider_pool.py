@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg_contract.wire import Again, Blocked, Category, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Category
 from imsg_delivery.provider_pool import MAX_DOUBTFUL, PooledProvider, ProviderPool
 from imsg_delivery.provider_stats import SLOT_S, ProviderStats, hide_personal
 from imsg_delivery.routes import Facts, Order, Route, Switch

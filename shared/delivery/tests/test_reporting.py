@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from imsg_contract.results import Blocked, Sent
 from imsg_contract.topology import SWITCHES_COMPLETE, providers_key, retry_after_key, switches_key
-from imsg_contract.wire import Blocked, Sent
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.reporting import Reporter
 from imsg_delivery.routes import Route

@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Sent, Status, Unknown
+from imsg_contract.results import Again, Blocked, Concern, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Status
 from imsg_limits.breakers import Breakers, CallScopes
 from imsg_testing.starvation import POISON, Clock, begin, draw_arrivals, find_starved, play
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_limits.breakers import MAX_SCOPES, Breakers, CallScopes
 
 CODES: CallScopes = {"template": "SMS_1", "signature": "天存"}

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from imsg_contract.wire import Result
+from imsg_contract.results import Result
 from imsg_delivery.provider_pool import PooledProvider
 from imsg_delivery.provider_stats import ProviderStats
 from imsg_delivery.routes import Route

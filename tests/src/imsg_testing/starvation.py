@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from imsg_contract.results import Result
 from imsg_contract.topology import STEPS_S, Lane
-from imsg_contract.wire import Job, Recipient, Result, Status
+from imsg_contract.wire import Job, Recipient, Status
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Free
 from imsg_delivery.decide import AttemptTerms, decide

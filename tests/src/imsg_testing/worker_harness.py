@@ -19,8 +19,9 @@ from pydantic import SecretStr
 
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, DEAD, OUTCOME, Lane, Topology, job_key
-from imsg_contract.wire import Again, Blocked, Job, Outcome, Outcomes, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job, Outcome, Outcomes, Recipient
 from imsg_delivery.channel import Channel, Terms
 from imsg_delivery.consumer import Durations, Worker
 from imsg_people.suppressions import SuppressionMirror

@@ -7,8 +7,9 @@ from imsg_channels import BY_NAME, content
 from imsg_channels.sms import MAX_SMS_CHARACTERS
 from imsg_channels.templates import fill_text
 from imsg_contract.errors import Refusal
+from imsg_contract.route_limits import ProviderLimits, TemplateLimits
 from imsg_contract.templates import TemplateParam
-from imsg_contract.wire import Category, ProviderLimits, TemplateLimits
+from imsg_contract.wire import Category
 from imsg_rendering.problems import MAX_VALUE_CHARACTERS, Param, Problem, TemplateError
 from imsg_rendering.renderer import Renderer
 from imsg_web.responses import refuse_value

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from imsg_channels import require_method
+from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.templates import TemplateParam
-from imsg_contract.wire import TemplateLimits
 from imsg_rendering.problems import MAX_PARAMS, MAX_SOURCE_CHARACTERS, MAX_VALUE_CHARACTERS
 from imsg_web.request_models import HIDE_NULL, NOT_NULL, RequestModel
 from imsg_web.responses import field_error

@@ -25,9 +25,10 @@ from imsg_channels.segments import MAINLAND, count
 from imsg_channels.templates import fill_text
 from imsg_contract.errors import Refusal
 from imsg_contract.roles import refuse_role
+from imsg_contract.route_limits import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_contract.templates import field_of, list_approved_fields, read_approved
 from imsg_contract.topology import CHANGE, TEMPLATES, approved_key, route_limits_key, template_limits_key
-from imsg_contract.wire import Category, ProviderLimits, RouteLimits, TemplateLimits
+from imsg_contract.wire import Category
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_rendering.problems import TemplateError

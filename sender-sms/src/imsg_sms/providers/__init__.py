@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from imsg_contract.wire import Again, Blocked, Concern, Inbound, Job, Receipt, Recipient, Result, TemplateLimits
+from imsg_contract.results import Again, Blocked, Concern, Result
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Inbound, Job, Receipt, Recipient
 from imsg_sms.templates import Message
 
 __all__ = ["Concern", "ProviderReply", "SmsProvider", "Traceable"]

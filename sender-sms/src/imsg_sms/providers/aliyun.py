@@ -10,20 +10,9 @@ from typing import Any
 
 from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_channels.sms_templates import SmsTemplate
-from imsg_contract.wire import (
-    Again,
-    Blocked,
-    Inbound,
-    Job,
-    Receipt,
-    Recipient,
-    Refused,
-    Result,
-    Sent,
-    Status,
-    TemplateLimits,
-    Unknown,
-)
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Inbound, Job, Receipt, Recipient, Status
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.providers import Concern, ProviderReply, ReceiptReport, numbers

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from imsg_contract.wire import Again, Blocked, Refused, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_sms.countries import MAINLAND
 from imsg_sms.http_settings import Http, HttpInbound, HttpPull, HttpReceipts, NumberReplies
 from imsg_sms.providers import FetchReports, HookReply, HookRequest, ProviderReply, ReportBatch, numbers

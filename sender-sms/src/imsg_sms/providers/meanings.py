@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
-from imsg_contract.wire import Again, Blocked, Refused, Result, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Unknown
 from imsg_sms.providers import Concern, ProviderReply
 from imsg_web.http_pool import NoAnswer, NotSent
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from imsg_channels.sms_templates import SmsTemplate
-from imsg_contract.wire import Inbound, Receipt, Status, TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Inbound, Receipt, Status
 from imsg_sms.providers import HookReply, HookRequest, ProviderReply, ReceiptReport, ReportBatch
 from imsg_sms.providers.entries import read_entries
 from imsg_sms.providers.meanings import CodeTable, clean_text, judge_failure

@@ -7,7 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from imsg_contract.wire import Again, Blocked, Inbound, Refused, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
+from imsg_contract.wire import Inbound
 from imsg_sms.providers import Concern, FetchReports, ProviderReply, ReceiptReport, ReportBatch, numbers
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.providers.inbound import InboundFields, make_inbound

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from imsg_contract.wire import Again, Blocked, Inbound, Receipt, Refused, Sent, Status, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
+from imsg_contract.wire import Inbound, Receipt, Status
 from imsg_sms.providers import (
     FetchReports,
     HookReply,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
-from imsg_contract.wire import Refused
+from imsg_contract.results import Refused
 from imsg_smtp.bounces.find_token import FEEDBACK_PART, SIGNED_HEADER, STATUS_PARTS, find_names, find_tokens
 from imsg_smtp.bounces.mime_parts import Part, decode_words, read_blocks, read_mail, walk
 from imsg_smtp.bounces.plain_bounce import find_reply_text, has_bounce_subject, is_from_postmaster, read_plain_bounce

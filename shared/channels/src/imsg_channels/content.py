@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, RootModel, ValidationError, Validato
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from imsg_contract.errors import Refusal
-from imsg_contract.wire import Content, TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Content
 
 MAX_CONTENT_BYTES = 1024 * 1024
 

@@ -25,7 +25,8 @@ from imsg_channels.templates import (
     templates_of,
 )
 from imsg_contract import addresses
-from imsg_contract.wire import Status, TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Status
 
 MAX_SMS_CHARACTERS = 500
 """The most characters with the signature: Aliyun's limit for one message, eight segments."""

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, 
 from imsg_channels.content import ContentModel, Context, Templates, check_length, content_error, names, with_message
 from imsg_channels.one_line import has_control
 from imsg_channels.sms_templates import is_of_kind
-from imsg_contract.wire import Content, TemplateLimits
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Content
 
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
 

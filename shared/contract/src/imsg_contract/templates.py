@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imsg_contract.wire import Category, Content, Recipient, TemplateLimits, Wire
+from imsg_contract.route_limits import TemplateLimits
+from imsg_contract.wire import Category, Content, Recipient, Wire
 
 
 class TemplateParam(Wire):

@@ -1,14 +1,14 @@
-"""What travels through the broker: jobs, outcomes, receipts and changes, and the results that become statuses."""
+"""What travels through the broker: jobs, outcomes, receipts, inbound messages, changes and events."""
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntFlag, StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imsg_contract.results import Hop
 from imsg_contract.topology import Lane
 
 VERSION = 1
@@ -273,17 +273,6 @@ SETTLED = frozenset(Status).difference(OPEN)
 """Statuses after which only a receipt moves a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """A provider that said not now before another was asked in the same attempt, and what it said."""
-
-    provider: str
-    code: str
-    detail: str
-    before_s: float = 0.0
-    """How long before the attempt's end it said so."""
-
-
 class Outcome(Wire):
     """What became of one attempt at one message; travels in batches."""
 
@@ -408,145 +397,3 @@ class Events(Wire):
 
     v: Literal[1] = 1
     events: tuple[Event, ...]
-
-
-class TemplateLimits(Wire):
-    """What a sender publishes of a template it may send by, as JSON in `template_limits_key`.
-
-    The gateway refuses by it at once what the provider would refuse later.
-    """
-
-    default: bool = False
-    """Free text goes into the one variable of the default template."""
-    signature: str = ""
-    """As it arrives, such as `【天存】`."""
-    text: str = ""
-    """The fixed words around `${variable}`; empty where they are not known."""
-    variables: dict[str, int | None] = {}
-    """Name → the most characters it takes; None: no limit of its own."""
-    least: dict[str, int] = {}
-    """Name → the fewest characters it takes, where that is more than none."""
-    kinds: dict[str, str] = {}
-    """Name → `digits` or `letters` (ASCII letters and digits), where it does not take any text."""
-    links: bool = False
-    breaks: bool = False
-    """Whether a variable may hold a link, a line break."""
-
-
-class ProviderLimits(Wire):
-    """Which messages a provider may send, and what its templates take; of WeChat an official account is a provider."""
-
-    name: str
-    weight: int = 1
-    countries: tuple[str, ...] = ("+",)
-    """The beginnings of the numbers (E.164) that it takes; the empty text for any address."""
-    numbers: tuple[str, ...] = ()
-    """The same of its route; empty, here and below: any."""
-    templates: tuple[str, ...] = ()
-    categories: tuple[Category, ...] = ()
-    kind: str = ""
-    """The kind of its account, such as `aliyun`."""
-    longest: int | None = None
-    """The most characters of a variable of any template."""
-    limits: dict[str, TemplateLimits] | None = None
-    """Template → its limits, those of free text among them; None: nothing is known, and the sender judges."""
-
-    @property
-    def is_special(self) -> bool:
-        """Whether its route has conditions: then it comes before those without."""
-        return bool(self.numbers or self.templates or self.categories)
-
-    def reaches(self, address: str) -> bool:
-        """Tell whether it is for such a number."""
-        return address.startswith(self.countries) and (not self.numbers or address.startswith(self.numbers))
-
-
-class RouteLimits(Wire):
-    """What a sender publishes of a channel's providers, as JSON in `route_limits_key`, in their order.
-
-    The gateway checks a content by those alone that may carry it.
-    """
-
-    providers: tuple[ProviderLimits, ...] = ()
-
-
-Concern = Literal["recipient", "domain", "content", "template", "signature", "sender", "account", "provider"]
-"""What a trouble is about: whoever and whatever else is sent has none of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The provider took the message."""
-
-    provider: str
-    provider_id: str | None = None
-    detail: str | None = None
-    hops: tuple[Hop, ...] = ()
-    """Of each result: who was asked before in the same attempt."""
-    segments: int | None = None
-    """How many segments the provider charges, where it says so at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """The provider said not now; `after_s` is how long it asked to wait, if it said."""
-
-    provider: str
-    code: str
-    detail: str
-    after_s: float = 0.0
-    concerns: Concern | None = field(default=None, compare=False)
-    """Of each result that is a trouble: what it is about; None: this message. Results are equal by what was said."""
-    is_paced: bool = False
-    """It only waits its turn, and uses up no attempt."""
-    was_called: bool = field(default=True, compare=False)
-    """Whether the provider was called for this message, and said so itself."""
-    hops: tuple[Hop, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The provider will never take this message."""
-
-    provider: str
-    code: str
-    detail: str
-    concerns: Concern | None = field(default=None, compare=False)
-    hops: tuple[Hop, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """Nothing goes through for now, whoever the recipient: a wrong login, an empty balance, an open breaker.
-
-    `scope` names what is blocked (a server, a provider, an account); `after_s` is when to look again.
-    It uses up no attempt.
-    """
-
-    provider: str
-    scope: str
-    code: str
-    detail: str
-    after_s: float
-    concerns: Concern | None = field(default=None, compare=False)
-    """None: all of what is blocked goes by the scope's name alone."""
-    passes: bool = field(default=False, compare=False)
-    """It passes whatever the message is, as a quota and an empty balance do: no message fails of it for good."""
-    was_called: bool = field(default=True, compare=False)
-    """Whether the provider was called for this message, and said so itself; not where a breaker is open."""
-    hops: tuple[Hop, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """The provider may have the message: it was sent, and no answer came."""
-
-    provider: str
-    code: str
-    detail: str
-    concerns: Concern | None = field(default=None, compare=False)
-    hops: tuple[Hop, ...] = ()
-
-
-Result = Sent | Again | Refused | Blocked | Unknown
-"""What a channel says of one attempt at one recipient; the worker turns it into a status."""

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 from typing import Literal
 
-from imsg_contract.wire import Again, Blocked, Reference, Refused
+from imsg_contract.results import Again, Blocked, Refused
+from imsg_contract.wire import Reference
 from imsg_web.service_client import Peer, ServiceUnavailable
 
 FETCH_TIMEOUT_S = 30.0

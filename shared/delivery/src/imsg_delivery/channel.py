@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
+from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_contract.wire import Job, Recipient
 
 Uncertain = Literal["repeat", "stop"]
 """The rule for a message that the provider may have (promise 4): send it again, or settle it `uncertain`."""

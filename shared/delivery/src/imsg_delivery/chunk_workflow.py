@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic
 
-from imsg_contract.wire import Again, Blocked, Recipient, Refused, Result, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Unknown
+from imsg_contract.wire import Recipient
 from imsg_delivery.channel import Prepared, SupportsStatusQuery
 from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Transition
 from imsg_delivery.claims.store import BREAKS, BeginReply

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from imsg_contract.wire import CANCELLED, Again, Blocked, Job, Outcome, Refused, Result, Sent, Status, Unknown
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.wire import CANCELLED, Job, Outcome, Status
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Claimed, Free, Lapsed, Transition
 from imsg_delivery.delays import step

@@ -12,19 +12,9 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from imsg_broker.port import Broker, Delivery, Unreachable
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.templates import is_template
-from imsg_contract.wire import (
-    Again,
-    Blocked,
-    Job,
-    Outcome,
-    Recipient,
-    Refused,
-    Result,
-    Sent,
-    Status,
-    Unknown,
-)
+from imsg_contract.wire import Job, Outcome, Recipient, Status
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.claims.records import Busy, Claimed, Delayed, Free, Lapsed, Record, Settled, Transition
 from imsg_delivery.claims.settled import SettledChunk

@@ -4,8 +4,8 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from imsg_contract.results import Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Result
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """From a relay on the same host to a mail server that answers minutes after the final dot."""

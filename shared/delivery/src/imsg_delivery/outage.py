@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from imsg_contract.results import Blocked
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Blocked, Job
+from imsg_contract.wire import Job
 from imsg_delivery.decide import MAX_EXTENSION_S
 from imsg_delivery.disposition import Requeue
 from imsg_runtime.logs import logger

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from imsg_contract.results import Blocked, Concern
 from imsg_contract.topology import CHANNEL_LOOK_S, channel_key
-from imsg_contract.wire import Blocked, Concern
 from imsg_delivery.claims.store import Claims
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from imsg_contract.wire import Again, Blocked, Concern, Hop, Result, Unknown
+from imsg_contract.results import Again, Blocked, Concern, Hop, Result, Unknown
 from imsg_delivery.provider_stats import ProviderStats
 from imsg_delivery.routes import Facts, Order, Route, Switch
 from imsg_limits.retry_after import RetryAfter

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from imsg_contract.mentions import find_mentions
-from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Concern, Refused, Result, Sent, Unknown
 
 SLOT_S = 300.0
 SLOTS = 12

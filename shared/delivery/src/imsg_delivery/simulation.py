@@ -9,21 +9,9 @@ from typing import Generic
 
 from imsg_broker.port import Delivery
 from imsg_contract.magic_recipients import DELIVERED, NOT_CALLED, Play, find_play
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import RECEIPT, Lane
-from imsg_contract.wire import (
-    Again,
-    Blocked,
-    Job,
-    Outcome,
-    Receipt,
-    Recipient,
-    Refused,
-    Result,
-    Sent,
-    Status,
-    Unknown,
-    message_id,
-)
+from imsg_contract.wire import Job, Outcome, Receipt, Recipient, Status, message_id
 from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.outcome_publisher import OutcomePublisher
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result
+from imsg_contract.results import Again, Blocked, Refused, Result
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Channel
 from imsg_rendering.problems import Problem
 from imsg_rendering.renderer import Renderer

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from imsg_contract.wire import Again, Blocked, Concern, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Concern, Refused, Result, Sent, Unknown
 from imsg_runtime.logs import logger
 
 log = logger(__name__)

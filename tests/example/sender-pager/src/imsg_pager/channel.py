@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import httpx
 
+from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Again, Blocked, Job, Recipient, Refused, Result, Sent, Unknown
+from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Terms
 
 PROVIDER = "pager"
