@@ -19,10 +19,11 @@ _ID = """
 """
 
 _REQUESTS = """
-INSERT INTO requests (request, username, method, lane, subject, content, attachments, accepted_at, expires_at)
+INSERT INTO requests (request, username, method, lane, subject, content, attachments, accepted_at, expires_at, moves,
+                      category, day)
 SELECT {id}, 'user' || number %% {users}, {method}, CASE WHEN number %% {each} = 0 THEN 'bulk' ELSE 'normal' END,
        '您的订单已发货', '{{"subject": "您的订单已发货", "text": "您好，您的订单已经发货，预计明天送达。"}}', '[]',
-       now(), now()
+       now(), now(), 0, 'notice', to_char(now(), 'YYYY-MM-DD')
 FROM generate_series(1::bigint, {count}) AS number
 """
 
@@ -45,6 +46,8 @@ _ATTEMPTS = """
 INSERT INTO attempts (request, n, at, mark, attempt, status, provider, provider_id, detail)
 SELECT request, n, at, mark, 1, status, provider, provider_id, detail FROM messages
 """
+
+STATEMENTS = (_REQUESTS, _MESSAGES, _ATTEMPTS)
 
 _METHOD = "(ARRAY['smtp', 'smtp', 'smtp', 'sms', 'smtp', 'sms', 'smtp', 'wechat', 'smtp', 'smtp'])[1 + number %% 10]"
 

@@ -50,7 +50,7 @@ def add_users(database: str | Path, token_keys: str, count: int = USERS) -> list
 def cache_users(client: httpx.Client, user_tokens: Sequence[str]) -> None:
     """Let a gateway see each user once. Raises httpx.HTTPStatusError where it knows one not."""
     for token in user_tokens:
-        client.get("/api/v2/templates", headers={"Authorization": f"Bearer {token}"}).raise_for_status()
+        client.get("/api/v2/channels", headers={"Authorization": f"Bearer {token}"}).raise_for_status()
 
 
 def _add_to_postgres(url: str, users: Sequence[tuple[str, str]]) -> int:

@@ -18,7 +18,8 @@ BATCH = 512
 
 REQUESTS: Mapping[str, str] = {
     "request": "uuid", "username": "text", "method": "text", "lane": "text", "subject": "text", "content": "text",
-    "attachments": "text", "accepted_at": "timestamptz", "expires_at": "timestamptz",
+    "attachments": "text", "accepted_at": "timestamptz", "expires_at": "timestamptz", "moves": "int",
+    "category": "text", "day": "text",
 }  # fmt: skip
 JOBS: Mapping[str, str] = {"request": "uuid", "body": "bytea", "repeats": "smallint"}
 MESSAGES: Mapping[str, str] = {
@@ -74,7 +75,8 @@ def _make_accepted(names: Sequence[str], body: bytes) -> Iterator[Batch]:
         for name in batch_names:
             subject = CONTENT["subject"]
             later = now + timedelta(hours=24)
-            requests.append((name, "admin", "smtp", "normal", subject, str(CONTENT), "[]", now, later))
+            kept = (now, later, 0, "notice", f"{now:%Y-%m-%d}")
+            requests.append((name, "admin", "smtp", "normal", subject, str(CONTENT), "[]", *kept))
             jobs.append((name, body, 0))
             to = f"{name}@example.com"
             reply = (None, None, None, None)
