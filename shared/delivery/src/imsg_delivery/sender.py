@@ -180,6 +180,7 @@ class ProviderSets(Generic[Settings]):
         self._current: tuple[Sender, ASGIApp] | None = None
         self._applied: Sequence[ProviderAccount] = ()
         self._in_force = settings
+        self._former: Sequence[ProviderAccount] = ()
         self._watch: ProviderWatch | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -297,6 +298,7 @@ class ProviderSets(Generic[Settings]):
     async def apply(self, mirror: ProviderMirror) -> bool:
         """Open a set with these accounts and senders beside those of the settings, and retire the current one.
 
+        Where nothing is different, as when auth publishes that there are no accounts, the current one stays.
         Return whether that worked; else the current one stays.
         """
         settings, accounts = self._settings, mirror.accounts
@@ -310,12 +312,14 @@ class ProviderSets(Generic[Settings]):
             # The sandbox gives way to the first account.
             stand_in = settings.stand_in and not accounts
             settings = settings.model_copy(update={self._method: group, "stand_in": stand_in})
+            if self._current is not None and (settings, mirror.former) == (self._in_force, self._former):
+                return True
             await self._open(settings, mirror.former)
         except (ValueError, StartError) as error:
             why = _describe_briefly(error)
             log.error("provider_accounts_not_applied", method=self._method, why=why)  # noqa: TRY400  it may quote secrets
             return False
-        self._applied, self._in_force = accounts, settings
+        self._applied, self._in_force, self._former = accounts, settings, mirror.former
         if self._watch is not None:
             self._watch.wake()
         log.info("providers_changed", method=self._method, accounts=[account.name for account in accounts])
