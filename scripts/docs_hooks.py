@@ -1,8 +1,19 @@
-"""What the documents' site changes in its pages: links that are right in the repository and lead nowhere there."""
+"""What the documents' site changes: links that are right in the repository alone, and how its search cuts Chinese."""
 
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from mkdocs.exceptions import PluginError
+
+_CUTS = {
+    # Its loop ends before the last character, so that 退订 is searched as 退.
+    ";o<t.length;o++)t.slice(s,o)in e&&": ";o<=t.length;o++)t.slice(s,o)in e&&",
+    # It gives up at a character that begins no word of the site, and leaves out a single one at the end.
+    "n=new Uint16Array(t.length);": "n=new Uint16Array(t.length).fill(1);",
+    "n[a]&&a<t.length-1&&": "n[a]&&",
+}
+"""What Material's search does to cut a query into the words of its index, and what it should do."""
 
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)")
 
@@ -31,3 +42,14 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
         return f"[{text}]({path}{f'#{anchor}' if anchor else ''})"
 
     return _LINK.sub(rewrite, markdown)
+
+
+def on_post_build(*, config: Any, **_: Any) -> None:  # noqa: ANN401  MkDocs' own types
+    """Mend how the search cuts a Chinese query. Raises PluginError where Material's search has changed."""
+    (worker,) = Path(config.site_dir).glob("assets/javascripts/workers/search.*.min.js")
+    program = worker.read_text()
+    for wrong, right in _CUTS.items():
+        if program.count(wrong) != 1:
+            raise PluginError(f"{worker.name} no longer has {wrong!r}: see whether the search finds Chinese without it")
+        program = program.replace(wrong, right)
+    worker.write_text(program)
