@@ -82,6 +82,25 @@ def test_all_that_one_box_keeps_goes_on_in_several_services(tmp_path: Path) -> N
                 assert (late.returncode, "is not empty" in late.stderr) == (2, True), late
 
 
+def test_an_export_says_what_it_waits_for_and_stops(tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    with run_sandbox(tmp_path) as sandbox, running(tmp_path / "box", sandbox.settings) as box:
+        paused = {"token": box.token(), "paused": True, "reason": "年检"}
+        assert box.call("PATCH", "/api/v2/channels/smtp", paused)["errorCode"] == 0
+        box.send(["a@example.com", "b@example.com"])
+        box.process.signal(signal.SIGTERM)
+        wait(lambda: not box.process.runs)
+
+        refused = run_imsg(box, "export", str(export), "--wait", "soon")
+        assert (refused.returncode, "write 30s, 10m or 2h" in refused.stderr) == (2, True), refused.stderr
+        stopped = run_imsg(box, "export", str(export), "--wait", "12s")
+
+    assert (stopped.returncode, export.exists()) == (2, False), stopped.stderr
+    waits = "1 in imsg.smtp.bulk (paused by an administrator: 年检)"
+    assert f"more at most: {waits}" in stopped.stderr, stopped.stderr
+    assert f"messages still wait: {waits}. Allow them more time with --wait" in stopped.stderr
+
+
 def fill(box: Deployment) -> None:
     """Make something of everything that is kept, and let all settle that is not scheduled."""
     box.open_wide()

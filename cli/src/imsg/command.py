@@ -33,6 +33,7 @@ from imsg import (
     windows,
 )
 from imsg.api import language
+from imsg.durations import read_duration
 from imsg.findings import Translate
 from imsg.help_texts import translate
 from imsg.loading import loading
@@ -171,13 +172,15 @@ def backup(target: Annotated[Path, typer.Argument(help="A folder that does not e
 @app.command("export")
 def export_data(
     target: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-    drain: Annotated[float, typer.Option(help="How many seconds the messages in queues may take.")] = 600,
+    wait: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the messages in queues may take: 30s, 10m or 2h.")
+    ] = "10m",
 ) -> None:
     """Send what waits in queues, then copy all that iMSG keeps here, for `imsg import` (iMSG must not run)."""
     with loading():
         from imsg.export import export  # noqa: PLC0415  as above
 
-    export(target, drain)
+    export(target, read_duration(wait), complain)
     text = Translate(language())
     say(
         text(

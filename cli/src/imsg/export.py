@@ -1,12 +1,13 @@
 """`imsg export`: what one box keeps, with its queues drained, for an installation of several services."""
 
 import asyncio
+import functools
 import json
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,14 +19,19 @@ from imsg.table_owners import TABLE_OWNERS
 from imsg.valkey import Valkey
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker, Unreachable
-from imsg_contract.topology import Topology
+from imsg_contract.topology import Topology, channel_key
 from imsg_contract.version import VERSION
+from imsg_runtime.lines import Line, fill
 from imsg_runtime.logs import configure
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, connect
 from imsg_runtime.settings import StartError, load, variable
 
 MANIFEST = "export.json"
 
 LOOK_S = 1.0
+
+TELL_S = 5.0
+"""How often it is told what still waits."""
 
 EMPTY_LOOKS = 3
 """How often in a row the queues must be empty: a service publishes from its own tables some moments later."""
@@ -34,10 +40,11 @@ PATIENCE_S = 60.0
 """How long the services may take until they answer how much waits."""
 
 
-def export(target: Path, drain_s: float) -> RuntimeConfig:
+def export(target: Path, wait_s: float, tell: Callable[[Line], None]) -> RuntimeConfig:
     """Run the services without their port until no queue holds anything, then copy what they keep to a new folder.
 
-    Raises StartError if something still waits after `drain_s`, or if iMSG runs; nothing is at `target` then.
+    `tell` gets a line every few seconds while something waits. Raises StartError if something still waits after
+    `wait_s`, or if iMSG runs; nothing is at `target` then.
     """
     settings = load(Settings)
     configure(settings.log_level, settings.log_format)
@@ -48,13 +55,13 @@ def export(target: Path, drain_s: float) -> RuntimeConfig:
     if target.exists():
         raise StartError("{0} exists already; name a new folder.", target)
     os.umask(0o077)  # it holds every secret
-    return asyncio.run(_export(settings, target, drain_s))
+    return asyncio.run(_export(settings, target, wait_s, tell))
 
 
-async def _export(settings: Settings, target: Path, drain_s: float) -> RuntimeConfig:
+async def _export(settings: Settings, target: Path, wait_s: float, tell: Callable[[Line], None]) -> RuntimeConfig:
     draft = target.with_name(f"{target.name}.{os.getpid()}{backup.PART}")
     async with data_folder.hold(settings.data_dir) as lock:
-        config = await _drain(settings, lock, drain_s)
+        config = await _drain(settings, lock, wait_s, tell)
         try:
             (draft / all_in_one.SECRETS).mkdir(parents=True)
             await backup.copy_databases(settings.data_dir, draft)
@@ -73,7 +80,7 @@ def list_migrations() -> Mapping[str, str]:
     return {owner.name: owner.migrations.head for owner in TABLE_OWNERS}
 
 
-async def _drain(settings: Settings, lock: int, drain_s: float) -> RuntimeConfig:
+async def _drain(settings: Settings, lock: int, wait_s: float, tell: Callable[[Line], None]) -> RuntimeConfig:
     """Run the services until nothing waits in a queue. Raises StartError."""
     async with AsyncExitStack() as stack:
         server = None if settings.redis_url else Valkey(settings.data_dir, lock)
@@ -83,19 +90,46 @@ async def _drain(settings: Settings, lock: int, drain_s: float) -> RuntimeConfig
         everything = all_in_one.make(config, with_console=False)
         await stack.enter_async_context(everything.running())
         broker = await stack.enter_async_context(open_broker(settings.broker_url or config.redis_url))
-        deadline, empty = time.monotonic() + drain_s, 0
+        redis = await stack.enter_async_context(connect(config.redis_url))
+        began = told = time.monotonic()
+        empty = 0
         while empty < EMPTY_LOOKS:
             waiting = await _count_waiting(broker)
             empty = 0 if waiting else empty + 1
-            if waiting and time.monotonic() > deadline:
-                named = ", ".join(f"{count} in {queue}" for queue, count in waiting.items())
+            now = time.monotonic()
+            if waiting and now > began + wait_s:
                 raise StartError(
-                    "messages still wait: {0}. Let `imsg up` run on until they are settled, or cancel them; "
-                    "nothing was exported.",
-                    named,
+                    "messages still wait: {0}. Allow them more time with --wait, or start `imsg up` and mend what "
+                    "they wait for, or cancel them; nothing was exported.",
+                    await _describe(waiting, broker.topology, redis),
                 )
+            if waiting and now > told + TELL_S:
+                told = now
+                left_s = round(began + wait_s - now)
+                tell(fill("waiting {0} s more at most: {1}", left_s, await _describe(waiting, broker.topology, redis)))
             await asyncio.sleep(LOOK_S)
     return config
+
+
+async def _describe(waiting: Mapping[str, int], topology: Topology, redis: Redis) -> Line:
+    """Say how many messages wait in each queue, and why where their channel is paused or blocked."""
+    parts: list[Line] = []
+    for queue, count in waiting.items():
+        method = next((one for one in topology.methods if queue.startswith(f"{topology.prefix}.{one}.")), None)
+        why = None if method is None else await _find_obstacle(redis, method)
+        parts.append(fill("{0} in {1}", count, queue) if why is None else fill("{0} in {1} ({2})", count, queue, why))
+    return functools.reduce(lambda said, part: fill("{0}, {1}", said, part), parts)
+
+
+async def _find_obstacle(redis: Redis, method: str) -> Line | None:
+    """Return why a channel sends nothing; None where it sends, or where Redis does not say."""
+    try:
+        paused, reason, state, why = await redis.call("HMGET", channel_key(method), "paused", "reason", "state", "why")
+    except (RedisUnavailable, RedisRefused):
+        return None
+    if paused == b"1":
+        return fill("paused by an administrator: {0}", (reason or b"-").decode())
+    return fill("blocked: {0}", (why or b"-").decode()) if state == b"blocked" else None
 
 
 async def _count_waiting(broker: Broker) -> Mapping[str, int]:
