@@ -13,6 +13,7 @@ from imsg_contract.topology import REPLICAS, attention_key
 from imsg_gateway.status import APPS, judge_broker, judge_channel, judge_databases, judge_redis, judge_replicas
 from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.servers import Valkey
+from imsg_testing.waiting import eventually
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 BACKUP = Finding(part="backup", level="fault", state=Sentence(zh="已逾期", en="overdue"))
@@ -178,6 +179,25 @@ async def test_a_provider_is_named_with_its_channel(gateway: RunningGateway) -> 
 
     (row,) = (finding for finding in answer.json()["findings"] if finding["part"] == "provider")
     assert (row["title"], row["state"], row["level"]) == ("服务商 stale（邮件）", "拒绝登录", "fault")
+
+
+async def test_the_metrics_show_what_is_wrong_for_as_long_as_it_is(gateway: RunningGateway) -> None:
+    trouble = Trouble(code="balance_low", zh="余额不足", en="the balance is low")
+    found = (Attention(since=datetime(2026, 11, 29, tzinfo=UTC), trouble=trouble),)
+    state = AccountState(at=0, digest="", found=found)
+    line = 'imsg_finding{level="fault",name="sms main",part="provider"} 1.0'
+
+    async def is_shown() -> bool:
+        return line in (await gateway.client.get("/metrics")).text
+
+    async def is_gone() -> bool:
+        return not await is_shown()
+
+    await gateway.redis.call("HSET", attention_key("sms"), "main", state.model_dump_json())
+    await eventually(is_shown)
+    assert 'level="well"' not in (await gateway.client.get("/metrics")).text
+    await gateway.redis.call("DEL", attention_key("sms"))
+    await eventually(is_gone)
 
 
 async def test_without_a_broker_the_rest_is_shown_and_the_broker_is_a_fault(store_url: str) -> None:

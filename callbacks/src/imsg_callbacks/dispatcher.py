@@ -208,7 +208,8 @@ class Dispatcher:
                 reply = await self.call(due.endpoint, due.event, due.body.encode())
         data = from_json(due.body)["data"]
         about = {key: data[name] for key, name in (("request", "request"), ("message", "id")) if name in data}
-        log.info("called", endpoint=due.endpoint.id, status=reply.status, why=reply.error, ms=reply.took_ms, **about)
+        about |= {"endpoint": due.endpoint.id, "user": due.endpoint.username}
+        log.info("called", status=reply.status, why=reply.error, ms=reply.took_ms, **about)
         now = self._now()
         wait_s = None
         if not reply.is_success and not reply.is_gone:
@@ -247,7 +248,7 @@ class Dispatcher:
 
     def _log_disabled(self, disabled: Sequence[tuple[Endpoint, str]]) -> None:
         for endpoint, why in disabled:
-            log.warning("callback_disabled", id=endpoint.id, why=why)
+            log.warning("callback_disabled", id=endpoint.id, user=endpoint.username, why=why)
             self._metrics.disabled.labels(why).inc()
         if disabled:
             self.wake()

@@ -83,6 +83,9 @@ class Settings(Common):
     """The database; empty: SQLite in the data folder, one file for each owner. It may hold a password."""
     data_dir: Path = Path("data")
     """The data folder: the SQLite files, and under `imsg up` everything else."""
+    disk_free_gib: Annotated[int, Field(ge=1)] = 2
+    """The GiB that have to be free on the disk of the stores; with less, `imsg status` and the alert `ImsgDiskShort`
+    tell of it. A rewrite of Valkey's log, and a merge of SQLite's, need as much as the files have."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "WARNING"
     """The least level that is logged."""
     token_key: Keys = ()

@@ -10,8 +10,8 @@ from cryptography import x509
 from imsg import backup
 from imsg.all_in_one import BackupSettings, Settings
 from imsg.backup_schedule import find_newest, last_due
-from imsg_contract.findings import Finding
-from imsg_runtime.machine import check_disk, judge_end, make_finding
+from imsg_contract.findings import Finding, make_finding
+from imsg_runtime.machine import check_disk, judge_end
 from imsg_runtime.settings import variable
 
 BACKUP_TAKES = timedelta(hours=1)
@@ -20,7 +20,7 @@ BACKUP_TAKES = timedelta(hours=1)
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Check the disk, and the backups and the certificate where there are any."""
-    yield from check_disk(settings.data_dir)
+    yield from check_disk(settings.data_dir, settings.disk_free_gib)
     if settings.backup.folder is not None:
         yield judge_backup(settings.backup, settings.backup.folder, datetime.now(ZoneInfo(settings.timezone)))
     elif not backup.list_elsewhere(settings):
@@ -28,8 +28,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield make_finding(
             "backup",
             "well",
-            f"iMSG 不做备份；设置 {name} 可每天备份",
-            f"iMSG makes none; {name} lets it make one a day",
+            (f"iMSG 不做备份；设置 {name} 可每天备份", f"iMSG makes none; {name} lets it make one a day"),
         )
     if settings.tls.certificate is not None:
         yield judge_certificate(settings.tls.certificate, datetime.now(UTC))
@@ -47,12 +46,12 @@ def judge_backup(settings: BackupSettings, folder: Path, now: datetime) -> Findi
         f"the newest in {folder} is of {made}" if made else f"none is in {folder}",
     )
     if newest is not None and newest >= last_due(now - BACKUP_TAKES, settings.at):
-        return make_finding("backup", "well", *state)
+        return make_finding("backup", "well", state)
     remedy = (
         "`imsg up` 会补做缺少的备份：请确认它在运行；若在运行，日志中的 backup_failed 说明原因。",
         "`imsg up` makes what is missing: see that it runs. Where it does, backup_failed in its log says why not.",
     )
-    return make_finding("backup", "fault", f"已逾期；{state[0]}", f"overdue; {state[1]}", remedy)
+    return make_finding("backup", "fault", (f"已逾期；{state[0]}", f"overdue; {state[1]}"), remedy)
 
 
 def judge_certificate(file: Path, now: datetime) -> Finding:
@@ -68,7 +67,7 @@ def judge_certificate(file: Path, now: datetime) -> Finding:
             f"Put the certificate there, with its chain; {name} names the file.",
         )
         return make_finding(
-            "certificate", "fault", f"{file} 中没有证书（PEM）", f"{file} holds no certificate (PEM)", remedy
+            "certificate", "fault", (f"{file} 中没有证书（PEM）", f"{file} holds no certificate (PEM)"), remedy
         )
     remedy = (
         "续期后放回同一文件：iMSG 数秒内会重新读取。",
@@ -80,4 +79,4 @@ def judge_certificate(file: Path, now: datetime) -> Finding:
 def _make_unreadable(part: str, path: Path, error: OSError) -> Finding:
     reason = (error.strerror or str(error)).lower()
     remedy = "让运行 imsg 的用户能读取它。", "Let the user of imsg read it."
-    return make_finding(part, "notice", f"无法读取 {path}（{reason}）", f"{path} can't be read ({reason})", remedy)
+    return make_finding(part, "notice", (f"无法读取 {path}（{reason}）", f"{path} can't be read ({reason})"), remedy)

@@ -285,10 +285,11 @@ def query(  # noqa: PLR0917
 
 
 def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
-    columns = ("id", "to", "subject", "status", "tries", "cost", "when", "why")
+    columns = ("id", "user", "to", "subject", "status", "tries", "cost", "when", "why")
     rows = [
         (
             message["id"],
+            message["username"],
             message["to"],
             message.get("subject"),
             message["status"],

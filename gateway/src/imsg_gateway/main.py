@@ -106,6 +106,9 @@ class Settings(Common):
     """The most bytes that the attachments of one mail have together."""
     max_depth: Annotated[int, Field(ge=1)] = 1_000_000
     """How many jobs of a channel may wait before the gateway refuses more with `Retry-After`."""
+    disk_free_gib: Annotated[int, Field(ge=1)] = 2
+    """The GiB that have to be free on the disk of the stores; with less, `imsg status` and the alert `ImsgDiskShort`
+    tell of it. A rewrite of Valkey's log, and a merge of SQLite's, need as much as the files have."""
     wechat: WeChat = WeChat()
 
     @property
@@ -184,14 +187,16 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     drafts = _make_drafts(settings, store, peers, limits, names, templates=TemplateSends(store, renderer))
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
-    clients, surroundings = Clients(settings.trusted_proxies), Surroundings(store, settings.public_url, zone)
+    clients = Clients(settings.trusted_proxies)
+    surroundings = Surroundings(store, settings.public_url, settings.disk_free_gib, zone)
+    status = Status(store, broker, channels, owners, surroundings, zone=zone)
     services = RouteServices(
         authenticator=authenticator,
         clients=clients,
         sending=SendHandler(drafts, resends, acceptor, keys, new_id, admission=admission),
         checker=Checker(drafts, limits, providers, peers.auth, store, costs=costs, windows=windows),
         channels=channels,
-        status=Status(store, broker, channels, owners, surroundings, zone=zone),
+        status=status,
         erasures=ErasureGuard(peers.auth),
         failed_suppressions=FailedSuppressions(peers.history, peers.catalog),
         relay=Relay(owners),
@@ -213,7 +218,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     service.watch(authenticator.key_usage.watch(), "key_usage")
     late = Gauge("imsg_overdue_seconds", "How late the oldest job is", ("method",), registry=service.metrics)
     service.watch(next_due.watch(broker.topology.methods, late), "next_due")
-    _show_queues(service, broker, backpressure)
+    wrong = Gauge("imsg_finding", "1 for what is not well", ("part", "name", "level"), registry=service.metrics)
+    service.watch(status.watch(wrong), "status")
+    _show_queues(service, broker, backpressure, settings.max_depth)
     return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter), clients)
 
 
@@ -235,7 +242,7 @@ def _make_drafts(
     return DraftReader(recipients, files, limits, names, list_accounts, groups=groups, templates=templates)
 
 
-def _show_queues(service: Service, broker: Broker, backpressure: Backpressure) -> None:
+def _show_queues(service: Service, broker: Broker, backpressure: Backpressure, max_depth: int) -> None:
     """Show in the metrics what waits at the broker, and whether it takes anything."""
     waiting = Gauge("imsg_queue_depth", "Jobs and parts that wait at the broker", ("method",), registry=service.metrics)
     by_lane = Gauge("imsg_lane_depth", "Those of one lane", ("method", "lane"), registry=service.metrics)
@@ -245,5 +252,7 @@ def _show_queues(service: Service, broker: Broker, backpressure: Backpressure) -
         consuming.labels(method).set_function(partial(backpressure.count_consumers, method))
         for lane in Lane:
             by_lane.labels(method, lane.value).set_function(partial(backpressure.count_waiting, method, lane))
+    limit = Gauge("imsg_queue_limit", "Jobs of a channel from which on sends are refused", registry=service.metrics)
+    limit.set(max_depth)
     blocked = Gauge("imsg_broker_blocked", "1 while an alarm keeps the broker from taking", registry=service.metrics)
     blocked.set_function(lambda: float(bool(broker.blocked)))

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
+
+from prometheus_client import Gauge
 
 from imsg_broker.port import Broker
 from imsg_channels import BY_NAME
 from imsg_contract.errors import Refusal
-from imsg_contract.findings import LEVELS, Finding, Level, Replica, Sentence
+from imsg_contract.findings import LEVELS, Finding, Level, Replica, Sentence, make_finding
 from imsg_contract.provider_accounts import AccountState
 from imsg_contract.topology import attention_key
 from imsg_gateway.channels import REDIS_BLOCKED, Channels
@@ -18,7 +21,7 @@ from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.surroundings import Surroundings
 from imsg_runtime.presence import list_replicas
-from imsg_runtime.redis import Redis
+from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceUnavailable
 
@@ -44,11 +47,14 @@ NO_PROVIDER = "no provider is configured"
 DATABASE = "database"
 """The condition of readiness of services that have one, and the part of their findings."""
 
+LOOK_EVERY_S = 5.0
+"""How often the metrics are brought up to date."""
+
 SUCCESS = 200
 
-_LOGS = Sentence(
-    zh="查看它是否在运行及其日志：`make ps`、`make logs`；Kubernetes 用 `kubectl get pods`。",
-    en="See whether it runs, and its log: make ps, make logs; on Kubernetes kubectl get pods.",
+_LOGS = (
+    "查看它是否在运行及其日志：`make ps`、`make logs`；Kubernetes 用 `kubectl get pods`。",
+    "See whether it runs, and its log: make ps, make logs; on Kubernetes kubectl get pods.",
 )
 
 
@@ -74,26 +80,39 @@ class Status:
 
     async def find(self, request: ClientRequest, caller: Caller) -> tuple[Sequence[Replica], Sequence[Finding]]:
         """Return the replicas, and all findings. Raises RedisUnavailable, RedisRefused."""
-        replicas, seen, parts = await asyncio.gather(
-            list_replicas(self._redis),
-            self._surroundings.find(),
-            asyncio.gather(
-                self._find_channels(request, caller),
-                self._find_oldest(caller),
-                self._count_dead_letters(caller),
-                self._find_attention(),
-                self._find_unreached(),
-            ),
+        (replicas, known), *asked = await asyncio.gather(
+            self._find_known(),
+            self._find_channels(request, caller),
+            self._find_oldest(caller),
+            self._count_dead_letters(caller),
+            self._find_unreached(),
+        )
+        return replicas, sort_findings([*known, *chain.from_iterable(asked)])
+
+    async def watch(self, wrong: Gauge) -> None:
+        """Show, for ever, what is not well of that which is known without asking a service: alerts go by it."""
+        while True:
+            with suppress(RedisUnavailable, RedisRefused):
+                _, known = await self._find_known()
+                wrong.clear()
+                for finding in known:
+                    if finding.level != "well":
+                        wrong.labels(finding.part, finding.name, finding.level).set(1)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _find_known(self) -> tuple[Sequence[Replica], Sequence[Finding]]:
+        """Return the replicas, and what they, Redis and this machine say. Raises RedisUnavailable, RedisRefused."""
+        replicas, attention, seen = await asyncio.gather(
+            list_replicas(self._redis), self._find_attention(), self._surroundings.find()
         )
         found = [
             *judge_replicas(replicas, self._broker.topology.methods),
             judge_redis(self._redis.refusal),
-            *(finding for part in parts for finding in part),
+            *attention,
         ]
         # Where `imsg up` says how its machine is, the gateway's own look at it adds nothing.
         reported = {finding.part for finding in found}
-        found += [finding for finding in seen if finding.part not in reported]
-        return replicas, sort_findings(found)
+        return replicas, [*found, *(finding for finding in seen if finding.part not in reported)]
 
     async def _find_channels(self, request: ClientRequest, caller: Caller) -> list[Finding]:
         """Judge the broker and the channels, whose queues the broker has."""
@@ -105,7 +124,7 @@ class Status:
                 "查看 RabbitMQ 是否在运行：docs/runbooks/ImsgServiceNotReady.zh.md。",
                 "See whether RabbitMQ runs: docs/runbooks/ImsgServiceNotReady.md.",
             )
-            return [_fault("broker", "", (f"没有应答：{why[0]}", f"gives no answer: {why[1]}"), remedy)]
+            return [make_finding("broker", "fault", (f"没有应答：{why[0]}", f"gives no answer: {why[1]}"), remedy)]
         return [judge_broker(self._broker.blocked), *(judge_channel(channel, self._zone) for channel in channels)]
 
     async def _find_oldest(self, caller: Caller) -> list[Finding]:
@@ -121,9 +140,14 @@ class Status:
                     at = datetime.fromisoformat(bucket["start"]).astimezone(self._zone)
                     oldest.setdefault(method, at.strftime("%m-%d %H:%M"))
         if not oldest:
-            return [_well("oldest", "", "没有等待中的消息", "none waits")]
+            return [make_finding("oldest", "well", ("没有等待中的消息", "none waits"))]
         return [
-            _well("oldest", method, f"最早的等待自 {hour} 起的一小时", f"the oldest waits from the hour {hour}")
+            make_finding(
+                "oldest",
+                "well",
+                (f"最早的等待自 {hour} 起的一小时", f"the oldest waits from the hour {hour}"),
+                name=method,
+            )
             for method, hour in oldest.items()
         ]
 
@@ -132,12 +156,12 @@ class Status:
         if isinstance(answer, Finding):
             return []  # it was said once
         if not answer["dead"]:
-            return [_well("dead_letters", "", "没有死信", "none")]
+            return [make_finding("dead_letters", "well", ("没有死信", "none"))]
         count = f"{len(answer['dead'])}{'+' if answer['next'] else ''}"
         return [
-            _fault(
+            make_finding(
                 "dead_letters",
-                "",
+                "fault",
                 (f"{count} 条，不会自动重试", f"{count}: nothing tries them again by itself"),
                 (
                     "`imsg dead-letters` 列出各自的原因；排除后由它重新发送。",
@@ -151,11 +175,12 @@ class Status:
         methods = self._broker.topology.methods
         published = await asyncio.gather(*(self._redis.call("HGETALL", attention_key(method)) for method in methods))
         return [
-            _fault(
+            make_finding(
                 "provider",
-                f"{method} {name.decode()}",
+                "fault",
                 (found.trouble.zh, found.trouble.en),
-                (found.trouble.remedy_zh or _LOGS.zh, found.trouble.remedy_en or _LOGS.en),
+                (found.trouble.remedy_zh or _LOGS[0], found.trouble.remedy_en or _LOGS[1]),
+                name=f"{method} {name.decode()}",
             )
             for method, states in zip(methods, published, strict=True)
             for name, text in states.items()
@@ -181,10 +206,10 @@ class Status:
             if said is None:
                 state = (f"应答了 HTTP {answer.status_code}", f"answers HTTP {answer.status_code}")
         remedy = (
-            f"{_LOGS.zh}它若在运行，再查网络和 gateway 的 `IMSG_{owner.upper()}_URL`。",
-            f"{_LOGS.en} If it runs, look at the network, and at the gateway's IMSG_{owner.upper()}_URL.",
+            f"{_LOGS[0]}它若在运行，再查网络和 gateway 的 `IMSG_{owner.upper()}_URL`。",
+            f"{_LOGS[1]} If it runs, look at the network, and at the gateway's IMSG_{owner.upper()}_URL.",
         )
-        return _fault("service", name, state, remedy)
+        return make_finding("service", "fault", state, remedy, name=name)
 
     async def _ask(
         self, owner: Owner, path: str, caller: Caller, params: Mapping[str, str]
@@ -199,7 +224,7 @@ class Status:
                 body: Mapping[str, Any] = answer.json()
                 return body
             why = str(answer.json().get("detail") or answer.status_code)
-        return _fault("service", owner, (f"没有应答：{why}", f"gives no answer: {why}"), _LOGS)
+        return make_finding("service", "fault", (f"没有应答：{why}", f"gives no answer: {why}"), _LOGS, name=owner)
 
 
 def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
@@ -221,7 +246,7 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
         both = "、".join(versions), " and ".join(versions)
         state = (f"同时运行 {both[0]}", f"{both[1]} run at once")
         remedy = ("升级完成后应只剩一个版本；否则继续升级。", "An upgrade ends with one version: finish it.")
-        yield _fault("version", "", state, remedy, level="notice")
+        yield make_finding("version", "notice", state, remedy)
     yield from judge_databases(replicas)
     # Parts that live in one process, and replicas of one machine, find the same.
     yield from dict.fromkeys(finding for one in replicas for finding in one.findings)
@@ -229,7 +254,7 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
 
 def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
     if not replicas:
-        return _fault("service", name, ("没有运行中的副本", "no replica runs"), _LOGS)
+        return make_finding("service", "fault", ("没有运行中的副本", "no replica runs"), _LOGS, name=name)
     lacking = [one for one in replicas if one.unmet]
     if lacking:
         what = "; ".join(f"{one.replica}: {', '.join(one.unmet)}" for one in lacking)
@@ -238,14 +263,16 @@ def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
             "Something it needs is away: see the other rows, and docs/runbooks/ImsgServiceNotReady.md.",
         )
         level: Level = "fault" if len(lacking) == len(replicas) else "notice"
-        return _fault("service", name, (f"未就绪，缺少 {what}", f"not ready, it lacks {what}"), remedy, level=level)
+        return make_finding(
+            "service", level, (f"未就绪，缺少 {what}", f"not ready, it lacks {what}"), remedy, name=name
+        )
     names, version = ", ".join(one.replica for one in replicas), replicas[0].version
     number = f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''}"
-    return _well(
+    return make_finding(
         "service",
-        name,
-        f"{len(replicas)} 个副本就绪，版本 {version}：{names}",
-        f"{number} ready, version {version}: {names}",
+        "well",
+        (f"{len(replicas)} 个副本就绪，版本 {version}：{names}", f"{number} ready, version {version}: {names}"),
+        name=name,
     )
 
 
@@ -262,33 +289,33 @@ def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
             )
             state = f"没有应答或拒绝写入：{names}", f"does not answer, or refuses writes: {names}"
             level: Level = "fault" if len(failing) == len(having) else "notice"
-            yield _fault(DATABASE, service, state, remedy, level=level)
+            yield make_finding(DATABASE, level, state, remedy, name=service)
         elif having:
-            yield _well(DATABASE, service, "有应答，接收写入", "answers and takes writes")
+            yield make_finding(DATABASE, "well", ("有应答，接收写入", "answers and takes writes"), name=service)
 
 
 def judge_broker(blocked: str | None) -> Finding:
     """Judge the broker's alarm."""
     if not blocked:
-        return _well("broker", "", "没有告警", "no alarm")
+        return make_finding("broker", "well", ("没有告警", "no alarm"))
     state = (f"告警，不接收任何消息：{blocked}", f"an alarm, it takes nothing: {blocked}")
     remedy = (
         "释放它的磁盘或内存：见 docs/runbooks/ImsgBrokerBlocked.zh.md。",
         "Free its disk or memory: docs/runbooks/ImsgBrokerBlocked.md.",
     )
-    return _fault("broker", "", state, remedy)
+    return make_finding("broker", "fault", state, remedy)
 
 
 def judge_redis(refusal: str) -> Finding:
     """Judge whether Redis takes writes."""
     if not refusal:
-        return _well("redis", "", "接收写入", "takes writes")
+        return make_finding("redis", "well", ("接收写入", "takes writes"))
     state = (f"拒绝写入：{refusal}", f"takes no writes: {refusal}")
     remedy = (
         f"释放它的磁盘或内存，或让主节点恢复；日志中为 `{REDIS_BLOCKED}`。",
         f"Free its disk or memory, or bring back the master; logs have it as `{REDIS_BLOCKED}`.",
     )
-    return _fault("redis", "", state, remedy)
+    return make_finding("redis", "fault", state, remedy)
 
 
 class _Rule(NamedTuple):
@@ -335,7 +362,7 @@ def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
         _Rule(
             channel["consumers"] == 0,
             (f"没有发送服务在消费{zh}", f"no sender consumes it{en}"),
-            (_LOGS.zh, _LOGS.en),
+            _LOGS,
         ),
         _Rule(
             late_s > LATE_S,
@@ -366,10 +393,10 @@ def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
     ]
     rule = next((rule for rule in rules if rule.holds), None)
     if rule is None:
-        return _well("channel", method, *_describe(channel))
+        return make_finding("channel", "well", _describe(channel), name=method)
     if rule.level == "well":
-        return _well("channel", method, *rule.state)
-    return _fault("channel", method, rule.state, rule.remedy, level=rule.level)
+        return make_finding("channel", "well", rule.state, name=method)
+    return make_finding("channel", rule.level, rule.state, rule.remedy, name=method)
 
 
 def _describe(channel: Mapping[str, Any]) -> tuple[str, str]:
@@ -407,14 +434,3 @@ PARTS: Mapping[str, Sentence] = {
     "certificate": Sentence(zh="证书", en="certificate"),
 }
 """The titles of parts; services and channels have their own."""
-
-
-def _well(part: str, name: str, zh: str, en: str) -> Finding:
-    return Finding(part=part, name=name, level="well", state=Sentence(zh=zh, en=en))
-
-
-def _fault(
-    part: str, name: str, state: tuple[str, str], remedy: tuple[str, str] | Sentence, *, level: Level = "fault"
-) -> Finding:
-    step = remedy if isinstance(remedy, Sentence) else Sentence(zh=remedy[0], en=remedy[1])
-    return Finding(part=part, name=name, level=level, state=Sentence(zh=state[0], en=state[1]), remedy=step)

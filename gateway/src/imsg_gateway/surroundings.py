@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from imsg_contract.findings import Finding
+from imsg_contract.findings import Finding, make_finding
 from imsg_contract.topology import BACKED_UP
-from imsg_runtime.machine import check_disk, judge_end, make_finding
+from imsg_runtime.machine import check_disk, judge_end
 from imsg_runtime.redis import Redis
 
 DISK = Path("/")
@@ -32,9 +32,10 @@ _RENEW = ("在终止 TLS 的地方续期。", "Renew it where TLS ends.")
 class Surroundings:
     """Looks at the certificate of the public URL every hour, at the disk and the time of the last backup when asked."""
 
-    def __init__(self, redis: Redis, public_url: str, zone: ZoneInfo) -> None:
+    def __init__(self, redis: Redis, public_url: str, disk_free_gib: int, zone: ZoneInfo) -> None:
         self._redis = redis
         self._address = find_address(public_url)
+        self._disk_free_gib = disk_free_gib
         self._zone = zone
         self._seen: datetime | ssl.SSLCertVerificationError | None = None
 
@@ -50,7 +51,11 @@ class Surroundings:
         at, now = await self._redis.call("GET", BACKED_UP), datetime.now(self._zone)
         made = None if at is None else datetime.fromtimestamp(int(at), self._zone)
         host = self._address[0] if self._address else ""
-        return [*check_disk(DISK), judge_backup(made, now), *judge_certificate(host, self._seen, now)]
+        return [
+            *check_disk(DISK, self._disk_free_gib),
+            judge_backup(made, now),
+            *judge_certificate(host, self._seen, now),
+        ]
 
 
 def find_address(url: str) -> tuple[str, int] | None:
@@ -84,7 +89,7 @@ def judge_certificate(
     if isinstance(seen, datetime):
         yield judge_end(name, seen, now, _RENEW)
     elif seen is not None and seen.verify_code == EXPIRED:
-        yield make_finding("certificate", "fault", f"{name} 的证书已过期", f"that of {name} has ended", _RENEW)
+        yield make_finding("certificate", "fault", (f"{name} 的证书已过期", f"that of {name} has ended"), _RENEW)
     elif seen is not None:
         why = seen.verify_message
         remedy = (
@@ -92,7 +97,7 @@ def judge_certificate(
             "Where a CA of your own signed it, clients have to trust that; else replace it, with its chain.",
         )
         state = f"此处不信任 {name} 的证书：{why}", f"that of {name} is not trusted here: {why}"
-        yield make_finding("certificate", "notice", *state, remedy)
+        yield make_finding("certificate", "notice", state, remedy)
 
 
 def judge_backup(made: datetime | None, now: datetime) -> Finding:
@@ -101,15 +106,17 @@ def judge_backup(made: datetime | None, now: datetime) -> Finding:
         return make_finding(
             "backup",
             "well",
-            "iMSG 不知道有无备份；容器部署用 `make backup TO=目录` 备份",
-            "iMSG knows of none; of containers `make backup TO=FOLDER` makes one",
+            (
+                "iMSG 不知道有无备份；容器部署用 `make backup TO=目录` 备份",
+                "iMSG knows of none; of containers `make backup TO=FOLDER` makes one",
+            ),
         )
     at = f"{made:%Y-%m-%d %H:%M}"
     state = f"最新的备份：{at}", f"the newest is of {at}"
     if now - made <= BACKED_UP_WITHIN:
-        return make_finding("backup", "well", *state)
+        return make_finding("backup", "well", state)
     remedy = (
         "运行 `make backup TO=目录`，并每天定时运行。",
         "Run `make backup TO=FOLDER`, and let it run once a day.",
     )
-    return make_finding("backup", "notice", *state, remedy)
+    return make_finding("backup", "notice", state, remedy)

@@ -11,11 +11,11 @@ NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 def test_a_full_disk_is_to_be_cleared(tmp_path: Path) -> None:
-    (roomy,) = check_disk(tmp_path, least_bytes=0)
-    (full,) = check_disk(tmp_path, least_bytes=2**63)
+    (roomy,) = check_disk(tmp_path, least_gib=0)
+    (full,) = check_disk(tmp_path, least_gib=2**40)
 
     assert (roomy.level, full.level) == ("well", "fault")
-    assert list(check_disk(tmp_path / "not yet")) == []
+    assert list(check_disk(tmp_path / "not yet", least_gib=0)) == []
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ class Service:
         command = [str(python), "-m", "imsg_web.service", self.package]
         self.process = Process(command, log=self.log, environment=self._environment, cwd=self._folder)
 
+    def make_replica(self, settings: Mapping[str, str]) -> "Service":
+        """Return a replica of it with more settings, on a port of its own; it is not started."""
+        return Service(self.package, self._folder, {**self._environment, **settings})
+
     def start(self) -> None:
         """Start it and return when it is ready."""
         self.process.start()

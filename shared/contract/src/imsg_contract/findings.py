@@ -40,6 +40,14 @@ class Finding(BaseModel):
     """The next step; None where nothing has to be done."""
 
 
+def make_finding(
+    part: str, level: Level, state: tuple[str, str], remedy: tuple[str, str] | None = None, *, name: str = ""
+) -> Finding:
+    """Make a finding of texts in Chinese and English."""
+    step = None if remedy is None else Sentence(zh=remedy[0], en=remedy[1])
+    return Finding(part=part, name=name, level=level, state=Sentence(zh=state[0], en=state[1]), remedy=step)
+
+
 class Replica(BaseModel):
     """What one replica of a service says of itself."""
 

@@ -5,31 +5,29 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from imsg_contract.findings import Finding, Level, Sentence
+from imsg_contract.findings import Finding, make_finding
 
 RENEWED_BEFORE = timedelta(days=14)
 """Let's Encrypt's certificates are renewed 30 days before their end: at 14 days several tries have failed."""
 
-FREE_BYTES = 2 * 1024**3
-"""The least that should be free on the disk of the stores: a rewrite of Valkey's log and a merge of SQLite's need as
-much as the files have."""
+_GIB = 1024**3
 
 
-def check_disk(folder: Path, least_bytes: int = FREE_BYTES) -> Iterator[Finding]:
+def check_disk(folder: Path, least_gib: int) -> Iterator[Finding]:
     """Check the room on the disk of a folder; nothing before the folder is there."""
     if not folder.exists():
         return
     disk, at = shutil.disk_usage(folder), folder.resolve()
-    free, total = f"{disk.free / 1024**3:,.1f}", f"{disk.total / 1024**3:,.1f}"
+    free, total = f"{disk.free / _GIB:,.1f}", f"{disk.total / _GIB:,.1f}"
     state = f"{at} 可用 {free} GiB，共 {total} GiB", f"{free} GiB of {total} are free at {at}"
-    if disk.free >= least_bytes:
-        yield make_finding("disk", "well", *state)
+    if disk.free >= least_gib * _GIB:
+        yield make_finding("disk", "well", state)
         return
     remedy = (
         "写满之前请腾出空间：写满后 iMSG 不接收任何请求。",
         "Make room before it is full: iMSG accepts nothing then.",
     )
-    yield make_finding("disk", "fault", *state, remedy)
+    yield make_finding("disk", "fault", state, remedy)
 
 
 def judge_end(what: str, ends: datetime, now: datetime, remedy: tuple[str, str]) -> Finding:
@@ -37,13 +35,7 @@ def judge_end(what: str, ends: datetime, now: datetime, remedy: tuple[str, str])
     end = f"{ends.astimezone(now.tzinfo):%Y-%m-%d %H:%M}"
     state = f"{what} 有效期至 {end}", f"{what} is valid until {end}"
     if ends - now > RENEWED_BEFORE:
-        return make_finding("certificate", "well", *state)
+        return make_finding("certificate", "well", state)
     if ends <= now:
         state = f"{what} 已于 {end} 过期", f"{what} ended on {end}"
-    return make_finding("certificate", "fault", *state, remedy)
-
-
-def make_finding(part: str, level: Level, zh: str, en: str, remedy: tuple[str, str] | None = None) -> Finding:
-    """Make a finding of both languages' texts."""
-    step = Sentence(zh=remedy[0], en=remedy[1]) if remedy else None
-    return Finding(part=part, level=level, state=Sentence(zh=zh, en=en), remedy=step)
+    return make_finding("certificate", "fault", state, remedy)

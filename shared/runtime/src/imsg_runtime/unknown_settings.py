@@ -42,6 +42,7 @@ NAMES = frozenset(
         "max_recipients",
         "max_attachment_bytes",
         "max_depth",
+        "disk_free_gib",
         "trusted_proxies",
         "connections_per_address",
         *METHODS,

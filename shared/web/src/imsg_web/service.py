@@ -32,7 +32,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imsg_contract.errors import Refusal
-from imsg_contract.findings import Finding, Replica, Sentence
+from imsg_contract.findings import Finding, Replica, make_finding
 from imsg_contract.version import VERSION
 from imsg_runtime import secret_files, unknown_settings
 from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
@@ -67,7 +67,7 @@ BACKGROUND_NICENESS = 5
 COLLECT_AFTER = 10_000
 """The threshold of the garbage collector: Python's default, 700 objects, is reached by five requests."""
 
-_LOOK = Sentence(zh="运行 `imsg doctor` 查看原因。", en="`imsg doctor` looks into it.")
+_LOOK = ("运行 `imsg doctor` 查看原因。", "`imsg doctor` looks into it.")
 
 _STOPPING = Refusal("unavailable", retry_after_s=3)
 
@@ -144,7 +144,7 @@ class Service:
         # While it opens, its conditions are not all there yet.
         unmet = () if self._api is None and not self.stopping.is_set() else tuple(self.unmet())
         warnings = [
-            Finding(part=name, level="fault", state=Sentence(zh=text, en=text), remedy=_LOOK)
+            make_finding(name, "fault", (text, text), _LOOK)
             for name, list_warnings in self._warnings.items()
             for text in list_warnings()
         ]

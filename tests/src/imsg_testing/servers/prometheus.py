@@ -76,7 +76,7 @@ class Alertmanager(Server):
 class Prometheus(Server):
     """Prometheus with the rules and the scraping of `deploy`; the services are found by a file in place of DNS."""
 
-    def __init__(self, alertmanager: Alertmanager) -> None:
+    def __init__(self, alertmanager: Alertmanager | None = None) -> None:
         super().__init__()
         self._alertmanager = alertmanager
         self._targets = self.folder / "targets.json"
@@ -92,10 +92,22 @@ class Prometheus(Server):
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series of an expression, each with its labels and its value."""
-        url = f"http://127.0.0.1:{self._port}/api/v1/query"
-        answer = httpx.get(url, params={"query": expression}, timeout=30).raise_for_status().json()
-        series: list[dict[str, Any]] = answer["data"]["result"]
+        series: list[dict[str, Any]] = self._read("query", query=expression)["result"]
         return series
+
+    def read_states(self) -> dict[str, str]:
+        """Return the state of each alert: `inactive`, `pending` or `firing`; `unknown` before it was looked at."""
+        rules = [rule for group in self._read("rules")["groups"] for rule in group["rules"]]
+        return {rule["name"]: rule["state"] for rule in rules}
+
+    def list_fired(self, within_s: int) -> set[str]:
+        """Return the alerts that have fired in the last seconds."""
+        fired = self.query(f'last_over_time(ALERTS{{alertstate="firing"}}[{within_s}s])')
+        return {one["metric"]["alertname"] for one in fired}
+
+    def _read(self, path: str, **params: str) -> Any:  # noqa: ANN401  Prometheus' own shapes
+        answer = httpx.get(f"http://127.0.0.1:{self._port}/api/v1/{path}", params=params, timeout=30)
+        return answer.raise_for_status().json()["data"]
 
     def _prepare(self) -> Process:
         self._port = reserve_port(self)
@@ -103,7 +115,8 @@ class Prometheus(Server):
         (self.folder / "imsg.rules.yml").write_text(shorten((own / "imsg.rules.yml").read_text()), encoding="utf-8")
         config = yaml.safe_load(shorten((own / "scrape.yml").read_text(encoding="utf-8")))
         config["global"]["scrape_interval"] = SCRAPE_EVERY
-        config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [self._alertmanager.address]}]}]
+        told = [] if self._alertmanager is None else [self._alertmanager.address]
+        config["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": told}]}]
         (job,) = config["scrape_configs"]
         del job["dns_sd_configs"]
         job["file_sd_configs"] = [{"files": [str(self._targets)], "refresh_interval": "1s"}]

@@ -69,11 +69,15 @@ class Rabbit(Server):
 
     def control(self, *arguments: str) -> str:
         """Run `rabbitmqctl` on it and return what it prints, such as `control("set_disk_free_limit", "50MB")`."""
-        return _run(_script("rabbitmqctl"), *arguments, environment=self._variables)
+        return self.run("rabbitmqctl", *arguments)
 
     def queues(self, *arguments: str) -> str:
         """Run `rabbitmq-queues` on it and return what it prints."""
-        return _run(_script("rabbitmq-queues"), *arguments, environment=self._variables)
+        return self.run("rabbitmq-queues", *arguments)
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run a program of RabbitMQ on it and return what it prints."""
+        return _run(_script(program), *arguments, environment=self._variables)
 
     def close(self) -> None:
         """End it and its epmd, and remove its data."""
