@@ -7,6 +7,7 @@ from nicegui import ui
 
 from imsg_console.view import View
 from imsg_console.widgets.elements import attrs, button, element, heading
+from imsg_console.widgets.notices import toast
 
 
 @contextmanager
@@ -52,3 +53,16 @@ async def confirm(view: View, title: str, text: str, action: str, *, danger: boo
     agreed = await opened
     opened.delete()
     return bool(agreed)
+
+
+async def ask_to_delete(view: View, url: str, texts: str, **fields: object) -> bool:
+    """Ask, delete what is at a URL of the API, and say so; return whether it is gone. Raises ApiError, SessionOver.
+
+    The sentences are `TEXTS_title`, `TEXTS_text`, `TEXTS_action` and `TEXTS_done`, which take the fields.
+    """
+    title, text, action, done = (view.t(f"{texts}_{name}", **fields) for name in ("title", "text", "action", "done"))
+    if not await confirm(view, title, text, action):
+        return False
+    await view.api.delete(url)
+    toast(done)
+    return True

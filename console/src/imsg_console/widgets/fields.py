@@ -35,15 +35,15 @@ def text_field(
     return made.without_auto_validation()
 
 
-def search_field(label: str, value: str, on_change: Callable[[], object]) -> ui.input | ui.textarea:
+def search_field(label: str, value: str, on_change: Callable[[], object], *, most: int = 254) -> ui.input | ui.textarea:
     """Draw a field that searches while somebody types."""
-    made = text_field(label, value, kind="search", most=254)
+    made = text_field(label, value, kind="search", most=most)
     made.props('clearable debounce="300"')
     return made.on_value_change(on_change)
 
 
-def read_search(made: ui.input | ui.textarea) -> str:
-    """Read a field that searches."""
+def read_search(made: ui.input | ui.textarea | ui.select) -> str:
+    """Read a field that searches, or a choice."""
     return str(made.value or "").replace("\0", "").strip()
 
 

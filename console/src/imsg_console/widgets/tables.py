@@ -15,11 +15,13 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments, TableSelectionEventArguments
 
 from imsg_console.client import ApiError
+from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.cells import Cell, lines
 from imsg_console.widgets.elements import attrs, element, icon
-from imsg_console.widgets.notices import error_notice
-from imsg_console.widgets.paging import Listing, ListPage, Load, Pager, Row
+from imsg_console.widgets.filters import Filter, Filters
+from imsg_console.widgets.notices import empty, error_notice
+from imsg_console.widgets.paging import Listing, ListPage, Load, Loaded, Pager, Position, Row
 
 PAGE_ROWS = 25
 
@@ -267,30 +269,38 @@ class Table:
 
 
 class PagedTable:
-    """A table with its pages, the notice of an error, and what is drawn where the list is empty."""
+    """A list of the API: its filters, a table with pages, and in its place an error, or that it is empty."""
 
     def __init__(
         self,
         view: View,
         caption: str,
         columns: Sequence[Column],
-        load: Load,
+        source: str | Load,
         *,
         key: str,
-        when_empty: Callable[[], object],
+        texts: str,
+        symbol: str = "inbox",
+        filters: Sequence[Filter] = (),
+        has_refresh: bool = False,
         size: int = PAGE_ROWS,
         counts: bool = False,
         actions: Actions | None = None,
         on_choose: Callable[[], None] | None = None,
         name: Callable[[Row], str] | None = None,
     ) -> None:
-        """`size` is the rows of a page; the other parameters are those of Table and Listing."""
-        self._view, self._load, self._size, self._when_empty = view, load, size, when_empty
-        self._counts = counts
+        """`source` is the URL of the list, or loads it; it gets the filters beside the position.
+
+        An empty list says `TEXTS.empty_title` and `TEXTS.empty_text` beside the symbol; where a filter is set,
+        `TEXTS.none_title` and `TEXTS.none_text`. `size` is the rows of a page.
+        """
+        self._view, self._source, self._size, self._counts = view, source, size, counts
+        self._texts, self._symbol = texts, symbol
         self._listing = self._make_listing()
         self._page = ListPage(1, None, (), None)
         self._asked = 0
         with element("div", "stack") as self._place:
+            self.filters = Filters(view, filters, self.load, self.reload if has_refresh else None)
             self.table = Table(view, caption, columns, key=key, actions=actions, on_choose=on_choose, name=name)
             self._instead = element("div")
             self._pager = Pager(view.t, self._go)
@@ -334,10 +344,25 @@ class PagedTable:
             self.table.element.set_visibility(True)
             self._pager.show(self._page)
         else:
-            self._show_instead(self._when_empty)
+            self._show_instead(self._draw_empty)
 
     def _make_listing(self) -> Listing:
         return Listing(self._load, size=self._size, stride=1, counts=self._counts)
+
+    async def _load(self, position: Position) -> Loaded:
+        query = {**self.filters.values, **position}
+        if not isinstance(self._source, str):
+            return await self._source(query)
+        return Loaded.read(await self._view.api.get(self._source, **query), self._source.rpartition("/")[2])
+
+    def _draw_empty(self) -> None:
+        t, texts = self._view.t, self._texts
+        if not (wanted := " ".join(filter(None, self.filters.values.values()))):
+            empty(t(f"{texts}.empty_title"), t(f"{texts}.empty_text"), self._symbol)
+            return
+        title = t(f"{texts}.none_title", wanted=line(wanted, 40))
+        show_all = {"action": t("layout.show_all"), "target": self._view.path}
+        empty(title, t(f"{texts}.none_text"), "search_off", **show_all)
 
     def _is_gone(self) -> bool:
         return bool(self._place.is_deleted)

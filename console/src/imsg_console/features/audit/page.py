@@ -9,10 +9,8 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.fields import choice_field, read_search, search_field
-from imsg_console.widgets.notices import empty
+from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_contract.audit import ACTIONS
@@ -37,46 +35,38 @@ class Audit:
         self._view, self._t = view, view.t
         self._changes = Changes(view.t, view.times)
         self._titles: Mapping[str, Mapping[str, str]] = {}
-        names = ("actor", "action", "target")
-        self._filters = {name: view.query.get(name, "").replace("\0", "").strip() for name in names}
 
     async def show(self) -> None:
         """Draw it, and load the newest."""
         view, t = self._view, self._t
         page_head(t("layout.audit"), t("audit.lead"))
-        actions = {"": t("audit.any")} | {name: t(f"audit.name_{name}") for name in NAMES}
-        chosen = self._filters["action"] if self._filters["action"] in actions else ""
-        with element("search", "line"):
-            self._actor = search_field(t("audit.actor"), self._filters["actor"], self._filter)
-            self._action = choice_field(t("audit.action"), actions, chosen, self._filter)
-            self._target = search_field(t("audit.target"), self._filters["target"], self._filter)
-            button(t("audit.refresh"), self._refresh, kind="quiet", symbol="refresh")
-        columns = [
-            Column("sentence", t("audit.sentence"), self._write, is_main=True),
-            Column("change", t("audit.change"), self._write_change),
-            Column("from", t("audit.from"), self._write_origin),
-            Column("at", t("audit.at"), lambda row: view.times.short(row["at"], datetime.now(UTC))),
-        ]
-        self._table = PagedTable(
-            view, t("layout.audit"), columns, self._load, key="id", when_empty=self._draw_empty, counts=True
+        table = PagedTable(
+            view,
+            t("layout.audit"),
+            [
+                Column("sentence", t("audit.sentence"), self._write, is_main=True),
+                Column("change", t("audit.change"), self._write_change),
+                Column("from", t("audit.from"), self._write_origin),
+                Column("at", t("audit.at"), lambda row: view.times.short(row["at"], datetime.now(UTC))),
+            ],
+            self._load,
+            key="id",
+            texts="audit",
+            symbol="history_edu",
+            filters=[
+                Filter("actor", t("audit.actor")),
+                Filter(
+                    "action", t("audit.action"), {"": t("audit.any"), **{one: t(f"audit.name_{one}") for one in NAMES}}
+                ),
+                Filter("target", t("audit.target")),
+            ],
+            has_refresh=True,
+            counts=True,
         )
-        await self._table.load()
+        await table.load()
 
-    async def _refresh(self) -> None:
-        await self._table.load()
-
-    async def _filter(self) -> None:
-        self._filters = {
-            "actor": read_search(self._actor),
-            "action": str(self._action.value or ""),
-            "target": read_search(self._target),
-        }
-        self._view.replace_query(**self._filters)
-        await self._table.load()
-
-    async def _load(self, position: Position) -> Loaded:
-        wanted = {name: value for name, value in self._filters.items() if value}
-        answer = await self._view.api.get(PATH, **wanted, **position)
+    async def _load(self, query: Position) -> Loaded:
+        answer = await self._view.api.get(PATH, **query)
         if not self._titles and any(row["action"] in ACCOUNTS for row in answer["audit"]):
             self._titles = await self._load_titles()
         rows = [{"id": f"{row['at']} {at}", **row} for at, row in enumerate(answer["audit"])]
@@ -113,15 +103,6 @@ class Audit:
         if row["key"]:
             pieces.append(cells.muted(self._t("audit.by_key", key=line(row["key"], MOST_NAME))))
         return pieces
-
-    def _draw_empty(self) -> None:
-        t = self._t
-        if any(self._filters.values()):
-            empty(
-                t("audit.none_title"), t("audit.none_text"), "search_off", action=t("audit.show_all"), target="/audit"
-            )
-        else:
-            empty(t("audit.empty_title"), t("audit.empty_text"), "history_edu")
 
 
 PAGE = Page("/audit", "audit", Group.ADMIN, show, icon="history_edu")

@@ -13,10 +13,10 @@ from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.dialogs import reading_dialog
 from imsg_console.widgets.elements import button, element, link_to
 from imsg_console.widgets.facts import code_block, page_head
-from imsg_console.widgets.fields import choice_field
+from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.forms import Field, Form, ask_form
-from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 CHIPS = {"waiting": ("schedule", "warn"), "delivered": ("check_circle", "good"), "failed": ("error", "bad")}
@@ -45,7 +45,6 @@ class Deliveries:
                 button(t("callbacks.recover"), self._recover, symbol="history")
         link_to(t("callbacks.back"), "/callbacks", "arrow_back")
         options = {"": t("callbacks.all_states")} | {one: t(f"callbacks.delivery_{one}") for one in CHIPS}
-        self._state = choice_field(t("callbacks.which"), options, "", self._refresh)
         self._table = PagedTable(
             self._view,
             t("callbacks.deliveries_title"),
@@ -56,19 +55,13 @@ class Deliveries:
                 Column("at", t("callbacks.when"), self._time),
                 Column("actions", t("callbacks.actions"), self._actions),
             ],
-            self._load,
+            f"{self._url}/deliveries",
             key="event",
-            when_empty=lambda: empty(t("callbacks.nothing_title"), t("callbacks.nothing"), "inbox"),
+            texts="deliveries",
+            filters=[Filter("state", t("callbacks.which"), options)],
             actions={"read": self._read, "resend": self._resend},
         )
         await self._table.load()
-
-    async def _refresh(self) -> None:
-        await self._table.load()
-
-    async def _load(self, position: Position) -> Loaded:
-        answer = await self._view.api.get(f"{self._url}/deliveries", **position, state=self._state.value)
-        return Loaded.read(answer, "deliveries")
 
     def _event(self, row: Row) -> Cell:
         data = json.loads(row["body"]).get("data", {})

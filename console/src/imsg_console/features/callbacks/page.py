@@ -9,7 +9,7 @@ from imsg_console.features.callbacks.events import name_event
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
-from imsg_console.widgets.dialogs import confirm, reading_dialog
+from imsg_console.widgets.dialogs import ask_to_delete, confirm, reading_dialog
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to
 from imsg_console.widgets.facts import code_block, page_head
 from imsg_console.widgets.notices import empty, notice, toast
@@ -86,7 +86,7 @@ class Callbacks:
             attrs(link, aria_label=t("callbacks.deliveries_of", name=named))
             if self._view.may("PATCH /callbacks/{id}"):
                 self._draw_changes(callback, url)
-            button(t("callbacks.remove"), lambda: self._remove(url, named), kind="quiet", symbol="delete")
+            button(t("callbacks.remove_action"), lambda: self._remove(url, named), kind="quiet", symbol="delete")
 
     def _draw_changes(self, callback: dict[str, Any], url: str) -> None:
         t = self._t
@@ -120,11 +120,7 @@ class Callbacks:
         await self.refresh()
 
     async def _remove(self, url: str, named: str) -> None:
-        t = self._t
-        title = t("callbacks.remove_ask", name=named)
-        if await confirm(self._view, title, t("callbacks.remove_what"), t("callbacks.remove")):
-            await self._view.api.delete(url)
-            toast(t("callbacks.removed"))
+        if await ask_to_delete(self._view, url, "callbacks.remove", name=named):
             await self.refresh()
 
 

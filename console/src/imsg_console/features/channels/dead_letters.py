@@ -14,10 +14,11 @@ from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.dialogs import confirm, reading_dialog
 from imsg_console.widgets.elements import element
 from imsg_console.widgets.facts import code_block
-from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 
+PATH = "/api/v2/dead"
 PAGE_ROWS = 20
 BROKE = "broke the worker"
 
@@ -38,16 +39,13 @@ class DeadLetters:
                 Column("at", t("channels.dead_at"), self._time, lambda row: row["at"]),
                 Column("actions", t("channels.actions"), self._actions),
             ],
-            self._load,
+            PATH,
             key="id",
             size=PAGE_ROWS,
-            when_empty=lambda: empty(t("channels.dead_none_title"), t("channels.dead_none"), "task_alt"),
+            texts="dead",
+            symbol="task_alt",
             actions={"read": self._read, "resend": self._resend},
         )
-
-    async def _load(self, position: Position) -> Loaded:
-        answer = await self._view.api.get("/api/v2/dead", **position)
-        return Loaded.read(answer, "dead")
 
     def _reason(self, row: Row) -> Cell:
         pieces = [cells.text(describe_reason(self._t, row["reason"]))]
@@ -72,7 +70,7 @@ class DeadLetters:
 
     async def _read(self, row: Row) -> None:
         t = self._t
-        letter = await self._view.api.get(path("/api/v2/dead", row["id"]))
+        letter = await self._view.api.get(path(PATH, row["id"]))
         with reading_dialog(self._view, describe_reason(t, letter["reason"]), wide=True):
             if letter["detail"]:
                 element("p", "", line(letter["detail"], 500))
@@ -84,7 +82,7 @@ class DeadLetters:
         t = self._t
         title, what = t("channels.dead_resend_ask"), t("channels.dead_resend_what")
         if await confirm(self._view, title, what, t("channels.dead_resend"), danger=False):
-            answer = await self._view.api.post(f"{path('/api/v2/dead', row['id'])}/resend", {})
+            answer = await self._view.api.post(f"{path(PATH, row['id'])}/resend", {})
             toast(t("channels.dead_resent", n=answer["count"]))
 
 

@@ -10,12 +10,14 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.fields import choice_field, read_search, search_field
-from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.filters import Filter
+from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
+
+PATH = "/api/v2/followers"
 
 MOST_NAME = 64
 TAG_CHARACTERS = 16
@@ -23,7 +25,7 @@ TAG_CHARACTERS = 16
 
 async def show(view: View) -> None:
     """Draw the page."""
-    answer = await view.api.get("/api/v2/followers", limit=1)
+    answer = await view.api.get(PATH, limit=1)
     followers = Followers(view, answer["accounts"])
     followers.draw()
     await followers.table.load()
@@ -35,8 +37,6 @@ class Followers:
     def __init__(self, view: View, accounts: Sequence[str]) -> None:
         """`accounts` are the official accounts."""
         self._view, self._t, self._accounts = view, view.t, accounts
-        self._search = view.query.get("search", "").replace("\0", "").strip()[:MOST_NAME]
-        self._account = account if (account := view.query.get("account", "")) in accounts else ""
 
     def draw(self) -> None:
         """Draw everything but the rows."""
@@ -44,12 +44,10 @@ class Followers:
         with page_head(t("layout.followers"), t("followers.lead")):
             if self._accounts and view.may("POST /followers/bind"):
                 button(t("followers.bind"), self._bind, kind="main", symbol="qr_code_2")
-        with element("search", "line"):
-            self._field = search_field(t("followers.search"), self._search, self._filter)
+        filters = [Filter("search", t("followers.search"), most=MOST_NAME)] if self._accounts else []
+        if has_several:
             options = {"": t("followers.every_account"), **{name: name for name in self._accounts}}
-            self._choice = choice_field(t("followers.account"), options, self._account, self._filter)
-            self._choice.set_visibility(has_several)
-            button(t("followers.refresh"), self.reload, kind="quiet", symbol="refresh")
+            filters.append(Filter("account", t("followers.account"), options))
         account = Column("account", t("followers.account"), lambda one: line(one["account"], 32))
         self.table = PagedTable(
             view,
@@ -63,29 +61,21 @@ class Followers:
             ],
             self._load,
             key="tag",
-            when_empty=self._draw_empty,
+            texts="followers" if self._accounts else "no_account",
+            symbol="group_add" if self._accounts else "link_off",
+            filters=filters,
+            has_refresh=True,
             actions={"renew": self._renew, "revoke": self._revoke},
         )
 
-    async def reload(self) -> None:
-        """Show the same page of the list again."""
-        await self.table.reload()
-
     async def _bind(self) -> None:
-        await binding.bind(self._view, self._accounts, self.reload)
+        await binding.bind(self._view, self._accounts, self.table.reload)
 
-    async def _load(self, position: Position) -> Loaded:
-        parameters = {"account": self._account, **position}
-        if self._search:
-            is_tag = WECHAT.address.parse(self._search) is not None
-            parameters["tag" if is_tag else "user"] = self._search
-        answer = await self._view.api.get("/api/v2/followers", **parameters)
-        return Loaded.read(answer, "followers")
-
-    async def _filter(self) -> None:
-        self._search, self._account = read_search(self._field)[:MOST_NAME], str(self._choice.value or "")
-        self._view.replace_query(search=self._search, account=self._account)
-        await self.table.load()
+    async def _load(self, query: Position) -> Loaded:
+        parameters = dict(query)
+        search = str(parameters.pop("search", ""))
+        parameters["tag" if WECHAT.address.parse(search) is not None else "user"] = search
+        return Loaded.read(await self._view.api.get(PATH, **parameters), "followers")
 
     def _user(self, one: Row) -> Cell:
         if one["username"] is None:
@@ -111,30 +101,20 @@ class Followers:
 
     async def _renew(self, one: Row) -> None:
         if await self._confirm(one, "renew"):
-            answer = await self._view.api.post(f"{path('/api/v2/followers', one['tag'])}/renew", {})
+            answer = await self._view.api.post(f"{path(PATH, one['tag'])}/renew", {})
             toast(self._t("followers.renewed", tag=_tag(answer)))
-            await self.reload()
+            await self.table.reload()
 
     async def _revoke(self, one: Row) -> None:
         if await self._confirm(one, "revoke"):
-            await self._view.api.delete(path("/api/v2/followers", one["tag"]))
+            await self._view.api.delete(path(PATH, one["tag"]))
             toast(self._t("followers.revoked", tag=_tag(one)))
-            await self.reload()
+            await self.table.reload()
 
     async def _confirm(self, one: Row, action: str) -> bool:
         t = self._t
         text = t(f"followers.{action}_user" if one["username"] else f"followers.{action}_text")
         return await confirm(self._view, t(f"followers.{action}_title", tag=_tag(one)), text, t(f"followers.{action}"))
-
-    def _draw_empty(self) -> None:
-        t = self._t
-        if not self._accounts:
-            empty(t("followers.no_account_title"), t("followers.no_account_text"), "link_off")
-        elif self._search or self._account:
-            title, text = t("followers.none_title"), t("followers.none_text")
-            empty(title, text, "search_off", action=t("followers.search_clear"), target="/followers")
-        else:
-            empty(t("followers.empty_title"), t("followers.empty_text"), "group_add")
 
 
 def _tag(one: Row) -> str:

@@ -14,11 +14,11 @@ from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element, live_text
+from imsg_console.widgets.elements import button, live_text
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.fields import read_search, search_field
+from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.forms import Field, Form, ask_form
-from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_contract.roles import SENDERS
@@ -39,7 +39,6 @@ class Members:
         self._path = path(PATH, group["name"], "members")
         is_owner = group["owner"] == view.session.username
         self._may_change = view.session.is_admin or (is_owner and view.session.role in SENDERS)
-        self._find = ""
 
     async def show(self) -> None:
         """Draw it. Raises ApiError, SessionOver."""
@@ -53,8 +52,6 @@ class Members:
                 to = make_url("/send", group=group["name"])
                 button(t("groups.send"), partial(ui.navigate.to, to), kind="main", symbol="send")
         self._total = live_text("muted")
-        with element("search", "line"):
-            self._search = search_field(t("groups.find"), "", self._filter)
         self._table = PagedTable(
             self._view,
             t("groups.members"),
@@ -66,30 +63,21 @@ class Members:
             ],
             self._load,
             key="key",
-            when_empty=self._draw_empty,
+            texts="members",
+            symbol="group_add",
+            filters=[Filter("find", t("groups.find"))],
             actions={"remove": self._remove},
         )
         await self._table.load()
 
-    async def _load(self, position: Position) -> Loaded:
-        answer = await self._view.api.get(self._path, find=self._find, **position)
+    async def _load(self, query: Position) -> Loaded:
+        answer = await self._view.api.get(self._path, **query)
         self._total.text = self._t("groups.total", n=answer["total"])
         rows = [{**row, "key": row["to"] or next(iter(row["contacts"].values()))} for row in answer["members"]]
         return Loaded(rows, answer["next"])
 
-    async def _filter(self) -> None:
-        self._find = read_search(self._search)
-        await self._table.load()
-
     async def _reload(self) -> None:
         await self._table.reload()
-
-    def _draw_empty(self) -> None:
-        t = self._t
-        if self._find:
-            empty(t("groups.none_title"), t("groups.none_text"), "search_off")
-        else:
-            empty(t("groups.no_members_title"), t("groups.no_members_text"), "group_add")
 
     def _person(self, row: Row) -> Cell:
         if row["to"]:

@@ -9,12 +9,11 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.dialogs import ask_to_delete
 from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, Form, ask_form
-from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_contract.roles import SENDERS
 
@@ -48,16 +47,13 @@ class Groups:
                 Column("owner", t("groups.owner"), self._owner),
                 Column("actions", t("groups.actions"), self._actions),
             ],
-            self._load,
+            PATH,
             key="name",
-            when_empty=lambda: empty(t("groups.empty_title"), t("groups.empty_text"), "groups"),
+            texts="groups",
+            symbol="groups",
             actions={"send": self._send, "change": self._change, "delete": self._delete},
         )
         await self._table.load()
-
-    async def _load(self, position: Position) -> Loaded:
-        answer = await self._view.api.get(PATH, **position)
-        return Loaded.read(answer, "groups")
 
     def _name(self, row: Row) -> Cell:
         pieces = [cells.link(line(row["name"], 64), path("/groups", row["name"]))]
@@ -94,12 +90,7 @@ class Groups:
             await self._table.reload()
 
     async def _delete(self, row: Row) -> None:
-        t, name = self._t, line(row["name"], 64)
-        if await confirm(
-            self._view, t("groups.delete_title", name=name), t("groups.delete_text"), t("groups.delete_action")
-        ):
-            await self._view.api.delete(path(PATH, row["name"]))
-            toast(t("groups.deleted", name=name))
+        if await ask_to_delete(self._view, path(PATH, row["name"]), "groups.delete", name=line(row["name"], 64)):
             await self._table.reload()
 
 

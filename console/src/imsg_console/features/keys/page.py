@@ -11,13 +11,14 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.dialogs import ask_to_delete
+from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.fields import read_search, search_field
-from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.filters import Filter
+from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
+
+PATH = "/api/v2/keys"
 
 ENDS_SOON = timedelta(days=14)
 """From when on a key's end is a warning."""
@@ -31,7 +32,7 @@ async def show(view: View) -> None:
     keys.draw()
     await keys.table.load()
     if view.query.get("new"):
-        ui.timer(0.0, partial(form.create, view, keys.reload), once=True)  # once a browser is there
+        ui.timer(0.0, partial(form.create, view, keys.table.reload), once=True)  # once a browser is there
 
 
 class Keys:
@@ -39,17 +40,12 @@ class Keys:
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
-        is_admin = view.session.is_admin
-        self._username = view.query.get("username", "").replace("\0", "").strip()[:MOST_NAME] if is_admin else ""
 
     def draw(self) -> None:
         """Draw everything but the rows."""
         view, t = self._view, self._t
         with page_head(t("layout.keys"), t("keys.lead")):
-            button(t("keys.new"), lambda: form.create(view, self.reload), kind="main", symbol="add")
-        if view.session.is_admin:
-            with element("search", "line"):
-                self._field = search_field(t("keys.search"), self._username, self._search)
+            button(t("keys.new"), lambda: form.create(view, self.table.reload), kind="main", symbol="add")
         self.table = PagedTable(
             view,
             t("layout.keys"),
@@ -61,28 +57,17 @@ class Keys:
                 Column("used", t("keys.used"), self._used),
                 Column("actions", t("keys.actions"), self._actions),
             ],
-            self._load,
+            PATH,
             key="id",
-            when_empty=self._draw_empty,
+            texts="keys",
+            symbol="vpn_key",
+            filters=[Filter("username", t("keys.search"), most=MOST_NAME)] if view.session.is_admin else [],
             actions={
-                "rotate": lambda key: form.rotate(view, key, self.reload),
-                "edit": lambda key: form.change(view, key, self.reload),
+                "rotate": lambda key: form.rotate(view, key, self.table.reload),
+                "edit": lambda key: form.change(view, key, self.table.reload),
                 "end": self._end,
             },
         )
-
-    async def reload(self) -> None:
-        """Show the same page of the list again."""
-        await self.table.reload()
-
-    async def _load(self, position: Position) -> Loaded:
-        answer = await self._view.api.get("/api/v2/keys", username=self._username, **position)
-        return Loaded.read(answer, "keys")
-
-    async def _search(self) -> None:
-        self._username = read_search(self._field)[:MOST_NAME]
-        self._view.replace_query(username=self._username)
-        await self.table.load()
 
     def _name(self, key: Row) -> Cell:
         owner = [cells.muted(line(key["username"], MOST_NAME))] if self._view.session.is_admin else []
@@ -123,24 +108,13 @@ class Keys:
             [
                 cells.button("edit", t("keys.edit"), t("keys.edit_of", name=name)),
                 cells.button("rotate", t("keys.rotate"), t("keys.rotate_of", name=name)),
-                cells.button("end", t("keys.end"), t("keys.end_of", name=name), kind="quiet"),
+                cells.button("end", t("keys.end_action"), t("keys.end_of", name=name), kind="quiet"),
             ]
         ]
 
     async def _end(self, key: Row) -> None:
-        t, name = self._t, line(key["name"], MOST_NAME)
-        if await confirm(self._view, t("keys.end_ask", name=name), t("keys.end_text"), t("keys.end")):
-            await self._view.api.delete(path("/api/v2/keys", key["id"]))
-            toast(t("keys.ended_now", name=name))
-            await self.reload()
-
-    def _draw_empty(self) -> None:
-        t = self._t
-        if self._username:
-            title = t("keys.none_of", name=line(self._username, MOST_NAME))
-            empty(title, t("keys.none_of_text"), "search_off", action=t("keys.show_all"), target="/keys")
-        else:
-            empty(t("keys.none"), t("keys.none_text"), "vpn_key")
+        if await ask_to_delete(self._view, path(PATH, key["id"]), "keys.end", name=line(key["name"], MOST_NAME)):
+            await self.table.reload()
 
 
 PAGE = Page("/keys", "keys", Group.USER, show, icon="vpn_key")

@@ -15,13 +15,13 @@ from imsg_console.widgets import cells, exports
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.elements import button
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, Form, ask_form
-from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Row
-from imsg_console.widgets.tables import Column, Table
+from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.tables import Column, PagedTable
 
 PATH = "/api/v2/prices"
 FIELDS = ("method", "provider", "country", "per", "amount", "currency", "from")
@@ -33,7 +33,7 @@ async def show(view: View) -> None:
     """Draw the page."""
     prices = Prices(view)
     prices.draw()
-    await prices.load()
+    await prices.table.load()
 
 
 class Prices:
@@ -51,26 +51,28 @@ class Prices:
             download_button(t, t("prices.export"), self._export)
             if self._view.may("PUT /prices"):
                 button(t("prices.add"), self._add, kind="main", symbol="add")
-        self._place = element("div", "stack")
-
-    async def load(self) -> None:
-        """Read the prices, and draw them."""
-        answer, t = await self._view.api.get(PATH), self._t
-        self._etag = answer["etag"]
-        self._rows = [{**price, "key": number} for number, price in enumerate(answer["prices"])]
-        self._place.clear()
-        with self._place:
-            if not self._rows:
-                empty(t("prices.empty_title"), t("prices.empty_text"), "sell")
-                return
-            columns = [
+        self.table = PagedTable(
+            self._view,
+            t("layout.prices"),
+            [
                 Column("provider", t("prices.provider"), self._provider, lambda row: row["provider"], is_main=True),
                 Column("country", t("prices.country"), self._country, lambda row: row["country"] or ""),
                 Column("amount", t("prices.amount"), self._amount, lambda row: float(row["amount"])),
                 Column("from", t("prices.from"), lambda row: row["from"], lambda row: row["from"]),
                 Column("actions", t("prices.actions"), self._actions),
-            ]
-            Table(self._view, t("layout.prices"), columns, key="key", actions={"remove": self._remove}).show(self._rows)
+            ],
+            self._load,
+            key="key",
+            texts="prices",
+            symbol="sell",
+            actions={"remove": self._remove},
+        )
+
+    async def _load(self, _: Position) -> Loaded:
+        answer = await self._view.api.get(PATH)
+        self._etag = answer["etag"]
+        self._rows = [{**price, "key": number} for number, price in enumerate(answer["prices"])]
+        return Loaded(self._rows, None)
 
     def _provider(self, row: Row) -> Cell:
         return [cells.text(line(row["provider"], MOST_SHOWN)), cells.method(self._t, row["method"])]
@@ -122,7 +124,7 @@ class Prices:
         title, text = t("prices.add_title"), t("prices.add_text")
         if await ask_form(self._view, title, fields, t("prices.add_action"), save, text=text, prepare=prepare):
             toast(t("prices.added"))
-            await self.load()
+            await self.table.load()
 
     def _require(self, text: str) -> str:
         return "" if text.strip() else self._t("prices.missing")
@@ -133,7 +135,7 @@ class Prices:
         if await confirm(self._view, title, text, t("prices.remove_action")):
             await self._replace([price for price in self._list_prices() if price != _read_price(row)])
             toast(t("prices.removed", name=name))
-            await self.load()
+            await self.table.load()
 
     def _list_prices(self) -> list[dict[str, Any]]:
         return [_read_price(row) for row in self._rows]

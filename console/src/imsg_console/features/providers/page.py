@@ -14,12 +14,12 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import chip
-from imsg_console.widgets.dialogs import confirm, reading_dialog
-from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.dialogs import ask_to_delete, confirm, reading_dialog
+from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import empty, error_notice, toast
-from imsg_console.widgets.paging import Row
-from imsg_console.widgets.tables import Column, Table
+from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.tables import Column, PagedTable, Table
 
 MOST = 64
 
@@ -52,45 +52,43 @@ class Providers:
         with page_head(t("layout.providers"), t("providers.lead")):
             if view.session.is_admin:
                 button(t("providers.add"), partial(form.add, view, self.load), kind="main", symbol="add")
-        self._place = element("div", "stack")
+        columns = [
+            Column("name", t("providers.name"), self._name, lambda row: row["name"], is_main=True),
+            Column("method", t("providers.method"), lambda row: cells.method(t, row["method"])),
+            Column("settings", t("providers.settings"), self._settings),
+            Column("state", t("providers.state"), self._state),
+            Column("changed", t("providers.changed"), self._changed),
+        ]
+        if view.session.is_admin:
+            columns.append(Column("actions", t("providers.actions"), self._actions))
+        self._table = PagedTable(
+            view,
+            t("layout.providers"),
+            columns,
+            self._load,
+            key="key",
+            texts="providers",
+            symbol="dns",
+            actions={
+                "check": self._check,
+                "test": lambda row: ask_test_message(view, row["method"], [row["name"]], row["name"]),
+                "change": lambda row: form.change(view, row, self.load),
+                "versions": self._show_versions,
+                "signatures": partial(self._show_entries, "signatures"),
+                "templates": partial(self._show_entries, "templates"),
+                "switch": self._switch,
+                "remove": self._remove,
+            },
+        )
         await self.load()
 
     async def load(self) -> None:
         """Read the providers, and draw them."""
-        t = self._t
+        await self._table.load()
+
+    async def _load(self, _: Position) -> Loaded:
         answer = await self._view.api.get("/api/v2/providers")
-        rows = [{**one, "key": f"{one['method']}/{one['name']}"} for one in answer["providers"]]
-        self._place.clear()
-        with self._place:
-            if not rows:
-                empty(t("providers.empty"), t("providers.empty_text"), "dns")
-                return
-            columns = [
-                Column("name", t("providers.name"), self._name, lambda row: row["name"], is_main=True),
-                Column("method", t("providers.method"), lambda row: cells.method(t, row["method"])),
-                Column("settings", t("providers.settings"), self._settings),
-                Column("state", t("providers.state"), self._state),
-                Column("changed", t("providers.changed"), self._changed),
-            ]
-            if self._view.session.is_admin:
-                columns.append(Column("actions", t("providers.actions"), self._actions))
-            table = Table(
-                self._view,
-                t("layout.providers"),
-                columns,
-                key="key",
-                actions={
-                    "check": self._check,
-                    "test": lambda row: ask_test_message(self._view, row["method"], [row["name"]], row["name"]),
-                    "change": lambda row: form.change(self._view, row, self.load),
-                    "versions": self._show_versions,
-                    "signatures": partial(self._show_entries, "signatures"),
-                    "templates": partial(self._show_entries, "templates"),
-                    "switch": self._switch,
-                    "remove": self._remove,
-                },
-            )
-            table.show(rows)
+        return Loaded([{**one, "key": f"{one['method']}/{one['name']}"} for one in answer["providers"]], None)
 
     def _name(self, row: Row) -> Cell:
         kind = self._titles.get(row["kind"], row["kind"])
@@ -141,7 +139,7 @@ class Providers:
             *lists,
             make("versions", "providers.versions"),
             switch,
-            make("remove", "providers.remove"),
+            make("remove", "providers.remove_action"),
         )
         return [
             [
@@ -172,12 +170,7 @@ class Providers:
         await self.load()
 
     async def _remove(self, row: Row) -> None:
-        t, name = self._t, line(row["name"], MOST)
-        if await confirm(
-            self._view, t("providers.remove_ask", name=name), t("providers.remove_text"), t("providers.remove")
-        ):
-            await self._view.api.delete(_path(row))
-            toast(t("providers.removed", name=name))
+        if await ask_to_delete(self._view, _path(row), "providers.remove", name=line(row["name"], MOST)):
             await self.load()
 
     async def _show_entries(self, what: str, row: Row) -> None:

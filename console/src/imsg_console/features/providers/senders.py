@@ -10,7 +10,7 @@ from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import chip
 from imsg_console.widgets.copying import copy_button
-from imsg_console.widgets.dialogs import confirm, reading_dialog
+from imsg_console.widgets.dialogs import ask_to_delete, reading_dialog
 from imsg_console.widgets.elements import button, element, heading
 from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.forms import Field, Form, ask_form
@@ -76,7 +76,7 @@ class Senders:
         t, name = self._t, line(row["name"], MOST)
         actions = {"dns": "providers.dns"}
         if row["from"] != "settings" and self._view.session.is_admin:
-            actions |= {"change_sender": "providers.change", "remove_sender": "providers.remove"}
+            actions |= {"change_sender": "providers.change", "remove_sender": "providers.remove_action"}
         buttons = [
             cells.button(action, t(text), t("providers.of", action=t(text), name=name), kind="quiet")
             for action, text in actions.items()
@@ -151,10 +151,6 @@ class Senders:
             await self.load()
 
     async def _remove(self, row: Row) -> None:
-        t, name = self._t, line(row["name"], MOST)
-        if await confirm(
-            self._view, t("providers.remove_ask", name=name), t("providers.sender_remove_text"), t("providers.remove")
-        ):
-            await self._view.api.delete(path(SENDERS, row["name"]))
-            toast(t("providers.removed", name=name))
+        name = line(row["name"], MOST)
+        if await ask_to_delete(self._view, path(SENDERS, row["name"]), "providers.sender_remove", name=name):
             await self.load()

@@ -6,11 +6,9 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.fields import read_search, search_field
-from imsg_console.widgets.notices import empty
-from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.filters import Filter
+from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 MOST_TEXT = 600
@@ -27,7 +25,6 @@ class Replies:
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
-        self._sender = view.query.get("from", "").replace("\0", "").strip()
 
     async def show(self) -> None:
         """Draw it, and load the newest."""
@@ -42,31 +39,19 @@ class Replies:
         ]
         if not sees_all:
             del columns[3]
-        with element("search", "line"):
-            self._field = search_field(t("replies.search"), self._sender, self._search)
-            button(t("replies.refresh"), self._refresh, kind="quiet", symbol="refresh")
-        self._table = PagedTable(
+        table = PagedTable(
             self._view,
             t("layout.replies"),
             columns,
-            self._load,
+            "/api/v2/replies",
             key="id",
-            when_empty=self._draw_empty,
+            texts="replies",
+            symbol="forum",
+            filters=[Filter("from", t("replies.search"))],
+            has_refresh=True,
             counts=True,
         )
-        await self._table.load()
-
-    async def _refresh(self) -> None:
-        await self._table.load()
-
-    async def _load(self, position: Position) -> Loaded:
-        answer = await self._view.api.get("/api/v2/replies", **position, **{"from": self._sender})
-        return Loaded.read(answer, "replies")
-
-    async def _search(self) -> None:
-        self._sender = read_search(self._field)
-        self._view.replace_query(**{"from": self._sender})
-        await self._table.load()
+        await table.load()
 
     def _text(self, row: Row) -> Cell:
         t = self._t
@@ -79,14 +64,6 @@ class Replies:
         if row["message"] is None:
             return "—"
         return cells.link(line(row["reference"] or "", 60) or self._t("replies.message"), f"/messages/{row['message']}")
-
-    def _draw_empty(self) -> None:
-        t = self._t
-        if self._sender:
-            title = t("replies.none_title", sender=line(self._sender, 40))
-            empty(title, t("replies.none_text"), "search_off", action=t("replies.show_all"), target="/replies")
-        else:
-            empty(t("replies.empty_title"), t("replies.empty_text"), "forum")
 
 
 PAGE = Page("/replies", "replies", Group.USER, show, icon="forum")

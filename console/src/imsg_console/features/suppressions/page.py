@@ -1,7 +1,6 @@
 """The suppression list: the addresses to which nothing is sent, why, and since when."""
 
 from datetime import UTC, datetime
-from functools import partial
 
 from imsg_console.client import path
 from imsg_console.features.suppressions import form
@@ -9,13 +8,12 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.dialogs import ask_to_delete
+from imsg_console.widgets.elements import button
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.fields import choice_field, read_search, search_field
-from imsg_console.widgets.notices import empty, toast
-from imsg_console.widgets.paging import Loaded, Position, Row
+from imsg_console.widgets.filters import Filter
+from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 
 MOST_SHOWN = 80
@@ -33,24 +31,20 @@ class Suppressions:
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
-        self._filters = {"to": view.query.get("to", "").replace("\0", "").strip()}
 
     def draw(self) -> None:
         """Draw everything but the rows."""
         view, t = self._view, self._t
         with page_head(t("layout.suppressions"), t("suppressions.lead")):
             if view.may("POST /suppressions"):
-                button(t("suppressions.import"), lambda: form.import_file(view, self.reload), symbol="upload")
-            download_button(t, t("suppressions.export"), lambda kind: form.export(view, self._filters, kind))
+                button(t("suppressions.import"), lambda: form.import_file(view, self.table.reload), symbol="upload")
+            download_button(
+                t, t("suppressions.export"), lambda kind: form.export(view, self.table.filters.values, kind)
+            )
             if view.may("POST /suppressions"):
-                add = partial(form.add, view, self.reload)
-                button(t("suppressions.add"), add, kind="main", symbol="person_add_disabled")
+                add, symbol = t("suppressions.add"), "person_add_disabled"
+                button(add, lambda: form.add(view, self.table.reload), kind="main", symbol=symbol)
         any_of = {"": t("suppressions.any")}
-        with element("search", "line"):
-            self._to = search_field(t("suppressions.search"), self._filters["to"], self._filter)
-            methods, reasons = any_of | form.list_methods(view), any_of | form.list_reasons(view)
-            self._method = choice_field(t("suppressions.column_method"), methods, "", self._filter)
-            self._reason = choice_field(t("suppressions.column_reason"), reasons, "", self._filter)
         self.table = PagedTable(
             view,
             t("layout.suppressions"),
@@ -61,32 +55,18 @@ class Suppressions:
                 Column("since", t("suppressions.column_created_at"), self._since, lambda row: row["created_at"]),
                 Column("actions", t("suppressions.actions"), self._actions),
             ],
-            self._load,
+            form.PATH,
             key="id",
-            when_empty=self._draw_empty,
+            texts="suppressions",
+            symbol="task_alt",
+            filters=[
+                Filter("to", t("suppressions.search")),
+                Filter("method", t("suppressions.column_method"), any_of | form.list_methods(view)),
+                Filter("reason", t("suppressions.column_reason"), any_of | form.list_reasons(view)),
+            ],
             counts=True,
             actions={"remove": self._remove},
         )
-
-    async def reload(self) -> None:
-        """Show the same page of the list again."""
-        await self.table.reload()
-
-    async def _load(self, position: Position) -> Loaded:
-        answer = await self._view.api.get(form.PATH, **self._filters, **position)
-        return Loaded.read(answer, "suppressions")
-
-    async def _filter(self) -> None:
-        method, reason = str(self._method.value or ""), str(self._reason.value or "")
-        self._filters = {"to": read_search(self._to), "method": method, "reason": reason}
-        await self.table.load()
-
-    def _draw_empty(self) -> None:
-        t = self._t
-        if any(self._filters.values()):
-            empty(t("suppressions.none_title"), t("suppressions.none_text"), "search_off")
-        else:
-            empty(t("suppressions.empty_title"), t("suppressions.empty_text"), "task_alt")
 
     def _name(self, row: Row) -> str:
         """Return the address. An erased one is known by a digest, whose first digits tell it from others."""
@@ -130,12 +110,8 @@ class Suppressions:
         return cells.button("remove", t("suppressions.remove"), name, icon="delete", kind="quiet")
 
     async def _remove(self, row: Row) -> None:
-        t, view, to = self._t, self._view, self._name(row)
-        title, text = t("suppressions.remove_title", to=to), t("suppressions.remove_text")
-        if await confirm(view, title, text, t("suppressions.remove_action")):
-            await view.api.delete(path(form.PATH, row["id"]))
-            toast(t("suppressions.removed", to=to))
-            await self.reload()
+        if await ask_to_delete(self._view, path(form.PATH, row["id"]), "suppressions.remove", to=self._name(row)):
+            await self.table.reload()
 
 
 PAGE = Page("/suppressions", "suppressions", Group.ADMIN, show, icon="person_add_disabled")

@@ -15,11 +15,11 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.dialogs import ask_to_delete
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, Form, ask_form
-from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 
@@ -56,7 +56,8 @@ class Templates:
             ],
             self._load,
             key="key",
-            when_empty=lambda: empty(t("templates.empty_title"), t("templates.empty_text"), "article"),
+            texts="templates",
+            symbol="article",
             actions={
                 "send": self._send,
                 "preview": self._preview,
@@ -108,7 +109,7 @@ class Templates:
             t("templates.more", name=name),
             cells.button("publish", t("templates.publish"), icon="publish"),
             cells.button("change", t("templates.change"), icon="edit"),
-            cells.button("delete", t("templates.delete"), icon="delete"),
+            cells.button("delete", t("templates.delete_action"), icon="delete"),
         )
         return [[*shown, more]]
 
@@ -215,11 +216,7 @@ class Templates:
             await self._table.reload()
 
     async def _delete(self, row: Row) -> None:
-        t, name = self._t, line(row["name"], 64)
-        title, text = t("templates.delete_title", name=name), t("templates.delete_text")
-        if await confirm(self._view, title, text, t("templates.delete")):
-            await self._view.api.delete(path(PATH, row["name"]))
-            toast(t("templates.deleted", name=name))
+        if await ask_to_delete(self._view, path(PATH, row["name"]), "templates.delete", name=line(row["name"], 64)):
             await self._table.reload()
 
 

@@ -1,6 +1,6 @@
 """Users: who may send, how much, and how much of it is used."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,15 +14,17 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.dialogs import confirm
+from imsg_console.widgets.dialogs import ask_to_delete, confirm
 from imsg_console.widgets.elements import attrs, button, element, link_to, style_sheet
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.fields import read_search, search_field
-from imsg_console.widgets.notices import empty, toast
+from imsg_console.widgets.filters import Filter
+from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_console.widgets.work import Work, run_each, start
+
+PATH = "/api/v2/users"
 
 CONTACT_ICONS = {"email": "mail", "phone": "smartphone", "wechat": "forum"}
 
@@ -47,8 +49,7 @@ class Users:
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
-        self._search = view.query.get("search", "").replace("\0", "").strip()
-        self._only_near = view.query.get("near") == "1" and not self._search
+        self._only_near = view.query.get("near") == "1" and not view.query.get("search")
 
     def draw(self) -> None:
         """Draw everything but the rows."""
@@ -56,12 +57,9 @@ class Users:
         with page_head(t("layout.users"), t("users.lead")):
             if view.may("POST /register"):
                 button(t("users.import"), lambda: import_file.ask(view, self.reload), symbol="upload")
-            download_button(t, t("users.export"), lambda kind: import_file.export(view, self._search, (), kind))
+            download_button(t, t("users.export"), lambda kind: self._export(kind, ()))
             if view.may("POST /register"):
                 button(t("users.new"), lambda: form.create(view, self.reload), kind="main", symbol="person_add")
-        with element("search", "line user-tools"):
-            self._field = search_field(t("users.search"), self._search, self._change_search)
-            button(t("users.refresh"), self.reload, kind="quiet", symbol="refresh")
         if self._only_near:
             with element("div", "notice notice-info"):
                 element("span", "", t("users.only_near"))
@@ -80,7 +78,10 @@ class Users:
             self._load,
             key="username",
             name=lambda user: line(user["username"], MOST_NAME),
-            when_empty=self._draw_empty,
+            texts="near" if self._only_near else "users",
+            symbol="task_alt" if self._only_near else "group",
+            filters=[Filter("search", t("users.search"))],
+            has_refresh=True,
             counts=True,
             on_choose=self._draw_chosen,
             actions={
@@ -98,26 +99,11 @@ class Users:
         """Show the same page of the list again; what is chosen stays chosen."""
         await self.table.reload()
 
-    async def _load(self, position: Position) -> Loaded:
+    async def _load(self, query: Position) -> Loaded:
+        self._only_near = self._only_near and not query["search"]
         if self._only_near:
             return Loaded(await find_near_limits(self._view.api), None)
-        answer = await self._view.api.get("/api/v2/users", search=self._search, **position)
-        return Loaded.read(answer, "users")
-
-    async def _change_search(self) -> None:
-        self._search, self._only_near = read_search(self._field), False
-        self._view.replace_query(search=self._search)
-        await self.table.load()
-
-    def _draw_empty(self) -> None:
-        t = self._t
-        if self._only_near:
-            empty(t("users.none_near"), "", "task_alt", action=t("users.show_all"), target="/users")
-        elif self._search:
-            title = t("users.none_title", search=line(self._search, 40))
-            empty(title, t("users.none_text"), "search_off", action=t("users.search_clear"), target="/users")
-        else:
-            empty(t("users.empty_title"), t("users.empty_text"), "group", action=t("users.new"), target="/users?new=1")
+        return Loaded.read(await self._view.api.get(PATH, **query), "users")
 
     def _name(self, user: Row) -> Cell:
         t = self._t
@@ -166,16 +152,13 @@ class Users:
     async def _switch(self, user: User) -> None:
         if user["available"] and not await self._confirm_stop(1):
             return
-        await self._view.api.patch(path("/api/v2/users", user["username"]), {"available": not user["available"]})
+        await self._view.api.patch(path(PATH, user["username"]), {"available": not user["available"]})
         toast(self._t("users.saved", name=line(user["username"], MOST_NAME)))
         await self.reload()
 
     async def _delete(self, user: User) -> None:
-        t, name = self._t, line(user["username"], MOST_NAME)
-        title, text = t("users.delete_of", name=name), t("users.delete_text")
-        if await confirm(self._view, title, text, t("users.delete_action")):
-            await self._view.api.delete(path("/api/v2/users", user["username"]))
-            toast(t("users.deleted", name=name))
+        name = line(user["username"], MOST_NAME)
+        if await ask_to_delete(self._view, path(PATH, user["username"]), "users.delete", name=name):
             await self.reload()
 
     async def _confirm_stop(self, count: int) -> bool:
@@ -201,8 +184,11 @@ class Users:
                     button(t("users.delete"), self._delete_chosen, symbol="delete")
                 button(t("users.clear"), self.table.table.choose_none, kind="quiet")
 
+    def _export(self, kind: str, users: Sequence[User]) -> None:
+        import_file.export(self._view, self.table.filters.values["search"], users, kind)
+
     def _export_chosen(self, kind: str) -> None:
-        import_file.export(self._view, self._search, list(self.table.table.chosen.values()), kind)
+        self._export(kind, list(self.table.table.chosen.values()))
 
     async def _set_limits(self) -> None:
         if limits := await form.ask_limits(self._view, len(self.table.table.chosen)):
@@ -213,13 +199,13 @@ class Users:
             self._change_chosen({"available": False})
 
     def _change_chosen(self, fields: Mapping[str, Any]) -> None:
-        self._start("work_change", lambda name: self._view.api.patch(path("/api/v2/users", name), fields))
+        self._start("work_change", lambda name: self._view.api.patch(path(PATH, name), fields))
 
     async def _delete_chosen(self) -> None:
         t = self._t
         title = t("users.delete_several", n=len(self.table.table.chosen))
         if await confirm(self._view, title, t("users.delete_text"), t("users.delete")):
-            self._start("work_delete", lambda name: self._view.api.delete(path("/api/v2/users", name)))
+            self._start("work_delete", lambda name: self._view.api.delete(path(PATH, name)))
 
     def _start(self, title: str, do: Callable[[str], Awaitable[object]]) -> None:
         """Do the same with each chosen user, as work that can be left."""
@@ -245,7 +231,7 @@ class Users:
 
 async def _find_user(view: View, username: str) -> User | None:
     try:
-        return await view.api.get(path("/api/v2/users", username))
+        return await view.api.get(path(PATH, username))
     except ApiError:
         return None
 

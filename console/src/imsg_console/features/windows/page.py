@@ -11,12 +11,12 @@ from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.elements import button, element, heading
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, Form, ask_form
-from imsg_console.widgets.notices import empty, notice, toast
-from imsg_console.widgets.paging import Loaded, Position, Row
-from imsg_console.widgets.tables import Column, PagedTable, Table
+from imsg_console.widgets.notices import notice, toast
+from imsg_console.widgets.paging import Load, Loaded, Position, Row
+from imsg_console.widgets.tables import Actions, Column, PagedTable
 
 WINDOWS, HOLIDAYS, REQUESTS = "/api/v2/windows", "/api/v2/holidays", "/api/v2/requests"
 FIELDS = ("id", "methods", "categories", "zone", "days", "from", "to", "holidays")
@@ -47,65 +47,57 @@ class Windows:
         with page_head(t("layout.windows"), t("windows.lead")):
             if self._view.may("PUT /windows"):
                 button(t("windows.add"), self._add, kind="main", symbol="add")
-        self._place = element("div", "stack")
+        self._notices = element("div", "stack")
+        columns = [
+            Column("id", t("windows.id"), lambda row: line(row["id"], MOST), is_main=True),
+            Column("what", t("windows.what"), self._what),
+            Column("hours", t("windows.hours"), self._hours),
+            Column("actions", t("windows.actions"), self._actions),
+        ]
+        actions = {"change": self._change, "release_all": self._release_all, "remove": self._remove}
+        windows = self._draw_list("windows", columns, self._load_windows, key="id", actions=actions)
         with element("div", "spread"):
-            element("h2", "", t("windows.holidays"))
+            heading(2, t("windows.holidays"))
             if self._view.may("PUT /holidays"):
                 button(t("windows.add_day"), self._add_day, symbol="add")
-        self._days_place = element("div", "stack")
-        element("h2", "", t("windows.held"))
+        columns = [
+            Column("day", t("windows.day"), lambda row: row["day"], is_main=True),
+            Column("kind", t("windows.kind"), lambda row: t(f"windows.kind_{row['kind']}")),
+            Column("actions", t("windows.actions"), self._day_actions),
+        ]
+        days = self._draw_list("holidays", columns, self._load_days, key="day", actions={"remove": self._remove_day})
+        heading(2, t("windows.held"))
         columns = [
             Column("request", t("windows.request"), self._request, is_main=True),
             Column("until", t("windows.until"), lambda row: self._view.times.full(row["held_until"])),
             Column("by", t("windows.by"), lambda row: line(row["held_by"], MOST)),
             Column("actions", t("windows.actions"), self._held_actions),
         ]
-        self._held = PagedTable(
-            self._view,
-            t("windows.held"),
-            columns,
-            self._load_held,
-            key="id",
-            when_empty=lambda: empty(t("windows.none_held"), t("windows.none_held_text"), "bedtime"),
-            actions={"release": self._release},
-        )
+        held = self._draw_list("held", columns, self._load_held, key="id", actions={"release": self._release})
+        self._tables = (windows, days, held)
+
+    def _draw_list(self, name: str, columns: Sequence[Column], load: Load, *, key: str, actions: Actions) -> PagedTable:
+        caption = self._t("layout.windows" if name == "windows" else f"windows.{name}")
+        return PagedTable(self._view, caption, columns, load, key=key, texts=name, symbol="bedtime", actions=actions)
 
     async def load(self) -> None:
         """Read and draw all lists."""
-        api, t = self._view.api, self._t
-        answer, days = await api.get(WINDOWS), await api.get(HOLIDAYS)
-        self._windows, self._days = answer["windows"], days["holidays"]
-        self._tags = {WINDOWS: answer["etag"], HOLIDAYS: days["etag"]}
-        self._place.clear()
-        with self._place:
+        for table in self._tables:
+            await table.load()
+
+    async def _load_windows(self, _: Position) -> Loaded:
+        answer = await self._view.api.get(WINDOWS)
+        self._windows, self._tags[WINDOWS] = answer["windows"], answer["etag"]
+        self._notices.clear()
+        with self._notices:
             for year in answer["unknown_years"]:
-                notice(t("windows.unknown_year", year=str(year)), "warn")
-            if self._windows:
-                columns = [
-                    Column("id", t("windows.id"), lambda row: line(row["id"], MOST), is_main=True),
-                    Column("what", t("windows.what"), self._what),
-                    Column("hours", t("windows.hours"), self._hours),
-                    Column("actions", t("windows.actions"), self._actions),
-                ]
-                actions = {"change": self._change, "release_all": self._release_all, "remove": self._remove}
-                Table(self._view, t("layout.windows"), columns, key="id", actions=actions).show(self._windows)
-            else:
-                empty(t("windows.empty_title"), t("windows.empty_text"), "bedtime")
-        self._days_place.clear()
-        with self._days_place:
-            if self._days:
-                day_columns = [
-                    Column("day", t("windows.day"), lambda row: row["day"], is_main=True),
-                    Column("kind", t("windows.kind"), lambda row: t(f"windows.kind_{row['kind']}")),
-                    Column("actions", t("windows.actions"), self._day_actions),
-                ]
-                rows = [{"day": day, "kind": kind} for day, kind in self._days.items()]
-                Table(
-                    self._view, t("windows.holidays"), day_columns, key="day", actions={"remove": self._remove_day}
-                ).show(rows)
-            else:
-                element("p", "muted", t("windows.no_corrections"))
-        await self._held.load()
+                notice(self._t("windows.unknown_year", year=str(year)), "warn")
+        return Loaded(self._windows, None)
+
+    async def _load_days(self, _: Position) -> Loaded:
+        answer = await self._view.api.get(HOLIDAYS)
+        self._days, self._tags[HOLIDAYS] = answer["holidays"], answer["etag"]
+        return Loaded([{"day": day, "kind": kind} for day, kind in self._days.items()], None)
 
     async def _load_held(self, position: Position) -> Loaded:
         answer = await self._view.api.get(REQUESTS, state="held", **position)
