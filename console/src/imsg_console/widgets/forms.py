@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from nicegui import ui
@@ -18,6 +19,8 @@ from imsg_console.widgets.notices import notice
 REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "username"}
 """Reason of a refusal → the field that it is about, where its sentence names none."""
 
+Kind = Literal["text", "secret", "lines", "date", "whole", "choice", "choices", "switch"]
+
 _NAMED = re.compile(r"^(?:参数 )?([a-z_.]+)(?: (?=[^ -~])|(?= ))")
 """The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
 
@@ -30,7 +33,7 @@ class Field:
     """As the API names it."""
     label: str
     value: Any = ""
-    kind: Literal["text", "secret", "lines", "date", "whole", "choice", "choices", "switch"] = "text"
+    kind: Kind = "text"
     """`choices` gives a list of the options that are ticked; `whole` an int, or None where the field is empty; `date`
     a day such as `2027-01-31`, or an empty text. A `secret` is not shown while it is typed.
     """
@@ -38,11 +41,29 @@ class Field:
     options: Mapping[str, str] = field(default_factory=dict)
     """Value → label, of a `choice` or `choices`."""
     empty: str = ""
-    """What is wrong where none of the `choices` is ticked, in a sentence; empty: nothing."""
+    """What is wrong where a text is empty, or none of the `choices` is ticked, in a sentence; empty: nothing."""
     check: Check | None = None
+    """What is wrong with a text that is not empty; where the field has no `empty`, also with one that is."""
     most: int = 0
     """The most characters; 0: any number."""
     placeholder: str = ""
+
+
+class FieldMaker:
+    """Makes the fields of a form by the names of the API.
+
+    A field has the value of its name and the label `TEXTS.NAME`. Where the catalogue has them, its hint is
+    `TEXTS.NAME_hint`, and where it is empty, `TEXTS.NAME_missing` is wrong with it.
+    """
+
+    def __init__(self, t: Texts, texts: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self._t, self._texts, self._values = t, texts, values
+
+    def __call__(self, name: str, kind: Kind = "text", **more: Any) -> Field:  # noqa: ANN401  as Field has them
+        """Make a field."""
+        t, key = self._t, f"{self._texts}.{name}"
+        usual = {"hint": t.get(f"{key}_hint", ""), "empty": t.get(f"{key}_missing", "")}
+        return Field(name, t(key), self._values.get(name, ""), kind, **usual | more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,7 @@ class Form:
         if not is_valid([one for one in self._inputs.values() if hasattr(one, "validate") and _is_shown(one)]):
             return False
         for one in self._fields.values():
-            if one.empty and not self._read(one):
+            if one.kind == "choices" and one.empty and not self._read(one):
                 self.show_sentence(one.empty)
                 return False
         return True
@@ -128,10 +149,10 @@ class Form:
     def _draw(self, one: Field) -> Any:  # noqa: ANN401  an element of NiceGUI
         match one.kind:
             case "whole":
-                return whole_field(one.label, one.value, hint=one.hint, check=one.check)
+                return whole_field(one.label, one.value, hint=one.hint, check=_make_check(one))
             case "secret" | "date":
                 kind = "password" if one.kind == "secret" else "date"
-                asked = text_field(one.label, one.value, hint=one.hint, check=one.check, kind=kind)
+                asked = text_field(one.label, one.value, hint=one.hint, check=_make_check(one), kind=kind)
                 if kind == "date":
                     asked.props("stack-label max=9999-12-31")
                 else:
@@ -151,9 +172,8 @@ class Form:
                     element("legend", "", one.label)
                     with element("div", "form-choices"):
                         return {name: ui.checkbox(text, value=name in one.value) for name, text in one.options.items()}
-        made_text = text_field(
-            one.label, str(one.value or ""), hint=one.hint, check=one.check, most=one.most, lines=one.kind == "lines"
-        )
+        check, lines = _make_check(one), one.kind == "lines"
+        made_text = text_field(one.label, str(one.value or ""), hint=one.hint, check=check, most=one.most, lines=lines)
         return attrs(made_text, placeholder=one.placeholder) if one.placeholder else made_text
 
     def _read(self, one: Field) -> Any:  # noqa: ANN401  any JSON
@@ -168,6 +188,12 @@ class Form:
             case "text" | "lines" | "date":
                 return str(made.value or "").strip()
         return made.value
+
+
+def _make_check(one: Field) -> Check | None:
+    if not one.empty:
+        return one.check
+    return lambda text: one.empty if not text.strip() else one.check(text) if one.check else ""
 
 
 def _is_shown(made: object) -> bool:

@@ -9,7 +9,7 @@ from imsg_console.view import View
 from imsg_console.widgets.dialogs import reading_dialog
 from imsg_console.widgets.elements import element
 from imsg_console.widgets.facts import code_block
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import FieldMaker, Form, ask_form
 from imsg_contract.event_types import ADMINISTRATOR_EVENTS, USER_EVENTS
 
 Refresh = Callable[[], Awaitable[None]]
@@ -54,21 +54,11 @@ async def _ask(
     async def save_form(form: Form) -> Any:  # noqa: ANN401  any JSON
         return await save(form.read())
 
-    def check_url(text: str) -> str:
-        return "" if text.strip() else t("callbacks.url_missing")
-
     names: tuple[str, ...] = (*USER_EVENTS, *(ADMINISTRATOR_EVENTS if view.session.is_admin else ()))
-    url = Field(
-        "url", t("callbacks.url"), values["url"], most=2_000, placeholder="https://example.com/imsg", check=check_url
-    )
-    description = Field("description", t("callbacks.description"), values["description"], most=200)
-    options = {name: name_event(t, name) for name in names}
-    events = Field(
-        "events",
-        t("callbacks.events"),
-        values["events"],
-        "choices",
-        options=options,
-        empty=t("callbacks.events_missing"),
-    )
-    return await ask_form(view, title, [url, description, events], t("callbacks.save"), save_form)
+    make = FieldMaker(t, "callbacks", values)
+    fields = [
+        make("url", most=2_000, placeholder="https://example.com/imsg"),
+        make("description", most=200),
+        make("events", "choices", options={name: name_event(t, name) for name in names}),
+    ]
+    return await ask_form(view, title, fields, t("callbacks.save"), save_form)

@@ -12,7 +12,7 @@ from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.dialogs import ask_to_delete
 from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import FieldMaker, Form, ask_form
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 from imsg_contract.roles import SENDERS
@@ -96,17 +96,14 @@ class Groups:
 
 async def ask_group(view: View, group: Row | None) -> Any:  # noqa: ANN401  any JSON
     """Ask for a new group, or for the changes of one; return the API's answer, None where it was left."""
-    t, known = view.t, group or {"name": "", "note": "", "shared": False}
+    t = view.t
 
     async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
         body = form.read()
         return await (view.api.post(PATH, body) if group is None else view.api.patch(path(PATH, group["name"]), body))
 
-    fields = [
-        Field("name", t("groups.name"), known["name"], hint=t("groups.name_hint"), most=64),
-        Field("note", t("groups.note"), known["note"], most=500),
-        Field("shared", t("groups.shared"), known["shared"], "switch", hint=t("groups.shared_hint")),
-    ]
+    make = FieldMaker(t, "groups", group or {})
+    fields = [make("name", most=64), make("note", most=500), make("shared", "switch")]
     title = t("groups.add") if group is None else t("groups.change")
     return await ask_form(view, title, fields, t("groups.save"), save)
 

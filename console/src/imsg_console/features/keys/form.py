@@ -18,7 +18,7 @@ from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import reading_dialog
 from imsg_console.widgets.elements import element, heading
 from imsg_console.widgets.facts import code_block
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_contract.api_keys import SCOPES, SEND
 from imsg_contract.roles import find_forbidden_scopes
 
@@ -43,9 +43,10 @@ async def create(view: View, refresh: Refresh) -> None:
 
     fields = _make_fields(view, empty)
     kinds = {kind: t(f"keys.kind_{kind}") for kind in ("live", "test")}
-    fields.insert(1, Field("kind", t("keys.kind"), "live", "choice", options=kinds, hint=t("keys.kind_hint")))
+    make = FieldMaker(t, "keys", {"kind": "live"})
+    fields.insert(1, make("kind", "choice", options=kinds))
     if view.session.is_admin:
-        fields.insert(1, Field("username", t("keys.username"), hint=t("keys.username_hint"), most=64))
+        fields.insert(1, make("username", most=64))
     if (created := await ask_form(view, t("keys.new"), fields, t("keys.make"), save, wide=True)) is not None:
         await refresh()
         show_key(view, *created)
@@ -115,14 +116,13 @@ def _make_fields(view: View, key: Mapping[str, Any]) -> list[Field]:
     offered = [scope for scope in scopes if scope not in beyond]
     options = {scope: name_scope(t, scope) for scope in dict.fromkeys([*offered, *key["scopes"]])}
 
-    def check_name(text: str) -> str:
-        return "" if text.strip() else t("keys.name_missing")
-
+    shown = {**key, "networks": "\n".join(key["networks"]), "expires_at": find_last_day(view, key)}
+    make = FieldMaker(t, "keys", shown)
     return [
-        Field("name", t("keys.name"), key["name"], hint=t("keys.name_hint"), most=64, check=check_name),
-        Field("networks", t("keys.networks"), "\n".join(key["networks"]), "lines", hint=t("keys.networks_hint")),
-        Field("expires_at", t("keys.last_day"), find_last_day(view, key), "date", hint=t("keys.last_day_hint")),
-        Field("scopes", t("keys.scopes"), key["scopes"], "choices", options=options, empty=t("keys.scopes_missing")),
+        make("name", most=64),
+        make("networks", "lines"),
+        make("expires_at", "date"),
+        make("scopes", "choices", options=options),
     ]
 
 

@@ -18,7 +18,7 @@ from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import button
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
@@ -110,24 +110,21 @@ class Prices:
             given = {name: value.strip() or None for name, value in form.read().items()}
             return await self._replace([*self._list_prices(), {"per": "message", **given}])
 
+        known = {"method": WITH_SEGMENTS, "per": "segment", "currency": "CNY", "from": today.isoformat()}
+        make, missing = FieldMaker(t, "prices", known), t("prices.missing")
         fields = [
-            Field("method", t("prices.method"), WITH_SEGMENTS, "choice", options=_name_methods(self._view)),
-            Field("provider", t("prices.provider"), hint=t("prices.provider_hint"), most=64, check=self._require),
-            Field("country", t("prices.country"), hint=t("prices.country_hint"), most=2),
-            Field("per", t("prices.per"), "segment", "choice", options=per),
-            Field("amount", t("prices.amount"), hint=t("prices.amount_hint"), most=16, check=self._require),
-            Field("currency", t("prices.currency"), "CNY", most=3, check=self._require),
-            Field(
-                "from", t("prices.from"), today.isoformat(), hint=t("prices.from_hint"), most=10, check=self._require
-            ),
+            make("method", "choice", options={name: method_name(t, name) for name in METHODS}),
+            make("provider", most=64, empty=missing),
+            make("country", most=2),
+            make("per", "choice", options=per),
+            make("amount", most=16, empty=missing),
+            make("currency", most=3, empty=missing),
+            make("from", most=10, empty=missing),
         ]
         title, text = t("prices.add_title"), t("prices.add_text")
         if await ask_form(self._view, title, fields, t("prices.add_action"), save, text=text, prepare=prepare):
             toast(t("prices.added"))
             await self.table.load()
-
-    def _require(self, text: str) -> str:
-        return "" if text.strip() else self._t("prices.missing")
 
     async def _remove(self, row: Row) -> None:
         t, name = self._t, self._name(row)
@@ -148,10 +145,6 @@ class Prices:
         rows = [[price[name] or "" for name in FIELDS] for price in self._list_prices()]
         content = partial(exports.write, kind, list(FIELDS), exports.yield_rows(rows), range(len(FIELDS)))
         ui.navigate.to(exports.offer(self._view, f"iMSG {self._t('layout.prices')}.{kind}", content))
-
-
-def _name_methods(view: View) -> dict[str, str]:
-    return {name: method_name(view.t, name) for name in METHODS}
 
 
 def _read_price(row: Row) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The senders of mail, below the providers: those that are set up here, and those of the settings."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import ask_to_delete, reading_dialog
 from imsg_console.widgets.elements import button, element, heading
 from imsg_console.widgets.facts import code_block
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
@@ -58,8 +59,8 @@ class Senders:
             return
         columns = [
             Column("name", t("providers.name"), lambda row: row["name"], is_main=True),
-            Column("address", t("providers.sender_address"), lambda row: line(row["address"], 200)),
-            Column("reply_to", t("providers.reply_to"), lambda row: line(row["reply_to"] or "", 200)),
+            Column("address", t("senders.address"), lambda row: line(row["address"], 200)),
+            Column("reply_to", t("senders.reply_to"), lambda row: line(row["reply_to"] or "", 200)),
             Column("actions", t("providers.actions"), self._actions),
         ]
         with self._place:
@@ -116,37 +117,27 @@ class Senders:
                     self._view, text, name=t("providers.dns_copy", what=label, record=line(record["record"], 80))
                 )
 
-    def _make_fields(self, row: Row) -> list[Field]:
-        t = self._t
-        return [
-            Field("address", t("providers.sender_address"), row["address"], hint=t("providers.sender_address_hint")),
-            Field("reply_to", t("providers.reply_to"), row["reply_to"] or "", hint=t("providers.reply_to_hint")),
-        ]
-
     async def _add(self) -> None:
-        t = self._t
-        name = Field("name", t("providers.sender_name"), "", hint=t("providers.sender_name_hint"), most=MOST)
+        make = FieldMaker(self._t, "senders")
+        fields = [make("name", most=MOST), make("address"), make("reply_to")]
 
         async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-            read = asked.read()
-            body = {"name": read["name"], "method": "smtp", "address": read["address"]}
-            return await self._view.api.post(SENDERS, {**body, "reply_to": read["reply_to"] or None})
+            return await self._view.api.post(SENDERS, {**_read(asked), "method": "smtp"})
 
-        fields = [name, *self._make_fields({"address": "", "reply_to": None})]
-        if await ask_form(self._view, t("providers.sender_add"), fields, t("providers.save"), save) is not None:
-            toast(t("providers.sender_saved"))
-            await self.load()
+        await self._ask(self._t("providers.sender_add"), fields, save)
 
     async def _change(self, row: Row) -> None:
-        t = self._t
+        t, make = self._t, FieldMaker(self._t, "senders", row)
 
         async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-            read = asked.read()
-            body = {"address": read["address"], "reply_to": read["reply_to"] or None}
-            return await self._view.api.patch(path(SENDERS, row["name"]), body)
+            return await self._view.api.patch(path(SENDERS, row["name"]), _read(asked))
 
         title = t("providers.of", action=t("providers.change"), name=line(row["name"], MOST))
-        if await ask_form(self._view, title, self._make_fields(row), t("providers.save"), save) is not None:
+        await self._ask(title, [make("address"), make("reply_to")], save)
+
+    async def _ask(self, title: str, fields: Sequence[Field], save: Callable[[Form], Awaitable[Any]]) -> None:
+        t = self._t
+        if await ask_form(self._view, title, fields, t("providers.save"), save) is not None:
             toast(t("providers.sender_saved"))
             await self.load()
 
@@ -154,3 +145,8 @@ class Senders:
         name = line(row["name"], MOST)
         if await ask_to_delete(self._view, path(SENDERS, row["name"]), "providers.sender_remove", name=name):
             await self.load()
+
+
+def _read(asked: Form) -> dict[str, Any]:
+    read = asked.read()
+    return {**read, "reply_to": read["reply_to"] or None}

@@ -16,7 +16,7 @@ from imsg_console.widgets import exports
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import element
 from imsg_console.widgets.fields import choice_field
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import FieldMaker, Form, ask_form
 from imsg_console.widgets.import_dialog import ImportDialog
 from imsg_console.widgets.notices import notice, toast
 from imsg_console.widgets.work import Work
@@ -46,9 +46,6 @@ async def add(view: View, refresh: Refresh) -> None:
     categories = {"": t("suppressions.category_any")}
     categories |= {name: t(f"suppressions.category_{name}") for name in sheet.CATEGORIES}
 
-    def check_address(text: str) -> str:
-        return "" if text.strip() else t("people.no_address")
-
     def prepare(form: Form) -> None:
         def show_scope() -> None:
             for name in ("category", "sender"):
@@ -61,13 +58,14 @@ async def add(view: View, refresh: Refresh) -> None:
         scope = {name: body.pop(name, None) for name in ("sender", "category")}
         return await view.api.post(PATH, body | ({"scope": scope} if any(scope.values()) else {}))
 
+    make = FieldMaker(t, "suppressions.column", {"method": METHODS[0], "reason": "opt_out"})
     fields = [
-        Field("method", t("suppressions.column_method"), METHODS[0], "choice", options=list_methods(view)),
-        Field("to", t("suppressions.column_to"), most=254, check=check_address),
-        Field("reason", t("suppressions.column_reason"), "opt_out", "choice", options=list_reasons(view)),
-        Field("category", t("suppressions.column_category"), "", "choice", options=categories),
-        Field("sender", t("suppressions.column_sender"), hint=t("suppressions.sender_hint"), most=64),
-        Field("note", t("suppressions.column_note"), most=500),
+        make("method", "choice", options=list_methods(view)),
+        make("to", most=254, empty=t("people.no_address")),
+        make("reason", "choice", options=list_reasons(view)),
+        make("category", "choice", options=categories),
+        make("sender", most=64),
+        make("note", most=500),
     ]
     title, action, text = t("suppressions.add_title"), t("suppressions.add_action"), t("suppressions.add_text")
     answer = await ask_form(view, title, fields, action, save, text=text, prepare=prepare)

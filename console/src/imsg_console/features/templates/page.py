@@ -18,7 +18,7 @@ from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.dialogs import ask_to_delete
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable
@@ -141,15 +141,14 @@ class Templates:
             new = {**body, "name": read["name"], "default_language": next(iter(languages))}
             return await self._view.api.post(PATH, new)
 
+        make = FieldMaker(t, "templates", known or {"category": "notice"})
+        categories = {name: t(f"templates.category_{name}") for name in CATEGORIES}
         fields = [
-            *([] if known else [Field("name", t("templates.name"), hint=t("templates.name_hint"), most=64)]),
-            Field(
-                "category", t("templates.category"), (known or {}).get("category", "notice"), "choice",
-                options={name: t(f"templates.category_{name}") for name in CATEGORIES},
-            ),
+            *([] if known else [make("name", most=64)]),
+            make("category", "choice", options=categories),
             *words.fields,
-            Field("shared", t("templates.shared"), (known or {}).get("shared", False), "switch"),
-        ]  # fmt: skip
+            make("shared", "switch"),
+        ]
         title = t("templates.add") if known is None else t("templates.change_title", name=line(known["name"], 64))
         return await ask_form(self._view, title, fields, t("templates.save"), save, wide=True, prepare=words.prepare)
 

@@ -9,7 +9,7 @@ from imsg_console.message.languages import OFFERED, name_language
 from imsg_console.texts import Texts
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import button
-from imsg_console.widgets.forms import Field, Form
+from imsg_console.widgets.forms import Field, FieldMaker, Form
 
 MAIL, SMS = "smtp", "sms"
 METHODS = (MAIL, SMS, "wechat")
@@ -45,15 +45,16 @@ class Words:
         t, (language, method) = self._t, self._shown
         languages = {tag: name_language(t, tag) for tag in self._languages}
         methods = {one: method_name(t, one) for one in METHODS}
+        make = FieldMaker(t, "templates", {"language": language, "method": method})
         return [
-            Field("language", t("templates.language"), language, "choice", options=languages),
-            Field("method", t("templates.method"), method, "choice", options=methods),
-            Field("subject", t("templates.subject"), hint=t("templates.subject_hint")),
-            Field("text", t("templates.text"), "", "lines"),
+            make("language", "choice", options=languages),
+            make("method", "choice", options=methods),
+            make("subject"),
+            make("text", "lines"),
             Field("html", "HTML", "", "lines", hint=t("templates.html_hint")),
-            Field("signature", t("templates.signature"), hint=t("templates.signature_hint"), most=20),
+            make("signature", most=20),
             *(field for n in self._numbers for field in self._provider_fields(n)),
-        ]  # fmt: skip
+        ]
 
     def prepare(self, form: Form) -> None:
         """Show the words of a language and a channel, and the others when they are chosen."""

@@ -26,9 +26,12 @@ from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import dialog, foot
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.fields import Check
-from imsg_console.widgets.forms import Field, Form, Part, ask_form
+from imsg_console.widgets.forms import Field, FieldMaker, Form, Part, ask_form
 from imsg_console.widgets.notices import notice, toast
 from imsg_contract.roles import ROLES
+
+REQUIRED = ("per_hour", "per_day")
+"""Limits that a user with one keeps."""
 
 Refresh = Callable[[], Awaitable[object]]
 """Shows the list again after a change."""
@@ -43,9 +46,10 @@ async def create(view: View, refresh: Refresh) -> None:
         await view.api.post("/api/v2/register", values)
         return values["username"], values["password"]
 
-    name = Field(
-        "username", t("users.username"), hint=t("users.username_hint"), most=MOST_NAME, check=_make_name_check(view)
-    )
+    def check_name(text: str) -> str:
+        return t("users.bad_name") if ":" in text or "/" in text else ""
+
+    name = FieldMaker(t, "users")("username", most=MOST_NAME, check=check_name)
     parts: list[Field | Part] = [name, _make_password_field(view), *_make_services(view, NEW)]
     created = await ask_form(view, t("users.new_title"), parts, t("users.create"), save, wide=True)
     if created:
@@ -148,65 +152,32 @@ def _make_password_field(view: View) -> Field:
     def check(text: str) -> str:
         return "" if len(text) >= LEAST_PASSWORD else t("users.short_password")
 
-    hint = t("users.password_hint")
-    return Field("password", t("users.password"), make_password(), hint=hint, most=MOST_PASSWORD, check=check)
+    return FieldMaker(t, "users", {"password": make_password()})("password", most=MOST_PASSWORD, check=check)
 
 
 def _make_services(view: View, user: User) -> list[Part]:
     t = view.t
+    shown = {**user, "senders": write_senders(user["senders"]), "sms_countries": ", ".join(user["sms_countries"])}
+    make = FieldMaker(t, "users", shown)
     contacts = [
-        Field("email", t("users.email"), user["email"], most=254, check=_make_email_check(view)),
-        Field("phone", t("users.phone"), user["phone"], hint=t("users.phone_hint"), most=32),
-        Field("wechat", t("users.wechat"), user["wechat"], hint=t("users.wechat_hint"), most=32),
+        make("email", most=254, check=_make_email_check(view)),
+        make("phone", most=32),
+        make("wechat", most=32),
     ]
     limits = [
-        Field(
-            "per_hour",
-            t("users.per_hour"),
-            user["per_hour"],
-            "whole",
-            check=_make_limit_check(view, may_be_empty=user["per_hour"] is None),
-        ),
-        Field(
-            "per_day",
-            t("users.per_day"),
-            user["per_day"],
-            "whole",
-            check=_make_limit_check(view, may_be_empty=user["per_day"] is None),
-        ),
-        Field(
-            "recipients_per_day",
-            t("users.recipients_per_day"),
-            user["recipients_per_day"],
-            "whole",
-            hint=t("users.recipients_hint"),
-            check=_make_limit_check(view, may_be_empty=True),
-        ),
+        make(name, "whole", check=_make_limit_check(view, may_be_empty=name not in REQUIRED or user[name] is None))
+        for name in LIMITS
     ]
-    roles: dict[str, str] = {role: t(f"words.role_{role}") for role in reversed(ROLES)}
-    senders, countries = write_senders(user["senders"]), ", ".join(user["sms_countries"])
+    roles = {role: t(f"words.role_{role}") for role in reversed(ROLES)}
     categories = {category: t(f"users.category_{category}") for category in CATEGORIES}
     rights = [
-        Field("role", t("users.role"), user["role"], "choice", options=roles, hint=t("users.role_hint")),
-        Field("available", t("users.available"), user["available"], "switch", hint=t("users.available_hint")),
-        Field(
-            "may_send_codes",
-            t("users.may_send_codes"),
-            user.get("may_send_codes", False),
-            "switch",
-            hint=t("users.may_send_codes_hint"),
-        ),
-        Field("senders", t("users.senders"), senders, hint=t("users.senders_hint"), most=1000),
-        Field("sms_countries", t("users.sms_countries"), countries, hint=t("users.sms_countries_hint"), most=1000),
-        Field(
-            "default_category",
-            t("users.default_category"),
-            user["default_category"],
-            "choice",
-            options=categories,
-            hint=t("users.default_category_hint"),
-        ),
-        Field("department", t("users.department"), user["department"], hint=t("users.department_hint"), most=64),
+        make("role", "choice", options=roles),
+        make("available", "switch"),
+        make("may_send_codes", "switch"),
+        make("senders", most=1000),
+        make("sms_countries", most=1000),
+        make("default_category", "choice", options=categories),
+        make("department", most=64),
     ]
     assert {one.name for one in contacts} == set(CONTACTS)  # noqa: S101  a new contact wants a field here
     return [
@@ -214,16 +185,6 @@ def _make_services(view: View, user: User) -> list[Part]:
         Part(t("users.limits"), limits, t("users.limits_hint")),
         Part(t("users.rights"), rights),
     ]
-
-
-def _make_name_check(view: View) -> Check:
-    def check(text: str) -> str:
-        name = text.strip()
-        if not name:
-            return view.t("users.needs_name")
-        return view.t("users.bad_name") if ":" in name or "/" in name else ""
-
-    return check
 
 
 def _make_email_check(view: View) -> Check:

@@ -13,7 +13,7 @@ from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import button, element, heading
 from imsg_console.widgets.facts import page_head
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import notice, toast
 from imsg_console.widgets.paging import Load, Loaded, Position, Row
 from imsg_console.widgets.tables import Actions, Column, PagedTable
@@ -163,27 +163,32 @@ class Windows:
             others = [{name: one[name] for name in FIELDS} for one in self._windows if one["id"] != known]
             return await self._put(WINDOWS, {"windows": [*others, window]})
 
-        days = {day: t(f"windows.{day}") for day in DAYS}
+        make = FieldMaker(t, "windows", row)
+        one_at_least, missing = t("windows.missing_choice"), t("windows.missing")
+        categories = {name: t(f"windows.category_{name}") for name in CATEGORIES}
+        holidays = {"none": t("windows.holidays_none"), "cn": t("windows.holidays_cn")}
         fields = [
-            Field("id", t("windows.id"), row["id"], hint=t("windows.id_hint"), most=64, check=self._require),
-            Field("methods", t("windows.methods"), row["methods"], "choices", empty=t("windows.missing_choice"),
-                  options={name: method_name(t, name) for name in METHODS}),
-            Field("categories", t("windows.categories"), row["categories"], "choices",
-                  empty=t("windows.missing_choice"),
-                  options={name: t(f"windows.category_{name}") for name in CATEGORIES}),
-            Field("days", t("windows.days"), row["days"], "choices", options=days, empty=t("windows.missing_choice")),
-            Field("from", t("windows.from"), row["from"], most=5, check=self._require),
-            Field("to", t("windows.to"), row["to"], hint=t("windows.to_hint"), most=5, check=self._require),
-            Field("zone", t("windows.zone"), row["zone"], most=64, check=self._require),
-            Field("holidays", t("windows.holidays_field"), row["holidays"], "choice",
-                  options={"none": t("windows.holidays_none"), "cn": t("windows.holidays_cn")}),
-        ]  # fmt: skip
+            make("id", most=64, empty=missing),
+            make("methods", "choices", options={name: method_name(t, name) for name in METHODS}, empty=one_at_least),
+            make(
+                "categories",
+                "choices",
+                options={name: t(f"windows.category_{name}") for name in CATEGORIES},
+                empty=one_at_least,
+            ),
+            make("days", "choices", options={day: t(f"windows.{day}") for day in DAYS}, empty=one_at_least),
+            *(make(name, most=5, empty=missing) for name in ("from", "to")),
+            make("zone", most=64, empty=missing),
+            Field("holidays", t("windows.holidays_field"), row["holidays"], "choice", options=holidays),
+        ]
         title = t("windows.change_title") if known else t("windows.add_title")
         if await ask_form(self._view, title, fields, t("windows.save"), save, text=t("windows.add_text")):
             await self._done()
 
     async def _add_day(self) -> None:
         t = self._t
+        today = date.today().isoformat()  # noqa: DTZ011  a first guess
+        make = FieldMaker(t, "windows", {"day": today, "kind": "holiday"})
         kinds = {kind: t(f"windows.kind_{kind}") for kind in ("holiday", "workday")}
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
@@ -191,8 +196,8 @@ class Windows:
             return await self._put(HOLIDAYS, {"holidays": {**self._days, given["day"]: given["kind"]}})
 
         fields = [
-            Field("day", t("windows.day"), date.today().isoformat(), "date", check=self._require),  # noqa: DTZ011  a first guess
-            Field("kind", t("windows.kind"), "holiday", "choice", options=kinds),
+            make("day", "date", empty=t("windows.missing")),
+            make("kind", "choice", options=kinds),
         ]
         if await ask_form(self._view, t("windows.day_title"), fields, t("windows.save"), save):
             await self._done()
@@ -229,9 +234,6 @@ class Windows:
     async def _done(self) -> None:
         toast(self._t("windows.done"))
         await self.load()
-
-    def _require(self, text: str) -> str:
-        return "" if text.strip() else self._t("windows.missing")
 
 
 PAGE = Page("/windows", "windows", Group.ADMIN, show, icon="bedtime")
