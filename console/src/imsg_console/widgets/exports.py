@@ -29,8 +29,22 @@ def offer(view: View, filename: str, content: Callable[[], AsyncIterator[bytes]]
     return view.files.offer(view.session.key, filename, MEDIA_TYPES[filename.rpartition(".")[2]], content)
 
 
-async def yield_rows(rows: Rows) -> AsyncIterator[Rows]:
-    """Yield rows that are known already."""
+def offer_rows(
+    view: View,
+    name: str,
+    heading: Sequence[str],
+    rows: Rows | AsyncIterable[Rows],
+    *,
+    kind: str = XLSX,
+    texts: Sequence[int] | None = None,
+) -> str:
+    """Offer rows, or batches of rows that are yet to come. `texts` are the columns of text; None: all of them."""
+    batches = rows if isinstance(rows, AsyncIterable) else _yield_once(rows)
+    columns = range(len(heading)) if texts is None else texts
+    return offer(view, f"{name}.{kind}", partial(write, kind, heading, batches, columns))
+
+
+async def _yield_once(rows: Rows) -> AsyncIterator[Rows]:
     yield rows
 
 

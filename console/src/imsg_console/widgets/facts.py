@@ -18,6 +18,13 @@ def page_head(title: str, lead: str = "") -> Element:
         return element("div", "actions")
 
 
+def card(title: str, classes: str = "") -> Element:
+    """Draw a card with a heading; its content is drawn inside."""
+    with element("section", f"card stack {classes}") as drawn:
+        attrs(drawn, aria_labelledby=heading(2, title).html_id)
+    return drawn
+
+
 def draw_facts(facts: Iterable[tuple[str, str]]) -> Element:
     """Draw names and values as a list; the list takes more facts."""
     with element("dl", "facts") as drawn:

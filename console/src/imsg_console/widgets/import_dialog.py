@@ -59,6 +59,15 @@ class ImportDialog:
         """Draw the place for the file."""
         drop_zone(self._view.t, label, self.read, accept=spreadsheets.ACCEPT, most_bytes=MOST_BYTES)
 
+    def draw_paste(self, label: str) -> None:
+        """Draw the field for rows that are pasted, and the buttons below; what is above them is drawn before."""
+        pasted = ui.textarea(label).props("outlined autogrow input-style=max-height:10rem").classes("field mono")
+
+        async def read_pasted() -> None:
+            await self.read("", str(pasted.value or "").encode("utf-8", "replace"))
+
+        self.draw_foot(self._view.t("layout.next_step"), read_pasted)
+
     async def read(self, name: str, content: bytes) -> None:
         """Read a file, or what was pasted where it has no name; a problem is shown as a step."""
         t = self._view.t
@@ -69,6 +78,15 @@ class ImportDialog:
             self.show(lambda dialog: dialog.draw_unreadable(problem))
             return
         await self._on_sheets(self, await asyncio.to_thread(spreadsheets.join, pieces))
+
+    def show_sheet(self, sheets: Sequence[Sheet], place: int, draw: Callable[["ImportDialog"], object]) -> None:
+        """Show what was read of a sheet; where there are several, which one it was."""
+
+        def draw_read(dialog: ImportDialog) -> None:
+            dialog.draw_sheet(sheets, place)
+            draw(dialog)
+
+        self.show(draw_read)
 
     def draw_sheet(self, sheets: Sequence[Sheet], place: int) -> None:
         """Draw which sheet of several was read, and which were not."""

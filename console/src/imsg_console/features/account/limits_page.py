@@ -2,8 +2,8 @@
 
 from imsg_console.quota import draw_quota, read_quotas
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import element, heading, link_to
-from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.elements import element, link_to
+from imsg_console.widgets.facts import card, page_head
 from imsg_console.widgets.notices import notice
 
 
@@ -20,8 +20,7 @@ async def show(view: View) -> None:
                 draw_quota(t, quota)
                 if quota.left == 0:
                     notice(t("limits.used_up"), "warn")
-    with element("section", "card stack"):
-        heading(2, t("limits.how"))
+    with card(t("limits.how")):
         with element("ul", "stack tight"):
             for key in ("how_counts", "how_windows", "how_refused", "how_more"):
                 element("li", "", t(f"limits.{key}", zone=view.timezone))

@@ -13,6 +13,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import attrs, button, element, heading, style_sheet
+from imsg_console.widgets.facts import card
 from imsg_console.widgets.notices import notice
 
 MOST_AGENT = 120
@@ -31,12 +32,11 @@ async def show(view: View) -> None:
         notice(t("password.done"), "good")
     with element("section", "card narrow"):
         PasswordForm(view).draw()
-    with element("section", "card narrow stack"):
+    with card(t("password.totp"), "narrow"):
         await TotpSection(view).draw()
-    with element("section", "card narrow stack"):
+    with card(t("password.sessions"), "narrow"):
         await SessionsSection(view).draw()
-    with element("section", "card narrow stack"):
-        heading(2, t("password.everywhere"))
+    with card(t("password.everywhere"), "narrow"):
         element("p", "muted", t("password.everywhere_what"))
         with attrs(element("form"), method="post", action=f"{LOGOUT}?everywhere=1"):
             attrs(element("button", "button", t("password.everywhere")), type="submit")
@@ -51,7 +51,6 @@ class SessionsSection:
     async def draw(self) -> None:
         """Draw the list."""
         t, view = self._t, self._view
-        heading(2, t("password.sessions"))
         with element("ul", "stack tight"):
             for one in (await view.api.get("/api/v2/sessions"))["sessions"]:
                 since = view.times.short(one["created_at"], datetime.now(UTC))
@@ -78,7 +77,6 @@ class TotpSection:
         """Draw whether it is on, and what changes that."""
         t = self._t
         is_on = (await self._view.api.get("/api/v2/me"))["totp"]
-        heading(2, t("password.totp"))
         element("p", "muted", t("password.totp_on" if is_on else "password.totp_off"))
         self._place = element("div", "stack")
         with self._place:

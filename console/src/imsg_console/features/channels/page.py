@@ -2,12 +2,12 @@
 
 from nicegui import ui
 
-from imsg_console.client import ApiError
 from imsg_console.features.channels.dead_letters import DeadLetters
 from imsg_console.features.channels.tables import ChannelTables
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import attrs, element, heading
 from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.live import refresh_every
 
 REFRESH_S = 4.0
 
@@ -31,13 +31,7 @@ async def show(view: View) -> None:
 
     ui.context.client.on_connect(lambda: ui.run_javascript(SHOW_DEAD))
 
-    async def refresh() -> None:
-        try:
-            await tables.refresh()
-        except ApiError:
-            return  # the next refresh may succeed
-
-    ui.timer(REFRESH_S, refresh, immediate=False)
+    refresh_every(REFRESH_S, tables.refresh)
 
 
 PAGE = Page("/channels", "channels", Group.ADMIN, show, icon="hub")

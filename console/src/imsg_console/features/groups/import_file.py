@@ -45,22 +45,11 @@ class PeopleImport:
         t = self._t
         element("p", "", t("groups.import_text"))
         dialog.draw_drop_zone(t("groups.import_file"))
-        pasted = ui.textarea(t("groups.import_paste")).props("outlined autogrow input-style=max-height:10rem")
-        pasted.classes("field mono")
-
-        async def read_pasted() -> None:
-            await dialog.read("", str(pasted.value or "").encode("utf-8", "replace"))
-
-        dialog.draw_foot(t("layout.next_step"), read_pasted)
+        dialog.draw_paste(t("groups.import_paste"))
 
     async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
         place, people = await asyncio.to_thread(read_best, [sheet.rows for sheet in sheets])
-
-        def draw(dialog: ImportDialog) -> None:
-            dialog.draw_sheet(sheets, place)
-            self._draw_read(dialog, people)
-
-        dialog.show(draw)
+        dialog.show_sheet(sheets, place, lambda dialog: self._draw_read(dialog, people))
 
     def _draw_read(self, dialog: ImportDialog, sheet: PeopleSheet) -> None:
         """Show what was read: some people as they are, and the rows that hold nobody."""
@@ -117,8 +106,7 @@ class PeopleImport:
         width = len(sheet.heading)
         filled = [[*cells[:width], *[""] * (width - len(cells)), why] for _, cells, why in sorted(rows)]
         heading = [*sheet.heading, t("files.problem")]
-        content = partial(exports.write, kind, heading, exports.yield_rows(filled), range(len(heading)))
-        ui.navigate.to(exports.offer(self._view, f"{t('groups.import_kept')}.{kind}", content))
+        ui.navigate.to(exports.offer_rows(self._view, t("groups.import_kept"), heading, filled, kind=kind))
 
     def _describe(self, person: Person) -> str:
         t = self._t

@@ -23,7 +23,7 @@ from imsg_console.widgets import chips
 from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.costs import write_costs
 from imsg_console.widgets.elements import address_text, attrs, button, element, heading, icon, link_to, style_sheet
-from imsg_console.widgets.facts import draw_facts, fact
+from imsg_console.widgets.facts import card, draw_facts, fact
 from imsg_console.widgets.notices import empty
 
 Message = Mapping[str, Any]
@@ -70,21 +70,16 @@ class MessageDetail:
             return
         self._head = element("header", "stack")
         with element("div", "message-columns"):
-            with (
-                element("div"),
-                attrs(element("section", "card"), aria_label=t("messages.content")),
-            ):
-                heading(2, t("messages.content"))
+            with element("div"), card(t("messages.content")):
                 draw_content(view, self._message)
             with element("div", "stack message-side"):
-                with attrs(element("section", "card"), aria_label=t("messages.timeline")):
-                    heading(2, t("messages.timeline"))
+                with card(t("messages.timeline")):
                     self._timeline = attrs(element("div"), aria_live="polite")
                 if self._legs:
-                    with attrs(element("section", "card"), aria_label=t("messages.legs")):
-                        heading(2, t("messages.legs"))
+                    with card(t("messages.legs")):
                         self._story = attrs(element("div"), aria_live="polite")
-                self._facts = attrs(element("section", "card"), aria_label=t("messages.facts"))
+                with card(t("messages.facts")):
+                    self._facts = element("div")
         self._draw(self._message)
         if self._message["status"] not in ("failed", "expired", "delivered"):
             self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
@@ -171,7 +166,6 @@ class MessageDetail:
 
     def _draw_facts(self, message: Message) -> None:
         t, times, identity = self._t, self._view.times, str(message["id"])
-        heading(2, t("messages.facts"))
         facts = [
             ("column_to", line(message["to"], 320)),
             ("column_username", line(message["username"], 64)),

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -143,8 +142,7 @@ class Prices:
 
     def _export(self, kind: str) -> None:
         rows = [[price[name] or "" for name in FIELDS] for price in self._list_prices()]
-        content = partial(exports.write, kind, list(FIELDS), exports.yield_rows(rows), range(len(FIELDS)))
-        ui.navigate.to(exports.offer(self._view, f"iMSG {self._t('layout.prices')}.{kind}", content))
+        ui.navigate.to(exports.offer_rows(self._view, f"iMSG {self._t('layout.prices')}", FIELDS, rows, kind=kind))
 
 
 def _read_price(row: Row) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from nicegui import ui
 from imsg_channels import BY_NAME
 from imsg_channels.smtp import SMTP
 from imsg_channels.wechat import WECHAT
-from imsg_console.client import ApiError
 from imsg_console.features.sandbox.chat import Chats
 from imsg_console.features.sandbox.conversations import Conversations
 from imsg_console.features.sandbox.faults import FaultBoard
@@ -20,6 +19,7 @@ from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import button, style_sheet
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.fields import toggle
+from imsg_console.widgets.live import refresh_every
 from imsg_console.widgets.notices import toast
 
 TABS = (*METHODS, "faults")
@@ -47,7 +47,7 @@ async def show(view: View) -> None:
         if await confirm(view, t("sandbox.empty_ask"), t("sandbox.empty_what"), t("sandbox.empty")):
             removed = await view.sandbox.call("DELETE", "/sandbox/inbox")
             toast(t("sandbox.emptied", n=removed["removed"]))
-            await refresh()
+            await shown.refresh()
 
     with page_head(t("layout.sandbox"), t("sandbox.lead")):
         if tab != "faults":
@@ -57,13 +57,7 @@ async def show(view: View) -> None:
     draw_magic(view, tab, about["magic_recipients"])
     await shown.refresh()
 
-    async def refresh() -> None:
-        try:
-            await shown.refresh()
-        except ApiError:
-            return  # the next refresh may succeed
-
-    ui.timer(REFRESH_S, refresh, immediate=False)
+    refresh_every(REFRESH_S, shown.refresh)
 
 
 def _open_tab(view: View, tab: str, supported: Mapping[str, list[str]]) -> Tab:

@@ -14,7 +14,7 @@ from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.costs import sum_costs, write_costs
 from imsg_console.widgets.elements import attrs, button, element, heading
-from imsg_console.widgets.facts import draw_facts
+from imsg_console.widgets.facts import card, draw_facts
 from imsg_console.widgets.notices import notice
 
 SHOWN = 10
@@ -86,8 +86,7 @@ class Confirmation:
             self._draw_recipients(checked.listed)
             if check["problems"]:
                 self._draw_problems(check)
-        with attrs(element("section", "card stack"), aria_label=t("send.confirm_preview")):
-            heading(2, t("send.confirm_preview"))
+        with card(t("send.confirm_preview")):
             preview(Preview(self._view))
         with element("div", "actions"):
             button(t("send.confirm_back"), self._on_back, symbol="arrow_back")

@@ -1,11 +1,13 @@
 """The fields of the content: of a mail its subject, text and HTML; else a text, or the variables of a template."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nicegui import ui
 
 from imsg_channels import BY_NAME
+from imsg_console.features.send.attachments import Attachment
+from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.segments import measure
 from imsg_console.features.send.templates import Template, find_problems
 from imsg_console.view import View
@@ -51,8 +53,10 @@ class MailForm:
         self._html.set_visibility(bool(self._switch.value))
         self._on_change()
 
-    def fill(self, content: Mapping[str, Any]) -> None:
-        """Fill in a content."""
+    def fill(self, content: object) -> None:
+        """Fill in a content; whatever does not fit is left out."""
+        if not isinstance(content, dict):
+            return
         self._subject.value = str(content.get("subject") or "")
         self._text.value = str(content.get("text") or "")
         self._html.value = str(content.get("html") or "")
@@ -75,6 +79,10 @@ class MailForm:
         if not content["text"] and "html" not in content and not has_files:
             problems.append((self._text, self._t("send.text_missing")))
         return problems
+
+    def show(self, preview: Preview, to: Sequence[str], files: Sequence[Attachment]) -> None:
+        """Show the mail as it arrives."""
+        preview.show_mail(self.content, to, files)
 
 
 class TextForm:
@@ -131,7 +139,7 @@ class TextForm:
         elif isinstance(content, str) and self._inputs:
             next(iter(self._inputs.values())).value = content
 
-    def find_problems(self) -> list[Problem]:
+    def find_problems(self, *, has_files: bool) -> list[Problem]:  # noqa: ARG002  as a mail
         """Return what the API would refuse, and where."""
         for made in self._inputs.values():
             if not made.value or not made.value.strip():
@@ -141,6 +149,10 @@ class TextForm:
         first = next(iter(self._inputs.values()))
         problems = find_problems(self.template, self.params, is_sms=self._channel.segments is not None)
         return [(first, self._t(key, **fields)) for key, fields in problems]
+
+    def show(self, preview: Preview, to: Sequence[str], files: Sequence[Attachment]) -> None:  # noqa: ARG002  as a mail
+        """Show the message as it arrives."""
+        (preview.show_wechat if self._channel.has_accounts else preview.show_sms)(self.template, self.params)
 
     def count_segments(self, numbers: list[str]) -> int:
         """Count the segments to these numbers, and show them."""

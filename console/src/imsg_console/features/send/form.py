@@ -12,31 +12,27 @@ from typing import Any, TypeVar
 from nicegui import ui
 from pydantic import TypeAdapter, ValidationError
 
-from imsg_channels import BY_NAME
 from imsg_channels.smtp import SMTP
-from imsg_channels.spec import ChannelSpec
 from imsg_console.client import ApiError, make_url
-from imsg_console.features.send.attachments import Attachments
 from imsg_console.features.send.confirm import SHOWN, Checked, Confirmation, join_checks
-from imsg_console.features.send.content_form import MailForm, Problem, TextForm
+from imsg_console.features.send.content import Content
+from imsg_console.features.send.content_form import Problem
 from imsg_console.features.send.draft import Draft, KeptDraft
 from imsg_console.features.send.groups import MOST_AT_ONCE, GroupChoice
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import RecipientField
 from imsg_console.features.send.recipients import Kind, Recipients
 from imsg_console.features.send.steps import Steps
-from imsg_console.features.send.template_choice import TemplateChoice
-from imsg_console.features.send.templates import read_templates
 from imsg_console.layout import sentence
 from imsg_console.message.blocks import explain_block
-from imsg_console.message.summary import is_template
 from imsg_console.quota import describe_reset, draw_quota, read_quotas
 from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS, method_name
-from imsg_console.widgets.elements import attrs, button, element, heading, live_text
-from imsg_console.widgets.fields import choice_field, text_field
+from imsg_console.widgets.elements import attrs, button, element, live_text
+from imsg_console.widgets.facts import card
+from imsg_console.widgets.fields import text_field
 from imsg_console.widgets.notices import error_notice, notice
 from imsg_console.widgets.work import Work, draw_work, start
 
@@ -90,10 +86,6 @@ class SendForm:
         self._problems: Sequence[Problem] = ()
         self._draft: Draft | None = None
 
-    @property
-    def _channel(self) -> ChannelSpec:
-        return BY_NAME[self._method]
-
     def draw(self) -> None:
         """Draw it."""
         t = self._t
@@ -103,31 +95,20 @@ class SendForm:
         with element("div", "send") as self._whole:
             with element("div", "send-form stack"):
                 self._draw_methods()
-                with element("section", "card stack"):
-                    heading(2, t("send.step_who"))
+                with card(t("send.step_who")):
                     self._groups = GroupChoice(self._view, self._known, self._update_people)
                     self._field = RecipientField(self._view, self._recipients, self._update_people)
-                with element("section", "card stack"):
-                    heading(2, t("send.step_what"))
-                    self._template = TemplateChoice(self._view, self._templates, self._update)
-                    self._draw_category()
-                    self._mail = MailForm(self._view, self._update)
-                    self._texts = {
-                        method: TextForm(self._view, method, read_templates(method, self._templates), self._update)
-                        for method in METHODS
-                        if method != SMTP.name
-                    }
-                    self._attachments = Attachments(self._view, self._update)
-                with element("section", "card stack"):
-                    heading(2, t("send.step_when"))
+                with card(t("send.step_what")):
+                    may_send_codes = bool(self._me.get("may_send_codes"))
+                    self._content = Content(self._view, self._templates, self._update, may_send_codes=may_send_codes)
+                    self._template = self._content.template
+                with card(t("send.step_when")):
                     self._when = text_field(t("send.when"), hint=t("send.when_hint"), kind="datetime-local")
                     self._when.props("stack-label clearable").on_value_change(self._update)
             with attrs(element("section", "send-side stack"), aria_label=t("send.step_check")):
-                with element("section", "card stack"):
-                    heading(2, t("send.preview"))
+                with card(t("send.preview")):
                     self._preview = Preview(self._view)
-                with element("section", "card stack"):
-                    heading(2, t("send.left"))
+                with card(t("send.left")):
                     self._draw_quotas()
                 self._error = element("div", "send-trouble")
                 self._send = button("", self._submit, kind="main", symbol="send").classes("send-button")
@@ -155,31 +136,18 @@ class SendForm:
         reading = self._recipients.reading
         return {
             "method": self._method,
-            "category": self._category.value,
             "to": [[one.text, one.label, one.params, one.language, one.row] for one in reading.found],
             "groups": self._groups.names,
             "when": self._when.value,
             "ignored": [[one.text, one.why] for one in reading.ignored],
-            "template": self._template.draft,
-            "mail": self._mail.content,
-            "words": {method: text.content for method, text in self._texts.items()},
-            "files": [file.name for file in self._attachments.files],
+            **self._content.draft,
         }
 
     async def restore(self, kept: KeptDraft) -> None:
         """Fill in a draft; whatever of it cannot be read is left out."""
-        draft, typed = kept.draft, kept.typed
-        texts, mail = draft.get("words"), draft.get("mail")
-        for method, content in texts.items() if isinstance(texts, dict) else ():
-            if method in self._texts:
-                self._texts[method].fill(content)
-        self._mail.fill({**(mail if isinstance(mail, dict) else {}), **typed})
-        if draft.get("category") in self._categories:
-            self._category.set_value(draft["category"])
+        draft = kept.draft
         method = str(draft.get("method"))
         self._set_method(method if method in METHODS else self._method)
-        if "words" in typed and self._method in self._texts:
-            self._texts[self._method].fill(typed["words"])
         ignored = (IgnoredText(*one) for one in _read_rows(IGNORED, draft.get("ignored")) if self._t.get(one[1], ""))
         found = (FoundRecipient(*one) for one in _read_rows(FOUND, draft.get("to")))
         when = draft.get("when")
@@ -187,7 +155,7 @@ class SendForm:
         groups = draft.get("groups")
         self._groups.choose([name for name in groups if isinstance(name, str)] if isinstance(groups, list) else [])
         await self._field.add(Reading(tuple(found), tuple(ignored)))
-        await self._template.restore(draft.get("template"))
+        await self._content.restore(draft, kept.typed)
 
     def choose_group(self, name: str) -> None:
         """Choose a group."""
@@ -202,31 +170,12 @@ class SendForm:
 
     async def fill(self, request: Mapping[str, Any]) -> bool:
         """Fill in the content of a request that was sent; return whether its template is still there."""
-        method, content = request["method"], request["content"]
-        self._set_method(method)
-        if request["category"] in self._categories:
-            self._category.set_value(request["category"])
-        if is_template(content):
-            await self._template.restore(content)
-            return self._template.name == str(content["template"])
-        if method == SMTP.name and isinstance(content, dict):
-            self._mail.fill(content)
-        elif method in self._texts:
-            self._texts[method].fill(content)
-        return True
+        self._set_method(request["method"])
+        return await self._content.fill(request["content"], request["category"])
 
     async def add_recipients(self, to: Sequence[str]) -> None:
         """Add recipients."""
         await self._field.add(Reading(tuple(map(FoundRecipient, to))))
-
-    def _draw_category(self) -> None:
-        """Draw the choice of what a message is for; codes for users that may send them."""
-        t = self._t
-        names = ("notice", "marketing", *(("code",) if self._me.get("may_send_codes") else ()))
-        self._categories = {name: t(f"send.category_{name}") for name in names}
-        self._category = choice_field(t("send.category"), self._categories, "notice", self._update)
-        if "code" in self._categories:
-            attrs(self._category, hint=t("send.category_hint"))
 
     def _draw_methods(self) -> None:
         with ui.tabs(on_change=self._change_method).props("no-caps inline-label align=left") as self._tabs:
@@ -258,8 +207,7 @@ class SendForm:
         self._field.show()
 
     def _show_method(self) -> None:
-        self._template.show_method(self._method)
-        self._attachments.place.set_visibility(self._channel.has_attachments)
+        self._content.show_method(self._method)
         self._error.clear()
         self._update()
 
@@ -290,22 +238,16 @@ class SendForm:
         for made, _ in self._problems:
             made.error = None
         self._problems = ()
-        has_words = not self._template.name
-        self._category.set_visibility(has_words)
-        self._mail.place.set_visibility(has_words and self._method == SMTP.name)
-        for method, text in self._texts.items():
-            text.place.set_visibility(has_words and self._method == method)
+        self._content.show_fields()
         self._steps.show(self._find_step())
         self._draw_preview(self._preview)
         self._field.place.set_visibility(not self._groups.names)
         fine = [] if self._groups.names else self._recipients.fine
         count = len(fine) or self._groups.total
         self._send.text = self._t("send.submit", n=count) if count else self._t("send.submit_none")
-        if self._channel.segments is not None and has_words:
-            numbers = [one.key for one in fine if one.kind is Kind.ADDRESS]
-            segments = self._texts[self._method].count_segments(numbers) * len(fine)
-            if fine:
-                self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments)
+        segments = self._content.count_segments([one.key for one in fine if one.kind is Kind.ADDRESS])
+        if segments is not None and fine:
+            self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments * len(fine))
 
     async def _submit(self) -> None:
         if self._is_sending:
@@ -424,16 +366,7 @@ class SendForm:
 
     def _draw_preview(self, preview: Preview) -> None:
         """Show the message as it arrives."""
-        to = self._groups.texts or [one.text for one in self._recipients.fine]
-        if self._template.name:
-            if self._template.shown is not None:
-                preview.show_template(self._template.shown, to, self._attachments.files)
-            return
-        if self._method == SMTP.name:
-            preview.show_mail(self._mail.content, to, self._attachments.files)
-            return
-        text = self._texts[self._method]
-        (preview.show_wechat if self._channel.has_accounts else preview.show_sms)(text.template, text.params)
+        self._content.show(preview, self._groups.texts or [one.text for one in self._recipients.fine])
 
     async def _preview_first(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """Return what the first recipients of a template would get. Raises ApiError."""
@@ -445,28 +378,22 @@ class SendForm:
         """Show the message as it arrives at the first recipients."""
         for number, (to, answer) in enumerate(previews):
             place = Preview(self._view) if number else preview
-            place.show_template(answer, [to], self._attachments.files)
+            self._content.show_template(place, answer, [to])
 
     def _read_entries(self, people: Sequence[FoundRecipient]) -> list[str | dict[str, Any]]:
         """Return `to` of the API."""
         return [self._template.read_entry(one) for one in people]
 
     async def _make_body(self) -> dict[str, Any]:
-        content: object = self._mail.content if self._method == SMTP.name else self._texts[self._method].content
         whom: dict[str, Any] = {"groups": self._groups.names}
         if not self._groups.names:
             whom = {"to": self._read_entries([one.found for one in self._recipients])}
         elif self._groups.total <= MOST_AT_ONCE and not self._template.is_by_name:
             batches = [batch async for batch in self._groups.read_batches(self._method)]
             whom = {"to": self._read_entries([one for batch in batches for one in batch])}
-        words = self._template.fields if self._template.name else {"content": content}
-        body: dict[str, Any] = {**whom, "method": self._method, **words}
+        body: dict[str, Any] = {**whom, "method": self._method, **await self._content.read()}
         if (when := self._read_when()) is not None:
             body["send_at"] = when
-        if self._category.value != "notice" and not self._template.name:
-            body["category"] = self._category.value
-        if self._channel.has_attachments and self._attachments.files:
-            body["attachment"] = await self._attachments.encode()
         return body
 
     def _make_key(self, body: Mapping[str, Any]) -> str:
@@ -495,16 +422,8 @@ class SendForm:
             return "what"
         if not self._recipients.fine:
             return "who"
-        is_written = not self._recipients.wrong and not self._find_problems()
+        is_written = not self._recipients.wrong and not self._content.find_problems()
         return "check" if is_written and self._is_short else "what"
-
-    def _find_problems(self) -> Sequence[Problem]:
-        """Return what is wrong with the content, and where."""
-        if self._template.name:
-            return self._template.find_problems()
-        if self._method == SMTP.name:
-            return self._mail.find_problems(has_files=bool(self._attachments.files))
-        return self._texts[self._method].find_problems()
 
     def _is_valid(self) -> bool:
         """Check the form; show what is wrong beside each field, and put the cursor into the first."""
@@ -518,12 +437,12 @@ class SendForm:
             problem_text = t("send.wrong_first", n=len(wrong))
         elif not self._recipients.texts:
             problem_text = t("send.to_missing")
-        elif self._category.value == "code" and len(self._recipients) > 1:
+        elif self._content.category == "code" and len(self._recipients) > 1:
             problem_text = t("send.code_to_one")
         if problem_text:
             self._field.focus()
         else:
-            self._problems = self._find_problems()
+            self._problems = self._content.find_problems()
             for made, problem in self._problems:
                 made.error = problem
             if self._problems:

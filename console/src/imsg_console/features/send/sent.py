@@ -13,7 +13,7 @@ from imsg_console.message import snippets
 from imsg_console.message.blocks import explain_block
 from imsg_console.message.cancelling import ask_and_cancel, cancel
 from imsg_console.message.code_tabs import draw_code, read_base_url
-from imsg_console.message.filters import RESENDABLE, UNSETTLED, Filters
+from imsg_console.message.filters import RESENDABLE, STATUSES, UNSETTLED, Filters
 from imsg_console.message.pace import Pace
 from imsg_console.message.resend_dialog import ResendDialog
 from imsg_console.message.simulated import is_simulated
@@ -24,7 +24,7 @@ from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.bars import bar
 from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
-from imsg_console.widgets.facts import draw_facts
+from imsg_console.widgets.facts import card, draw_facts
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, notice
 
@@ -37,20 +37,6 @@ SHOWN_FAILURES = 5
 
 LATE = 90
 """Searches after which one that was sent just now is said to take long: history is behind, or away."""
-
-STATUSES = (
-    "scheduled",
-    "held",
-    "queued",
-    "retrying",
-    "sent",
-    "delivered",
-    "uncertain",
-    "failed",
-    "expired",
-    "cancelled",
-)
-"""The order in which the counts are shown."""
 
 
 class Sent:
@@ -112,11 +98,11 @@ class Sent:
                 await self._draw(request)
 
     async def _draw(self, request: Mapping[str, Any]) -> None:
-        self._in_sandbox = await is_simulated(self._view, request["method"])
+        t, self._in_sandbox = self._t, await is_simulated(self._view, request["method"])
         with element("div", "sent"):
             with element("section", "card stack"):
                 self._draw_status(request)
-            with element("section", "card stack"):
+            with card(t("sent.lines")):
                 await self._draw_code(request)
         await self._show(request)
 
@@ -295,7 +281,6 @@ class Sent:
     async def _draw_code(self, request: Mapping[str, Any]) -> None:
         """Draw the code that sends the same, for curl, Python and Java."""
         t, api = self._t, self._view.api
-        heading(2, t("sent.lines"))
         element("p", "muted", t("sent.lines_what", key=snippets.KEY_PLACE))
         link_to(t("sent.make_key"), "/keys", "vpn_key").classes("button")
         if request["content"] is None:

@@ -2,9 +2,6 @@
 
 from datetime import UTC, datetime
 
-from nicegui import ui
-
-from imsg_console.client import ApiError
 from imsg_console.findings import LEVELS, MAX_WORDS, TARGETS
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
@@ -12,6 +9,7 @@ from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.elements import heading
 from imsg_console.widgets.facts import page_head
+from imsg_console.widgets.live import refresh_every
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
 
@@ -23,14 +21,7 @@ async def show(view: View) -> None:
     page_head(view.t("layout.status"), view.t("status.lead"))
     tables = StatusTables(view)
     await tables.refresh()
-
-    async def refresh() -> None:
-        try:
-            await tables.refresh()
-        except ApiError:
-            return  # the next refresh may succeed
-
-    ui.timer(REFRESH_S, refresh, immediate=False)
+    refresh_every(REFRESH_S, tables.refresh)
 
 
 class StatusTables:

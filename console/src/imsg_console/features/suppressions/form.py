@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -102,12 +101,7 @@ class SuppressionImport:
     async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
         method, reason = str(self._method.value), str(self._reason.value)
         place, read = await asyncio.to_thread(sheet.read_best, self._t, sheets, method, reason)
-
-        def draw(dialog: ImportDialog) -> None:
-            dialog.draw_sheet(sheets, place)
-            self._draw_read(dialog, read)
-
-        dialog.show(draw)
+        dialog.show_sheet(sheets, place, lambda dialog: self._draw_read(dialog, read))
 
     def _draw_read(self, dialog: ImportDialog, read: sheet.SuppressionSheet) -> None:
         """Show what was read before anything is added."""
@@ -150,5 +144,4 @@ def export(view: View, filters: Mapping[str, str], kind: str) -> None:
         async for page in view.api.pages(PATH, "suppressions", **filters):
             yield [sheet.row(t, one) for one in page]
 
-    content = partial(exports.write, kind, heading, read_rows(), range(len(heading)))
-    ui.navigate.to(exports.offer(view, f"{t('suppressions.file')}.{kind}", content))
+    ui.navigate.to(exports.offer_rows(view, t("suppressions.file"), heading, read_rows(), kind=kind))

@@ -25,9 +25,9 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips, exports
 from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
 from imsg_console.widgets.costs import write_costs
-from imsg_console.widgets.elements import element, heading
+from imsg_console.widgets.elements import element
 from imsg_console.widgets.exports import download_button
-from imsg_console.widgets.facts import draw_facts, page_head
+from imsg_console.widgets.facts import card, draw_facts, page_head
 from imsg_console.widgets.fields import choice_field
 from imsg_console.widgets.notices import empty, toast
 from imsg_console.widgets.paging import Row
@@ -111,8 +111,7 @@ class Usage:
             for kind, colour in KINDS.items()
         ]
         sums = sum_all(rows)
-        with element("section", "card stack"):
-            heading(2, t("usage.total", month=self._month))
+        with card(t("usage.total", month=self._month)):
             facts = [(t(f"usage.{name}"), f"{sums[name]:,}") for name in MEASURES]
             draw_facts([*facts, (t("usage.cost"), write_costs(t, sums["cost"]) or "–")])
             text = t("usage.chart", month=self._month, **{name: f"{sums[name]:,}" for name in MEASURES})
@@ -126,8 +125,7 @@ class Usage:
             number = partial(_write_number, measure=measure)
             columns.append(Column(measure, t(f"usage.{measure}"), number, partial(_read_number, measure=measure)))
         columns.append(Column("cost", t("usage.cost"), lambda row: write_costs(t, row["cost"])))
-        with element("section", "card stack"):
-            heading(2, t("usage.table", by=t(f"usage.{self._by}")))
+        with card(t("usage.table", by=t(f"usage.{self._by}"))):
             Table(self._view, t("layout.usage"), columns, key=self._by).show(self._rows)
 
     def _name(self, row: Row) -> str:
@@ -150,9 +148,8 @@ class Usage:
         rows = [
             [self._name(row), *(row[name] for name in MEASURES), *_list_amounts(row, currencies)] for row in self._rows
         ]
-        content = partial(exports.write, kind, names, exports.yield_rows(rows), (0,))
-        filename = f"iMSG {self._t('layout.usage')} {self._month}.{kind}"
-        ui.navigate.to(exports.offer(self._view, filename, content))
+        name = f"iMSG {self._t('layout.usage')} {self._month}"
+        ui.navigate.to(exports.offer_rows(self._view, name, names, rows, kind=kind, texts=(0,)))
 
 
 async def _read_report(view: View, body: Mapping[str, Any]) -> list[Row]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -57,24 +56,13 @@ class UserImport:
         t = self._t
         element("p", "", t("users.import_text"))
         dialog.draw_drop_zone(t("users.import_file"))
-        pasted = ui.textarea(t("users.import_paste")).props("outlined autogrow input-style=max-height:10rem")
-        pasted.classes("field mono")
         button(t("users.import_template"), self._download_template, kind="quiet", symbol="download")
-
-        async def read_pasted() -> None:
-            await dialog.read("", str(pasted.value or "").encode("utf-8", "replace"))
-
-        dialog.draw_foot(t("layout.next_step"), read_pasted)
+        dialog.draw_paste(t("users.import_paste"))
 
     async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
         place = next((at for at, one in enumerate(sheets) if sheet.has_usernames(one.rows)), 0)
         users = await asyncio.to_thread(sheet.read, self._t, sheets[place].rows)
-
-        def draw(dialog: ImportDialog) -> None:
-            dialog.draw_sheet(sheets, place)
-            self._draw_read(dialog, users)
-
-        dialog.show(draw)
+        dialog.show_sheet(sheets, place, lambda dialog: self._draw_read(dialog, users))
 
     def _draw_read(self, dialog: ImportDialog, users: UserSheet) -> None:
         """Show what was read: what can be imported, and what cannot."""
@@ -176,18 +164,15 @@ class UserImport:
             [one.line.number, one.line.username, one.password, t(f"users.outcome_{one.kind}", why=one.why)]
             for one in outcomes
         ]
-        return self._offer(t("users.file_result"), heading, rows, range(1, len(heading)))
+        return exports.offer_rows(self._view, t("users.file_result"), heading, rows, texts=range(1, len(heading)))
 
     def _download_template(self) -> None:
         t = self._t
         role, yes = t("words.role_user"), t("words.yes")
         example = ["王小明", "", "xiaoming@example.com", "13800138000", "", role, 5, 20, "", yes]
         texts = [at for at, cell in enumerate(example) if not isinstance(cell, int)]
-        ui.navigate.to(self._offer(t("users.file_template"), sheet.heading(t, sheet.COLUMNS), [example], texts))
-
-    def _offer(self, name: str, heading: Sequence[str], rows: exports.Rows, texts: Sequence[int]) -> str:
-        content = partial(exports.write, exports.XLSX, heading, exports.yield_rows(rows), texts)
-        return exports.offer(self._view, f"{name}.{exports.XLSX}", content)
+        heading = sheet.heading(t, sheet.COLUMNS)
+        ui.navigate.to(exports.offer_rows(self._view, t("users.file_template"), heading, [example], texts=texts))
 
 
 def export(view: View, search: str, chosen: Sequence[Any], kind: str) -> None:
@@ -202,5 +187,5 @@ def export(view: View, search: str, chosen: Sequence[Any], kind: str) -> None:
             yield [sheet.row(t, user) for user in users]
 
     texts = range(sheet.EXPORTED.index("per_hour"))
-    content = partial(exports.write, kind, sheet.heading(t), read_rows(), texts)
-    ui.navigate.to(exports.offer(view, f"{t('users.file_users')}.{kind}", content))
+    address = exports.offer_rows(view, t("users.file_users"), sheet.heading(t), read_rows(), kind=kind, texts=texts)
+    ui.navigate.to(address)

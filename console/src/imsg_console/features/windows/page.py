@@ -170,12 +170,7 @@ class Windows:
         fields = [
             make("id", most=64, empty=missing),
             make("methods", "choices", options={name: method_name(t, name) for name in METHODS}, empty=one_at_least),
-            make(
-                "categories",
-                "choices",
-                options={name: t(f"windows.category_{name}") for name in CATEGORIES},
-                empty=one_at_least,
-            ),
+            make("categories", "choices", options=categories, empty=one_at_least),
             make("days", "choices", options={day: t(f"windows.{day}") for day in DAYS}, empty=one_at_least),
             *(make(name, most=5, empty=missing) for name in ("from", "to")),
             make("zone", most=64, empty=missing),

@@ -1,0 +1,136 @@
+"""What a message says: a template of the API, or words of its own; and the attachments of a mail."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from imsg_channels import BY_NAME
+from imsg_channels.smtp import SMTP
+from imsg_console.features.send.attachments import Attachments
+from imsg_console.features.send.content_form import MailForm, Problem, TextForm
+from imsg_console.features.send.preview import Preview
+from imsg_console.features.send.template_choice import TemplateChoice
+from imsg_console.features.send.templates import read_templates
+from imsg_console.message.summary import is_template
+from imsg_console.view import View
+from imsg_console.widgets.chips import METHODS
+from imsg_console.widgets.elements import attrs
+from imsg_console.widgets.fields import choice_field
+
+
+class Content:
+    """The fields, of which those of the method are shown."""
+
+    def __init__(
+        self,
+        view: View,
+        templates: Sequence[Mapping[str, Any]],
+        on_change: Callable[[], None],
+        *,
+        may_send_codes: bool,
+    ) -> None:
+        """`templates` are all of GET /api/v2/templates."""
+        t = view.t
+        self.template = TemplateChoice(view, templates, on_change)
+        names = ("notice", "marketing", *(("code",) if may_send_codes else ()))
+        self._categories = {name: t(f"send.category_{name}") for name in names}
+        self._category = choice_field(t("send.category"), self._categories, "notice", on_change)
+        if may_send_codes:
+            attrs(self._category, hint=t("send.category_hint"))
+        self._words: dict[str, MailForm | TextForm] = {
+            method: MailForm(view, on_change)
+            if method == SMTP.name
+            else TextForm(view, method, read_templates(method, templates), on_change)
+            for method in METHODS
+        }
+        self._attachments = Attachments(view, on_change)
+        self._method = SMTP.name
+
+    @property
+    def category(self) -> str:
+        """What the message is for; that of a template stands in the template."""
+        return "notice" if self.template.name else str(self._category.value)
+
+    @property
+    def draft(self) -> dict[str, Any]:
+        """What was written, as `restore` takes it; of attachments their names."""
+        return {
+            "category": self._category.value,
+            "template": self.template.draft,
+            "words": {method: words.content for method, words in self._words.items()},
+            "files": [file.name for file in self._attachments.files],
+        }
+
+    def show_method(self, method: str) -> None:
+        """Show the fields of a method."""
+        self._method = method
+        self.template.show_method(method)
+        self._attachments.place.set_visibility(BY_NAME[method].has_attachments)
+
+    def show_fields(self) -> None:
+        """Show the fields of words where no template is chosen."""
+        has_words = not self.template.name
+        self._category.set_visibility(has_words)
+        for method, words in self._words.items():
+            words.place.set_visibility(has_words and method == self._method)
+
+    async def restore(self, draft: Mapping[str, Any], typed: Mapping[str, str]) -> None:
+        """Fill in a draft, and the fields that were typed after it was kept; whatever does not fit is left out."""
+        kept = draft.get("words")
+        contents = {SMTP.name: draft.get("mail"), **(kept if isinstance(kept, dict) else {})}
+        mail = contents[SMTP.name]
+        contents[SMTP.name] = {**(mail if isinstance(mail, dict) else {}), **typed}
+        if "words" in typed and self._method != SMTP.name:
+            contents[self._method] = typed["words"]
+        for method, words in self._words.items():
+            words.fill(contents.get(method))
+        self._choose_category(draft.get("category"))
+        await self.template.restore(draft.get("template"))
+
+    async def fill(self, content: object, category: object) -> bool:
+        """Fill in the content of a request that was sent; return whether its template is still there."""
+        self._choose_category(category)
+        if isinstance(content, dict) and is_template(content):
+            await self.template.restore(content)
+            return self.template.name == str(content["template"])
+        self._words[self._method].fill(content)
+        return True
+
+    def count_segments(self, numbers: list[str]) -> int | None:
+        """Count the segments of an SMS to these numbers, and show them; None where that is no matter of the words."""
+        words = self._words[self._method]
+        if self.template.name or not isinstance(words, TextForm) or BY_NAME[self._method].segments is None:
+            return None
+        return words.count_segments(numbers)
+
+    def find_problems(self) -> Sequence[Problem]:
+        """Return what is wrong, and where."""
+        if self.template.name:
+            return self.template.find_problems()
+        return self._words[self._method].find_problems(has_files=bool(self._attachments.files))
+
+    def show(self, preview: Preview, to: Sequence[str]) -> None:
+        """Show the message as it arrives."""
+        if not self.template.name:
+            self._words[self._method].show(preview, to, self._attachments.files)
+        elif self.template.shown is not None:
+            self.show_template(preview, self.template.shown, to)
+
+    def show_template(self, preview: Preview, answer: Mapping[str, Any], to: Sequence[str]) -> None:
+        """Show what a template becomes: the answer of its `preview`."""
+        preview.show_template(answer, to, self._attachments.files)
+
+    async def read(self) -> dict[str, Any]:
+        """Return what a send has of it."""
+        if self.template.name:
+            fields = self.template.fields
+        else:
+            fields = {"content": self._words[self._method].content}
+            if self.category != "notice":
+                fields["category"] = self.category
+        if BY_NAME[self._method].has_attachments and self._attachments.files:
+            fields["attachment"] = await self._attachments.encode()
+        return fields
+
+    def _choose_category(self, category: object) -> None:
+        if category in self._categories:
+            self._category.set_value(category)
