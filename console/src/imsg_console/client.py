@@ -1,7 +1,7 @@
 """The public API as the pages call it: an answer, or an error with a sentence for people."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -87,6 +87,27 @@ class Gateway:
         if (etag := response.headers.get("etag")) is not None:
             answer["etag"] = etag
         return answer
+
+
+class Reader(Protocol):
+    """The part of the API that reads."""
+
+    async def get(self, path: str, **params: object) -> dict[str, Any]:
+        """Get. Raises ApiError, SessionOver."""
+
+
+class Writer(Protocol):
+    """The part of the API that writes."""
+
+    async def post(self, path: str, body: Mapping[str, Any], **headers: str) -> dict[str, Any]:
+        """Post. Raises ApiError, SessionOver."""
+
+
+class Lister(Protocol):
+    """The part of the API that lists."""
+
+    def pages(self, path: str, field: str, **params: object) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield the rows of `field` page by page."""
 
 
 class Api:

@@ -1,5 +1,6 @@
 """Writes times as people read them: in the installation's time zone, as short as possible."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,17 +10,17 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 class TimeFormat:
     """Writes the times of the API."""
 
-    def __init__(self, timezone: str, *, english: bool) -> None:
+    def __init__(self, timezone: str, *, english: bool, now: Callable[[ZoneInfo], datetime] = datetime.now) -> None:
         self.zone = ZoneInfo(timezone)
-        self._english = english
+        self._english, self._now = english, now
 
     def full(self, text: str) -> str:
         """Write the time to the second: `2026-11-25 11:32:41`."""
         return f"{self._read(text):%Y-%m-%d %H:%M:%S}"
 
-    def short(self, text: str, now: datetime) -> str:
+    def short(self, text: str) -> str:
         """Write the time of today, else the day and the time, else the year too."""
-        at, today = self._read(text), now.astimezone(self.zone)
+        at, today = self._read(text), self._now(self.zone)
         if at.date() == today.date():
             return f"{at:%H:%M:%S}"
         if today - at < timedelta(days=300):

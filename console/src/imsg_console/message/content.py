@@ -9,44 +9,19 @@ from nicegui import ui
 from imsg_console.message.summary import read_params, text
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, element, icon
+from imsg_console.widgets.elements import attrs, button, element, icon, redraw
 from imsg_console.widgets.facts import draw_facts, write_size
 from imsg_console.widgets.html_frame import body_frame
 
 SHOWN = 10_000
 """Characters that are shown at once; a text may have a million."""
 
-STYLES = frozenset(
-    {
-        "background-color",
-        "border",
-        "border-collapse",
-        "border-radius",
-        "color",
-        "font-family",
-        "font-size",
-        "font-style",
-        "font-weight",
-        "height",
-        "letter-spacing",
-        "line-height",
-        "margin",
-        "margin-bottom",
-        "margin-left",
-        "margin-right",
-        "margin-top",
-        "max-width",
-        "padding",
-        "padding-bottom",
-        "padding-left",
-        "padding-right",
-        "padding-top",
-        "text-align",
-        "text-decoration",
-        "vertical-align",
-        "width",
-    }
-)
+STYLES = frozenset({
+    "background-color", "border", "border-collapse", "border-radius", "color", "font-family", "font-size", "font-style",
+    "font-weight", "height", "letter-spacing", "line-height", "margin", "margin-bottom", "margin-left", "margin-right",
+    "margin-top", "max-width", "padding", "padding-bottom", "padding-left", "padding-right", "padding-top",
+    "text-align", "text-decoration", "vertical-align", "width",
+})  # fmt: skip
 """Properties that lay out a mail and fetch nothing."""
 
 ATTRIBUTES: Mapping[str, set[str]] = {
@@ -116,8 +91,7 @@ def draw_text(view: View, plain: str) -> None:
         element("span", "", view.t("messages.content_cut", n=SHOWN))
 
         def more() -> None:
-            shown.clear()
-            with shown:
+            with redraw(shown):
                 element("span", "", block(plain, len(plain)))
             cut.delete()
 

@@ -1,11 +1,11 @@
 """Resending: which messages a filter means, and one API call for each of their requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from imsg_console.client import ApiError
+from imsg_console.client import ApiError, Lister, Writer
 from imsg_console.message.filters import RESENDABLE, Filters
 
 LIMIT_USED_UP = 10013
@@ -14,20 +14,6 @@ NOT_SURE = 10012
 
 WAITS_S = (1.0, 3.0, 10.0)
 MAX_REFUSED = 50
-
-
-class Writer(Protocol):
-    """The part of the API that writes."""
-
-    async def post(self, path: str, body: Mapping[str, Any], **headers: str) -> dict[str, Any]:
-        """Post. Raises ApiError, SessionOver."""
-
-
-class Lister(Protocol):
-    """The part of the API that lists."""
-
-    def pages(self, path: str, field: str, **params: object) -> AsyncIterator[list[dict[str, Any]]]:
-        """Yield the rows of `field` page by page."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from imsg_console.message.resend_plan import Plan, find_bodies, segments
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, draw_choice, reading_dialog
-from imsg_console.widgets.elements import element
+from imsg_console.widgets.elements import element, redraw
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.work import Work, draw_work, start
 
@@ -145,8 +145,7 @@ class ResendDialog:
 
         async def refresh() -> None:
             if len(notes.default_slot.children) != len(work.notes):
-                notes.clear()
-                with notes:
+                with redraw(notes):
                     for note in work.notes:
                         element("p", "bad-text", note)
             if not work.runs:

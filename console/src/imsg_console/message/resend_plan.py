@@ -2,22 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from imsg_console.client import path
+from imsg_console.client import Reader, path
 from imsg_console.explanations import is_hopeless
 from imsg_console.message.filters import RESENDABLE
 
 UNCERTAIN = "uncertain"
 
 Message = Mapping[str, Any]
-
-
-class Reader(Protocol):
-    """The part of the API that reads."""
-
-    async def get(self, path: str, **params: object) -> dict[str, Any]:
-        """Get. Raises ApiError, SessionOver."""
 
 
 @dataclass(slots=True)

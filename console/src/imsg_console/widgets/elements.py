@@ -1,7 +1,8 @@
 """HTML elements that NiceGUI has no widget for, attributes with any value, headings, icons, links, buttons."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from nicegui import html, ui
@@ -30,6 +31,14 @@ def address_text(text: str) -> Element:
         for part in parts:
             element("span", "address-part", part)
     return drawn
+
+
+@contextmanager
+def redraw(place: Element) -> Iterator[None]:
+    """Draw into a place what stands there from now on."""
+    place.clear()
+    with place:
+        yield
 
 
 def live_text(classes: str = "", text: str = "") -> ui.label:

@@ -12,7 +12,7 @@ from imsg_console.client import ApiError
 from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, draw_choice
-from imsg_console.widgets.elements import act_in_page, attrs, element
+from imsg_console.widgets.elements import act_in_page, attrs, element, redraw
 from imsg_console.widgets.fields import Check, choice_field, is_valid, read_whole, text_field, whole_field
 from imsg_console.widgets.notices import notice
 
@@ -136,8 +136,7 @@ class Form:
 
     def show_sentence(self, sentence: str) -> None:
         """Show what is wrong, above the buttons."""
-        self._error.clear()
-        with self._error:
+        with redraw(self._error):
             notice(sentence, "bad")
 
     def _draw_fields(self, fields: Sequence[Field]) -> None:
@@ -205,14 +204,14 @@ async def ask_form(
     title: str,
     parts: Sequence[Field | Part],
     action: str,
-    save: Callable[[Form], Awaitable[Any]],
+    save: Callable[[Form], Awaitable[Any]] | None = None,
     *,
     text: str = "",
     wide: bool = False,
     danger: bool = False,
     prepare: Callable[[Form], object] = lambda _: None,
 ) -> Any:  # noqa: ANN401  what `save` returns
-    """Ask for the fields in a dialog; return what `save` returns, None where the dialog was left.
+    """Ask for the fields in a dialog; return what `save` returns, else the values; None where the dialog was left.
 
     `save` runs once the fields are valid. While it returns None, or raises ApiError, the dialog stays. `prepare` may
     add to the form.
@@ -227,7 +226,7 @@ async def ask_form(
             if not form.is_valid():
                 return
             try:
-                result = await save(form)
+                result = form.read() if save is None else await save(form)
             except ApiError as error:
                 form.show_error(error)
                 return

@@ -10,7 +10,7 @@ from imsg_console.readers import Reader, UnreadableError
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, foot
-from imsg_console.widgets.elements import attrs, button, element
+from imsg_console.widgets.elements import attrs, button, element, redraw
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.reading import run_reader
 from imsg_console.widgets.tables import Column, Table
@@ -51,8 +51,7 @@ class ImportDialog:
 
     def show(self, draw: Callable[["ImportDialog"], object]) -> None:
         """Show a step in place of the one before."""
-        self._body.clear()
-        with self._body:
+        with redraw(self._body):
             draw(self)
 
     def draw_drop_zone(self, label: str) -> None:

@@ -18,7 +18,7 @@ from imsg_console.client import ApiError
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.cells import Cell, lines
-from imsg_console.widgets.elements import attrs, element, icon
+from imsg_console.widgets.elements import attrs, element, icon, redraw
 from imsg_console.widgets.filters import Filter, Filters
 from imsg_console.widgets.notices import empty, error_notice
 from imsg_console.widgets.paging import Listing, ListPage, Load, Loaded, Pager, Position, Row
@@ -247,8 +247,7 @@ class Table:
         pieces = (piece for column in self._columns for line in lines(column.cell(row)) for piece in line)
         if (made := next((piece for piece in pieces if piece.get("menu")), None)) is None:
             return
-        self._menu_place.clear()
-        with self._menu_place, ui.menu(value=True).props("no-parent-event").classes("menu") as menu:
+        with redraw(self._menu_place), ui.menu(value=True).props("no-parent-event").classes("menu") as menu:
             attrs(menu, role="dialog", aria_label=made["name"])
             opener = f"#{self.element.html_id} [data-menu={json.dumps(event.args, ensure_ascii=False)}]"
             attrs(menu, target=opener)
@@ -370,8 +369,7 @@ class PagedTable:
     def _show_instead(self, draw: Callable[[], object]) -> None:
         self.table.element.set_visibility(False)
         self._pager.show(ListPage(1, None, (), None))
-        self._instead.clear()
-        with self._instead:
+        with redraw(self._instead):
             draw()
 
     def _draw_error(self, error: ApiError) -> None:

@@ -11,7 +11,7 @@ from imsg_console.client import ApiError, SessionOver
 from imsg_console.session import Session
 from imsg_console.view import View
 from imsg_console.widgets.bars import bar
-from imsg_console.widgets.elements import attrs, button, element, link_to, live_text
+from imsg_console.widgets.elements import attrs, button, element, link_to, live_text, redraw
 
 T = TypeVar("T")
 
@@ -177,8 +177,7 @@ def tasks_button(view: View) -> Callable[[], object]:
         attrs(opener, aria_label=t("layout.work_running", n=running) if running else t("layout.work_done"))
         if now != shown:
             shown[:] = now
-            inside.clear()
-            with inside:
+            with redraw(inside):
                 for work in now:
                     draw_work(view, work)
 

@@ -1,6 +1,5 @@
 """Changing one's own password."""
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -12,7 +11,7 @@ from imsg_console.paths import LOGOUT
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, button, element, heading, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, heading, redraw, style_sheet
 from imsg_console.widgets.facts import card
 from imsg_console.widgets.notices import notice
 
@@ -53,7 +52,7 @@ class SessionsSection:
         t, view = self._t, self._view
         with element("ul", "stack tight"):
             for one in (await view.api.get("/api/v2/sessions"))["sessions"]:
-                since = view.times.short(one["created_at"], datetime.now(UTC))
+                since = view.times.short(one["created_at"])
                 with element("li", ""):
                     element("p", "", t("password.session", address=line(one["address"], 64), since=since))
                     element("p", "muted", line(one["agent"], MOST_AGENT))
@@ -91,8 +90,7 @@ class TotpSection:
             new = await self._call("post", "/api/v2/me/totp", {})
         if new is None:
             return
-        self._place.clear()
-        with self._place:
+        with redraw(self._place):
             element("p", "", t("password.totp_scan"))
             attrs(element("img"), src=new["qr"], alt=t("password.totp_qr"), width="200", height="200")
             element("code", "", new["secret"])
@@ -107,8 +105,7 @@ class TotpSection:
             confirmed = await self._call("post", "/api/v2/me/totp/confirm", {"otp": str(self._otp.value or "")[:32]})
         if confirmed is None:
             return
-        self._place.clear()
-        with self._place:
+        with redraw(self._place):
             notice(t("password.totp_done"), "good")
             element("p", "", t("password.totp_codes"))
             element("pre", "", "\n".join(confirmed["recovery_codes"]))

@@ -1,7 +1,6 @@
 """The audit: who did what, a sentence a line, the newest first."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from imsg_console.client import ApiError
 from imsg_console.features.audit.changes import MOST_NAME, Changes
@@ -47,7 +46,7 @@ class Audit:
                 Column("sentence", t("audit.sentence"), self._write, is_main=True),
                 Column("change", t("audit.change"), self._write_change),
                 Column("from", t("audit.from"), self._write_origin),
-                Column("at", t("audit.at"), lambda row: view.times.short(row["at"], datetime.now(UTC))),
+                Column("at", t("audit.at"), lambda row: view.times.short(row["at"])),
             ],
             self._load,
             key="id",

@@ -75,10 +75,10 @@ class Deliveries:
         return line(row["error"] or (f"HTTP {row['status']}" if row["status"] else "—"), 120)
 
     def _time(self, row: Row) -> Cell:
-        times, now = self._view.times, datetime.now(UTC)
-        pieces = [cells.text(times.short(row["tried_at"] or row["created_at"], now))]
+        times = self._view.times
+        pieces = [cells.text(times.short(row["tried_at"] or row["created_at"]))]
         if row["next_at"] and row["attempts"]:
-            pieces.append(cells.muted(self._t("callbacks.next", at=times.short(row["next_at"], now))))
+            pieces.append(cells.muted(self._t("callbacks.next", at=times.short(row["next_at"]))))
         return pieces
 
     def _actions(self, row: Row) -> Cell:

@@ -1,6 +1,5 @@
 """The callbacks of a user: each with its health, and a form for another."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from imsg_console.client import path
@@ -10,7 +9,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips
 from imsg_console.widgets.dialogs import ask_to_delete, confirm, reading_dialog
-from imsg_console.widgets.elements import attrs, button, element, heading, link_to
+from imsg_console.widgets.elements import attrs, button, element, heading, link_to, redraw
 from imsg_console.widgets.facts import code_block, page_head
 from imsg_console.widgets.notices import empty, notice, toast
 
@@ -46,8 +45,7 @@ class Callbacks:
     async def refresh(self) -> None:
         """Load the callbacks, and draw them."""
         callbacks = (await self._view.api.get("/api/v2/callbacks"))["callbacks"]
-        self._place.clear()
-        with self._place:
+        with redraw(self._place):
             if not callbacks:
                 empty(self._t("callbacks.none_title"), self._t("callbacks.none"), "webhook")
             for callback in callbacks:
@@ -67,15 +65,15 @@ class Callbacks:
             self._draw_actions(callback)
 
     def _draw_health(self, callback: dict[str, Any]) -> None:
-        t, now = self._t, datetime.now(UTC)
+        t = self._t
         if callback["why"]:
             notice(t(f"callbacks.why_{callback['why']}"), "bad")
         elif callback["last_error"]:
-            since = self._view.times.short(callback["failing_since"], now)
+            since = self._view.times.short(callback["failing_since"])
             notice(t("callbacks.failing_since", since=since, error=line(callback["last_error"], 200)), "warn")
         facts = [t("callbacks.waiting", n=callback["waiting"])]
         if callback["reached_at"]:
-            facts.insert(0, t("callbacks.reached", at=self._view.times.short(callback["reached_at"], now)))
+            facts.insert(0, t("callbacks.reached", at=self._view.times.short(callback["reached_at"])))
         element("p", "muted small", " · ".join(facts))
 
     def _draw_actions(self, callback: dict[str, Any]) -> None:

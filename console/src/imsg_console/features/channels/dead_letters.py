@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from imsg_console.client import path
@@ -59,7 +58,7 @@ class DeadLetters:
         return cells.link(f"{request[:8]}…", f"/messages?id={request}") if request else "—"
 
     def _time(self, row: Row) -> Cell:
-        return self._view.times.short(row["at"], datetime.now(UTC))
+        return self._view.times.short(row["at"])
 
     def _actions(self, row: Row) -> Cell:
         t, name = self._t, self._t("channels.dead_read_of", id=row["id"][:8])

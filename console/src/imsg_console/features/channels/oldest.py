@@ -3,19 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
+
+from imsg_console.client import Reader
 
 WAITING = ("queued", "retrying")
 
 LOOKED_BACK = timedelta(hours=50)
 """A message lives 24 h, and as much longer as blocks may extend it."""
-
-
-class Reader(Protocol):
-    """The part of the API that reads."""
-
-    async def get(self, path: str, **params: object) -> dict[str, Any]:
-        """Get. Raises ApiError, SessionOver."""
 
 
 @dataclass(frozen=True, slots=True)

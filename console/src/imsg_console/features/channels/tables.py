@@ -1,9 +1,7 @@
 """The tables of channels and of their providers, which change in place: no button vanishes under a finger."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from imsg_console.client import make_url, path
 from imsg_console.explanations import explain_listed
@@ -17,7 +15,7 @@ from imsg_console.widgets import cells, chips
 from imsg_console.widgets.cells import Cell, Piece
 from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import heading
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import Field, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
@@ -229,16 +227,13 @@ class ChannelTables:
     async def _ask_weight(self, one: Row) -> None:
         t = self._t
 
-        async def save(form: Form) -> Mapping[str, Any]:
-            return form.read()
-
         def check(text: str) -> str:
             is_right = text.isascii() and text.isdigit() and int(text) <= MAX_WEIGHT
             return "" if is_right else t("channels.provider_weight_wrong", most=MAX_WEIGHT)
 
         field = Field("weight", t("channels.provider_weight"), one["weight"], "whole", check=check)
         title, text = t("channels.provider_weigh_of", name=one["name"]), t("channels.provider_weigh_what")
-        chosen = await ask_form(self._view, title, [field], t("channels.provider_weigh_save"), save, text=text)
+        chosen = await ask_form(self._view, title, [field], t("channels.provider_weigh_save"), text=text)
         if chosen:
             await self._change(one, **chosen)
 
@@ -258,4 +253,4 @@ def write_age(view: View, oldest: Oldest | None, now: datetime) -> str:
     age_s = max(0, int((now - datetime.fromisoformat(oldest.since)).total_seconds()))
     name, unit_s = next((unit for unit in UNITS_S if age_s >= unit[1]), ("seconds", 1))
     ago = t(f"channels.{name}_ago", n=age_s // unit_s)
-    return t("channels.oldest_since", at=times.short(oldest.since, now), ago=ago)
+    return t("channels.oldest_since", at=times.short(oldest.since), ago=ago)

@@ -11,7 +11,7 @@ from imsg_console.client import ApiError, path
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog
-from imsg_console.widgets.elements import attrs, button, element
+from imsg_console.widgets.elements import attrs, button, element, redraw
 from imsg_console.widgets.fields import choice_field, is_valid, text_field
 from imsg_console.widgets.notices import notice, toast
 
@@ -132,8 +132,7 @@ class BindingSteps:
                 button(t("followers.again"), lambda: self.ask(accounts), kind="main")
 
     def _show_error(self, error: ApiError) -> None:
-        self._error.clear()
-        with self._error:
+        with redraw(self._error):
             notice(error.detail or self._view.t("layout.unreachable"), "bad")
 
     def _clear(self) -> Element:

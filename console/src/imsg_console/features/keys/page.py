@@ -99,7 +99,7 @@ class Keys:
     def _used(self, key: Row) -> Cell:
         if key["last_used_at"] is None:
             return cells.muted(self._t("keys.never_used"))
-        at = self._view.times.short(key["last_used_at"], datetime.now(UTC))
+        at = self._view.times.short(key["last_used_at"])
         return [cells.text(at), cells.muted(self._t("keys.used_from", address=key["last_used_from"]))]
 
     def _actions(self, key: Row) -> Cell:

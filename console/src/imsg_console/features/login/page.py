@@ -47,20 +47,8 @@ HIDDEN = frozenset({"no_such_user", "wrong_password"})
 """Reasons for which the page has one sentence: a stranger must not learn which names exist."""
 
 
-WHY = frozenset(
-    {
-        "idle",
-        "expired",
-        "ended",
-        "elsewhere",
-        "changed",
-        "restarted",
-        "first_log_in",
-        "left",
-        "left_everywhere",
-        "foreign",
-    }
-)
+WHY = frozenset({"idle", "expired", "ended", "elsewhere", "changed", "restarted", "first_log_in", "left",
+                 "left_everywhere", "foreign"})  # fmt: skip
 """Why the page is shown, as its URL may name it: keys of sentences."""
 
 

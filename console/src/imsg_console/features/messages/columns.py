@@ -1,7 +1,6 @@
 """The columns of the two tables of messages: one row a message, or one row a request that opens into its messages."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from imsg_console.client import make_url
@@ -78,7 +77,7 @@ class Columns:
 
     def _created(self, one: Message) -> Cell:
         times, at = self._view.times, one["created_at"]
-        return cells.text(times.short(at, datetime.now(UTC)), "muted", title=times.full(at))
+        return cells.text(times.short(at), "muted", title=times.full(at))
 
     def _status(self, message: Message) -> Cell:
         chip = cells.status(self._t, message["status"], simulated=bool(message.get("simulated")))

@@ -22,7 +22,17 @@ from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.costs import write_costs
-from imsg_console.widgets.elements import address_text, attrs, button, element, heading, icon, link_to, style_sheet
+from imsg_console.widgets.elements import (
+    address_text,
+    attrs,
+    button,
+    element,
+    heading,
+    icon,
+    link_to,
+    redraw,
+    style_sheet,
+)
 from imsg_console.widgets.facts import card, draw_facts, fact
 from imsg_console.widgets.notices import empty
 
@@ -109,18 +119,14 @@ class MessageDetail:
             self._draw(fresh)
 
     def _draw(self, message: Message) -> None:
-        self._head.clear()
-        with self._head:
+        with redraw(self._head):
             self._draw_head(message)
-        self._timeline.clear()
-        with self._timeline:
+        with redraw(self._timeline):
             draw_timeline(self._view, message)
         if self._legs:
-            self._story.clear()
-            with self._story:
+            with redraw(self._story):
                 draw_legs(self._view, self._legs, str(message["id"]))
-        self._facts.clear()
-        with self._facts:
+        with redraw(self._facts):
             self._draw_facts(message)
 
     def _draw_head(self, message: Message) -> None:

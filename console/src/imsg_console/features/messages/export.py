@@ -19,25 +19,8 @@ from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.work import Work, start
 from imsg_web.responses import LOGGED_AS
 
-COLUMNS = (
-    "id",
-    "created",
-    "username",
-    "method",
-    "to",
-    "subject",
-    "text",
-    "attachments",
-    "status",
-    "meaning",
-    "code",
-    "detail",
-    "attempts",
-    "provider",
-    "provider_id",
-    "updated",
-    "resend_of",
-)
+COLUMNS = ("id", "created", "username", "method", "to", "subject", "text", "attachments", "status", "meaning", "code",
+           "detail", "attempts", "provider", "provider_id", "updated", "resend_of")  # fmt: skip
 
 START_S = 60.0
 """How long a browser may take to request the file: it may ask a person where to put it."""

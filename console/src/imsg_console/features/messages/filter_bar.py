@@ -13,7 +13,7 @@ from imsg_console.message.filters import STATUSES, Filters
 from imsg_console.sanitize import line
 from imsg_console.texts import Texts
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import attrs, button, element, live_text
+from imsg_console.widgets.elements import attrs, button, element, live_text, redraw
 from imsg_console.widgets.fields import choice_field, text_field
 
 TYPED = "(event) => emit(event.target.value)"
@@ -85,8 +85,7 @@ class FilterBar:
         self._is_showing = False
         chosen = {name: value for name, value in filters.set.items() if name != "status" or value not in STATUSES}
         self._toggle.set_text(t("messages.filters_set", n=len(chosen)) if chosen else t("messages.filters"))
-        self._chips.clear()
-        with self._chips:
+        with redraw(self._chips):
             for name, value in chosen.items():
                 self._draw_chip(name, value)
             if chosen:
@@ -142,8 +141,7 @@ class FilterBar:
         names = await self._find_names(part) if part and part != self._filters.username else ()
         if part != self._typed_name:  # more was typed meanwhile, and its own answer may have come before
             return
-        self._names.clear()
-        with self._names:
+        with redraw(self._names):
             for name in names:
                 ui.chip(line(name, 64), color=None, on_click=partial(self._set, username=name)).classes(
                     "chip chip-info"

@@ -17,10 +17,10 @@ from imsg_console.message.filters import Filters, NotAnIdError, NotATimeError
 from imsg_console.message.pace import Pace
 from imsg_console.message.resend_dialog import ResendDialog
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, element, heading, icon, live_text, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, live_text, redraw, style_sheet
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.fields import toggle
-from imsg_console.widgets.notices import toast
+from imsg_console.widgets.notices import empty, toast
 from imsg_console.widgets.paging import Listing, ListPage, Loaded, Pager, Position, read_page
 from imsg_console.widgets.tables import Table
 
@@ -87,7 +87,7 @@ class MessagePanel:
         self._news.set_visibility(False)
         self._place = element("div")
         self._draw_table()
-        self._empty = element("div", "empty")
+        self._empty = element("div")
         self._pager = Pager(self._t, self._go)
         self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
         ui.on("messages_seen", lambda event: self._set_visible(is_visible=bool(event.args)))
@@ -116,8 +116,7 @@ class MessagePanel:
         """Draw the table of what a row is now."""
         self._drawn_requests = self._shows_requests
         columns = self._columns.of_requests() if self._shows_requests else self._columns.of_messages()
-        self._place.clear()
-        with self._place:
+        with redraw(self._place):
             self._table = Table(
                 self._view,
                 self._t("layout.messages"),
@@ -232,21 +231,14 @@ class MessagePanel:
     def _draw_empty(self) -> None:
         t, is_empty = self._t, not self._messages
         self._table.element.set_visibility(not is_empty)
-        self._empty.set_visibility(is_empty)
-        self._empty.clear()
-        if not is_empty:
-            return
-        with self._empty:
-            icon("filter_alt_off" if self._filters.set else "outbox", "empty-symbol")
-            if self._filters.set:
-                heading(2, t("messages.empty_filtered_title"))
-                element("p", "", t("messages.empty_filtered", timezone=self._view.timezone))
-                button(t("messages.clear"), lambda: self._refilter(Filters()), symbol="filter_alt_off")
-            else:
-                heading(2, t("messages.empty_title"))
-                element("p", "", t("messages.empty"))
-                if self._view.may("POST /messages"):
-                    button(t("messages.empty_step"), lambda: ui.navigate.to("/send"), kind="main", symbol="send")
+        with redraw(self._empty):
+            if is_empty and self._filters.set:
+                text = t("messages.empty_filtered", timezone=self._view.timezone)
+                with empty(t("messages.empty_filtered_title"), text, "filter_alt_off"):
+                    button(t("messages.clear"), lambda: self._refilter(Filters()), symbol="filter_alt_off")
+            elif is_empty:
+                step = t("messages.empty_step") if self._view.may("POST /messages") else ""
+                empty(t("messages.empty_title"), t("messages.empty"), "outbox", action=step, target="/send")
 
     async def _refresh(self) -> None:
         """Load the page again, and show what has changed; not while a person turns pages."""

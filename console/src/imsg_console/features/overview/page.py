@@ -33,7 +33,7 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells, chips
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
-from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, style_sheet
+from imsg_console.widgets.elements import attrs, element, heading, icon, link_to, mark_count, redraw, style_sheet
 from imsg_console.widgets.facts import draw_facts, page_head
 from imsg_console.widgets.fields import read_search, search_field, toggle
 from imsg_console.widgets.notices import notice
@@ -89,13 +89,11 @@ async def _draw_figures(view: View, place: ui.element, chosen: Range, username: 
     try:
         answer = await view.api.get("/api/v2/stats", bucket=chosen.bucket, since=since.isoformat(), username=username)
     except ApiError as error:
-        place.clear()
-        with place:
+        with redraw(place):
             notice(t("overview.part_failed", why=error.detail or t("layout.unreachable")), "bad")
         return
     latencies = {one["method"]: one for one in answer["latencies"]}
-    place.clear()
-    with place:
+    with redraw(place):
         times = Times(
             write_labels(answer["buckets"], chosen.bucket, zone),
             [write_local(datetime.fromisoformat(bucket["start"]), zone) for bucket in answer["buckets"]],
@@ -274,8 +272,7 @@ async def _draw_attention(view: View, place: ui.element, chosen: Range, username
             raise answer
         else:
             items += answer
-    place.clear()
-    with place:
+    with redraw(place):
         with element("div", "spread"):
             heading(2, t("overview.attention"))
         for error in dict.fromkeys(errors):

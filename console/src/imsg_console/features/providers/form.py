@@ -40,16 +40,10 @@ async def add(view: View, refresh: Refresh) -> None:
         toast(t("providers.none_to_add"), good=False)
         return
     chosen = Field("kind", t("providers.which"), next(iter(options)), "choice", options=options)
-
-    async def choose(asked: Form) -> Any:  # noqa: ANN401  the choice
-        return asked.read()["kind"]
-
-    key = await ask_form(
-        view, t("providers.add"), [chosen], t("layout.next_step"), choose, text=t("providers.which_text")
-    )
-    if key is None:
+    text = t("providers.which_text")
+    if (read := await ask_form(view, t("providers.add"), [chosen], t("layout.next_step"), text=text)) is None:
         return
-    kind, preset = choices[key]
+    kind, preset = choices[read["kind"]]
     values = {} if preset is None else preset["settings"]
     name = (preset or kind)["name" if preset else "kind"]
     named = Field("name", t("providers.name"), name, hint=t("providers.name_hint"), most=32)

@@ -1,6 +1,5 @@
 """Providers: those that are set up here, those of the settings, and the simulated ones."""
 
-from datetime import UTC, datetime
 from functools import partial
 
 from nicegui import ui
@@ -118,7 +117,7 @@ class Providers:
     def _changed(self, row: Row) -> Cell:
         if row["version"] is None:
             return cells.muted(self._t("providers.in_settings"))
-        at = self._view.times.short(row["changed_at"], datetime.now(UTC))
+        at = self._view.times.short(row["changed_at"])
         return [cells.text(at), cells.muted(self._t("providers.version_by", n=row["version"], who=row["changed_by"]))]
 
     def _actions(self, row: Row) -> Cell:

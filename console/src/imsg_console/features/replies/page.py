@@ -1,7 +1,5 @@
 """Replies of recipients, the newest first. A user sees the replies to their own messages."""
 
-from datetime import UTC, datetime
-
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
@@ -35,7 +33,7 @@ class Replies:
             Column("text", t("replies.text"), self._text),
             Column("message", t("replies.answers"), self._message),
             Column("username", t("replies.username"), lambda row: line(row["username"] or "—", MOST_SENDER)),
-            Column("at", t("replies.at"), lambda row: self._view.times.short(row["at"], datetime.now(UTC))),
+            Column("at", t("replies.at"), lambda row: self._view.times.short(row["at"])),
         ]
         if not sees_all:
             del columns[3]

@@ -20,7 +20,7 @@ def write_now() -> str:
 def draw_bubble(view: View, at: str, text: str | None, side: str, *, name: str | None = None) -> ui.chat_message:
     """Draw a text of the `account` or the `follower`, with its time; None draws the bubble alone."""
     shown = None if text is None else block(text, MAX_CHARACTERS)
-    stamp = view.times.short(at, datetime.now(UTC))
+    stamp = view.times.short(at)
     bubble = ui.chat_message(shown, name=name, stamp=stamp, sent=side == "follower")
     return attrs(bubble.classes(f"bubble bubble-{side}"), title=view.times.full(at))
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -145,18 +144,18 @@ class Chats:
 
     def _draw_lines(self, openid: str) -> None:
         self._bubbles.clear()
-        now, lines = datetime.now(UTC), self._lines(openid)
+        lines = self._lines(openid)
         with self._bubbles:
             if not lines:
                 element("p", "muted", self._t("sandbox.chat_none"))
             for one in lines:
-                self._draw_line(one, now)
+                self._draw_line(one)
         ui.run_javascript(TO_THE_LAST)
 
-    def _draw_line(self, one: ChatLine, now: datetime) -> None:
+    def _draw_line(self, one: ChatLine) -> None:
         if one.side == "event":
             with element("p", f"bubble bubble-{one.side} muted small"):
-                element("span", "", f"{block(one.text, 2_000)} · {self._view.times.short(one.at, now)}")
+                element("span", "", f"{block(one.text, 2_000)} · {self._view.times.short(one.at)}")
             return
         tag = find_tag(one.text) if one.side == "account" else ""
         text = one.text if one.text.strip() != tag else None

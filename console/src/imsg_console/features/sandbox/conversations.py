@@ -4,7 +4,6 @@ An SMS can be answered as its recipient would. The answers are known to this pag
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from imsg_console.features.sandbox.split import Item, Split, pane_head
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import element
+from imsg_console.widgets.elements import element, redraw
 from imsg_console.widgets.notices import empty, toast
 
 MOST = 500
@@ -52,7 +51,6 @@ class Conversations:
         """Show what has changed. Raises ApiError."""
         if not await self._arrivals.refresh():
             return
-        now = datetime.now(UTC)
         self._by_number = {}
         for one in self._arrivals.messages:
             self._by_number.setdefault(str(one["to"]), []).append(one)
@@ -65,7 +63,7 @@ class Conversations:
                     number,
                     line(number, 40),
                     line(messages[0]["text"], 80),
-                    f"{self._view.times.short(messages[0]['at'], now)} · {self._t('sandbox.count', n=len(messages))}",
+                    f"{self._view.times.short(messages[0]['at'])} · {self._t('sandbox.count', n=len(messages))}",
                 )
                 for number, messages in self._by_number.items()
             ]
@@ -96,8 +94,7 @@ class Conversations:
 
     def _draw_lines(self, number: str) -> None:
         lines = [*self._by_number.get(number, []), *self._answers.get(number, [])]
-        self._bubbles.clear()
-        with self._bubbles:
+        with redraw(self._bubbles):
             for one in sorted(lines, key=lambda one: str(one["at"])):
                 side = "follower" if one.get("is_answer") else "account"
                 draw_bubble(self._view, one["at"], str(one["text"] or ""), side)

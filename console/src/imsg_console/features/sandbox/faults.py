@@ -8,7 +8,7 @@ from nicegui import ui
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.chips import method_name
-from imsg_console.widgets.elements import act_in_page, attrs, button, element, heading, icon
+from imsg_console.widgets.elements import act_in_page, attrs, button, element, heading, icon, redraw
 from imsg_console.widgets.notices import toast
 
 FAULTS = "/sandbox/faults"
@@ -49,8 +49,7 @@ class FaultBoard:
         self._shown = orders
         t = self._t
         self._end_button.set_visibility(bool(orders))
-        self._force.clear()
-        with self._force:
+        with redraw(self._force):
             if not orders:
                 with element("li"):
                     icon("check_circle")

@@ -1,7 +1,6 @@
 """The sandbox's mails, read as their recipients would."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from nicegui import ui
@@ -46,7 +45,7 @@ class Mails:
         """Show what has changed. Raises ApiError."""
         if not await self._arrivals.refresh():
             return
-        now, count = datetime.now(UTC), len(self._arrivals.messages)
+        count = len(self._arrivals.messages)
         self._empty.set_visibility(not count and not self._to)
         self._place.set_visibility(bool(count or self._to))
         self._nothing.set_visibility(not count)
@@ -58,7 +57,7 @@ class Mails:
                     name(mail),
                     line(mail["subject"], 120) or self._t("sandbox.no_subject"),
                     f"→ {line(mail['to'], 80)}",
-                    self._view.times.short(mail["at"], now),
+                    self._view.times.short(mail["at"]),
                     "attach_file" if mail["attachments"] else "",
                 )
                 for mail in self._arrivals.messages

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nicegui.element import Element
 
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, element, heading, icon
+from imsg_console.widgets.elements import attrs, button, element, heading, icon, redraw
 from imsg_console.widgets.notices import empty
 
 
@@ -55,8 +55,7 @@ class Split:
                     self._drawn[item.key] = element("li")
             drawn = self._drawn[item.key]
             if item != before.get(item.key):
-                drawn.clear()
-                with drawn:
+                with redraw(drawn):
                     self._draw(item)
             drawn.move(target_index=place)
         if self.chosen and self.chosen not in wanted:
@@ -66,16 +65,14 @@ class Split:
         """Open an item. Return the coroutine to await, if there is one."""
         self._mark(key)
         self._root.classes("is-reading")
-        self.pane.clear()
-        with self.pane:
+        with redraw(self.pane):
             return self._on_choose(key)
 
     def close(self) -> None:
         """Close the item."""
         self._mark("")
         self._root.classes(remove="is-reading")
-        self.pane.clear()
-        with self.pane:
+        with redraw(self.pane):
             empty(self._choose_text, "", "touch_app").classes("split-nothing")
 
     def _mark(self, key: str) -> None:
@@ -83,8 +80,7 @@ class Split:
         for item in self._items:
             if item.key in (before, key):
                 drawn = self._drawn[item.key]
-                drawn.clear()
-                with drawn:
+                with redraw(drawn):
                     self._draw(item)
 
     def _draw(self, item: Item) -> None:

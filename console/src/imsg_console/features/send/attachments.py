@@ -9,7 +9,7 @@ from functools import partial
 from imsg_channels.file_names import drop_invisible
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, button, element, icon, live_text
+from imsg_console.widgets.elements import attrs, button, element, icon, live_text, redraw
 from imsg_console.widgets.facts import write_size
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.uploads import drop_zone
@@ -60,8 +60,7 @@ class Attachments:
     def _show(self) -> None:
         t, used = self._t, sum(len(file.content) for file in self.files)
         self._used.text = t("send.attachments_used", used=write_size(used), most=write_size(MAX_BYTES))
-        self._list.clear()
-        with self._list:
+        with redraw(self._list):
             for file in self.files:
                 with element("li", "line attachment"):
                     icon("description")

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -112,7 +111,7 @@ class Confirmation:
         if checked.when:
             yield t("send.confirm_held"), self._view.times.full(checked.when)
         if check.get("held_until"):
-            held = self._view.times.short(check["held_until"], datetime.now(UTC))
+            held = self._view.times.short(check["held_until"])
             yield t("send.confirm_held"), t("send.confirm_held_until", at=held)
         if check.get("segments"):
             yield t("send.confirm_segments"), t("send.confirm_sms", n=f"{check['segments']:,}")

@@ -13,7 +13,7 @@ from imsg_console.sanitize import line
 from imsg_console.spreadsheets import ACCEPT
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, foot
-from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.elements import button, element, redraw
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.reading import run_reader
@@ -103,8 +103,7 @@ class FileDialog:
             )
             for at in range(sheet.width)
         ]
-        self._preview.clear()
-        with self._preview:
+        with redraw(self._preview):
             table = Table(self._view, self._t("send.preview"), columns, key="id")
             rows = sheet.first_below if has_heading else sheet.first
             table.show([{"id": number, "cells": cells} for number, cells in enumerate(rows)])

@@ -11,7 +11,7 @@ from imsg_console.features.send.draft import KeptDraft
 from imsg_console.features.send.form import SendForm
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.elements import button, element, link_to, style_sheet
+from imsg_console.widgets.elements import button, element, link_to, redraw, style_sheet
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import notice
 from imsg_contract.roles import SENDERS
@@ -54,7 +54,7 @@ async def _take_draft(view: View, form: SendForm, place: Element, kept: KeptDraf
 
 def _draw_draft(view: View, form: SendForm, place: Element, kept: KeptDraft, *, is_offered: bool) -> None:
     t = view.t
-    at = view.times.short(datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(), datetime.now(UTC))
+    at = view.times.short(datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat())
     names = [str(name) for name in kept.draft.get("files") or ()]
 
     async def restore() -> None:
@@ -65,8 +65,10 @@ def _draw_draft(view: View, form: SendForm, place: Element, kept: KeptDraft, *, 
         form.forget()
         ui.navigate.to("/send")
 
-    place.clear()
-    with place, notice(t("send.draft_there" if is_offered else "send.draft_back", at=at)).classes("draft-notice"):
+    with (
+        redraw(place),
+        notice(t("send.draft_there" if is_offered else "send.draft_back", at=at)).classes("draft-notice"),
+    ):
         if names and not is_offered:
             element("span", "", t("send.draft_files", names=line(t("send.draft_listing").join(names), 200)))
         if is_offered:

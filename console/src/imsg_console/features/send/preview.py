@@ -7,7 +7,7 @@ from imsg_console.features.send.attachments import Attachment
 from imsg_console.features.send.templates import Template
 from imsg_console.sanitize import block, line
 from imsg_console.view import View
-from imsg_console.widgets.elements import element, icon
+from imsg_console.widgets.elements import element, icon, redraw
 from imsg_console.widgets.facts import write_size
 from imsg_console.widgets.html_frame import body_frame
 
@@ -29,8 +29,7 @@ class Preview:
     def show_mail(self, content: dict[str, str], to: Sequence[str], files: Sequence[Attachment]) -> None:
         """Show a mail."""
         t = self._t
-        self._plain.clear()
-        with self._plain, element("div", "stack tight"):
+        with redraw(self._plain), element("div", "stack tight"):
             element("strong", "preview-subject wrap-anywhere", line(content["subject"]) or t("send.no_subject"))
             element("p", "muted wrap-anywhere", self._describe_recipients(to))
             if content["text"] or "html" not in content:
@@ -55,8 +54,7 @@ class Preview:
         if "subject" in content:
             self.show_mail({"text": "", **{name: text for name, text in content.items() if text}}, to, files)
             return
-        self._plain.clear()
-        with self._plain, element("div", "preview-phone"):
+        with redraw(self._plain), element("div", "preview-phone"):
             if to:
                 element("p", "muted wrap-anywhere", self._describe_recipients(to))
             for one in answer["texts"][:1]:  # of the provider that is tried first
@@ -67,16 +65,14 @@ class Preview:
 
     def show_sms(self, template: Template | None, params: dict[str, str]) -> None:
         """Show an SMS as it arrives."""
-        self._plain.clear()
-        with self._plain, element("div", "preview-phone"), element("p", "bubble"):
+        with redraw(self._plain), element("div", "preview-phone"), element("p", "bubble"):
             self._draw_text(template, params)
         self._show_html("")
 
     def show_wechat(self, template: Template | None, params: dict[str, str]) -> None:
         """Show a WeChat template message."""
         t = self._t
-        self._plain.clear()
-        with self._plain, element("div", "preview-phone"), element("div", "stack tight"):
+        with redraw(self._plain), element("div", "preview-phone"), element("div", "stack tight"):
             element("strong", "", t("send.wechat_title"))
             with element("p"):
                 self._draw_text(template, params)

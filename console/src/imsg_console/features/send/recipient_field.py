@@ -19,8 +19,8 @@ from imsg_console.recipients.recipient_reader import IgnoredText, Reading, read
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.copying import copy_button
-from imsg_console.widgets.elements import attrs, button, element, icon, live_text
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.elements import attrs, button, element, icon, live_text, redraw
+from imsg_console.widgets.forms import Field, ask_form
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.reading import run_reader
 
@@ -278,12 +278,9 @@ class RecipientField:
                 attrs(remove, aria_label=t("send.remove", name=name))
 
     async def _ask_correction(self, problem: Problem) -> None:
-        async def save(form: Form) -> str:
-            return str(form.read()["text"])
-
         title, action = self._t("send.correct", name=line(problem.text, 80)), self._t("send.correct_save")
         field = Field("text", title, problem.text, hint=problem.why)
-        text = await ask_form(self._view, title, [field], action, save)
+        text = (await ask_form(self._view, title, [field], action) or {}).get("text")
         if text and text != problem.text and problem.correct is not None:
             await problem.correct(text)
 
@@ -301,8 +298,7 @@ class RecipientField:
         t, fine, wanted = self._t, self._recipients.fine, str(self._search.value or "").lower()
         found = [one for one in fine if wanted in f"{one.text} {one.label}".lower()] if wanted else fine
         self._search.set_visibility(len(fine) > SHOWN)
-        self._chips.clear()
-        with self._chips:
+        with redraw(self._chips):
             for one in found[:SHOWN]:
                 symbol = "person" if one.kind is Kind.NAME else None
                 remove = partial(self._remove, one.key)

@@ -23,7 +23,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import chips
 from imsg_console.widgets.bars import bar
-from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count
+from imsg_console.widgets.elements import attrs, button, element, heading, link_to, live_text, mark_count, redraw
 from imsg_console.widgets.facts import card, draw_facts
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import empty, notice
@@ -90,8 +90,7 @@ class Sent:
             if self._count or self._searches < GIVE_UP:
                 return
         self._search_timer.deactivate()
-        self._place.clear()
-        with self._place:
+        with redraw(self._place):
             if request is None:
                 empty(self._t("sent.none"), self._t("sent.none_what"), "search_off")
             else:
@@ -158,8 +157,7 @@ class Sent:
         self._timer.interval = self._pace.after(changed=is_changed, waiting=not is_settled)
         if not is_changed:
             return
-        self._counts.clear()
-        with self._counts:
+        with redraw(self._counts):
             for status in filter(counts.get, STATUSES):
                 with element("li"), mark_count(link_to("", self._list_url(status)), counts[status]):
                     chips.status(self._view, status, simulated=bool(request.get("simulated")))
@@ -247,8 +245,7 @@ class Sent:
 
     def _draw_actions(self, failed: int, total: int, waiting: int, legs_of: str) -> None:
         t = self._t
-        self._actions.clear()
-        with self._actions:
+        with redraw(self._actions):
             if total == 1:
                 link_to(t("sent.timeline"), f"/messages/{self._identity}-0", "timeline").classes("button")
             else:

@@ -1,7 +1,5 @@
 """What runs and what is wrong, the worst first, each fault with its next step."""
 
-from datetime import UTC, datetime
-
 from imsg_console.findings import LEVELS, MAX_WORDS, TARGETS
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
@@ -49,7 +47,7 @@ class StatusTables:
                 Column("service", t("status.service"), lambda row: line(row["service"], 64), is_main=True),
                 Column("replica", t("status.replica"), lambda row: line(row["replica"], 128)),
                 Column("version", t("status.version"), lambda row: line(row["version"], 64)),
-                Column("since", t("status.since"), lambda row: view.times.short(row["since"], datetime.now(UTC))),
+                Column("since", t("status.since"), lambda row: view.times.short(row["since"])),
                 Column("lacks", t("status.lacks"), lambda row: ", ".join(row["lacks"]) or "—"),
             ],
             key="key",

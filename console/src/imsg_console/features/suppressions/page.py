@@ -1,7 +1,5 @@
 """The suppression list: the addresses to which nothing is sent, why, and since when."""
 
-from datetime import UTC, datetime
-
 from imsg_console.client import path
 from imsg_console.features.suppressions import form
 from imsg_console.sanitize import line
@@ -95,12 +93,12 @@ class Suppressions:
         return f"{line(scope['sender'], 40) or t('suppressions.sender_default')} · {kind}"
 
     def _since(self, row: Row) -> Cell:
-        t, times, now = self._t, self._view.times, datetime.now(UTC)
-        pieces = [cells.text(times.short(row["created_at"], now))]
+        t, times = self._t, self._view.times
+        pieces = [cells.text(times.short(row["created_at"]))]
         if row["added_by"]:
             pieces.append(cells.muted(t("suppressions.added_by", name=line(row["added_by"], 40))))
         if row["until"]:
-            pieces.append(cells.muted(t("suppressions.until", at=times.short(row["until"], now))))
+            pieces.append(cells.muted(t("suppressions.until", at=times.short(row["until"]))))
         return pieces
 
     def _actions(self, row: Row) -> Cell:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from imsg_console.client import ApiError, path
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.forms import Field, Form, ask_form
+from imsg_console.widgets.forms import Field, ask_form
 from imsg_console.widgets.notices import toast
 
 PROVIDERS = "/api/v2/providers"
@@ -45,12 +44,6 @@ async def ask_approved(view: View, method: str) -> Approved | None:
     if not found:
         toast(t("templates.none_approved", why=problem), good=False)
         return None
-
-    async def choose(form: Form) -> Any:  # noqa: ANN401  the choice
-        return form.read()["approved"]
-
     chosen = Field("approved", t("templates.approved_which"), "0", "choice", options=options)
-    key = await ask_form(
-        view, t("templates.choose_approved"), [chosen], t("templates.approved_take"), choose, wide=True
-    )
-    return None if key is None else found[int(key)]
+    read = await ask_form(view, t("templates.choose_approved"), [chosen], t("templates.approved_take"), wide=True)
+    return None if read is None else found[int(read["approved"])]

@@ -25,7 +25,7 @@ from imsg_console.view import Group, Page, View
 from imsg_console.widgets import chips, exports
 from imsg_console.widgets.charts import Series, draw_legend, draw_stacked_bars
 from imsg_console.widgets.costs import write_costs
-from imsg_console.widgets.elements import element
+from imsg_console.widgets.elements import element, redraw
 from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import card, draw_facts, page_head
 from imsg_console.widgets.fields import choice_field
@@ -94,8 +94,7 @@ class Usage:
         if chosen != (self._month, self._by):
             return  # another was chosen meanwhile
         self._rows = sum_by(rows, self._by)
-        self._place.clear()
-        with self._place:
+        with redraw(self._place):
             if rows:
                 self._draw_chart(rows)
                 self._draw_table()

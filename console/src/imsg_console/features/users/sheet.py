@@ -9,23 +9,13 @@ from typing import Any
 from imsg_channels import BY_NAME, CHANNELS, CONTACTS
 from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
 from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, is_blank, read_cell
-from imsg_console.recipients.recipient_reader import explain_row
+from imsg_console.recipients.recipient_reader import explain_row, strip_heading
 from imsg_console.spreadsheets import find_heading, merge_headings
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
-COLUMNS = (
-    "username",
-    "password",
-    "email",
-    "phone",
-    "wechat",
-    "role",
-    "per_hour",
-    "per_day",
-    "recipients_per_day",
-    "available",
-)
+COLUMNS = ("username", "password", "email", "phone", "wechat", "role", "per_hour", "per_day", "recipients_per_day",
+           "available")  # fmt: skip
 EXPORTED = ("username", "email", "phone", "wechat", "role", "per_hour", "per_day", "recipients_per_day", "available",
             "used_hour", "used_day", "created_at")  # fmt: skip
 
@@ -159,24 +149,17 @@ def _columns(headings: Sequence[str]) -> list[str]:
 
 def _column(heading: str) -> tuple[str, int]:
     """Return the column of a heading, and its rank: 0 is the page's own word, then the likeliest of others."""
-    return _known().get(_strip(heading), ("", 0))
+    return _known().get(strip_heading(heading), ("", 0))
 
 
 @cache
 def _known() -> Mapping[str, tuple[str, int]]:
-    """Return the words that head columns, as `_strip` leaves them."""
+    """Return the words that head columns, as `strip_heading` leaves them."""
     known = dict(ALIASES)
     for column in reversed((*COLUMNS, *EXPORTED)):
         ranked = (column if column in COLUMNS else "", 0)
-        known |= dict.fromkeys(map(_strip, (column, *in_every_language(f"users.{column}"))), ranked)
+        known |= dict.fromkeys(map(strip_heading, (column, *in_every_language(f"users.{column}"))), ranked)
     return known
-
-
-def _strip(heading: str) -> str:
-    """Remove what surrounds a column's name and the spaces in it: `*User name（必填）：`, `用 户 名`."""
-    plain = unicodedata.normalize("NFKC", heading).lower()
-    cut = min((at for sign in "([【" if (at := plain.find(sign)) > 0), default=len(plain))
-    return "".join(sign for sign in plain[:cut] if sign not in "-_" and not sign.isspace()).strip("*:")
 
 
 def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], seen: SeenPeople) -> Line:

@@ -11,7 +11,7 @@ from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element, heading
+from imsg_console.widgets.elements import button, element, heading, redraw
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import notice, toast
@@ -88,8 +88,7 @@ class Windows:
     async def _load_windows(self, _: Position) -> Loaded:
         answer = await self._view.api.get(WINDOWS)
         self._windows, self._tags[WINDOWS] = answer["windows"], answer["etag"]
-        self._notices.clear()
-        with self._notices:
+        with redraw(self._notices):
             for year in answer["unknown_years"]:
                 notice(self._t("windows.unknown_year", year=str(year)), "warn")
         return Loaded(self._windows, None)
