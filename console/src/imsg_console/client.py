@@ -132,6 +132,10 @@ class Api:
         """Patch. Raises ApiError, SessionOver."""
         return await self.call("PATCH", path, body)
 
+    async def put(self, path: str, body: Mapping[str, Any], etag: str) -> dict[str, Any]:
+        """Replace what has this ETag; what has another was changed meanwhile. Raises ApiError, SessionOver."""
+        return await self.call("PUT", path, body, headers={"if-match": etag})
+
     async def delete(self, path: str) -> dict[str, Any]:
         """Delete. Raises ApiError, SessionOver."""
         return await self.call("DELETE", path)

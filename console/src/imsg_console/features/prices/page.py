@@ -107,7 +107,8 @@ class Prices:
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
             given = {name: value.strip() or None for name, value in form.read().items()}
-            return await self._replace([*self._list_prices(), {"per": "message", **given}])
+            prices = [*self._list_prices(), {"per": "message", **given}]
+            return await self._view.api.put(PATH, {"prices": prices}, self._etag)
 
         known = {"method": WITH_SEGMENTS, "per": "segment", "currency": "CNY", "from": today.isoformat()}
         make, missing = FieldMaker(t, "prices", known), t("prices.missing")
@@ -129,16 +130,13 @@ class Prices:
         t, name = self._t, self._name(row)
         title, text = t("prices.remove_title", name=name), t("prices.remove_text")
         if await confirm(self._view, title, text, t("prices.remove_action")):
-            await self._replace([price for price in self._list_prices() if price != _read_price(row)])
+            left = [price for price in self._list_prices() if price != _read_price(row)]
+            await self._view.api.put(PATH, {"prices": left}, self._etag)
             toast(t("prices.removed", name=name))
             await self.table.load()
 
     def _list_prices(self) -> list[dict[str, Any]]:
         return [_read_price(row) for row in self._rows]
-
-    async def _replace(self, prices: list[dict[str, Any]]) -> dict[str, Any]:
-        """Replace the list, unless somebody changed it since it was shown. Raises ApiError, SessionOver."""
-        return await self._view.api.call("PUT", PATH, {"prices": prices}, headers={"if-match": self._etag})
 
     def _export(self, kind: str) -> None:
         rows = [[price[name] or "" for name in FIELDS] for price in self._list_prices()]

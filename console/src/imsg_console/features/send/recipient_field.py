@@ -1,36 +1,28 @@
 """The field of recipients: typed, pasted or read from a file, and classified at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 from nicegui import ui
-from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from imsg_channels import BY_NAME
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.file_dialog import RecipientFile
+from imsg_console.features.send.problem_list import Problem, draw_problems
 from imsg_console.features.send.recipients import Kind, Recipient, Recipients, classify
 from imsg_console.readers import UnreadableError
 from imsg_console.recipients.recipient_files import join, read_pasted
 from imsg_console.recipients.recipient_reader import IgnoredText, Reading, read
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.copying import copy_button
-from imsg_console.widgets.elements import attrs, button, element, icon, live_text, redraw
-from imsg_console.widgets.forms import Field, ask_form
+from imsg_console.widgets.elements import attrs, button, element, live_text, redraw
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.reading import run_reader
 
 SHOWN = 10
 """Recipients that are drawn; the others are found by the field that searches."""
-
-PROBLEMS_SHOWN = 20
-
-COPIED = 2_000
-"""Lines that are copied at once."""
 
 MAX_TYPED_CHARACTERS = 400
 """Of what is classified while it is typed. The script cuts it too, but anybody can write to a socket."""
@@ -67,18 +59,6 @@ PASTED = f"""(e) => {{ {SPLIT}
 LEFT = f"""(e) => {{ {SPLIT}
   if (e.target.value.trim()) take(e.target, e.target.value);
 }}"""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A text that is no recipient."""
-
-    text: str
-    label: str
-    why: str
-    correct: Callable[[str], Awaitable[None]] | None = None
-    """Takes another text in its place; None where there is nothing to correct."""
-    remove: Callable[[], object] | None = None
 
 
 class RecipientField:
@@ -126,8 +106,7 @@ class RecipientField:
 
     def mark(self, reasons: dict[str, str]) -> None:
         """Show which recipients the API refuses: text → why."""
-        self._recipients.mark(reasons)
-        self._show_change()
+        self._apply(self._recipients.mark, reasons)
 
     def focus(self) -> None:
         """Put the cursor into the field."""
@@ -215,7 +194,7 @@ class RecipientField:
             element("span", "recipients-counts", numbers)
             if wrong:
                 element("span", "bad-text", t("send.count_wrong", n=wrong))
-            button(t("send.clear"), self._clear, kind="quiet")
+            button(t("send.clear"), partial(self._apply, self._recipients.clear), kind="quiet")
             if (named := next((one for one in self._recipients if one.label), None)) is not None:
                 element("p", "field-hint", t("send.labelled", label=line(named.label, 40), to=line(named.text, 60)))
 
@@ -224,14 +203,18 @@ class RecipientField:
         t, wrong = self._t, self._recipients.wrong
         problems = [
             Problem(
-                one.text, one.label, self._explain(one), partial(self._correct, one), partial(self._remove, one.key)
+                one.text,
+                one.label,
+                self._explain(one),
+                partial(self._correct, one),
+                partial(self._apply, self._recipients.remove, one.key),
             )
             for one in wrong
         ]
-        self._draw_problems(self._wrong, "error", t("send.wrong_title", n=len(wrong)), problems)
+        draw_problems(self._view, self._wrong, "error", t("send.wrong_title", n=len(wrong)), problems)
         if wrong:
             with self._wrong:
-                button(t("send.remove_wrong"), self._remove_wrong, kind="quiet")
+                button(t("send.remove_wrong"), partial(self._apply, self._recipients.remove_wrong), kind="quiet")
 
     def _show_ignored(self) -> None:
         """Show what holds nothing up: headings, rows without an address, duplicates."""
@@ -240,49 +223,10 @@ class RecipientField:
             Problem(one.text, "", t(one.why), None if one.why == "send.doubled" else partial(self._use, one))
             for one in ignored
         ]
-        self._draw_problems(self._ignored, "info", t("send.ignored_title", n=len(ignored)), problems)
+        draw_problems(self._view, self._ignored, "info", t("send.ignored_title", n=len(ignored)), problems)
         if ignored:
             with self._ignored:
-                button(t("send.forget_ignored"), self._forget_ignored, kind="quiet")
-
-    def _draw_problems(self, place: Element, symbol: str, title: str, problems: Sequence[Problem]) -> None:
-        t = self._t
-        place.clear()
-        if not problems:
-            return
-        with place:
-            with element("div", "line"):
-                icon(symbol)
-                element("strong", "", title)
-                copy_button(self._view, "\n".join(f"{one.text}\t{one.why}" for one in problems[:COPIED]))
-            with element("ul"):
-                for one in problems[:PROBLEMS_SHOWN]:
-                    self._draw_problem(one)
-            if len(problems) > PROBLEMS_SHOWN:
-                element("p", "muted", t("send.and_more", n=len(problems) - PROBLEMS_SHOWN))
-
-    def _draw_problem(self, problem: Problem) -> None:
-        """Draw a text that is no recipient, why, and the buttons to correct and to remove it."""
-        t, name = self._t, line(problem.text, 80)
-        with element("li", "side-by-side problem"):
-            with element("span", "line"):
-                element("span", "problem-text", name)
-                if problem.label:
-                    element("span", "muted", line(problem.label, 40))
-                element("span", "muted", problem.why)
-            if problem.correct is not None:
-                edit = button("", partial(self._ask_correction, problem), kind="quiet", symbol="edit")
-                attrs(edit, aria_label=t("send.correct", name=name))
-            if problem.remove is not None:
-                remove = button("", problem.remove, kind="quiet", symbol="close")
-                attrs(remove, aria_label=t("send.remove", name=name))
-
-    async def _ask_correction(self, problem: Problem) -> None:
-        title, action = self._t("send.correct", name=line(problem.text, 80)), self._t("send.correct_save")
-        field = Field("text", title, problem.text, hint=problem.why)
-        text = (await ask_form(self._view, title, [field], action) or {}).get("text")
-        if text and text != problem.text and problem.correct is not None:
-            await problem.correct(text)
+                button(t("send.forget_ignored"), partial(self._apply, self._recipients.forget_ignored), kind="quiet")
 
     async def _correct(self, one: Recipient, text: str) -> None:
         if (reading := await self._read(text)) is not None:
@@ -301,7 +245,7 @@ class RecipientField:
         with redraw(self._chips):
             for one in found[:SHOWN]:
                 symbol = "person" if one.kind is Kind.NAME else None
-                remove = partial(self._remove, one.key)
+                remove = partial(self._apply, self._recipients.remove, one.key)
                 with ui.chip(icon=symbol, color=None, removable=True, on_value_change=remove) as chip:
                     element("span", "recipient-text", line(one.text, 80))
                     if one.kind is Kind.NAME:
@@ -312,20 +256,9 @@ class RecipientField:
             if len(found) > SHOWN:
                 element("span", "muted", t("send.and_more", n=len(found) - SHOWN))
 
-    def _remove(self, key: str) -> None:
-        self._recipients.remove(key)
-        self._show_change()
-
-    def _remove_wrong(self) -> None:
-        self._recipients.remove_wrong()
-        self._show_change()
-
-    def _forget_ignored(self) -> None:
-        self._recipients.forget_ignored()
-        self.show()
-
-    def _clear(self) -> None:
-        self._recipients.clear()
+    def _apply(self, change: Callable[..., object], *arguments: object) -> None:
+        """Change the recipients, and show them."""
+        change(*arguments)
         self._show_change()
 
     def _explain(self, one: Recipient) -> str:

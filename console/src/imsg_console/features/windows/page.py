@@ -222,8 +222,7 @@ class Windows:
             await self.load()
 
     async def _put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace a list, unless somebody changed it since it was shown. Raises ApiError, SessionOver."""
-        return await self._view.api.call("PUT", path, body, headers={"if-match": self._tags[path]})
+        return await self._view.api.put(path, body, self._tags[path])
 
     async def _done(self) -> None:
         toast(self._t("windows.done"))
