@@ -18,11 +18,11 @@ def page_head(title: str, lead: str = "") -> Element:
         return element("div", "actions")
 
 
-def card(title: str, classes: str = "") -> Element:
-    """Draw a card with a heading; its content is drawn inside."""
+def card(title: str, classes: str = "", *, is_landmark: bool = False) -> Element:
+    """Draw a card with a heading; its content is drawn inside. A landmark has a name of its own in the page."""
     with element("section", f"card stack {classes}") as drawn:
-        attrs(drawn, aria_labelledby=heading(2, title).html_id)
-    return drawn
+        name = heading(2, title)
+    return attrs(drawn, aria_labelledby=name.html_id) if is_landmark else drawn
 
 
 def draw_facts(facts: Iterable[tuple[str, str]]) -> Element:

@@ -80,15 +80,15 @@ class MessageDetail:
             return
         self._head = element("header", "stack")
         with element("div", "message-columns"):
-            with element("div"), card(t("messages.content")):
+            with element("div"), card(t("messages.content"), is_landmark=True):
                 draw_content(view, self._message)
             with element("div", "stack message-side"):
-                with card(t("messages.timeline")):
+                with card(t("messages.timeline"), is_landmark=True):
                     self._timeline = attrs(element("div"), aria_live="polite")
                 if self._legs:
-                    with card(t("messages.legs")):
+                    with card(t("messages.legs"), is_landmark=True):
                         self._story = attrs(element("div"), aria_live="polite")
-                with card(t("messages.facts")):
+                with card(t("messages.facts"), is_landmark=True):
                     self._facts = element("div")
         self._draw(self._message)
         if self._message["status"] not in ("failed", "expired", "delivered"):

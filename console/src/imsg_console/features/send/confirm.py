@@ -85,7 +85,7 @@ class Confirmation:
             self._draw_recipients(checked.listed)
             if check["problems"]:
                 self._draw_problems(check)
-        with card(t("send.confirm_preview")):
+        with card(t("send.confirm_preview"), is_landmark=True):
             preview(Preview(self._view))
         with element("div", "actions"):
             button(t("send.confirm_back"), self._on_back, symbol="arrow_back")
