@@ -53,10 +53,12 @@ class Content:
     @property
     def draft(self) -> dict[str, Any]:
         """What was written, as `restore` takes it; of attachments their names."""
+        words = {method: form.content for method, form in self._words.items()}
         return {
             "category": self._category.value,
             "template": self.template.draft,
-            "words": {method: words.content for method, words in self._words.items()},
+            "mail": words.pop(SMTP.name),
+            "words": words,
             "files": [file.name for file in self._attachments.files],
         }
 
@@ -75,9 +77,8 @@ class Content:
 
     async def restore(self, draft: Mapping[str, Any], typed: Mapping[str, str]) -> None:
         """Fill in a draft, and the fields that were typed after it was kept; whatever does not fit is left out."""
-        kept = draft.get("words")
-        contents = {SMTP.name: draft.get("mail"), **(kept if isinstance(kept, dict) else {})}
-        mail = contents[SMTP.name]
+        mail, kept = draft.get("mail"), draft.get("words")
+        contents = {**kept} if isinstance(kept, dict) else {}
         contents[SMTP.name] = {**(mail if isinstance(mail, dict) else {}), **typed}
         if "words" in typed and self._method != SMTP.name:
             contents[self._method] = typed["words"]
