@@ -52,8 +52,8 @@ class Field:
 class FieldMaker:
     """Makes the fields of a form by the names of the API.
 
-    A field has the value of its name and the label `TEXTS.NAME`. Where the catalogue has them, its hint is
-    `TEXTS.NAME_hint`, and where it is empty, `TEXTS.NAME_missing` is wrong with it.
+    A field has the value of its name and the label `TEXTSNAME`, such as `keys.name`. Where the catalogue has them, its
+    hint is `TEXTSNAME_hint`, and where it is empty, `TEXTSNAME_missing` is wrong with it.
     """
 
     def __init__(self, t: Texts, texts: str, values: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -61,7 +61,7 @@ class FieldMaker:
 
     def __call__(self, name: str, kind: Kind = "text", **more: Any) -> Field:  # noqa: ANN401  as Field has them
         """Make a field."""
-        t, key = self._t, f"{self._texts}.{name}"
+        t, key = self._t, f"{self._texts}{name}"
         usual = {"hint": t.get(f"{key}_hint", ""), "empty": t.get(f"{key}_missing", "")}
         return Field(name, t(key), self._values.get(name, ""), kind, **usual | more)
 

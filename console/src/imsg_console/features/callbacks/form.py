@@ -55,7 +55,7 @@ async def _ask(
         return await save(form.read())
 
     names: tuple[str, ...] = (*USER_EVENTS, *(ADMINISTRATOR_EVENTS if view.session.is_admin else ()))
-    make = FieldMaker(t, "callbacks", values)
+    make = FieldMaker(t, "callbacks.", values)
     fields = [
         make("url", most=2_000, placeholder="https://example.com/imsg"),
         make("description", most=200),

@@ -43,7 +43,7 @@ async def create(view: View, refresh: Refresh) -> None:
 
     fields = _make_fields(view, empty)
     kinds = {kind: t(f"keys.kind_{kind}") for kind in ("live", "test")}
-    make = FieldMaker(t, "keys", {"kind": "live"})
+    make = FieldMaker(t, "keys.", {"kind": "live"})
     fields.insert(1, make("kind", "choice", options=kinds))
     if view.session.is_admin:
         fields.insert(1, make("username", most=64))
@@ -117,7 +117,7 @@ def _make_fields(view: View, key: Mapping[str, Any]) -> list[Field]:
     options = {scope: name_scope(t, scope) for scope in dict.fromkeys([*offered, *key["scopes"]])}
 
     shown = {**key, "networks": "\n".join(key["networks"]), "expires_at": find_last_day(view, key)}
-    make = FieldMaker(t, "keys", shown)
+    make = FieldMaker(t, "keys.", shown)
     return [
         make("name", most=64),
         make("networks", "lines"),

@@ -111,7 +111,7 @@ class Prices:
             return await self._view.api.put(PATH, {"prices": prices}, self._etag)
 
         known = {"method": WITH_SEGMENTS, "per": "segment", "currency": "CNY", "from": today.isoformat()}
-        make, missing = FieldMaker(t, "prices", known), t("prices.missing")
+        make, missing = FieldMaker(t, "prices.", known), t("prices.missing")
         fields = [
             make("method", "choice", options={name: method_name(t, name) for name in METHODS}),
             make("provider", most=64, empty=missing),

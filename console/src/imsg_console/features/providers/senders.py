@@ -118,7 +118,7 @@ class Senders:
                 )
 
     async def _add(self) -> None:
-        make = FieldMaker(self._t, "senders")
+        make = FieldMaker(self._t, "senders.")
         fields = [make("name", most=MOST), make("address"), make("reply_to")]
 
         async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
@@ -127,7 +127,7 @@ class Senders:
         await self._ask(self._t("providers.sender_add"), fields, save)
 
     async def _change(self, row: Row) -> None:
-        t, make = self._t, FieldMaker(self._t, "senders", row)
+        t, make = self._t, FieldMaker(self._t, "senders.", row)
 
         async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
             return await self._view.api.patch(path(SENDERS, row["name"]), _read(asked))

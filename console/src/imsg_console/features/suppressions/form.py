@@ -57,7 +57,7 @@ async def add(view: View, refresh: Refresh) -> None:
         scope = {name: body.pop(name, None) for name in ("sender", "category")}
         return await view.api.post(PATH, body | ({"scope": scope} if any(scope.values()) else {}))
 
-    make = FieldMaker(t, "suppressions.column", {"method": METHODS[0], "reason": "opt_out"})
+    make = FieldMaker(t, "suppressions.column_", {"method": METHODS[0], "reason": "opt_out"})
     fields = [
         make("method", "choice", options=list_methods(view)),
         make("to", most=254, empty=t("people.no_address")),

@@ -141,7 +141,7 @@ class Templates:
             new = {**body, "name": read["name"], "default_language": next(iter(languages))}
             return await self._view.api.post(PATH, new)
 
-        make = FieldMaker(t, "templates", known or {"category": "notice"})
+        make = FieldMaker(t, "templates.", known or {"category": "notice"})
         categories = {name: t(f"templates.category_{name}") for name in CATEGORIES}
         fields = [
             *([] if known else [make("name", most=64)]),

@@ -45,7 +45,7 @@ class Words:
         t, (language, method) = self._t, self._shown
         languages = {tag: name_language(t, tag) for tag in self._languages}
         methods = {one: method_name(t, one) for one in METHODS}
-        make = FieldMaker(t, "templates", {"language": language, "method": method})
+        make = FieldMaker(t, "templates.", {"language": language, "method": method})
         return [
             make("language", "choice", options=languages),
             make("method", "choice", options=methods),

@@ -49,7 +49,7 @@ async def create(view: View, refresh: Refresh) -> None:
     def check_name(text: str) -> str:
         return t("users.bad_name") if ":" in text or "/" in text else ""
 
-    name = FieldMaker(t, "users")("username", most=MOST_NAME, check=check_name)
+    name = FieldMaker(t, "users.")("username", most=MOST_NAME, check=check_name)
     parts: list[Field | Part] = [name, _make_password_field(view), *_make_services(view, NEW)]
     created = await ask_form(view, t("users.new_title"), parts, t("users.create"), save, wide=True)
     if created:
@@ -152,13 +152,13 @@ def _make_password_field(view: View) -> Field:
     def check(text: str) -> str:
         return "" if len(text) >= LEAST_PASSWORD else t("users.short_password")
 
-    return FieldMaker(t, "users", {"password": make_password()})("password", most=MOST_PASSWORD, check=check)
+    return FieldMaker(t, "users.", {"password": make_password()})("password", most=MOST_PASSWORD, check=check)
 
 
 def _make_services(view: View, user: User) -> list[Part]:
     t = view.t
     shown = {**user, "senders": write_senders(user["senders"]), "sms_countries": ", ".join(user["sms_countries"])}
-    make = FieldMaker(t, "users", shown)
+    make = FieldMaker(t, "users.", shown)
     contacts = [
         make("email", most=254, check=_make_email_check(view)),
         make("phone", most=32),

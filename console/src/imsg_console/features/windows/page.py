@@ -162,7 +162,7 @@ class Windows:
             others = [{name: one[name] for name in FIELDS} for one in self._windows if one["id"] != known]
             return await self._put(WINDOWS, {"windows": [*others, window]})
 
-        make = FieldMaker(t, "windows", row)
+        make = FieldMaker(t, "windows.", row)
         one_at_least, missing = t("windows.missing_choice"), t("windows.missing")
         categories = {name: t(f"windows.category_{name}") for name in CATEGORIES}
         holidays = {"none": t("windows.holidays_none"), "cn": t("windows.holidays_cn")}
@@ -182,7 +182,7 @@ class Windows:
     async def _add_day(self) -> None:
         t = self._t
         today = date.today().isoformat()  # noqa: DTZ011  a first guess
-        make = FieldMaker(t, "windows", {"day": today, "kind": "holiday"})
+        make = FieldMaker(t, "windows.", {"day": today, "kind": "holiday"})
         kinds = {kind: t(f"windows.kind_{kind}") for kind in ("holiday", "workday")}
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
