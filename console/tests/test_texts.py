@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 from imsg_console.preferences import Language
 from imsg_console.texts import SOURCES, Texts, catalogues, find_catalogues, read_sentences
 
+QUESTION = ("title", "text", "action", "done")
 FOLDERS = sorted(path.parent for path in SOURCES.rglob("zh.po"))
 CHINESE = re.compile("[\u3400-\u9fff]")
 JOINED = re.compile(r"[\u3400-\u9fff][A-Za-z0-9{+]|[A-Za-z0-9}%][\u3400-\u9fff]")
@@ -67,6 +68,13 @@ def test_chinese_is_set_as_chinese_is(folder: Path) -> None:
 
 def test_every_sentence_that_is_asked_for_exists() -> None:
     assert {key for key in _list_asked() if key not in read_sentences("zh")} == set()
+
+
+def test_every_list_field_and_question_has_its_sentences() -> None:
+    """Tables ask for what an empty list says, forms for the labels of their fields, deletions for a question."""
+    keys = read_sentences("zh")
+
+    assert [key for key in _list_described() if key not in keys] == []
 
 
 def test_every_family_of_sentences_that_is_asked_for_exists() -> None:
@@ -157,6 +165,29 @@ def _list_families() -> Iterator[str]:
     for key in _list_keys():
         if isinstance(key, ast.JoinedStr) and isinstance(key.values[0], ast.Constant):
             yield str(key.values[0].value)
+
+
+def _list_described() -> Iterator[str]:
+    """Yield what `PagedTable`, `FieldMaker` and `ask_to_delete` ask for by the beginnings of names."""
+    for module in SOURCES.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        named = [(getattr(call.func, "id", ""), call) for call in calls]
+        for name, call in named:
+            if name == "PagedTable":
+                given = {one.arg: one.value for one in call.keywords}
+                has_filters = isinstance(given.get("filters"), ast.List)  # else there may be none
+                endings = ("empty", "none") if has_filters else ("empty",)
+                for one in _list_words(given["texts"]):
+                    yield from (f"{one}.{ending}_{part}" for ending in endings for part in ("title", "text"))
+            elif name == "ask_to_delete":
+                yield from (f"{one}_{part}" for one in _list_words(call.args[2]) for part in QUESTION)
+        for start in {one for name, call in named if name == "FieldMaker" for one in _list_words(call.args[1])}:
+            makes = [call for name, call in named if name == "make" and call.args]
+            yield from (f"{start}{one}" for call in makes for one in _list_words(call.args[0]))
+
+
+def _list_words(value: ast.expr) -> list[str]:
+    return [one.value for one in ast.walk(value) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
 
 
 def _is_texts(function: ast.expr) -> bool:
