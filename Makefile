@@ -9,7 +9,7 @@ export UV_COMPILE_BYTECODE := 1
 # Names a download that lasts longer than ten seconds.
 SLOWLY := scripts/announce-slow 10 'fetching packages, 200 MB in all; a slow network takes minutes ...'
 
-# Four at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
+# Three at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
 TEST := $(VENV)/pytest -n 3 --dist loadfile --ignore=tests/compose
 
 # What is installed follows from these; a stamp older than one of them is out of date.
@@ -20,7 +20,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long check style types format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -31,12 +31,12 @@ run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 test: check .venv/.servers ## check, and every test but the long ones
 	@$(TEST) -m 'not long and not fault'
 
-test-long: .venv/.to-test .venv/.long-servers .venv/.rules ## the long tests: pages in a browser, clusters, killed workers, SDKs, Java, the fuzzer, containers
+test-long: .venv/.to-test .venv/.long-servers .venv/.rules isolation ## the long tests: pages in a browser, clusters, killed workers, SDKs, Java, the fuzzer, containers, each package alone
 	@$(TEST) -m long
 	@scripts/test-compose quick
 
-check: .venv/.to-test $(UV) ## format, lint, types, imports, isolation
-	@$(MAKE) --no-print-directory --jobs=2 types isolation style
+check: .venv/.to-test ## format, lint, types, imports, declared dependencies
+	@$(MAKE) --no-print-directory --jobs=2 types style dependencies
 
 style: # how it is written, and who imports whom
 	$(VENV)/ruff format --check .
@@ -44,8 +44,13 @@ style: # how it is written, and who imports whom
 	$(VENV)/lint-imports --no-logo --no-cache
 
 types: # the senders' tests by themselves: a hyphen is no package, so their modules have equal names
-	$(VENV)/mypy
+	$(VENV)/mypy --num-workers 2
 	for tests in sender-*/tests; do $(VENV)/mypy $$tests || exit 1; done
+
+dependencies: # what a package imports it declares; `make isolation` tries it, and takes longer
+	@for project in $(filter-out pyproject.toml tests/% bench/%,$(filter %.toml,$(PROJECTS))); do \
+		$(VENV)/deptry --no-ansi --config $$project $${project%/*}/src >.venv/dependencies 2>&1 || { cat .venv/dependencies; exit 1; }; \
+	done; echo "dependencies: every package declares what it imports"
 
 format: .venv/.to-test ## put the code into its form
 	$(VENV)/ruff format .
