@@ -2,22 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from imsg_auth import usernames
 from imsg_auth.passwords import Passwords
 from imsg_auth.rows.installation_limits import InstallationLimits
-from imsg_auth.rows.users import DEFAULT_COUNTRIES, DEFAULT_QUOTAS, User, set_limit
-from imsg_auth.schemas.users import Modification, Registration, UserPatch
+from imsg_auth.rows.users import DEFAULT_QUOTAS, User, set_limit
+from imsg_auth.schemas.users import Modification, Registration, UserPatch, UserRights
 from imsg_auth.store import Store
 from imsg_auth.tokens import new_epoch
 from imsg_auth.user_changes import UserChanges
 from imsg_channels import CONTACTS
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import new_id
-from imsg_contract.wire import Category
 from imsg_limits.quota import PER_DAY, PER_HOUR, RECIPIENTS_PER_DAY, QuotaRow
 from imsg_web.audit import hide_person
 from imsg_web.callers import Caller
@@ -25,9 +24,21 @@ from imsg_web.etags import require_match
 from imsg_web.responses import refuse_value
 from imsg_web.schemas import MAX_TOTAL
 
-SHOWN = ("role", "available", "per_hour", "per_day", "recipients_per_day", "may_send_codes", "senders", "sms_countries",
-         "default_category", "department", *CONTACTS)  # fmt: skip
+SHOWN = ("role", "available", "per_hour", "per_day", *UserRights.model_fields, *CONTACTS)
 """What the audit shows of a user who is added or removed."""
+
+
+LIMITS: Mapping[str, QuotaRow] = {
+    "per_hour": PER_HOUR,
+    "per_day": PER_DAY,
+    "recipients_per_day": RECIPIENTS_PER_DAY,
+}
+"""The fields of a user that are quotas."""
+
+RIGHTS: Mapping[str, object] = {
+    field.name: field.default for field in fields(User) if field.name in UserRights.model_fields
+}
+"""The fields of `UserRights` that are columns, and the value of each where it is unset."""
 
 
 class Users:
@@ -73,7 +84,7 @@ class Users:
             wechat=request.wechat or None,
             epoch=new_epoch(),
             created_at=datetime.fromtimestamp(at, UTC),
-            **_read_rights(request.model_dump(include={*RIGHTS, "senders"}, exclude_none=True)),
+            **_read_rights(request.model_dump(include=set(RIGHTS), exclude_none=True)),
         )
         await self._changes.add_user(user, actor, self._describe(user, SHOWN))
         return user
@@ -223,8 +234,10 @@ class Users:
 
     def _describe(self, user: User, names: Iterable[str]) -> dict[str, Any]:
         """Return fields of a user as the audit shows them: contacts are masked."""
-        fields = {name: getattr(user, name) for name in names}
-        return {name: hide_person(at, self._audit_key) if name in CONTACTS else at for name, at in fields.items()}
+        values = {name: getattr(user, name) for name in names}
+        return {
+            name: hide_person(value, self._audit_key) if name in CONTACTS else value for name, value in values.items()
+        }
 
     async def _set_password(self, actor: Caller, name: str, field: str, password: str, expected: User | None) -> None:
         hashed = await self._hash_new(name, field, password)
@@ -262,15 +275,6 @@ def _refuse_key(actor: Caller, *, changes_access: bool) -> None:
         raise Refusal("not_by_key")
 
 
-RIGHTS: Mapping[str, object] = {
-    "may_send_codes": False,
-    "sms_countries": DEFAULT_COUNTRIES,
-    "default_category": Category.NOTICE.value,
-    "department": None,
-}
-"""Fields of a user that are written as they are given, and what each is where it is unset."""
-
-
 def _read_rights(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of given fields."""
     columns: dict[str, Any] = {name: RIGHTS.get(name) if value is None else value for name, value in values.items()}
@@ -282,14 +286,6 @@ def _read_rights(values: Mapping[str, Any]) -> dict[str, Any]:
 def _show(rows: object) -> object:
     """Return rows of a table as JSON has them; other lists are JSON already."""
     return [row._asdict() for row in rows] if isinstance(rows, tuple) else rows
-
-
-LIMITS: Mapping[str, QuotaRow] = {
-    "per_hour": PER_HOUR,
-    "per_day": PER_DAY,
-    "recipients_per_day": RECIPIENTS_PER_DAY,
-}
-"""The fields of a user that are quotas."""
 
 
 def _set_limits(quotas: Sequence[QuotaRow], values: Mapping[str, Any]) -> tuple[QuotaRow, ...]:
