@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from imsg_console.features.messages.live import compare
-from imsg_console.message.pace import FIRST_S, LONGEST_S, Pace
+from imsg_console.message.pace import FIRST_S, MAX_S, Pace
 from imsg_console.texts import Texts
 from imsg_console.widgets.paging import Listing, Loaded, Position, describe_total, read_page
 from imsg_web.schemas import MAX_TOTAL
@@ -138,5 +138,5 @@ def test_looks_grow_rare_while_nothing_happens_and_frequent_once_something_does(
     pace = Pace()
     waits = [pace.after(changed=False, waiting=False) for _ in range(20)]
     assert waits == sorted(waits)
-    assert waits[-1] == LONGEST_S
+    assert waits[-1] == MAX_S
     assert pace.after(changed=True, waiting=False) == FIRST_S

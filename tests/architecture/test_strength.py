@@ -14,12 +14,12 @@ import imsg_history.main
 import imsg_scheduler.main
 import imsg_smtp.main
 import imsg_wechat.main
-from imsg_runtime.key_strength import LEAST_KEY_BYTES
+from imsg_runtime.key_strength import MIN_KEY_BYTES
 from imsg_runtime.settings import PeerKeys, StartError
 from imsg_web.service import Service
 
-LONG = (SecretStr("k" * LEAST_KEY_BYTES),)
-SHORT = (LONG[0], SecretStr("k" * (LEAST_KEY_BYTES - 1)))
+LONG = (SecretStr("k" * MIN_KEY_BYTES),)
+SHORT = (LONG[0], SecretStr("k" * (MIN_KEY_BYTES - 1)))
 """One of two is enough: it verifies too."""
 
 READERS = [

@@ -38,7 +38,7 @@ BUTTONS = (
 REFUSAL = "此操作需要"
 """The beginning of what a refusal by role says."""
 
-MOST_BUTTONS = 12
+MAX_BUTTONS = 12
 """Of a page; lists repeat theirs."""
 
 TEXTS = """() => [...document.querySelectorAll('main button')]
@@ -126,7 +126,7 @@ def test_no_button_that_is_shown_ends_in_a_refusal(
     seen.complaints.expect("ERR_NETWORK_CHANGED|ERR_ABORTED")  # the next page is opened while a click leads elsewhere
     page, tried, shown = seen.page, 0, "main button:visible:enabled"
     for path in visit_pages(page, message):
-        for at in range(min(page.locator(shown).count(), MOST_BUTTONS)):
+        for at in range(min(page.locator(shown).count(), MAX_BUTTONS)):
             open_drawn(page, path)
             if at >= page.locator(shown).count():
                 break

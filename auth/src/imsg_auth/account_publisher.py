@@ -78,10 +78,10 @@ class AccountPublisher:
             accounts, senders = await rows.list_accounts(), await rows.list_senders()
             replaced = list_former(await rows.list_account_versions(), now)
             removed = await rows.list_removed_accounts()
-        if any(one.removed_at <= now - FORMER_FOR for one in removed):
+        if any(row.removed_at <= now - FORMER_FOR for row in removed):
             async with self._store.writing() as rows:
                 await rows.drop_removed_accounts(now - FORMER_FOR)
-        late = [one for one in removed if one.removed_at > now - FORMER_FOR]
+        late = [row for row in removed if row.removed_at > now - FORMER_FOR]
         former: Sequence[AccountVersion | RemovedAccount] = (*replaced, *late)
         for method, sealer in self._sealers.items() if self._vault.is_open else ():
             own = tuple(self._vault.open(account) for account in accounts if account.method == method)
@@ -90,7 +90,7 @@ class AccountPublisher:
                 for row in senders
                 if row.method == method
             )
-            old = tuple(self._vault.open(one) for one in former if one.method == method)
+            old = tuple(self._vault.open(row) for row in former if row.method == method)
             text = ProviderMirror(accounts=own, senders=named, former=old).model_dump_json()
             version = hmac.new(self._digest_keys[method], text.encode(), hashlib.sha256).hexdigest()[:32]
             await self._redis.run(_WRITE, [accounts_key(method)], [version, sealer.seal(text, f"{MIRROR} {method}")])
@@ -98,10 +98,10 @@ class AccountPublisher:
 
 def list_former(versions: Sequence[AccountVersion], now: datetime) -> Sequence[AccountVersion]:
     """Return the versions that another has replaced less than FORMER_FOR ago, the latest first."""
-    by_key = {(one.method, one.name, one.version): one for one in versions}
+    by_key = {(version.method, version.name, version.version): version for version in versions}
     found = []
-    for one in versions:
-        later = by_key.get((one.method, one.name, one.version + 1))
+    for version in versions:
+        later = by_key.get((version.method, version.name, version.version + 1))
         if later is not None and later.changed_at > now - FORMER_FOR:
-            found.append(one)
+            found.append(version)
     return sorted(found, key=lambda one: -one.version)

@@ -29,7 +29,7 @@ CHINESE = (
 
 
 def is_common(password: str, *known: str, guesses: int = COMMON) -> bool:
-    """Tell whether a password falls to fewer than `guesses`; `known` is what everybody knows of its user.
+    """Return whether a password falls to fewer than `guesses`; `known` is what everybody knows of its user.
 
     Blocks for some milliseconds, 0.5 s at worst.
     """

@@ -95,7 +95,7 @@ class ApiKeys:
             await change.note(actor, "key_ended", _describe(found))
 
     async def end_leaked(self, text: str) -> None:
-        """End a key that somebody found in public, and mail its owner.
+        """End a key that was found in public, and mail its owner.
 
         Anybody may say so, and is not told whether it was a key.
         """

@@ -59,7 +59,7 @@ class MailSenders:
 
     async def find(self, name: str) -> ShownSender:
         """Return a sender. Raises Refusal not_found."""
-        found = next((one for one in await self.list() if one.sender.name == name), None)
+        found = next((shown for shown in await self.list() if shown.sender.name == name), None)
         if found is None:
             raise Refusal("not_found", what=name[:80])
         return found
@@ -106,7 +106,7 @@ class MailSenders:
 
         Raises Refusal not_found, providers_closed, sender_away.
         """
-        named = next((one for one in await self.list() if one.sender.name == name), None)
+        named = next((shown for shown in await self.list() if shown.sender.name == name), None)
         if named is None and name != DEFAULT:
             raise Refusal("not_found", what=name[:80])
         address = "" if named is None else read_sender(named.sender.address)[1]

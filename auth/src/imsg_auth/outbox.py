@@ -21,7 +21,7 @@ POLL_S = 5.0
 """How often the table is read for records that another process left, or that the command line wrote."""
 
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
+MAX_WAIT_S = 30.0
 
 
 class Outbox:
@@ -49,7 +49,7 @@ class Outbox:
             except (PublishRefused, PublishUnknown, DatabaseUnavailable) as error:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
-                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
+                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S)
                 problem.note(error)
                 await asyncio.sleep(wait_s)
             else:

@@ -1,7 +1,7 @@
 """The sessions of the web page: kept in Redis, so that they outlive the console that opened them.
 
 A session is a token of a log-in, and the digest of the secret that a browser's cookie has. The token itself is not
-kept: it is computed again from its nonce and expiry for whoever shows the secret.
+kept: it is computed again from its nonce and expiry when a client presents the secret.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ class PageSessions:
         self._now = now
 
     async def open(self, caller: Caller, token: str, digest: str, agent: str) -> str:
-        """Keep the session of a token, which whoever shows the secret of `digest` may resume; return its id.
+        """Keep the session of a token, and return its id. A client with the secret of `digest` may resume it.
 
         Raises Refusal token_invalid.
         """

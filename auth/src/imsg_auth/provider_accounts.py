@@ -109,7 +109,7 @@ class ProviderAccounts:
             ]
             shown += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
             attention = await self._senders.read_attention(method)
-            found += [replace(one, attention=attention.get(one.name, ())) for one in shown]
+            found += [replace(provider, attention=attention.get(provider.name, ())) for provider in shown]
         return found
 
     async def find(self, method: str, name: str, switch: Switch | None = None) -> Provider:
@@ -156,7 +156,7 @@ class ProviderAccounts:
             if BY_NAME[method].keeps_removed_accounts:
                 late = (*(version for version in versions if version.is_current), *list_former(versions, at))
                 await rows.keep_removed_accounts(
-                    [RemovedAccount(new_id(), method, name, one.kind, one.settings, at) for one in late]
+                    [RemovedAccount(new_id(), method, name, row.kind, row.settings, at) for row in late]
                 )
             shown = self._audit(before, await self._senders.find_channel(method))
             await self._note(rows, caller, "provider_removed", method, name, shown, None)
@@ -274,7 +274,7 @@ class ProviderAccounts:
     def _show(self, version: AccountVersion, kinds: Sequence[Kind], switch: Switch | None) -> Provider:
         account = self._vault.open(version)
         kind = next((kind for kind in kinds if kind.kind == version.kind), None)
-        public = set() if kind is None else {one.key or one.name for one in kind.fields if not one.secret}
+        public = set() if kind is None else {field.key or field.name for field in kind.fields if not field.secret}
         return Provider(
             version.method,
             version.name,
@@ -304,7 +304,7 @@ class ProviderAccounts:
     async def _require_account(self, method: str, name: str) -> AccountVersion:
         await self._read_accounts(method)
         async with self._store.reading() as rows:
-            found = next((one for one in await rows.list_accounts(method) if one.name == name), None)
+            found = next((account for account in await rows.list_accounts(method) if account.name == name), None)
         if found is not None:
             return found
         if any(account.name == name for account in (await self._senders.find_channel(method)).settings):
@@ -336,7 +336,7 @@ def _refuse_unknown(method: str, name: str) -> Refusal:
 
 
 def _list_conditions(kinds: Sequence[Kind]) -> Mapping[str, str]:
-    return {one.key or one.name: one.name for kind in kinds for one in kind.fields if one.route}
+    return {field.key or field.name: field.name for kind in kinds for field in kind.fields if field.route}
 
 
 def _show_own(method: str, account: ShownAccount, switch: Switch | None, kinds: Sequence[Kind]) -> Provider:
@@ -358,7 +358,7 @@ def _drop_unset(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_mark(value: object) -> bool:
-    """Return whether a value is what stands in answers for a secret: the secret stays as it is."""
+    """Return whether a value is the placeholder of a secret in answers: the secret stays as it is."""
     return value == {"set": True}
 
 

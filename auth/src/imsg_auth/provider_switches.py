@@ -54,7 +54,7 @@ class ProviderSwitches:
         async with self._store.writing() as rows:
             known, switch = await rows.change_switch(method, name, values)
             at = datetime.fromtimestamp(self._now(), UTC)
-            before, after = ({field: getattr(one, field) for field in values} for one in (known, switch))
+            before, after = ({field: getattr(row, field) for field in values} for row in (known, switch))
             change = make_change(caller, "provider_switched", f"{method}/{name}", at, before=before, after=after)
             await rows.add_audit_record(change.model_dump_json())
         self._wake()

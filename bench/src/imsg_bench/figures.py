@@ -34,7 +34,7 @@ def ratios(subject: Sequence[float], floor: Sequence[float]) -> tuple[float, ...
 
 
 def spread(values: Sequence[float]) -> float:
-    """Tell how far the rounds lie apart, as a share of their median: (highest - lowest) / median."""
+    """Return how far the rounds lie apart, as a share of their median: (highest - lowest) / median."""
     middle = median(values)
     return (max(values) - min(values)) / middle if middle else 0.0
 

@@ -69,7 +69,7 @@ class Client(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell of a connection that the server ended."""
+        """Report a connection that the server ended."""
         self._load.note_lost(self, exc)
 
 

@@ -100,10 +100,10 @@ class ChannelWatch:
         """Check what senders have found at providers. Raises RedisUnavailable, DatabaseUnavailable."""
         states = {method: await self.redis.call("HGETALL", attention_key(method)) for method in self.methods}
         found = {
-            Found(method, provider.decode(), one.trouble.code): one
+            Found(method, provider.decode(), attention.trouble.code): attention
             for method, read in states.items()
             for provider, text in read.items()
-            for one in AccountState.model_validate_json(text).found
+            for attention in AccountState.model_validate_json(text).found
         }
         async with self.database.reading() as connection:
             rows = (await connection.execute(select(attention))).all()
@@ -116,28 +116,28 @@ class ChannelWatch:
             return
         async with self.database.writing() as connection:
             await connection.execute(delete(attention).where(attention.c.gone_at <= now - FORGET_AFTER_MS))
-            for one in gone:
-                await connection.execute(update(attention).where(_is(one)).values(gone_at=now))
-            has_events = [await self._record_found(connection, one, found[one], now) for one in sorted(new)]
+            for key in gone:
+                await connection.execute(update(attention).where(_is(key)).values(gone_at=now))
+            has_events = [await self._record_found(connection, key, found[key], now) for key in sorted(new)]
         if any(has_events):
             self.wake()
 
-    async def _record_found(self, connection: AsyncConnection, one: Found, what: Attention, now: int) -> bool:
+    async def _record_found(self, connection: AsyncConnection, condition: Found, what: Attention, now: int) -> bool:
         """Record what was found and, if it is new, an event for each listening administrator, as above."""
-        if not (await connection.execute(insert_ignoring(connection, attention).values(one._asdict()))).rowcount:
-            await connection.execute(update(attention).where(_is(one)).values(gone_at=None))
+        if not (await connection.execute(insert_ignoring(connection, attention).values(condition._asdict()))).rowcount:
+            await connection.execute(update(attention).where(_is(condition)).values(gone_at=None))
             return False
         trouble = what.trouble
-        data = one._asdict() | {
+        data = condition._asdict() | {
             "since": rfc3339(int(what.since.timestamp() * 1000)),
             "what": {"zh": trouble.zh, "en": trouble.en},
             "remedy": {"zh": trouble.remedy_zh, "en": trouble.remedy_en},
         }
-        return await _tell(connection, "provider.attention", "-".join(one), data, now)
+        return await _tell(connection, "provider.attention", "-".join(condition), data, now)
 
 
-def _is(one: Found) -> ColumnElement[bool]:
-    return tuple_(attention.c.method, attention.c.provider, attention.c.code) == one
+def _is(condition: Found) -> ColumnElement[bool]:
+    return tuple_(attention.c.method, attention.c.provider, attention.c.code) == condition
 
 
 async def _tell(connection: AsyncConnection, kind: str, what: str, data: Mapping[str, Any], now: int) -> bool:

@@ -36,7 +36,7 @@ BATCH = 64
 """Broker deliveries in one transaction; each holds up to 500 events."""
 
 FIRST_WAIT_S = 0.05
-LONGEST_WAIT_S = 5.0
+MAX_WAIT_S = 5.0
 
 
 class ConsumerMetrics:
@@ -103,7 +103,7 @@ class EventConsumer:
                 failures += 1
                 problem.note(error, waiting=len(readable))
                 draw = random.random()  # noqa: S311  jitter
-                await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
+                await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))
                 continue
             problem.clear()
             for delivery in readable:

@@ -14,7 +14,7 @@ from imsg_web.request_models import RequestModel
 from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, Success
 
-MOST_PRICES = 2_000
+MAX_PRICES = 2_000
 
 _AMOUNT = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"
 
@@ -134,7 +134,7 @@ class PricesBody(RequestModel):
         }
     )  # fmt: skip
 
-    prices: Annotated[list[PriceBody], Field(max_length=MOST_PRICES), AfterValidator(_require_distinct)]
+    prices: Annotated[list[PriceBody], Field(max_length=MAX_PRICES), AfterValidator(_require_distinct)]
 
 
 class PriceShape(AnswerPart):

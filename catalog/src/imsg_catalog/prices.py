@@ -24,7 +24,7 @@ from imsg_web.etags import require_match
 log = logger(__name__)
 
 LOCK = zlib.crc32(b"imsg prices")
-"""PostgreSQL's advisory lock of whoever changes or publishes the list: it is published in order."""
+"""PostgreSQL's advisory lock for changing and publishing the list, so that versions are published in order."""
 
 LOOK_S = 1.0
 """How often it is checked that Redis has the prices."""

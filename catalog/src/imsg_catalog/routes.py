@@ -51,7 +51,7 @@ MAX_PROBLEMS = 100
 
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """What the routes call."""
+    """The services that routes call."""
 
     suppressions: Suppressions
     prices: Prices
@@ -88,7 +88,7 @@ async def list_failed(
     query: Annotated[SuppressionsQuery, Query()], body: FailedRecipients, services: CatalogServices
 ) -> SuppressionsAnswer:
     """List the suppressions of recipients whom a user's messages did not reach, as that user may see them."""
-    written = {(one.method, identity(one.address)): one.written for one in body.recipients}
+    written = {(recipient.method, identity(recipient.address)): recipient.written for recipient in body.recipients}
     wanted = replace(_make_filter(query), places=list(written))
     return await _list(services, query, wanted, lambda row: show_to_owner(row, written[row.place]))
 

@@ -17,7 +17,7 @@ from imsg_web.responses import field_error
 from imsg_web.schemas import AnswerPart, AsksTotal, PageLimit, Success, Time, Total
 from imsg_web.times import read_rfc3339
 
-MOST_AT_ONCE = 10_000
+MAX_AT_ONCE = 10_000
 """Addresses of one request, as of a send."""
 
 MAX_FAILED = 1_000
@@ -39,11 +39,11 @@ def _to(given: object) -> object:
             why_zh="to 应是一个地址，或非空的地址列表",
             why_en="to must be an address, or a list of them that is not empty",
         )
-    if len(several) > MOST_AT_ONCE:
+    if len(several) > MAX_AT_ONCE:
         raise Refusal(
             "recipients_invalid",
-            why_zh=f"一次最多 {MOST_AT_ONCE} 个地址，请分几次提交",
-            why_en=f"there may be {MOST_AT_ONCE} at once; send them in parts",
+            why_zh=f"一次最多 {MAX_AT_ONCE} 个地址，请分几次提交",
+            why_en=f"there may be {MAX_AT_ONCE} at once; send them in parts",
         )
     return given
 
@@ -115,7 +115,7 @@ class NewSuppressions(RequestModel):
             {
                 "anyOf": [
                     {"type": "string"},
-                    {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_AT_ONCE},
+                    {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_AT_ONCE},
                 ],
                 "description": "Addresses of this method, no usernames; of mail, in whatever case.",
             }

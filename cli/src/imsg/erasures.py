@@ -45,7 +45,9 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     if as_json:
         say_json(answer)
         return
-    rows = [(one["id"], one["method"], one["state"], local(one["at"])) for one in answer["erasures"]]
+    rows = [
+        (erasure["id"], erasure["method"], erasure["state"], local(erasure["at"])) for erasure in answer["erasures"]
+    ]
     say_table(("id", "method", "state", "when"), rows)
 
 

@@ -115,7 +115,7 @@ async def _describe(waiting: Mapping[str, int], topology: Topology, redis: Redis
     """Say how many messages wait in each queue, and why where their channel is paused or blocked."""
     parts: list[Line] = []
     for queue, count in waiting.items():
-        method = next((one for one in topology.methods if queue.startswith(f"{topology.prefix}.{one}.")), None)
+        method = next((method for method in topology.methods if queue.startswith(f"{topology.prefix}.{method}.")), None)
         why = None if method is None else await _find_obstacle(redis, method)
         parts.append(fill("{0} in {1}", count, queue) if why is None else fill("{0} in {1} ({2})", count, queue, why))
     return functools.reduce(lambda said, part: fill("{0}, {1}", said, part), parts)

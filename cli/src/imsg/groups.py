@@ -35,7 +35,10 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     if as_json:
         say_json(answer)
     elif answer["groups"]:
-        rows = [(one["name"], one["members"], one["owner"], one["shared"], one["note"]) for one in answer["groups"]]
+        rows = [
+            (group["name"], group["members"], group["owner"], group["shared"], group["note"])
+            for group in answer["groups"]
+        ]
         say_table(("name", "members", "owner", "shared", "note"), rows)
     else:
         say("No groups.")
@@ -108,8 +111,11 @@ def members(
         say_json(answer)
         return
     rows = [
-        (", ".join([one["to"] or "", *one["contacts"].values()]).removeprefix(", "), _write_fields(one["params"]))
-        for one in answer["members"]
+        (
+            ", ".join([member["to"] or "", *member["contacts"].values()]).removeprefix(", "),
+            _write_fields(member["params"]),
+        )
+        for member in answer["members"]
     ]
     say_table(("to", "fields"), rows)
     say(fill("{0} of {1}.", len(rows), answer["total"]))
@@ -167,8 +173,8 @@ def _write_person(person: Person) -> dict[str, Any]:
 
 def _write_wrong(file: Path, sheet: PeopleSheet, refused: Sequence[int]) -> None:
     """Write the rows that were left out to a CSV file, to be corrected and imported again."""
-    rows = [(one.line, one.cells) for one in sheet.problems]
-    rows += [(one.line, one.cells) for one in sheet.people if one.line in refused]
+    rows = [(problem.line, problem.cells) for problem in sheet.problems]
+    rows += [(person.line, person.cells) for person in sheet.people if person.line in refused]
     text = io.StringIO(newline="")
     out = csv.writer(text)
     out.writerow(sheet.heading)

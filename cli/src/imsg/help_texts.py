@@ -49,5 +49,5 @@ def _translate(command: object, texts: dict[str, str]) -> None:
             parameter.help = _MARK.sub(r"\1 ", text.replace("METHODS", "、".join(METHODS)))
             parameter.rich_help_panel = PANELS[parameter.param_type_name]
     if isinstance(command, TyperGroup):
-        for one in command.commands.values():
-            _translate(one, texts)
+        for subcommand in command.commands.values():
+            _translate(subcommand, texts)

@@ -57,9 +57,9 @@ def choose_people(
     names the rows without an address, or without what the template needs. A heading names a param whatever its blanks,
     width and brackets.
     """
-    names = [one["name"] for one in takes or ()]
-    needed = [one["name"] for one in takes or () if one["required"] and one["name"] not in params]
-    wrong = [(one.line, explain(one)) for one in sheet.problems if one.why != DUPLICATE]
+    names = [take["name"] for take in takes or ()]
+    needed = [take["name"] for take in takes or () if take["required"] and take["name"] not in params]
+    wrong = [(problem.line, explain(problem)) for problem in sheet.problems if problem.why != DUPLICATE]
     found: list[Person] = []
     for one in (person.name_params(names) for person in sheet.people):
         missing = [name for name in needed if name not in one.params]

@@ -18,10 +18,10 @@ from imsg_runtime.logs import configure
 from imsg_runtime.settings import StartError, load
 
 TIMEOUT_S = 10.0
-"""How long one provider may take: a person waits."""
+"""How long one provider may take, since a person waits for the answer."""
 
 HISTORY_URL = "http://history"
-"""A setting that these checks need and never call."""
+"""A required setting that these checks do not use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,15 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         return
     rows = [
         (
-            one["id"], one["kind"], ", ".join(one["by"]), local(one["since"]), local(one["until"]), one["format"],
-            f"{one['state']} {one['progress']} %",
+            report["id"],
+            report["kind"],
+            ", ".join(report["by"]),
+            local(report["since"]),
+            local(report["until"]),
+            report["format"],
+            f"{report['state']} {report['progress']} %",
         )
-        for one in reports
+        for report in reports
     ]  # fmt: skip
     say_table(("id", "kind", "by", "since", "until", "format", "state"), rows)
 

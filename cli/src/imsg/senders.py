@@ -33,7 +33,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     if as_json:
         say_json(answer)
     elif answer["senders"]:
-        rows = [(one["name"], one["address"], one["reply_to"], one["from"]) for one in answer["senders"]]
+        rows = [(sender["name"], sender["address"], sender["reply_to"], sender["from"]) for sender in answer["senders"]]
         say_table(("name", "address", "replies to", "from"), rows)
     else:
         say("There are no senders but the default one.")
@@ -90,16 +90,19 @@ def show_dns(
     if as_json:
         say_json(answer)
         return
-    rows = [(MARKS[LEVELS[one["verdict"]]], one["record"], one["why"], one["remedy"]) for one in answer["records"]]
+    rows = [
+        (MARKS[LEVELS[record["verdict"]]], record["record"], record["why"], record["remedy"])
+        for record in answer["records"]
+    ]
     say_table(("", "part", "what is found", "remedy"), rows)
-    for one in answer["records"]:
-        if one["wanted"] and one["verdict"] in {"missing", "wrong"}:
+    for record in answer["records"]:
+        if record["wanted"] and record["verdict"] in {"missing", "wrong"}:
             say("")
-            say(f"{one['name']} {one['type']}")
-            say(one["wanted"])
+            say(f"{record['name']} {record['type']}")
+            say(record["wanted"])
     say("")
-    for one in answer["receivers"]:
-        say(f"{one['receiver']}: {one['verdict']}")
+    for receiver in answer["receivers"]:
+        say(f"{receiver['receiver']}: {receiver['verdict']}")
 
 
 def _call(verb: str, path: str, body: dict[str, Any] | None, url: str | None, *, as_json: bool) -> dict[str, Any]:

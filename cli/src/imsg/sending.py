@@ -55,7 +55,7 @@ class Message:
     at: datetime | None = None
     """When it is to be sent; without an offset by this computer's clock."""
     fallback: Sequence[Mapping[str, Any]] = ()
-    """Other channels for whoever is not reached, as the API takes them."""
+    """Other channels for recipients who are not reached, as the API takes them."""
 
     def body(self, to: Sequence[Recipient], groups: Sequence[str] = ()) -> dict[str, Any]:
         """Return the body of POST /api/v2/messages, without the token."""
@@ -170,8 +170,8 @@ def check(api: Api, message: Message, to: Sequence[Recipient], chunk: int) -> No
         return
     wrong = 0
     for first in range(0, len(to), chunk):
-        for one in api.call("POST", "/api/v2/messages/check", message.body(to[first : first + chunk]))["problems"]:
-            complain(f"{one['to']}: {one['detail']}")
+        for problem in api.call("POST", "/api/v2/messages/check", message.body(to[first : first + chunk]))["problems"]:
+            complain(f"{problem['to']}: {problem['detail']}")
             wrong += 1
     if wrong:
         raise usage(fill("{0} recipients are wrong, and nothing was sent.", wrong))

@@ -44,6 +44,8 @@ def _examine_here(settings: Settings, translate: Translate, *, knows_machine: bo
     ]
     yield from asyncio.run(run_checks(checks))
     if knows_machine:
-        for one in machine.examine(settings):
-            state, remedy = (translate(words.zh, words.en) if words else "" for words in (one.state, one.remedy))
-            yield Finding(one.part, state, remedy, one.level)
+        for finding in machine.examine(settings):
+            state, remedy = (
+                translate(words.zh, words.en) if words else "" for words in (finding.state, finding.remedy)
+            )
+            yield Finding(finding.part, state, remedy, finding.level)

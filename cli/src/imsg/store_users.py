@@ -1,4 +1,4 @@
-"""The users of all services at a running Redis and RabbitMQ: made, and given their rights, as the administrator."""
+"""Creates the services' users at a running Redis and RabbitMQ and gives them their rights, as administrator."""
 
 import asyncio
 import json

@@ -111,7 +111,11 @@ def install(root: Path) -> list[str]:
         lines.append(f"{root / CONFIG}")
     written = f"written: {', '.join(lines)}."
     if not (is_this_machine and RUNS_SYSTEMD.is_dir()):
-        return [written, "systemd does not run here. Where it does:", *(f"  {' '.join(one)}" for one in COMMANDS)]
+        return [
+            written,
+            "systemd does not run here. Where it does:",
+            *(f"  {' '.join(command)}" for command in COMMANDS),
+        ]
     for command in COMMANDS:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603  fixed
         if done.returncode != 0:

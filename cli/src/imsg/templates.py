@@ -28,7 +28,10 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     if as_json:
         say_json({"errorCode": 0, "errorMessage": "OK", "templates": templates})
     elif templates:
-        say_table(("name", "channels", "category", "version", "published", "params"), [_show(one) for one in templates])
+        say_table(
+            ("name", "channels", "category", "version", "published", "params"),
+            [_show(template) for template in templates],
+        )
     else:
         say("No templates.")
 
@@ -63,7 +66,11 @@ def save(
     fields = _read(file)
     name = segment(str(fields.get("name", "")))
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        known = any(one["name"] == fields.get("name") for one in api.iterate(PATH, "templates", {}) if "version" in one)
+        known = any(
+            template["name"] == fields.get("name")
+            for template in api.iterate(PATH, "templates", {})
+            if "version" in template
+        )
         changes = {field: value for field, value in fields.items() if field != "name"}
         answer = api.call("PATCH", f"{PATH}/{name}", changes) if known else api.call("POST", PATH, fields)
     if as_json:
@@ -94,7 +101,7 @@ def preview(  # noqa: PLR0917  typer gives them by their names
     url: Url = None,
 ) -> None:
     """Show what would be sent, as JSON."""
-    params = dict(split_param(one) for one in param or ())
+    params = dict(split_param(pair) for pair in param or ())
     body = {"method": method, "params": params, "language": language, "version": version}
     with ending(as_json=True), connect(find_url(url)) as api:
         given = {field: value for field, value in body.items() if value is not None}

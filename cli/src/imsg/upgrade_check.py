@@ -1,4 +1,4 @@
-"""`imsg upgrade-check`: what to do before this version takes over from the one that runs, the worst first."""
+"""`imsg upgrade-check`: what to do before an upgrade to this version, the most urgent first."""
 
 import asyncio
 import shutil
@@ -112,12 +112,12 @@ class UpgradeCheck:
         """Find settings that this version does not read, or does not take; `is_whole`: all services' are here."""
         part = self._in("设置", "settings")
         unknown = unknown_settings.find(all_in_one.MODELS)
-        for one in unknown:
-            zh = f"请改用 {one.nearest}。" if one.nearest else "请删除。"
+        for setting in unknown:
+            zh = f"请改用 {setting.nearest}。" if setting.nearest else "请删除。"
             yield Finding(
                 part,
-                self._in(f"此版本不读取 {one.name}", f"this version does not read {one.name}"),
-                self._in(zh, one.remedy),
+                self._in(f"此版本不读取 {setting.name}", f"this version does not read {setting.name}"),
+                self._in(zh, setting.remedy),
             )
         folder = self._settings.data_dir
         if is_whole and (folder / all_in_one.SECRETS).is_dir():
@@ -179,7 +179,7 @@ class UpgradeCheck:
             if version is None:
                 continue
             if not version:
-                unknown = self._in("没有说明版本", "does not tell its version")
+                unknown = self._in("没有说明版本", "does not say its version")
                 findings.append(Finding(name, unknown, level="notice"))
                 continue
             zh, en = f"请升级到 {OLDEST[name]} 或更新的版本。", f"Upgrade it to {OLDEST[name]} or later."
@@ -223,7 +223,7 @@ class UpgradeCheck:
             return ""
 
     def check_rights(self) -> Iterator[Finding]:
-        """Say what hands out the services' rights at stores of one's own."""
+        """Remind of the services' rights at stores that are not embedded."""
         part = self._in("权限", "rights")
         if not (self._settings.redis_url or self._settings.broker_url):
             yield Finding(part, self._in("内置存储，不需要", "the stores are embedded; none are needed"))

@@ -165,7 +165,9 @@ def send(  # noqa: PLR0917  typer reads the options from here
         if people is not None:
             takes = None if template is None else sending.read_params(api, template)
             chosen = choose_people(people, method, takes, params, leave_out=leave_out)
-            addresses += [sending.personalise(one.find(method) or "", one, takes, methods[1:]) for one in chosen]
+            addresses += [
+                sending.personalise(message.find(method) or "", message, takes, methods[1:]) for message in chosen
+            ]
         sending.check(api, message, addresses, chunk)
         try:
             sent = sending.send(api, message, addresses, chunk, quiet=as_json or len(addresses) == 1)

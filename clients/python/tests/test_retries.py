@@ -2,7 +2,7 @@
 
 import pytest
 
-from imsg_client.retries import LONGEST_S, Failure, wait_before_repeat
+from imsg_client.retries import MAX_S, Failure, wait_before_repeat
 
 LOST = Failure()
 NEVER_SENT = Failure(was_sent=False)
@@ -42,8 +42,8 @@ def test_what_a_repeat_does_not_mend_is_not_repeated(failure: Failure) -> None:
 def test_pauses_grow_to_a_bound_and_are_spread() -> None:
     pauses = [wait(LOST, is_repeatable=True, tries=tries) or 0 for tries in range(12)]
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_S / 2
-    assert wait(LOST, is_repeatable=True, tries=12, chance=0.999) == pytest.approx(LONGEST_S, rel=0.01)
+    assert pauses[-1] == MAX_S / 2
+    assert wait(LOST, is_repeatable=True, tries=12, chance=0.999) == pytest.approx(MAX_S, rel=0.01)
 
 
 def test_what_the_server_asks_for_is_kept_or_given_up_at_once() -> None:

@@ -100,7 +100,7 @@ class ExpectedErrors(logging.Filter):
     """Keeps refusals and ended sessions out of NiceGUI's log: pages show them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is logged."""
+        """Return whether a record is logged."""
         return not (record.exc_info and isinstance(record.exc_info[1], ApiError | SessionOver))
 
 
@@ -111,7 +111,7 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
         attrs(element("nav", "side-nav"), aria_label=view.t("layout.navigation")),
     ):
         for group in Group:
-            shown = [one for one in pages if one.group is group and one.icon and is_visible(one, view)]
+            shown = [page for page in pages if page.group is group and page.icon and is_visible(page, view)]
             if not shown or (group is Group.ADMIN and not view.session.sees_all):
                 continue
             element("p", "side-group", view.t(f"layout.group_{group.value}"))
@@ -128,7 +128,7 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
 
 
 def is_visible(page: Page, view: View) -> bool:
-    """Tell whether a person may see a page here."""
+    """Return whether a person may see a page here."""
     is_for = view.session.role in page.roles and (page.group is Group.USER or view.session.sees_all)
     return is_for and (view.has_sandbox or not page.needs_sandbox)
 

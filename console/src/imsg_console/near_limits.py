@@ -25,4 +25,7 @@ async def find_near_limits(api: Api) -> list[User]:
 
 def share(user: User) -> float:
     """Return the used share of the tighter limit; 0 for users who may send nothing."""
-    return max((user[f"used_{one}"] / user[f"per_{one}"] for one in ("hour", "day") if user[f"per_{one}"]), default=0.0)
+    return max(
+        (user[f"used_{period}"] / user[f"per_{period}"] for period in ("hour", "day") if user[f"per_{period}"]),
+        default=0.0,
+    )

@@ -23,7 +23,7 @@ class Origins:
         self._trusted = tuple(trusted)
 
     def is_tls(self, scope: Scope) -> bool:
-        """Tell whether the browser uses TLS: to us, to a trusted proxy, or by IMSG_PUBLIC_URL."""
+        """Return whether the browser uses TLS: to us, to a trusted proxy, or by IMSG_PUBLIC_URL."""
         if scope.get("scheme") in ("https", "wss") or self._public.scheme == "https":
             return True
         client = scope.get("client")
@@ -36,7 +36,7 @@ class Origins:
         return f"{LOCKED}{name}" if self.is_tls(scope) else name
 
     def is_ours(self, scope: Scope) -> bool:
-        """Tell whether a request comes from the console's own page: against CSRF and foreign WebSockets."""
+        """Return whether a request comes from the console's own page: against CSRF and foreign WebSockets."""
         headers = Headers(scope=scope)
         origin = urlsplit(headers.get("origin", ""))
         if not origin.netloc:

@@ -151,7 +151,7 @@ class Security:
         return "" if scope["path"] == "/" else "first_log_in"
 
     def _may_connect(self, scope: Scope, session: Session | None) -> bool:
-        """Tell whether a socket may be opened: for a page of this session, or for a page that is gone.
+        """Return whether a socket may be opened: for a page of this session, or for a page that is gone.
 
         NiceGUI refuses the latter so that the page loads again, which leads to the log-in page.
         """

@@ -64,7 +64,7 @@ class Session:
 
     @property
     def sees_all(self) -> bool:
-        """Whether the user sees what is of all users."""
+        """Whether the user sees the data of all users."""
         return self.role in READERS
 
 
@@ -118,7 +118,7 @@ class Sessions:
     def _add(self, key: str, login: "Login", visitor: Visitor) -> Session:
         now, username = self._now(), login.username
         session = Session(key, username, login.role, login.token, visitor, now + login.expires_in_s, now)
-        mine = [one for one in self._sessions.values() if one.username == username]
+        mine = [session for session in self._sessions.values() if session.username == username]
         for oldest in mine[: max(0, len(mine) - MAX_SESSIONS_PER_USER + 1)]:
             self.end(oldest, "ended")
         self._sessions[session.key] = session
@@ -176,7 +176,7 @@ class Sessions:
 
     def end_all_of(self, username: str, why: str) -> None:
         """End every session of a user."""
-        for session in [one for one in self._sessions.values() if one.username == username]:
+        for session in [session for session in self._sessions.values() if session.username == username]:
             self.end(session, why)
 
     def _end_others(self, session: Session) -> None:

@@ -44,7 +44,7 @@ class Sockets:
             self._server.on(name, handler)
 
     def is_of(self, transport: str, client: str, session: Session | None) -> bool:
-        """Tell whether a long-polling request continues a socket of the same page and session."""
+        """Return whether a long-polling request continues a socket of the same page and session."""
         bound = page_of(read_environ(self._server, transport))
         return bound is not None and bound == (client, session.key if session else None)
 

@@ -125,10 +125,10 @@ class _Pages:
         self.files = Files()
         self.readers = Readers()
         self.sockets = Sockets(socket_server(), web.sessions, self.owner)
-        self._shapes = [compile_path(one.path)[0] for one in PAGES]
+        self._shapes = [compile_path(page.path)[0] for page in PAGES]
 
     def is_page(self, path: str) -> bool:
-        """Tell whether a page has this address."""
+        """Return whether a page has this address."""
         return any(shape.match(path) for shape in self._shapes)
 
     def owner(self, client: str) -> str | None:
@@ -137,16 +137,16 @@ class _Pages:
 
     def register(self) -> None:
         """Register every page with NiceGUI."""
-        for one in PAGES:
-            LocalizedPage(one.path, response_timeout=BUILD_S)(self._make_handler(one))
+        for page in PAGES:
+            LocalizedPage(page.path, response_timeout=BUILD_S)(self._make_handler(page))
         LocalizedPage(MISSING)(self._make_handler(None))
         self.sockets.bind()
 
     def unregister(self) -> None:
         """Remove the pages from NiceGUI."""
         self.sockets.unbind()
-        for one in PAGES:
-            remove_page(one.path)
+        for page in PAGES:
+            remove_page(page.path)
 
     def _make_handler(self, shown: Page | None) -> Callable[[Request], Any]:
         async def show(request: Request) -> Response | None:

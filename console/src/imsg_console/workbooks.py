@@ -34,7 +34,7 @@ class Sheet:
 
 
 def is_workbook(content: bytes) -> bool:
-    """Tell whether a file is a workbook, whatever its name."""
+    """Return whether a file is a workbook, whatever its name."""
     return content.startswith(PACKED)
 
 

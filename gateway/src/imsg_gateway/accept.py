@@ -41,14 +41,14 @@ log = logger(__name__)
 INLINE_CONTENT_BYTES = 64 * 1024
 """Longer content travels by reference (docs/architecture.md)."""
 
-LONGEST_LEGS = timedelta(days=40)
+LEGS_KEPT_FOR = timedelta(days=40)
 """How long the content of a leg is kept: a leg may begin days after the request, which may be 30 days ahead."""
 
 REPEAT_FOR_S = 5.0
 """How long a publish with an unknown outcome is repeated before the client gets `outcome_unknown` (promise 1)."""
 
 FIRST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 1.0
+MAX_PAUSE_S = 1.0
 RETRY_AFTER_S = 2
 
 SLICE = 500
@@ -201,7 +201,7 @@ class Acceptor:
                 )
                 charges.append(await credential.charge(cost))
                 stored, content_at = _split_off(leg.draft)
-                await self._store(leg.request, stored, self._now() + LONGEST_LEGS)
+                await self._store(leg.request, stored, self._now() + LEGS_KEPT_FOR)
                 jobs.append((leg, encode_leg(leg, charge=charges[-1].charge, content_at=content_at)))
             whole = add_legs(body, request, draft, jobs)
             if len(whole) > MAX_BODY_BYTES:
@@ -255,7 +255,7 @@ class Acceptor:
             end = end or loop.time() + self._repeat_for_s
             failures += 1
             draw = random.random()  # noqa: S311  jitter
-            pause_s = back_off_s(failures, draw, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
+            pause_s = back_off_s(failures, draw, first_s=FIRST_PAUSE_S, longest_s=MAX_PAUSE_S)
             if loop.time() + pause_s >= end:
                 break
             await asyncio.sleep(pause_s)

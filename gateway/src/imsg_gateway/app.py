@@ -94,7 +94,7 @@ class GatewayApp:
     def _note(self, scope: Scope, status: int, body: bytes, seconds: float) -> None:
         """Count and log an answer: of the path the route's pattern alone, since the rest may be a name or a secret.
 
-        Whoever verified the credential has bound the user and the key, and who accepted it the request's id.
+        The credential's check has bound the user and the key, and the acceptance the request's id.
         """
         verb: str = scope["method"]
         route, code = self._metrics.count(verb, scope.get("route"), body, seconds)

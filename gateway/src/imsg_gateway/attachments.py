@@ -81,7 +81,7 @@ class Files:
 
 
 def has_any(attachment: object) -> bool:
-    """Tell whether the field holds something to attach, sound or not."""
+    """Return whether the field holds something to attach, sound or not."""
     return attachment is not None and attachment != []
 
 

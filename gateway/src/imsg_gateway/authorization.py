@@ -63,5 +63,5 @@ def find_rights(app: FastAPI) -> Mapping[tuple[str, str], Allow]:
 
 
 async def check_fields(request: ClientRequest) -> None:
-    """Refuse what the route does not read, where nobody has to show a token. Raises Refusal unknown_field."""
+    """Refuse what the route does not read, on a route that needs no token. Raises Refusal unknown_field."""
     request.scope["route"].check_fields(request)

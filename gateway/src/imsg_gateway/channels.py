@@ -147,7 +147,7 @@ class Channels:
     async def _state(self, method: str, loads: Mapping[Lane, Load] | None, request: ClientRequest) -> Mapping[str, Any]:
         """Describe a channel: paused by a person; else the broker's alarm, or Redis'; else what its sender says.
 
-        `consumers` of 0 is told beside the state: nobody is there who could say what it is.
+        With 0 `consumers` the state may be old: no sender is there to report it.
         """
         counts: dict[str, Any] = {"waiting": None, "lanes": None, "consumers": None, "late_s": None}
         if loads is not None:

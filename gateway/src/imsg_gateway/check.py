@@ -24,7 +24,7 @@ from imsg_runtime.redis import Redis
 from imsg_web.responses import ApiResponse, ok, prefers_english
 from imsg_web.service_client import Peer, ServiceFailed
 
-MOST_PROBLEMS = 100
+MAX_PROBLEMS = 100
 """Named in one answer; `problems_total` says how many there are."""
 
 AT_ONCE = 1_000
@@ -90,7 +90,7 @@ class Checker:
                 held_by=None if hold is None else hold.by,
                 available=me["available"],
                 quotas=me["quotas"],
-                problems=list(islice(problems, MOST_PROBLEMS)),
+                problems=list(islice(problems, MAX_PROBLEMS)),
                 problems_total=len(found.wrong) + len(left) + len(barred),
             )
         )
@@ -116,7 +116,7 @@ class Checker:
 
 
 def _names(senders: Sequence[str] | None, sender: str) -> Sequence[str]:
-    """List by whom a user may send; whoever may by all, by this one too."""
+    """List the senders that a user may use, this one too where the user may use all."""
     return (sender,) if senders is None else senders
 
 

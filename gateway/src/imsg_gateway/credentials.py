@@ -48,7 +48,7 @@ class Owner(NamedTuple):
     username: str
     user_id: str
     events: int = 0
-    """Which events of it somebody wants to hear, where another sends it for them; else the charge says it."""
+    """The events that are published, where a user sends for another; otherwise the charge returns them."""
     department: str = ""
     """The user's, in the same case."""
 

@@ -11,7 +11,7 @@ from imsg_gateway.validation_errors import recipients_wrong
 from imsg_web.responses import refuse_unknown_field, refuse_value
 
 MAX_LEGS = 3
-SHORTEST_S, LONGEST_S = 60, 86_400
+MIN_S, MAX_S = 60, 86_400
 
 LEG_FIELDS = ("method", "after_s", "until", "content", "template", "params")
 PERSON_FIELDS = ("to", "contacts")
@@ -63,11 +63,11 @@ def _read_leg(field: str, leg: object) -> LegFields:
         raise refuse_value(
             f"{field}.method", f"应为 {'、'.join(METHODS)} 之一", f"it must be one of {', '.join(METHODS)}"
         )
-    if not isinstance(after_s, int) or isinstance(after_s, bool) or not SHORTEST_S <= after_s <= LONGEST_S:
+    if not isinstance(after_s, int) or isinstance(after_s, bool) or not MIN_S <= after_s <= MAX_S:
         raise refuse_value(
             f"{field}.after_s",
-            f"应为 {SHORTEST_S} 到 {LONGEST_S} 的整数（秒）",
-            f"it must be an integer from {SHORTEST_S} to {LONGEST_S}, in seconds",
+            f"应为 {MIN_S} 到 {MAX_S} 的整数（秒）",
+            f"it must be an integer from {MIN_S} to {MAX_S}, in seconds",
         )
     template, words = leg.get("template"), leg.get("content")
     if template is None and words is None:

@@ -17,7 +17,7 @@ NAME = "[a-z0-9_-]{1,32}"
 SENDER_FIELDS = ("sender", "reply_to")
 _NAME = re.compile(NAME)
 _PROVIDER = re.compile(r"[\w.-]{1,64}")
-SHORTEST_S, LONGEST_S = 30, 172_800
+MIN_S, MAX_S = 30, 172_800
 """The bounds of `expires_in`: half a minute to 48 h."""
 
 CODE_S = 600
@@ -108,14 +108,14 @@ def read_due_at(fields: Mapping[str, Any], now: datetime) -> datetime | None:
 def read_lifetime(fields: Mapping[str, Any], category: Category) -> timedelta | None:
     """Return how long the messages are tried; None for the default of the method. Raises Refusal wrong_type."""
     is_code = category is Category.CODE
-    seconds, longest_s = fields.get("expires_in"), CODE_S if is_code else LONGEST_S
+    seconds, longest_s = fields.get("expires_in"), CODE_S if is_code else MAX_S
     if seconds is None:
         return LIFETIME_OF_CODES if is_code else None
-    if not isinstance(seconds, int) or isinstance(seconds, bool) or not SHORTEST_S <= seconds <= longest_s:
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or not MIN_S <= seconds <= longest_s:
         zh, en = ("category 为 code 时", ", for category code") if is_code else ("", "")
         raise refuse_value(
             "expires_in",
-            f"{zh}应为 {SHORTEST_S} 到 {longest_s} 的整数（秒）",
-            f"it must be an integer from {SHORTEST_S} to {longest_s}, in seconds{en}",
+            f"{zh}应为 {MIN_S} 到 {longest_s} 的整数（秒）",
+            f"it must be an integer from {MIN_S} to {longest_s}, in seconds{en}",
         )
     return timedelta(seconds=seconds)

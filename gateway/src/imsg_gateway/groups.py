@@ -52,7 +52,7 @@ class Groups:
             raise Refusal("no_such_group", name=(known or names)[0][:64])
         if answer.status_code != SUCCESS:
             raise ServiceFailed(f"the catalog answered {answer.status_code} to {path}")
-        to = {one["to"]: one for one in reversed(found["recipients"])}
+        to = {recipient["to"]: recipient for recipient in reversed(found["recipients"])}
         if len(to) > self._max or (not to and found["total"] > self._max):
             count = max(len(to), found["total"])
             raise recipients_wrong(

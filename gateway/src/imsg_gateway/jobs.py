@@ -18,7 +18,7 @@ from imsg_limits.windows import Hold
 
 
 def kind_of(draft: Draft) -> Kind | None:
-    """Tell what a draft is counted as, of which one user may send so many at once; a list as nothing.
+    """Return the kind that a draft is counted as in the limit of bursts; None for a list.
 
     A code that is sent again is a single message: nobody waits for it at a form any more.
     """
@@ -28,7 +28,7 @@ def kind_of(draft: Draft) -> Kind | None:
 
 
 def lane_of(kind: Kind | None, *, is_crowded: bool = False, is_test: bool = False) -> Lane:
-    """Tell which lane a draft takes; what is too many at once takes the one below, and tests have their own."""
+    """Return the lane of a draft: bursts take the next lower lane, tests their own."""
     if is_test:
         return Lane.TEST
     if kind == "code":

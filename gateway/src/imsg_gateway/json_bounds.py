@@ -42,14 +42,14 @@ class Bounds:
 
 
 STRANGERS = Bounds(parts=1_000, commas=2_000, strings=2_000)
-"""For whoever shows no token that holds: a log-in has two fields."""
+"""For clients without a valid token: a log-in has two fields."""
 
 USERS = Bounds(parts=200_000, commas=500_000, strings=500_000)
 """For users: 10,000 recipients with ten parameters each. It takes a tenth of a second to parse, at most."""
 
 
 def may_exceed(body: bytes, bounds: Bounds) -> bool:
-    """Tell at little cost whether a body may be beyond its bounds; signs inside texts count as well."""
+    """Return at little cost whether a body may exceed its bounds; brackets and commas inside texts count too."""
     if len(body) <= bounds.parts:
         return False
     return (

@@ -28,7 +28,7 @@ class KeyUsage:
             self._uses[key_id] = (self._now(), address)
 
     async def watch(self) -> None:
-        """Tell auth until cancelled."""
+        """Report the uses to auth until cancelled."""
         problem = RecurringProblem(log, "key_uses_not_written")
         while True:
             await asyncio.sleep(EVERY_S)

@@ -120,16 +120,20 @@ class Recipients:
 
         `contacts` are those that clients give, by what they wrote; a username's are known. Raises ServiceUnavailable.
         """
-        addresses: dict[str, str | None] = {one.to: contacts.get(one.to, {}).get(other.name) for one in recipients}
+        addresses: dict[str, str | None] = {
+            recipient.to: contacts.get(recipient.to, {}).get(other.name) for recipient in recipients
+        }
         names = [to for to, address in addresses.items() if address is None and method.address.read(to) is None]
         if names and other.contact is not None:
             await self._look_up(names, addresses, other)
         if method is other:
-            addresses |= {one.to: one.address for one in recipients if addresses[one.to] is None}
+            addresses |= {
+                recipient.to: recipient.address for recipient in recipients if addresses[recipient.to] is None
+            }
         return tuple(
-            Recipient(n=one.n, to=one.to, address=address, reference=one.reference)
-            for one in recipients
-            if (address := addresses[one.to]) is not None
+            Recipient(n=recipient.n, to=recipient.to, address=address, reference=recipient.reference)
+            for recipient in recipients
+            if (address := addresses[recipient.to]) is not None
         )
 
     async def _addresses(
@@ -320,8 +324,8 @@ def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Co
 def _refusal(wrong: Sequence[WrongRecipient]) -> Refusal:
     named = wrong[:MAX_NAMED]
     rest = len(wrong) - len(named)
-    zh = "、".join(f"{_short(one.text)}（{one.zh}）" for one in named)
-    en = ", ".join(f"{_short(one.text)} ({one.en})" for one in named)
+    zh = "、".join(f"{_short(recipient.text)}（{recipient.zh}）" for recipient in named)
+    en = ", ".join(f"{_short(recipient.text)} ({recipient.en})" for recipient in named)
     return recipients_wrong(
         zh + (f"等，共 {len(wrong)} 个" if rest else ""), en + (f" and {rest} more" if rest else "")
     )

@@ -32,9 +32,9 @@ class Group(NamedTuple):
 
     recipients: Sequence[Recipient]
     choices: Sequence[Templates | None]
-    """What each provider takes, whoever is tried first coming first; None where that is not known."""
+    """What each provider accepts, in the order in which they are tried; None where that is not known."""
     provider: str | None = None
-    """Whoever is tried first, where that is known."""
+    """The provider that is tried first, where that is known."""
     names: Sequence[str] = ()
     """The providers of `choices`, where they are known."""
 
@@ -63,7 +63,7 @@ class _Channel(NamedTuple):
     """What is known of a channel's providers."""
 
     providers: Sequence[ProviderLimits] = ()
-    """Whoever is tried first comes first."""
+    """The provider that is tried first comes first."""
     off: Collection[str] = ()
 
 
@@ -106,8 +106,8 @@ class RoutedLimits:
         whole: Sequence[Templates | None] = [templates or None]
         channel = await self._of(method.name)
         if len(channel.providers) <= 1:
-            every = [one.name for one in channel.providers]
-            choices = [one.limits for one in channel.providers] or whole
+            every = [provider.name for provider in channel.providers]
+            choices = [provider.limits for provider in channel.providers] or whole
             return [Group(recipients, choices, _first(channel.providers), every)]
         fit = _find_fit(channel.providers, _name_template(given, templates), category, forced)
         groups: dict[tuple[str, ...], Group] = {}
@@ -115,16 +115,22 @@ class RoutedLimits:
         for recipient in recipients:
             account = accounts.get(recipient.address)
             able = [
-                one
-                for one in fit
-                if forced is not None or (one.reaches(recipient.address) and account in (None, one.name))
+                provider
+                for provider in fit
+                if forced is not None or (provider.reaches(recipient.address) and account in (None, provider.name))
             ]
             # What only a provider takes that is switched off waits for it.
-            used = able if forced is not None else [one for one in able if one.name not in channel.off] or able
-            names = tuple(one.name for one in used)
+            used = (
+                able
+                if forced is not None
+                else [provider for provider in able if provider.name not in channel.off] or able
+            )
+            names = tuple(provider.name for provider in used)
             if names not in groups:
                 found[names] = []
-                groups[names] = Group(found[names], [one.limits for one in used] or whole, _first(used), names)
+                groups[names] = Group(
+                    found[names], [provider.limits for provider in used] or whole, _first(used), names
+                )
             found[names].append(recipient)
         return list(groups.values()) or [Group(recipients, whole)]
 
@@ -139,20 +145,22 @@ class RoutedLimits:
         if not method.has_templates:
             return []
         channel = await self._of(method.name)
-        used = [one for one in channel.providers if forced in (None, one.name)]
-        countries = tuple(country for one in used for country in one.countries)
-        return [one for one in recipients if used and not one.address.startswith(countries)]
+        used = [provider for provider in channel.providers if forced in (None, provider.name)]
+        countries = tuple(country for provider in used for country in provider.countries)
+        return [recipient for recipient in recipients if used and not recipient.address.startswith(countries)]
 
     async def _of(self, method: str) -> _Channel:
         kept = self._kept.get(method)
         if kept is not None and self._now() < kept[0]:
             return kept[1]
         providers = self._read(await self._redis.call("GET", route_limits_key(method)))
-        reports = {one["name"]: one for one in await self._providers(method)} if len(providers) > 1 else {}
+        reports = (
+            {provider["name"]: provider for provider in await self._providers(method)} if len(providers) > 1 else {}
+        )
 
-        def rank(one: ProviderLimits) -> tuple[bool, int]:
-            weight = reports[one.name]["weight"] if one.name in reports else one.weight
-            return not one.is_special, -(weight or 0)
+        def rank(provider: ProviderLimits) -> tuple[bool, int]:
+            weight = reports[provider.name]["weight"] if provider.name in reports else provider.weight
+            return not provider.is_special, -(weight or 0)
 
         off = frozenset(name for name, one in reports.items() if not one["enabled"])
         channel = _Channel(sorted(providers, key=rank), off)
@@ -179,11 +187,12 @@ def _find_fit(
 ) -> Sequence[ProviderLimits]:
     """Find those whose routes take such a message, or the one that is forced."""
     if forced is not None:
-        return [one for one in providers if one.name == forced]
+        return [provider for provider in providers if provider.name == forced]
     return [
-        one
-        for one in providers
-        if (not one.templates or template in one.templates) and (not one.categories or category in one.categories)
+        provider
+        for provider in providers
+        if (not provider.templates or template in provider.templates)
+        and (not provider.categories or category in provider.categories)
     ]
 
 

@@ -16,10 +16,10 @@ from imsg_channels.one_line import ONE_LINE
 from imsg_channels.spec import ChannelSpec
 from imsg_contract.send_times import EXAMPLE
 from imsg_gateway.attachments import MAX_FILENAME_CHARACTERS, MAX_FILES
-from imsg_gateway.fallback import LONGEST_S as LEG_LONGEST_S
 from imsg_gateway.fallback import MAX_LEGS
-from imsg_gateway.fallback import SHORTEST_S as LEG_SHORTEST_S
-from imsg_gateway.fields import LONGEST_S, MAX_REFERENCE, NAME, SHORTEST_S
+from imsg_gateway.fallback import MAX_S as LEG_LONGEST_S
+from imsg_gateway.fallback import MIN_S as LEG_SHORTEST_S
+from imsg_gateway.fields import MAX_REFERENCE, MAX_S, MIN_S, NAME
 from imsg_gateway.groups import MAX_GROUPS
 from imsg_limits.quota import Per, Scope, Unit
 from imsg_rendering.problems import MAX_PARAMS, MAX_VALUE_CHARACTERS
@@ -191,8 +191,8 @@ class SendRequest(RequestModel):
     expires_in: Annotated[
         int | None,
         Field(
-            ge=SHORTEST_S,
-            le=LONGEST_S,
+            ge=MIN_S,
+            le=MAX_S,
             description="Seconds for which it is tried, instead of its method's time; of a `code` 600 at most.",
         ),
     ] = None

@@ -241,7 +241,7 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
     for service in (*APPS, *methods):
         name = f"sender-{service}" if service in methods else service
         yield _judge_service(name, running.get(service, ()))
-    versions = sorted({one.version for one in replicas})
+    versions = sorted({replica.version for replica in replicas})
     if len(versions) > 1:
         both = "、".join(versions), " and ".join(versions)
         state = (f"同时运行 {both[0]}", f"{both[1]} run at once")
@@ -249,15 +249,15 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
         yield make_finding("version", "notice", state, remedy)
     yield from judge_databases(replicas)
     # Parts that live in one process, and replicas of one machine, find the same.
-    yield from dict.fromkeys(finding for one in replicas for finding in one.findings)
+    yield from dict.fromkeys(finding for replica in replicas for finding in replica.findings)
 
 
 def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
     if not replicas:
         return make_finding("service", "fault", ("没有运行中的副本", "no replica runs"), _LOGS, name=name)
-    lacking = [one for one in replicas if one.unmet]
+    lacking = [replica for replica in replicas if replica.unmet]
     if lacking:
-        what = "; ".join(f"{one.replica}: {', '.join(one.unmet)}" for one in lacking)
+        what = "; ".join(f"{replica.replica}: {', '.join(replica.unmet)}" for replica in lacking)
         remedy = (
             "它所依赖的部分不可用：见本页其他行和 docs/runbooks/ImsgServiceNotReady.zh.md。",
             "Something it needs is away: see the other rows, and docs/runbooks/ImsgServiceNotReady.md.",
@@ -266,7 +266,7 @@ def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
         return make_finding(
             "service", level, (f"未就绪，缺少 {what}", f"not ready, it lacks {what}"), remedy, name=name
         )
-    names, version = ", ".join(one.replica for one in replicas), replicas[0].version
+    names, version = ", ".join(replica.replica for replica in replicas), replicas[0].version
     number = f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''}"
     return make_finding(
         "service",
@@ -279,8 +279,8 @@ def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
 def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
     """Judge the database of each service that has one, by what its replicas say of it."""
     for service, group in groupby(replicas, key=lambda one: one.service):
-        having = [one for one in group if DATABASE in one.conditions]
-        failing = [one.replica for one in having if DATABASE in one.unmet]
+        having = [replica for replica in group if DATABASE in replica.conditions]
+        failing = [replica.replica for replica in having if DATABASE in replica.unmet]
         if failing:
             names = ", ".join(failing)
             remedy = (

@@ -60,12 +60,12 @@ class Person(NamedTuple):
 
 
 class People(NamedTuple):
-    """The entries of `to`: their texts, and what they bring for a template."""
+    """The entries of `to`: their texts, and their fields for a template."""
 
     to: object
     by_text: Mapping[str, Person] = MappingProxyType({})
     are_members: bool = False
-    """They are members of groups, of which a template takes some fields and others not."""
+    """Whether they are members of groups, who may have fields that the template does not use."""
 
 
 class Chosen(NamedTuple):
@@ -75,7 +75,7 @@ class Chosen(NamedTuple):
     params: Mapping[str, str]
     language: str | None
     others: Collection[str] = ()
-    """What templates of other legs take of a recipient, and this one need not."""
+    """The params of other legs' templates, which recipients may have too."""
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ class Chosen(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """What is sent by a template."""
+    """The content and the recipients of a send by template."""
 
     recipients: tuple[Recipient, ...]
     content: Content
@@ -163,7 +163,7 @@ class TemplateSends:
         return category
 
     def personalise(self, chosen: Chosen, recipients: Sequence[Recipient], people: People) -> tuple[Recipient, ...]:
-        """Return the recipients with what they bring for the template. Raises Refusal wrong_type, which names a row."""
+        """Return the recipients with their own params and language. Raises Refusal wrong_type, which names a row."""
         found, known = [], {param.name for param in chosen.template.params}
         for recipient in recipients:
             person = people.by_text.get(recipient.to)
@@ -192,7 +192,7 @@ class TemplateSends:
 
         Raises Refusal wrong_type, which names the row and the field of what is missing or too long.
         """
-        recipients = sorted((one for group in groups for one in group.recipients), key=lambda one: one.n)
+        recipients = sorted((recipient for group in groups for recipient in group.recipients), key=lambda one: one.n)
         language, sources = self._collect_sources(chosen, method, recipients)
         sent = {
             **names,
@@ -256,9 +256,9 @@ class TemplateSends:
 
 
 def read_people(to: object) -> People:
-    """Split the entries of `to` into texts and what they bring. Raises Refusal wrong_type."""
+    """Split the entries of `to` into texts and personal fields. Raises Refusal wrong_type."""
     entries = to if isinstance(to, list) else [to]
-    if not any(isinstance(one, dict) for one in entries):
+    if not any(isinstance(entry, dict) for entry in entries):
         return People(to)
     texts: list[object] = []
     found: dict[str, Person] = {}
@@ -284,20 +284,23 @@ def read_people(to: object) -> People:
 def read_members(members: Sequence[Mapping[str, Any]]) -> People:
     """Return the members of groups."""
     found = {one["to"]: Person(row, one["params"] or None, one["language"]) for row, one in enumerate(members, 1)}
-    to = [{"to": one["to"], "contacts": one["contacts"]} if one["contacts"] else one["to"] for one in members]
+    to = [
+        {"to": member["to"], "contacts": member["contacts"]} if member["contacts"] else member["to"]
+        for member in members
+    ]
     return People(to, found, are_members=True)
 
 
 def add_references(recipients: Sequence[Recipient], people: People) -> tuple[Recipient, ...]:
-    """Return the recipients with the client's own names of their messages."""
+    """Return the recipients with the client's references of their messages."""
     if not any(person.reference for person in people.by_text.values()):
         return tuple(recipients)
     named = {to: person.reference for to, person in people.by_text.items()}
-    return tuple(one.model_copy(update={"reference": named.get(one.to)}) for one in recipients)
+    return tuple(recipient.model_copy(update={"reference": named.get(recipient.to)}) for recipient in recipients)
 
 
 def refuse_people_without_template(people: People) -> None:
-    """Refuse what only a template takes of a recipient. Raises Refusal wrong_type."""
+    """Refuse personal fields without a template. Raises Refusal wrong_type."""
     for person in people.by_text.values():
         if person.params is not None or person.language is not None:
             zh, en = "params 和 language 只能与 template 一起使用", "params and language go with template alone"
@@ -372,7 +375,7 @@ class _Source(NamedTuple):
             return variable, zh, en
         text = self.source["providers"][provider]["variables"][variable]
         names = {word.partition(".")[0] for word in re.findall(r"[\w.]+", text)}
-        params = [one.name for one in self.template.params if one.name in names]
+        params = [param.name for param in self.template.params if param.name in names]
         if params == [variable]:
             return variable, f"{variable} {zh}", f"{variable} {en}"
         names_zh, names_en = "、".join(params) or "模板的内容", ", ".join(params) or "the template's text"

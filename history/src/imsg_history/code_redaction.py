@@ -1,4 +1,4 @@
-"""Redaction of codes: what a log-in code said is of no use to anybody once it has arrived or failed."""
+"""Redaction of codes: the text of a log-in code is useless once the code has arrived or failed."""
 
 from collections.abc import Sequence
 

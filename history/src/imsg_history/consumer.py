@@ -46,7 +46,7 @@ PREFETCH = 2 * BATCH
 """One batch is written while the next one gathers."""
 
 FIRST_WAIT_S = 0.05
-LONGEST_WAIT_S = 5.0
+MAX_WAIT_S = 5.0
 
 
 class ConsumerMetrics:
@@ -90,7 +90,7 @@ class HistoryConsumer:
                 problem.note(away, waiting=len(batch))
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
-                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
+                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S)
                 await wait_for_any(stopping, within_s=wait_s)
                 if stopping.is_set():
                     return

@@ -227,7 +227,7 @@ class ErasureProgress:
 
     def _list_lanes(self, method: str | None) -> list[str]:
         methods = self.broker.topology.methods if method is None else (method,)
-        return [self.broker.topology.queue(one, lane) for one in methods for lane in Lane]
+        return [self.broker.topology.queue(method, lane) for method in methods for lane in Lane]
 
     async def _read_depths(self) -> Depths | None:
         """Read the depth of every lane, of its retry queues, and of the lane again, to which these return messages."""

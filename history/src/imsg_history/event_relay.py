@@ -39,7 +39,7 @@ GATHER_S = 0.03
 """How long events gather before they are read: each batch is a transaction and a publish."""
 
 FIRST_WAIT_S = 0.2
-LONGEST_WAIT_S = 10.0
+MAX_WAIT_S = 10.0
 
 ERROR_STATUSES = (Status.FAILED.value, Status.EXPIRED.value, Status.UNCERTAIN.value)
 """Statuses whose code and detail are an error."""
@@ -99,7 +99,7 @@ class EventRelay:
             except (PublishRefused, PublishUnknown, DatabaseUnavailable, BadRow) as error:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
-                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S)
+                wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S)
                 problem.note(error)
                 await wait_for_any(stopping, within_s=wait_s)
             else:

@@ -6,7 +6,7 @@ from sqlalchemy import Row
 
 from imsg_channels import BY_NAME
 
-SHORTEST_PART = 3
+MIN_PART = 3
 """The shortest part of an address that is replaced: shorter ones occur in any sentence."""
 
 SPOKEN_DIGITS = 8
@@ -35,7 +35,7 @@ def replace_contact(address: str, written: str, detail: str | None) -> str | Non
     elif address.removeprefix("+").isdigit():
         parts += [address.removeprefix("+"), address.removeprefix("+86"), address[-SPOKEN_DIGITS:]]
     for part in parts:
-        if len(part) >= SHORTEST_PART:
+        if len(part) >= MIN_PART:
             detail = _replace_word(detail, part, written)
     return detail
 

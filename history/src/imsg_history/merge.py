@@ -322,7 +322,9 @@ def join_people(before: bytes, later: bytes) -> bytes:
     Each keeps the expiry of the job that began the leg for them, since history may publish theirs again (`stuck`).
     """
     jobs = sorted((json.loads(before), json.loads(later)), key=lambda job: datetime.fromisoformat(job["expires_at"]))
-    people = {one["n"]: {"expires_at": job["expires_at"]} | one for job in jobs for one in job["recipients"]}
+    people = {
+        recipient["n"]: {"expires_at": job["expires_at"]} | recipient for job in jobs for recipient in job["recipients"]
+    }
     return compact(jobs[1] | {"recipients": [people[n] for n in sorted(people)]}).encode()
 
 
@@ -330,7 +332,7 @@ def _list_legs(job: Job) -> str | None:
     """Write id and method of each leg; None without a fallback, or of a further leg."""
     if not job.fallback:
         return None
-    return compact([(one.request, one.method) for one in (job, *(leg.job for leg in job.fallback))])
+    return compact([(leg_job.request, leg_job.method) for leg_job in (job, *(leg.job for leg in job.fallback))])
 
 
 def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) -> Iterator[MessageRow]:

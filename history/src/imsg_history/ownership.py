@@ -16,7 +16,7 @@ SKEW = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Everybody who has had a name, or (with an id) one user alone."""
+    """The users whose rows are meant: all who have had a name, or with an id one user."""
 
     username: str
     user_id: str | None = None
@@ -24,14 +24,14 @@ class Ownership:
     """When the user was registered: no older row is the user's, so that an index by name reads none."""
 
     def is_of_user(self, table: Table) -> list[ColumnElement[bool]]:
-        """Return the conditions under which a row of any table belongs to it."""
+        """Return the conditions under which a row of any table belongs to these users."""
         conditions = [table.c.username == self.username]
         if self.user_id is not None:
             conditions.append(table.c.user_id == self.user_id)
         return conditions
 
     def conditions(self, table: Table) -> list[ColumnElement[bool]]:
-        """Return the conditions under which a row of `requests` or `messages` belongs to it."""
+        """Return the conditions under which a row of `requests` or `messages` belongs to them."""
         conditions = self.is_of_user(table)
         if self.since is not None:
             conditions.append(table.c.request >= first_id(self.since - SKEW))

@@ -61,7 +61,7 @@ def read_status(text: str, statuses: Sequence[Status]) -> str:
 
 def read_statuses(text: str) -> str:
     """Read one status, or several with commas between them. Raises Refusal."""
-    if any(one not in list(Status) for one in text.split(",")):
+    if any(name not in list(Status) for name in text.split(",")):
         raise refuse_value(
             "status",
             f"应为 {'、'.join(Status)} 之一，几个之间用英文逗号、不加空格",

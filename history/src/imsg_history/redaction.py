@@ -25,7 +25,7 @@ _ESCAPE = re.compile(r"\\[nrt]")
 
 def mentions_erased(text: str, gone: Gone) -> bool:
     """Return whether a text mentions an erased person."""
-    return any(gone(identity(one)) for one in find_mentions(text))
+    return any(gone(identity(mention)) for mention in find_mentions(text))
 
 
 def redact_job(body: bytes, gone: Gone) -> bytes | None:
@@ -99,8 +99,8 @@ def spell(people: Iterable[str]) -> set[str]:
 
     A number of mainland China is written in its eleven digits, a tag with its hyphens and without.
     """
-    forms = {form for one in people for form in (one.lower(), one.lower().replace("-", ""))}
-    return forms | {one.removeprefix("+86").removeprefix("+") for one in forms if one.startswith("+")}
+    forms = {form for person in people for form in (person.lower(), person.lower().replace("-", ""))}
+    return forms | {form.removeprefix("+86").removeprefix("+") for form in forms if form.startswith("+")}
 
 
 EMPTY_CONTENT: Mapping[str, Any] = {"subject": None, "content": None, "content_at": None, "attachments": "[]"}

@@ -110,7 +110,7 @@ async def _draft(
         raise Refusal("nothing_to_resend", id=name)
     if not again:
         resent = await find_resent(connection, [request])
-        recipients = [one for one in recipients if (request, one["address"]) not in resent]
+        recipients = [recipient for recipient in recipients if (request, recipient["address"]) not in resent]
     if not recipients:
         raise Refusal("already_resent", id=name)
     if row.content is None and row.content_at is None:

@@ -185,7 +185,9 @@ def _unnest(name: str, pairs: Sequence[tuple[str, str]], columns: tuple[str, str
         .table_valued(*(column(one, kind) for one in columns), with_ordinality="place")
         .render_derived()
     )
-    return select((pairs_table.c.place - 1).label("place"), *(pairs_table.c[one] for one in columns)).subquery(name)
+    return select((pairs_table.c.place - 1).label("place"), *(pairs_table.c[column] for column in columns)).subquery(
+        name
+    )
 
 
 def _read_json(name: str, pairs: Sequence[tuple[str, str]], columns: tuple[str, str]) -> Subquery:

@@ -198,10 +198,10 @@ def _cut(body: bytes, still_open: Collection[int]) -> Iterator[bytes]:
     if (job.get("leg") or 1) == 1:
         yield body
         return
-    for one in job["recipients"]:
-        if one["n"] in still_open:
-            expires_at = one.pop("expires_at", job["expires_at"])
-            yield compact(job | {"recipients": [one], "chunk": one["n"], "expires_at": expires_at}).encode()
+    for recipient in job["recipients"]:
+        if recipient["n"] in still_open:
+            expires_at = recipient.pop("expires_at", job["expires_at"])
+            yield compact(job | {"recipients": [recipient], "chunk": recipient["n"], "expires_at": expires_at}).encode()
 
 
 async def _find_open(connection: AsyncConnection, names: Sequence[str]) -> Mapping[str, set[int]]:

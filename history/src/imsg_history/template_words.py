@@ -1,4 +1,4 @@
-"""The words of messages by templates, as they were sent: rendered when somebody reads them."""
+"""The words of messages by templates, as they were sent: rendered when a client reads them."""
 
 import json
 from collections.abc import Mapping, Sequence

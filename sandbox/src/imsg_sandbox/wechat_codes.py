@@ -7,7 +7,7 @@ from typing import Any
 
 from imsg_sandbox.wechat_errors import Refused
 
-LONGEST_S = 2_592_000
+MAX_S = 2_592_000
 DEFAULT_S = 60
 """WeChat's default: one minute."""
 
@@ -17,7 +17,7 @@ MAX_CODES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code."""
+    """A QR code with its scene."""
 
     scene: str
     ticket: str
@@ -72,6 +72,6 @@ def read_scene(body: Mapping[str, Any]) -> str:
 def read_life(body: Mapping[str, Any]) -> int:
     """Read the lifetime of a code in seconds. Raises Refused."""
     for_s = body.get("expire_seconds", DEFAULT_S)
-    if not isinstance(for_s, int) or isinstance(for_s, bool) or not 1 <= for_s <= LONGEST_S:
+    if not isinstance(for_s, int) or isinstance(for_s, bool) or not 1 <= for_s <= MAX_S:
         raise Refused(40053)
     return for_s

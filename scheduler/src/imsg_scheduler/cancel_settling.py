@@ -25,7 +25,7 @@ log = logger(__name__)
 BUSY_S = 5.0
 """How long a cancel waits for messages that a worker is sending: some fail, and are cancelled then.
 
-Whoever cancels waits for the answer, so that what a slow provider still has by then is answered as too late.
+The client waits for the answer, so messages that a slow provider still has by then are answered as too late.
 """
 
 LOOK_S = 0.2
@@ -63,7 +63,7 @@ class CancelSettler:
                 cancelled, too_late = found.cancelled, len(found.busy) + len(found.doubtful)
                 totals = Totals(len(cancelled), too_late, cancel.total - len(cancelled) - too_late)
             else:
-                cancelled = [make_outcome(job, one.n, cancel.at) for one in job.recipients]
+                cancelled = [make_outcome(job, recipient.n, cancel.at) for recipient in job.recipients]
                 totals = cancel.totals or Totals(len(cancelled), 0, 0)
             outcomes += cancelled
             finished.append(replace(cancel, totals=totals))
@@ -85,12 +85,14 @@ class CancelSettler:
         busy: set[int] = set()
         for cancel in cancels:
             if (job := cancel.job) is not None:
-                busy.update((await self._claims.cancel(job, [one.n for one in job.recipients], cancel.at)).busy)
+                busy.update(
+                    (await self._claims.cancel(job, [recipient.n for recipient in job.recipients], cancel.at)).busy
+                )
         return busy
 
     async def _cancel_in_claims(self, cancel: Cancel, job: Job, busy_s: float) -> Cancellation:
         await self._mirror.add(cancel.request, cancel.n)
-        found = await self._claims.cancel(job, [one.n for one in job.recipients], cancel.at)
+        found = await self._claims.cancel(job, [recipient.n for recipient in job.recipients], cancel.at)
         until = asyncio.get_running_loop().time() + busy_s
         while found.busy and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(LOOK_S)

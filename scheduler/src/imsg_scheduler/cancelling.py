@@ -45,7 +45,7 @@ TOGETHER = 16
 """Requests cancelled in the claims side by side."""
 
 UNFINISHED = timedelta(seconds=30)
-"""The age from which somebody else finishes a cancel: who began it has answered, or died."""
+"""The age at which another process finishes a cancel: the one that began it has answered, or died."""
 
 FINISH_EVERY_S = 5.0
 
@@ -126,7 +126,7 @@ class Canceller:
             raise refuse_role(OPERATORS)
         found = await self._list_by_reference(reference, username, caller)
         user_id = _find_owner(found, username, caller)
-        found = [one for one in found if one["user_id"] == user_id]
+        found = [message for message in found if message["user_id"] == user_id]
         chosen = Chosen(user_id, reference=reference)
         while await self._take_chosen(chosen):
             pass
@@ -134,12 +134,12 @@ class Canceller:
         for at in range(0, len(found), BATCH):
             part = found[at : at + BATCH]
             async with self._store.reading() as rows:
-                names = [one["request"] for one in part]
+                names = [message["request"] for message in part]
                 kept = {cancel.request: cancel for cancel in await rows.list_cancels(names)}
                 running = await rows.fallbacks.find_running(names)
-            new = [one for one in part if one["request"] not in kept]
-            unfinished = [one["request"] for one in new if one["open"] or one["request"] in running]
-            settled += sum(one["total"] for one in new if one["request"] not in unfinished)
+            new = [message for message in part if message["request"] not in kept]
+            unfinished = [message["request"] for message in new if message["open"] or message["request"] in running]
+            settled += sum(message["total"] for message in new if message["request"] not in unfinished)
             unfinished += [cancel.request for cancel in kept.values() if cancel.job is not None]
             for first in range(0, len(unfinished), TOGETHER):
                 together = unfinished[first : first + TOGETHER]
@@ -165,7 +165,7 @@ class Canceller:
             return None
         job = waiting.job
         _require_own(job.user_id, request, caller)
-        chosen = tuple(one for one in job.recipients if n in (ALL_MESSAGES, one.n))
+        chosen = tuple(recipient for recipient in job.recipients if n in (ALL_MESSAGES, recipient.n))
         if not chosen:
             return None
         part = job.model_copy(update={"recipients": chosen})
@@ -173,7 +173,7 @@ class Canceller:
             cancel = Cancel.of(part, n, now, total=len(chosen), totals=None)
         else:
             cancel = Cancel.of(part, n, now, total=len(chosen), totals=Totals(len(chosen), 0, 0))
-            left = tuple(one for one in job.recipients if one not in chosen)
+            left = tuple(recipient for recipient in job.recipients if recipient not in chosen)
             if left:
                 await rows.strip(job.model_copy(update={"recipients": left}))
             else:
@@ -198,7 +198,7 @@ class Canceller:
     async def _stop_leg(
         self, rows: Rows, leg: str, caller: Caller, now: datetime
     ) -> tuple[Cancel | None, list[Cancel]]:
-        """Begin a further leg for nobody else, and keep that.
+        """Stop beginning further legs, and store that.
 
         Return the cancel of those who have begun it, and a cancel that counts the others; None where all have begun it,
         or it is no such leg.
@@ -213,7 +213,9 @@ class Canceller:
         if not (unbegun := people.list_unbegun(place)):
             return None, []
         begun, total = set(people.list_begun(place)), len(job.recipients)
-        part = job.model_copy(update={"recipients": tuple(one for one in job.recipients if one.n in begun)})
+        part = job.model_copy(
+            update={"recipients": tuple(recipient for recipient in job.recipients if recipient.n in begun)}
+        )
         cancel = replace(Cancel.of(part, ALL_MESSAGES, now, total=total, totals=None), reference=None, held_by=None)
         if not begun:
             cancel = replace(cancel, is_published=False, totals=Totals(0, 0, total), job=None)
@@ -267,7 +269,7 @@ class Canceller:
         async with self._store.reading() as rows:
             before = (await rows.find_cancelled([request])).get(request, set())
         job, still_open = Job.model_validate_json(base64.b64decode(found["job"])), set(found["open"]) - before
-        chosen = tuple(one for one in job.recipients if one.n in still_open)
+        chosen = tuple(recipient for recipient in job.recipients if recipient.n in still_open)
         part = job.model_copy(update={"recipients": chosen})
         return Cancel.of(part, n, now, total=total, totals=None)
 
@@ -290,8 +292,8 @@ def _count_legs(cancel: Cancel, of_legs: Sequence[Cancel]) -> Cancel:
     Of a further leg that is cancelled by its own id these are the people who have not begun it.
     """
     totals = cancel.totals or Totals(0, 0, 0)
-    cancelled = sum(one.totals.cancelled for one in of_legs if one.totals)
-    too_late = sum(one.totals.too_late for one in of_legs if one.totals)
+    cancelled = sum(leg.totals.cancelled for leg in of_legs if leg.totals)
+    too_late = sum(leg.totals.too_late for leg in of_legs if leg.totals)
     settled = max(totals.settled - cancelled - too_late, 0)
     return replace(cancel, totals=Totals(totals.cancelled + cancelled, totals.too_late + too_late, settled))
 

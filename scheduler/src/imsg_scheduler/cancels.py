@@ -48,7 +48,7 @@ class Cancel:
         at = at.replace(microsecond=at.microsecond // 1_000 * 1_000)
         keep_until = max(job.expires_at, at) + KEPT_AFTER_EXPIRY
         hidden = {
-            "recipients": tuple(Recipient(n=one.n, to="", address="") for one in job.recipients),
+            "recipients": tuple(Recipient(n=recipient.n, to="", address="") for recipient in job.recipients),
             "content": None,
             "content_at": None,
             "attachments": (),

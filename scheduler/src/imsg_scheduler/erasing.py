@@ -20,11 +20,13 @@ class ScheduleErasure:
         """Return a job without the recipients who were erased since it was accepted."""
         legs = [await self.strip(leg.job) for leg in job.fallback]
         is_changed = any(left is not leg.job for left, leg in zip(legs, job.fallback, strict=True))
-        gone = await self._tombstones.find({one.n: one.address for one in job.recipients}, job.accepted_at)
+        gone = await self._tombstones.find(
+            {recipient.n: recipient.address for recipient in job.recipients}, job.accepted_at
+        )
         if not gone and not is_changed:
             return job
         fallback = tuple(leg.model_copy(update={"job": left}) for left, leg in zip(legs, job.fallback, strict=True))
-        recipients = tuple(one for one in job.recipients if one.n not in gone)
+        recipients = tuple(recipient for recipient in job.recipients if recipient.n not in gone)
         return job.model_copy(update={"recipients": recipients, "fallback": fallback})
 
     async def erase(self, _stones: Stones) -> int:

@@ -47,7 +47,7 @@ class Fallback:
             LegRule(
                 job.until or "sent",
                 after_s,
-                frozenset(one.n for one in job.recipients),
+                frozenset(recipient.n for recipient in job.recipients),
                 is_cancelled=job.request in self.cancelled,
             )
             for job, after_s in zip(self.jobs, afters, strict=True)
@@ -64,10 +64,10 @@ class FallbackRows:
     async def add(self, jobs: Sequence[Job], cancelled: Mapping[str, Collection[int]]) -> None:
         """Add requests that are not released yet; one that is there already stays as it is.
 
-        `cancelled` is whom no leg of a request is begun for; ALL_MESSAGES: for nobody.
+        `cancelled` are the messages for which no leg is begun any more; ALL_MESSAGES: all of the request.
         """
         for job in jobs:
-            count = max(one.n for one in job.recipients) + 1
+            count = max(recipient.n for recipient in job.recipients) + 1
             people, gone = People.begin((), count), cancelled.get(job.request, ())
             people.stop(range(count) if ALL_MESSAGES in gone else gone)
             row = {
@@ -116,7 +116,7 @@ class FallbackRows:
         if fallback is None:
             return
         people = fallback.read_people()
-        people.release(0, [one.n for one in fallback.job.recipients], now_ms)
+        people.release(0, [recipient.n for recipient in fallback.job.recipients], now_ms)
         ends_ms = round(job.expires_at.timestamp() * 1_000)
         ends_ms += sum(leg.lifetime_s or 0 for leg in fallback.job.fallback) * 1_000
         await self.write(replace(fallback, ends_ms=ends_ms), people, people.find_due_ms())
@@ -140,7 +140,7 @@ class FallbackRows:
         await self.write(fallback, people, people.find_due_ms())
         jobs = []
         for leg, job in enumerate(fallback.jobs):
-            mine = tuple(one for one in job.recipients if (leg, one.n) in begun)
+            mine = tuple(recipient for recipient in job.recipients if (leg, recipient.n) in begun)
             if mine:
                 jobs.append(job.model_copy(update={"recipients": mine}))
         return jobs

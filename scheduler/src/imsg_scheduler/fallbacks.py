@@ -232,8 +232,8 @@ class Fallbacks:
             await rows.fallbacks.write(current, people, min(due for due in dues if due is not None))
 
     async def _tell_passed(self, fallback: Fallback, people: People, now: datetime) -> None:
-        """Tell history for whom legs were passed by, since they have no address of its method."""
-        to = {one.n: one.to for one in fallback.job.recipients}
+        """Report to history the people whose legs were skipped, since they have no address of the method."""
+        to = {recipient.n: recipient.to for recipient in fallback.job.recipients}
         for leg in range(1, len(fallback.jobs)):
             passed = [n for at, n in people.passed if at == leg and n in to]
             if not passed:
@@ -277,9 +277,9 @@ def _begin(fallback: Fallback, leg: int, waiting: frozenset[int], now: datetime)
     # An outcome may come before the job that begins the first leg.
     ends_at = datetime.fromtimestamp(fallback.ends_ms / 1_000, UTC) if fallback.ends_ms < NEVER_MS else job.expires_at
     times = {"released_at": now, "expires_at": ends_at if lifetime_s is None else now + timedelta(seconds=lifetime_s)}
-    for one in job.recipients:
-        if one.n in waiting:
-            yield job.model_copy(update={"recipients": (one,), "chunk": one.n, **times})
+    for recipient in job.recipients:
+        if recipient.n in waiting:
+            yield job.model_copy(update={"recipients": (recipient,), "chunk": recipient.n, **times})
 
 
 def _cancel(fallback: Fallback, leaving: Sequence[tuple[int, int]], now_ms: int) -> list[Cancel]:
@@ -295,7 +295,7 @@ def _cancel(fallback: Fallback, leaving: Sequence[tuple[int, int]], now_ms: int)
                 for fields in (charge.own, charge.of_all)
             )
             charge = charge.model_copy(update={"own": own, "of_all": of_all})
-        mine = tuple(one for one in job.recipients if one.n == n)
+        mine = tuple(recipient for recipient in job.recipients if recipient.n == n)
         part = job.model_copy(update={"recipients": mine, "charge": charge})
         if mine:
             cancels.append(Cancel.of(part, n, now, total=1, totals=None))

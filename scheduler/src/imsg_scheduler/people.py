@@ -44,7 +44,7 @@ class LegRule:
     people: Collection[int]
     """Who has an address of its method."""
     is_cancelled: bool = False
-    """It was cancelled by its own id: it begins for nobody else, and neither do those after it."""
+    """It was cancelled by its own id: neither it nor a later leg begins for another person."""
 
 
 class Counts(NamedTuple):
@@ -153,7 +153,7 @@ class People:
         return {n for n, state in enumerate(self._states) if state in (State.REACHED, State.NOT_REACHED)}
 
     def end(self) -> None:
-        """Give up whoever was not reached."""
+        """Give up the people who were not reached."""
         for n in range(len(self._states)):
             if self._states[n] in (State.OPEN, State.STOPPED):
                 self._states[n] = State.NOT_REACHED
@@ -166,13 +166,13 @@ class People:
         return [(self._legs[n], n) for n in stopped if self._legs[n] > 0 and self._has_begun(n)]
 
     def end_stopped(self) -> None:
-        """Give up whoever was stopped."""
+        """Give up the people who were stopped."""
         for n, state in enumerate(self._states):
             if state == State.STOPPED:
                 self._states[n] = State.NOT_REACHED
 
     def end_cancelled(self) -> None:
-        """Give up whoever was about to begin a leg that is cancelled."""
+        """Give up the people who were about to begin a cancelled leg."""
         for n, leg in enumerate(self._legs):
             if self._states[n] == State.OPEN and self._rules[leg].is_cancelled and not self._has_begun(n):
                 self._states[n] = State.NOT_REACHED

@@ -247,7 +247,7 @@ def release_job(job: Job, now: datetime, *, is_crowd: bool) -> Job:
 def _refuse(job: Job, now: datetime) -> Outcomes:
     detail = "Its user may not send any more."
     outcome = {"request": job.request, "attempt": 0, "status": Status.FAILED, "code": SENDING_DISABLED, "at": now}
-    return Outcomes(outcomes=tuple(Outcome(n=one.n, detail=detail, **outcome) for one in job.recipients))
+    return Outcomes(outcomes=tuple(Outcome(n=recipient.n, detail=detail, **outcome) for recipient in job.recipients))
 
 
 async def _write(rows: Rows, done: Round, now_ms: int) -> int:

@@ -53,7 +53,7 @@ MOVING = ("not_found", "not_scheduled", "already_due")
 
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """What the routes call."""
+    """The services that routes call."""
 
     schedule: Schedule
     canceller: Canceller

@@ -244,7 +244,7 @@ class Rows:
             await self._connection.execute(statement, parameters)
 
     async def list_unfinished(self, before_ms: int, limit: int) -> list[Cancel]:
-        """Read the cancels whose outcomes nobody has published."""
+        """Read the cancels whose outcomes are not published yet."""
         query = (
             select(CANCELS).where(CANCELS.c.body.is_not(None), CANCELS.c.at_ms < before_ms).order_by(CANCELS.c.at_ms)
         )
@@ -294,7 +294,7 @@ class Store:
 
 def _leave_out(job: Job, cancelled: Collection[int]) -> Job:
     is_whole = ALL_MESSAGES in cancelled
-    left = tuple(one for one in job.recipients if not is_whole and one.n not in cancelled)
+    left = tuple(recipient for recipient in job.recipients if not is_whole and recipient.n not in cancelled)
     return job.model_copy(update={"recipients": left})
 
 

@@ -134,14 +134,14 @@ def list_accounts(sms: Sms) -> Mapping[str, tuple[str, BaseModel]]:
 
 def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
     """Write accounts of the page as the settings have them, with their conditions among the routes."""
-    conditions = {one.name: split_settings(one.settings)[1] for one in accounts}
+    conditions = {account.name: split_settings(account.settings)[1] for account in accounts}
     order = merged.get("providers") or ()
-    listed = tuple(one.strip() for one in order.split(",")) if isinstance(order, str) else tuple(order)
+    listed = tuple(name.strip() for name in order.split(",")) if isinstance(order, str) else tuple(order)
     return {
         **merged,
         # Where the settings name an order, what the page adds comes behind it.
-        "providers": (*listed, *(one.name for one in accounts if one.name not in listed)) if listed else (),
-        "accounts": {**merged["accounts"], **{one.name: expand(one) for one in accounts}},
+        "providers": (*listed, *(account.name for account in accounts if account.name not in listed)) if listed else (),
+        "accounts": {**merged["accounts"], **{account.name: expand(account) for account in accounts}},
         "routes": {**merged.get("routes", {}), **{name: found for name, found in conditions.items() if found}},
     }
 

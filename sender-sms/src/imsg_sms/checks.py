@@ -68,7 +68,7 @@ async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> t
     troubles: list[Trouble] = []
     facts: list[str] = []
     if isinstance(account, Tencent):
-        invalid = sorted(one for one in templates if not (one.isascii() and one.isdecimal()))
+        invalid = sorted(template for template in templates if not (template.isascii() and template.isdecimal()))
         troubles += [_describe_invalid_id(one) for one in invalid]
         templates -= set(invalid)
     known = await api.list_templates(templates)

@@ -109,7 +109,11 @@ def make_router(recorder: ReportRecorder, providers: Sequence[PushesReports], pu
     async def receive(request: Request) -> Response:
         """Publish receipts and inbound messages before answering; an error makes the provider push again."""
         name, secret = request.path_params["name"], request.path_params["secret"]
-        known = [one for one in providers if one.name == name and one.secret is not None and equals(secret, one.secret)]
+        known = [
+            provider
+            for provider in providers
+            if provider.name == name and provider.secret is not None and equals(secret, provider.secret)
+        ]
         if not known:
             raise Refusal("no_such_url", path=request.url.path)
         body = await bodies.read(request.scope, request.receive, MAX_BODY_BYTES)

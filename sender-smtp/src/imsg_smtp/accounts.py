@@ -180,7 +180,9 @@ def list_servers(smtp: Smtp) -> Mapping[str, tuple[str, MailServerSettings]]:
 def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
     """Take the default sender from the first account, and the first server itself where the settings name none."""
     servers = {name: dict(server) for name, server in merged["servers"].items()}
-    senders = [server.pop("sender", None) for name, server in servers.items() if name in {one.name for one in accounts}]
+    senders = [
+        server.pop("sender", None) for name, server in servers.items() if name in {account.name for account in accounts}
+    ]
     completed = {"sender": next(filter(None, senders), None), **merged, "servers": servers}
     if "host" in merged or not accounts:
         return completed

@@ -28,7 +28,7 @@ COMPLAINT_S = 30.0
 HOLD_S = 10.0
 """How long a domain gets no mail after a complaint; doubled after each further one."""
 
-LONGEST_HOLD_S = 120.0
+MAX_HOLD_S = 120.0
 """The longest such wait."""
 
 QUIET_S = 600.0
@@ -160,7 +160,7 @@ class Domains:
             return
         domain.complained_at = domain.eased_at = now
         domain.complaints += 1
-        longest_s = min(LONGEST_HOLD_S, HOLD_S * 2 ** min(domain.complaints - 1, 10))
+        longest_s = min(MAX_HOLD_S, HOLD_S * 2 ** min(domain.complaints - 1, 10))
         domain.held_until = now + min(complaint.after_s, longest_s)
         wanted = domain.limits.slowed_per_minute if domain.per_minute is None else domain.per_minute // 2
         self._set_pace(domain, max(1, wanted))

@@ -42,7 +42,7 @@ def in_english(zh: str, en: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is found of one record, in words; `remedy` is empty where nothing has to be done."""
+    """The verdict about one record; `remedy` is empty where nothing has to be done."""
 
     part: str
     state: str
@@ -51,9 +51,9 @@ class Verdict:
     """Whether DNS has answered."""
     type: Literal["MX", "TXT", "PTR"] = "TXT"
     name: str = ""
-    """Where it stands; empty where that is not known."""
+    """The DNS name of the record; empty where it is not known."""
     wanted: str = ""
-    """The record as it has to be entered; empty where that is not known."""
+    """The value to enter; empty where it is not known."""
     found: Sequence[str] = ()
 
 

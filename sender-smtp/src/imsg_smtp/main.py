@@ -333,7 +333,9 @@ def read_setup(smtp: Smtp, domain: str) -> MailSetup:
     Raises StartError for a key that can't be read.
     """
     servers = smtp.all_servers.values()
-    takers = [one for one in servers if not one.sender_domains or domain in split_domains(one.sender_domains)]
+    takers = [
+        server for server in servers if not server.sender_domains or domain in split_domains(server.sender_domains)
+    ]
     return MailSetup(domain, list(dict.fromkeys(server.host for server in takers)), _read_dkim_keys(smtp, domain))
 
 
@@ -342,8 +344,8 @@ def _read_dkim_keys(smtp: Smtp, domain: str) -> list[DkimPublic]:
         return []
     signers = dkim.DomainSigners(_load_signers(smtp, sender_domain(smtp))).find(domain)
     return [
-        DkimPublic(one.domain, one.selector, dkim.encode_public_key(one.key), dkim.make_record(one.key))
-        for one in signers
+        DkimPublic(signer.domain, signer.selector, dkim.encode_public_key(signer.key), dkim.make_record(signer.key))
+        for signer in signers
     ]
 
 

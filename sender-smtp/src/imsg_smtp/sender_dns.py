@@ -12,7 +12,7 @@ async def examine(setup: MailSetup, *, english: bool, resolver: Resolver | None 
     facts = await find_facts(setup, resolver or Resolver())
     return SenderDns(
         domain=setup.domain,
-        records=tuple(_show(one) for one in describe_records(facts, setup, translate)),
+        records=tuple(_show(record) for record in describe_records(facts, setup, translate)),
         receivers=tuple(
             ReceiverVerdict(receiver=receiver, verdict=verdict)
             for receiver, verdict in judge_receivers(facts, setup, translate)

@@ -240,7 +240,7 @@ class MailServerSettings(BaseModel):
     ] = ""
     """The server takes these categories alone. Empty: all."""
     templates: Annotated[object, BeforeValidator(_refuse_templates), Field(exclude=True)] = None
-    """A condition of SMS providers' routes, which somebody may look for here: refused by its name."""
+    """A condition that only routes of SMS providers have: refused by its name."""
     bounce_domain: Annotated[str, AfterValidator(_is_bounce_domain)] | None = None
     """The domain whose mail comes back to iMSG. Unset: that of the server `default`. `none`: bounces go to the
     sender."""
@@ -315,7 +315,7 @@ class NamedAddress(BaseModel):
 
 
 class NamedSender(NamedAddress):
-    """Somebody mail may come from; users may be left out of it."""
+    """A sender of mail; its use may be limited to some users."""
 
     users: str = ""
     """The usernames that may send by it. Empty: all."""
@@ -337,7 +337,7 @@ class Smtp(MailServerSettings):
     name: Annotated[str, Field(exclude=True)] = DEFAULT
     """The name of the server whose settings stand here: of an account that was set up in the web page, its own."""
     sender: Annotated[str, AfterValidator(check_sender)]
-    """Who a mail comes from where the send names nobody."""
+    """The sender of mails whose send names none."""
     senders: dict[Name, NamedSender] = {}
     """The senders that a send may name."""
     reply_to: dict[Name, NamedAddress] = {}

@@ -56,7 +56,9 @@ class HookChecks:
 
     async def check(self, account: HookAccount, request: Request, *, is_safe: bool) -> Sequence[HookAccount]:
         """Check signature, time and mode of a call; return whose token signs it. Raises Refusal forged, stale."""
-        signed = [one for one in (account, *account.former) if _has_signature(one, request, is_safe=is_safe)]
+        signed = [
+            version for version in (account, *account.former) if _has_signature(version, request, is_safe=is_safe)
+        ]
         if not signed:
             raise _refuse_forged(account.name)
         self.require_fresh(account.name, request)
@@ -93,7 +95,7 @@ class _Handler:
         """Answer WeChat's check of the URL with its echostr."""
         known, query = self._find(account, request), request.query_params
         signature, stamps = query.get("signature", ""), _read_stamps(request)
-        if not any(crypto.is_genuine(signature, one.token, *stamps) for one in (known, *known.former)):
+        if not any(crypto.is_genuine(signature, version.token, *stamps) for version in (known, *known.former)):
             raise _refuse_forged(known.name)
         self._checks.require_fresh(known.name, request)
         return PlainTextResponse(query.get("echostr", "")[:MAX_ECHO_CHARACTERS])

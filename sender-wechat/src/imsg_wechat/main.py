@@ -254,10 +254,10 @@ def _make_hook_account(name: str, account: Account) -> HookAccount:
 
 def _read_former(name: str, former: Sequence[ProviderAccount]) -> Iterator[Account]:
     """Yield an account as it was; what the model of today does not take is left out."""
-    for one in former:
+    for version in former:
         with suppress(ValueError):
-            if one.name == name:
-                yield Account.model_validate(one.settings)
+            if version.name == name:
+                yield Account.model_validate(version.settings)
 
 
 async def check_accounts(wechat: WeChat) -> dict[str, str | None]:

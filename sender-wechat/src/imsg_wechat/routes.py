@@ -37,7 +37,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """What the routes call."""
+    """The services that routes call."""
 
     followers: Followers
     bindings: Bindings

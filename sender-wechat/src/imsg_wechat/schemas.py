@@ -26,7 +26,7 @@ class FollowersQuery(BaseModel):
 
 
 class Follower(AnswerPart):
-    """Somebody who follows an official account, or did."""
+    """A follower or former follower of an official account."""
 
     account: str
     tag: str
@@ -79,4 +79,4 @@ class NewBindingAnswer(BindingAnswer):
 
 
 class RevocationAnswer(Success):
-    """The tag is nobody's any more: it answers 10014 from now on."""
+    """The tag was revoked: it answers 10014 from now on."""

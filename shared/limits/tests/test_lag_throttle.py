@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from imsg_limits.lag_throttle import FIRST_PAUSE_S, LONGEST_PAUSE_S, MAX_LAG_S, LagThrottle
+from imsg_limits.lag_throttle import FIRST_PAUSE_S, MAX_LAG_S, MAX_PAUSE_S, LagThrottle
 from imsg_testing.waiting import eventually
 
 
@@ -15,10 +15,10 @@ def test_who_is_late_pauses_longer_up_to_a_bound_and_who_is_not_less() -> None:
     assert lag_throttle.pause_s == FIRST_PAUSE_S
     for _ in range(20):
         lag_throttle.adjust(2 * MAX_LAG_S)
-    assert lag_throttle.pause_s == LONGEST_PAUSE_S
+    assert lag_throttle.pause_s == MAX_PAUSE_S
     for _ in range(70):  # 1.4 s of looks
         lag_throttle.adjust(0)
-    assert 0.4 * LONGEST_PAUSE_S < lag_throttle.pause_s < 0.6 * LONGEST_PAUSE_S
+    assert 0.4 * MAX_PAUSE_S < lag_throttle.pause_s < 0.6 * MAX_PAUSE_S
     for _ in range(400):
         lag_throttle.adjust(0)
     assert lag_throttle.pause_s == 0

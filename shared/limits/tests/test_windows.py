@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imsg_contract.wire import Category
-from imsg_limits.windows import DAYS, LONGEST_DAYS, Calendar, Hold
+from imsg_limits.windows import DAYS, MAX_DAYS, Calendar, Hold
 
 SHANGHAI = {"methods": ["sms"], "categories": ["marketing", "notice"], "zone": "Asia/Shanghai", "holidays": "none"}
 WEEKDAYS = list(DAYS[:5])
@@ -149,4 +149,4 @@ def test_a_whole_day_is_open_and_a_window_that_never_opens_is_looked_at_again() 
         **{f"_{date(2031, 1, 1) + timedelta(days=day)}".replace("-", "_"): "holiday" for day in range(300)},
     )
     now = at("2031-01-01T10:00")
-    assert find(never, "2031-01-01T10:00") == now + timedelta(days=LONGEST_DAYS)
+    assert find(never, "2031-01-01T10:00") == now + timedelta(days=MAX_DAYS)

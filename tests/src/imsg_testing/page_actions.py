@@ -20,7 +20,7 @@ from imsg_testing.waiting import wait
 
 PATIENCE_S = 60.0
 
-MOST = 500
+MAX_RECIPIENTS = 500
 """Messages of a request that one look sees."""
 
 CONTENT = ("subject", "text", "html")
@@ -79,7 +79,7 @@ def send_and_settle(deployment: Deployment, to: str | Sequence[str], *, token: s
     def is_settled() -> bool:
         answer = deployment.call("GET", "/api/query", token=deployment.token(), id=sent["id"], limit="500")
         listed = answer.get("messages", [])
-        wanted = min(int(sent["count"]), MOST)
+        wanted = min(int(sent["count"]), MAX_RECIPIENTS)
         return len(listed) == wanted and all(message["status"] in SETTLED for message in listed)
 
     wait(is_sent, PATIENCE_S, every_s=0.3)

@@ -1,4 +1,4 @@
-"""What the routes call, as FastAPI's dependencies give it to them."""
+"""The services behind the routes, as a FastAPI dependency."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -27,7 +27,7 @@ TOKEN_HEADER = "x-imsg-token"  # noqa: S105  a header's name
 
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """What the routes call."""
+    """The services that routes call."""
 
     users: Users
     sessions: Sessions

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/sessions", route_class=InternalRoute)
 
 @router.post("", responses=describe_refusals(*BODY))
 async def open_session(user: User, body: NewPageSession, request: Request, services: AuthServices) -> PageSessionAnswer:
-    """Keep the session of this token, to be resumed by whoever has the secret."""
+    """Keep the session of this token; a client with the secret may resume it."""
     token = request.headers.get(TOKEN_HEADER, "")
     return PageSessionAnswer(id=await services.page_sessions.open(user, token, body.digest, body.agent))
 

@@ -62,7 +62,9 @@ async def list_provider_kinds(_: Reader, language: Language, services: AuthServi
 @router.get("", responses=describe_refusals("no_right", "providers_closed"))
 async def list_providers(_: Reader, language: Language, services: AuthServices) -> ProvidersAnswer:
     """List all providers."""
-    return ProvidersAnswer(providers=[ProviderShape(**_show(one, language)) for one in await services.accounts.list()])
+    return ProvidersAnswer(
+        providers=[ProviderShape(**_show(provider, language)) for provider in await services.accounts.list()]
+    )
 
 
 @router.post(
@@ -293,7 +295,7 @@ def _show_kind(method: str, kind: Kind, language: str) -> KindShape:
             )
             for preset in kind.presets
         ],
-        setup=[SetUpShape(title=choose(one.title), value=one.value) for one in kind.setup],
+        setup=[SetUpShape(title=choose(step.title), value=step.value) for step in kind.setup],
     )
 
 

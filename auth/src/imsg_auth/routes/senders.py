@@ -36,7 +36,7 @@ router = APIRouter(prefix="/api/senders", route_class=InternalRoute)
 @router.get("", responses=describe_refusals("no_right"))
 async def list_senders(_: Reader, services: AuthServices) -> SendersAnswer:
     """List the senders that a send may name."""
-    return SendersAnswer(senders=[SenderShape(**_show(one)) for one in await services.senders.list()])
+    return SendersAnswer(senders=[SenderShape(**_show(shown)) for shown in await services.senders.list()])
 
 
 @router.post(
@@ -80,8 +80,8 @@ async def examine_sender_dns(_: Reader, name: str, language: Language, services:
     found = await services.senders.examine_dns(name, english=language == "en")
     return SenderDnsAnswer(
         domain=found.domain,
-        records=[DnsRecordShape(**one.model_dump()) for one in found.records],
-        receivers=[ReceiverShape(**one.model_dump()) for one in found.receivers],
+        records=[DnsRecordShape(**record.model_dump()) for record in found.records],
+        receivers=[ReceiverShape(**receiver.model_dump()) for receiver in found.receivers],
     )
 
 
@@ -97,13 +97,13 @@ def _check_addresses(values: Mapping[str, str | None]) -> dict[str, Any]:
     return {field: None if text is None else text.strip() for field, text in values.items()}
 
 
-def _show(one: ShownSender) -> dict[str, object]:
+def _show(shown: ShownSender) -> dict[str, object]:
     return {
-        "name": one.sender.name,
-        "method": one.method,
-        "address": one.sender.address,
-        "reply_to": one.sender.reply_to,
-        "from": one.source,
-        "changed_at": one.changed_at,
-        "changed_by": one.changed_by,
+        "name": shown.sender.name,
+        "method": shown.method,
+        "address": shown.sender.address,
+        "reply_to": shown.sender.reply_to,
+        "from": shown.source,
+        "changed_at": shown.changed_at,
+        "changed_by": shown.changed_by,
     }

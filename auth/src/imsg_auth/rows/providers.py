@@ -116,7 +116,7 @@ class ProviderRows(Statements):
     async def keep_removed_accounts(self, removed: Sequence[RemovedAccount]) -> None:
         """Keep versions of an account that is removed."""
         if removed:
-            await self._connection.execute(insert(REMOVED_ACCOUNTS), [asdict(one) for one in removed])
+            await self._connection.execute(insert(REMOVED_ACCOUNTS), [asdict(version) for version in removed])
 
     async def list_removed_accounts(self) -> list[RemovedAccount]:
         """Read the versions that are kept of removed accounts, those removed last first."""

@@ -79,7 +79,7 @@ class TagChange(RequestModel):
 
     username: str
     user_id: str | None = None
-    """Whose id the user must have, since a name may be registered again; None: whoever has the name."""
+    """The id that the user must have, since a name may be registered again; None: any user with the name."""
     wechat: Wechat
 
 
@@ -103,13 +103,13 @@ class UsernamesLookup(RequestModel):
 
 
 class UsernamesAnswer(Success):
-    """Address → whose it is; those that are nobody's are absent."""
+    """Address → the user who has it; addresses of no user are absent."""
 
     usernames: dict[str, str]
 
 
 class EventSubscription(RequestModel):
-    """Which events of a user's messages somebody wants to hear, as callbacks says."""
+    """Which events of a user's messages callbacks subscribes to."""
 
     username: str
     user_id: str

@@ -172,5 +172,5 @@ class Client:
 
 
 def _is_unwritten(answer: httpx.Response) -> bool:
-    """Tell whether history has just not got to a request yet: a 404 is the truth then, and no refusal."""
+    """Return whether history has just not got to a request yet: a 404 is the truth then, and no refusal."""
     return answer.status_code == httpx.codes.NOT_FOUND

@@ -122,7 +122,7 @@ def kind(name: str) -> str:
 
 
 def _by_kind(keys: Keys, grown: Mapping[str, int], messages: int) -> list[str]:
-    """Tell of each kind of key what it holds, the largest first."""
+    """Return the size of each kind of key, the largest first."""
     kinds: dict[str, list[str]] = {}
     for name in keys:
         if grown[name]:

@@ -103,7 +103,7 @@ class Contest:
         begun = time.monotonic()
         self._peer.start()
         wait_until(
-            lambda: self._missing(accepted) == 0 or self._is_quiet(self._peer.LONGEST_WAIT_S, begun),
+            lambda: self._missing(accepted) == 0 or self._is_quiet(self._peer.MAX_WAIT_S, begun),
             PATIENCE_S,
             every_s=0.5,
         )

@@ -45,7 +45,7 @@ class Peer:
     """What it is, in one line."""
     SETTINGS: str
     """How it is set, where that decides a figure."""
-    LONGEST_WAIT_S = 30.0
+    MAX_WAIT_S = 30.0
     """After a crash: how long nothing arrives until nothing comes any more."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:

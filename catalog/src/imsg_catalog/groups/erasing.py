@@ -69,7 +69,7 @@ class GroupErasure:
             erased = {
                 text
                 for text, addresses in mentioned.items()
-                if any(digest in stones for one in addresses for digest in digests[one])
+                if any(digest in stones for address in addresses for digest in digests[address])
             }
             changes = [
                 (row.id, f"group {row.id}" if row.name in erased else row.name, "" if row.note in erased else row.note)

@@ -25,7 +25,7 @@ from imsg_web.responses import field_error, refuse_fields
 from imsg_web.schemas import AnswerPart, PageLimit, Success, Time, read_whole_number
 from imsg_web.times import read_rfc3339
 
-MOST_AT_ONCE = 10_000
+MAX_AT_ONCE = 10_000
 """Members of one request."""
 
 MAX_PARAMS = 50
@@ -173,7 +173,7 @@ class NewMembers(RequestModel):
     )
 
     members: Annotated[
-        list[Annotated[MemberBody, WrapValidator(_keep_wrong)]], Field(min_length=1, max_length=MOST_AT_ONCE)
+        list[Annotated[MemberBody, WrapValidator(_keep_wrong)]], Field(min_length=1, max_length=MAX_AT_ONCE)
     ]
 
     def list_rows(self) -> Sequence[MemberBody | WrongRow]:
@@ -188,7 +188,7 @@ class MembersRemoval(RequestModel):
 
     to: Annotated[
         list[Annotated[Text, Field(max_length=320, json_schema_extra=_NO_NUL)]],
-        Field(min_length=1, max_length=MOST_AT_ONCE, description="Addresses, of any channel, or usernames."),
+        Field(min_length=1, max_length=MAX_AT_ONCE, description="Addresses, of any channel, or usernames."),
     ]
 
 

@@ -23,7 +23,7 @@ from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
 LOCK = zlib.crc32(b"imsg groups")
-"""PostgreSQL's advisory lock of whoever writes members: an erasure meets no row that is being written."""
+"""PostgreSQL's advisory lock for writing members, so that an erasure meets no row that is being written."""
 
 SLICE = 500
 """Keys in one statement: under the parameters that PostgreSQL and SQLite take."""
@@ -66,7 +66,7 @@ class Page:
 class Groups:
     """The operations on groups. All raise DatabaseUnavailable; those that write PublishRefused, PublishUnknown.
 
-    Users see their own groups and shared ones; whoever sees all sees all. The owner and administrators change one.
+    Users see their own groups and shared ones, readers of everything all. Its owner and administrators change a group.
     """
 
     def __init__(self, database: Database, erased: ErasedPeople, broker: Broker, now_ms: Callable[[], int]) -> None:
@@ -125,7 +125,7 @@ class Groups:
             if page.find:
                 columns = (MEMBERS.c.contacts, MEMBERS.c.params)
                 part = page.find.lower()
-                query = query.where(or_(*(func.lower(one).contains(part, autoescape=True) for one in columns)))
+                query = query.where(or_(*(func.lower(column).contains(part, autoescape=True) for column in columns)))
             rows = (await connection.execute(query.order_by(MEMBERS.c.n).limit(page.limit))).mappings()
             return group, [read_member(row) for row in rows]
 
@@ -136,7 +136,7 @@ class Groups:
         """
         async with self._writing() as connection:
             group = await _find(connection, name, by, to_change=True)
-            known = await _find_people(connection, group.id, [key for one in members for key in one.people])
+            known = await _find_people(connection, group.id, [key for member in members for key in member.people])
             rows: dict[int, Member] = {}
             before, conflicts, last_n = frozenset(known.values()), list[int](), group.last_n
             for place, member in enumerate(members):

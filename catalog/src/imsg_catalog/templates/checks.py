@@ -93,7 +93,7 @@ def _merge(
     required: dict[str, bool] = {}
     longest: dict[str, int] = {}
     for part in parts:
-        providers = {one.name: one for one in limits.get(part.method, ())}
+        providers = {limit.name: limit for limit in limits.get(part.method, ())}
         for param in part.params:
             required[param.name] = required.get(param.name, False) or param.required
             bounds = [
@@ -135,7 +135,7 @@ def _check_mail(place: str, rendered: Mapping[str, Any]) -> None:
 def _check_providers(
     part: _Part, rendered: Mapping[str, Any], category: Category, providers: Sequence[ProviderLimits]
 ) -> None:
-    known = {one.name: one for one in providers}
+    known = {provider.name: provider for provider in providers}
     for name, entry in rendered["providers"].items():
         place = f"{part.place}.providers.{name}"
         if name not in known:

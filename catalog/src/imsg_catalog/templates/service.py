@@ -41,7 +41,7 @@ from imsg_web.responses import refuse_value
 
 log = logger(__name__)
 
-MOST_TEMPLATES = 1_000
+MAX_TEMPLATES = 1_000
 """Of one user."""
 
 LOOK_S = 1.0
@@ -66,7 +66,7 @@ class Templates:
         async with self._database.reading() as connection:
             rows = TemplateRows(connection)
             templates = await rows.page(caller, after, limit)
-            versions = await rows.find_versions([(one.name, one.latest) for one in templates])
+            versions = await rows.find_versions([(template.name, template.latest) for template in templates])
         return list(zip(templates, versions, strict=True))
 
     async def list_settings(self) -> Sequence[SettingsTemplate]:
@@ -111,11 +111,11 @@ class Templates:
             known = await rows.find(body.name)
             if known is not None and (known.deleted_ms is None or not known.is_owned_by(caller)):
                 raise Refusal("template_taken", name=body.name)
-            if await rows.count(caller.user_id) >= MOST_TEMPLATES:
+            if await rows.count(caller.user_id) >= MAX_TEMPLATES:
                 raise refuse_value(
                     "name",
-                    f"您已有 {MOST_TEMPLATES} 个模板，请先删除不用的",
-                    f"you have {MOST_TEMPLATES}; delete one first",
+                    f"您已有 {MAX_TEMPLATES} 个模板，请先删除不用的",
+                    f"you have {MAX_TEMPLATES}; delete one first",
                 )
             number = 1 if known is None else known.latest + 1
             template = Template(body.name, caller.user_id, caller.username, body.shared, number, None, self._now_ms())
@@ -198,7 +198,7 @@ class Templates:
         except TemplateError as error:
             place = "params" if error.problem.line == 0 else f"languages.{language}.{wanted.method}"
             raise refuse_problem(place, error.problem) from error
-        providers = {one.name: one for one in await self._read_limits(wanted.method, [content])}
+        providers = {limit.name: limit for limit in await self._read_limits(wanted.method, [content])}
         texts = [
             _write_text(provider, entry, providers.get(provider), content.get("signature"), wanted.method)
             for provider, entry in content.get("providers", {}).items()
@@ -254,16 +254,21 @@ class Templates:
             return providers
         approved = read_approved(fields, await self._redis.call("HMGET", approved_key(method), *fields))
         return [
-            one.model_copy(update={"limits": {**approved[one.name], **(one.limits or {})}})
-            if one.name in approved
-            else one
-            for one in providers
+            provider.model_copy(update={"limits": {**approved[provider.name], **(provider.limits or {})}})
+            if provider.name in approved
+            else provider
+            for provider in providers
         ]
 
     async def _write(self, rows: TemplateRows, template: Template) -> None:
         """Write what is published of one template."""
         versions = await rows.list_versions(template.name, None, template.latest)
-        words = [word for one in versions if one.published_ms is not None for word in _write_fields(template, one)]
+        words = [
+            word
+            for version in versions
+            if version.published_ms is not None
+            for word in _write_fields(template, version)
+        ]
         if words:
             await self._redis.call("HSET", TEMPLATES, *words)
 

@@ -16,7 +16,7 @@ from imsg_contract.wire import Category
 from imsg_web.callers import Caller
 
 LOCK = zlib.crc32(b"imsg templates")
-"""PostgreSQL's advisory lock of whoever changes or publishes templates: they are published in order."""
+"""PostgreSQL's advisory lock for changing and publishing templates, so that they are published in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class TemplateRows:
             one.name: one for one in await self._read(select(TEMPLATES).where(TEMPLATES.c.deleted_ms.is_(None)))
         }
         versions = await self._read_versions(select(VERSIONS).where(VERSIONS.c.published_ms.is_not(None)))
-        return [(templates[one.name], one) for one in versions if one.name in templates]
+        return [(templates[version.name], version) for version in versions if version.name in templates]
 
     async def _read(self, query: Select[Any]) -> list[Template]:
         rows = (await self._connection.execute(query)).mappings()

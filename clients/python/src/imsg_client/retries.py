@@ -7,7 +7,7 @@ Idempotency-Key (docs of the interface: the same key and body get the first answ
 from dataclasses import dataclass
 
 FIRST_S = 0.25
-LONGEST_S = 8.0
+MAX_S = 8.0
 
 UNAVAILABLE = frozenset({502, 503, 504})
 TOO_MANY = 429
@@ -37,7 +37,7 @@ def wait_before_repeat(
     """
     if not _may_repeat(failure, is_repeatable=is_repeatable):
         return None
-    wait_s = min(LONGEST_S, FIRST_S * 2**tries) * (0.5 + chance / 2)
+    wait_s = min(MAX_S, FIRST_S * 2**tries) * (0.5 + chance / 2)
     wait_s = max(wait_s, failure.retry_after_s or 0.0)
     return wait_s if wait_s <= left_s else None
 

@@ -36,7 +36,7 @@ HEADED_WITHIN = 10
 ENCODINGS = ("utf-8-sig", "gb18030")
 """Excel on a Chinese Windows writes CSV in GBK, which GB 18030 contains; its “CSV UTF-8” begins with a mark."""
 
-LEAST_DIGITS = 7
+MIN_DIGITS = 7
 """Of what is meant for a phone number."""
 
 TAG_CHARACTERS = 9
@@ -158,7 +158,7 @@ def _head(rows: Rows, method: str) -> Rows:
 
 
 def _is_title_above(rows: Rows, at: int) -> bool:
-    """Tell whether a row with an address is a title: one cell, a sentence or alone in its row, with headings below."""
+    """Return whether a row with an address is a title: one cell, a sentence or alone in its row, above headings."""
     filled = [cell for cell in rows[at] if cell]
     known = max((sum(_normalize(cell) in HEADINGS for cell in row) for row in rows[at + 1 :]), default=0)
     return len(filled) == 1 and known > (0 if _SENTENCE.search(filled[0]) else 1)
@@ -180,7 +180,7 @@ def _count_headed(above: Rows) -> int:
 
 
 def _is_about_nobody(row: Sequence[str], cell: str, method: str, *, is_first: bool) -> bool:
-    """Tell whether a row is a total, a note, or a hint or an example above the `is_first` recipient, its `cell`."""
+    """Return whether a row is a total, a note, or a hint or an example above the `is_first` recipient, its `cell`."""
     beside = [cell] if _is_address(cell, method) else row
     if _NOTE.match(cell) or any(_TOTAL.fullmatch(one) for one in beside):
         return True
@@ -188,7 +188,7 @@ def _is_about_nobody(row: Sequence[str], cell: str, method: str, *, is_first: bo
 
 
 def _is_title(row: Sequence[str], at: int) -> bool:
-    """Tell whether a cell is how a column of recipients is headed."""
+    """Return whether a cell is how a column of recipients is headed."""
     return at < len(row) and any(_normalize(row[at]) in titles.split() for titles in TITLES.values())
 
 
@@ -205,14 +205,14 @@ def _count_titles(cells: Sequence[str], method: str, name: str, *, is_headed: bo
 
 
 def _is_address(cell: str, method: str) -> bool:
-    """Tell whether a cell looks like an address of the method, mistyped ones too; usernames and headings do not."""
+    """Return whether a cell looks like an address of the method, mistyped ones too; usernames and headings do not."""
     if _normalize(cell) in HEADINGS or _DAY.fullmatch(cell):
         return False
     if method == "smtp":
         return _MAIL.search(cell) is not None
     plain = "".join(sign for sign in cell if sign not in " -.()+（）\u00a0")
     if method == "sms":
-        return len(plain) >= LEAST_DIGITS and plain.isdecimal()
+        return len(plain) >= MIN_DIGITS and plain.isdecimal()
     if method == "wechat":
         return len(plain) == TAG_CHARACTERS and plain.isascii() and plain.isalnum()
     return False

@@ -89,7 +89,7 @@ def describe_meaning(texts: Texts, meaning: str) -> str:
 
 
 def is_hopeless(method: str, status: str, code: str | None) -> bool:
-    """Tell whether a failed message would fail again unchanged; a vague code does not count."""
+    """Return whether a failed message would fail again unchanged; a vague code does not count."""
     if status != "failed":
         return False
     table = TABLES.get(method, {})

@@ -15,7 +15,7 @@ async def find_blocked(view: View) -> dict[str, str]:
 
 async def explain_block(view: View, method: str) -> str:
     """Return a sentence about why a channel sends nothing; empty where it sends, or the API does not answer."""
-    channel = next((one for one in await _read_blocked(view) if one["method"] == method), None)
+    channel = next((block for block in await _read_blocked(view) if block["method"] == method), None)
     if channel is None:
         return ""
     why = line(channel["why"], 200) if view.session.sees_all else ""

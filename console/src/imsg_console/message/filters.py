@@ -56,20 +56,20 @@ class Filters:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Filters":
         """Read the query of a URL; unknown fields are left out."""
-        values = {one.name: query.get(one.name, "").replace("\0", "").strip()[:MAX_TEXT] for one in fields(cls)}
+        values = {field.name: query.get(field.name, "").replace("\0", "").strip()[:MAX_TEXT] for field in fields(cls)}
         if values["method"] not in METHODS:
             values["method"] = ""
-        values["status"] = ",".join(one for one in STATUSES if one in values["status"].split(","))
+        values["status"] = ",".join(status for status in STATUSES if status in values["status"].split(","))
         return cls(**values)
 
     def url(self, **more: str) -> str:
         """Write them as the query of a URL; empty ones are left out."""
-        pairs = {one.name: getattr(self, one.name) for one in fields(self)} | more
+        pairs = {field.name: getattr(self, field.name) for field in fields(self)} | more
         return urlencode({name: value for name, value in pairs.items() if value})
 
     def as_parameters(self, zone: ZoneInfo) -> dict[str, str]:
         """Write them as the parameters of GET /api/v2/messages. Raises NotATimeError, NotAnIdError."""
-        pairs = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name)}
+        pairs = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
         if self.id:
             pairs["id"] = read_id(self.id)
         if self.to and not _WHOLE.fullmatch(self.to):
@@ -96,7 +96,7 @@ class Filters:
     @property
     def set(self) -> dict[str, str]:
         """The filters that are not empty."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name)}
+        return {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
 
 
 class NotATimeError(ValueError):

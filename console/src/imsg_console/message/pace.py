@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 FIRST_S = 2.0
-LONGEST_S = 30.0
+MAX_S = 30.0
 SLOWER = 1.6
 
 
@@ -15,11 +15,11 @@ class Pace:
 
     def after(self, *, changed: bool, waiting: bool) -> float:
         """Return the wait after a refresh. `waiting`: a message in view is not settled yet."""
-        longest_s = LONGEST_S / 3 if waiting else LONGEST_S
+        longest_s = MAX_S / 3 if waiting else MAX_S
         self.wait_s = FIRST_S if changed else min(self.wait_s * SLOWER, longest_s)
         return self.wait_s
 
     def slow_down(self) -> float:
         """Return the wait after a refresh that failed."""
-        self.wait_s = min(self.wait_s * 2, LONGEST_S)
+        self.wait_s = min(self.wait_s * 2, MAX_S)
         return self.wait_s

@@ -32,7 +32,7 @@ class Progress:
 
 async def find_failed(api: Lister, filters: Filters, parameters: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """List the messages that a filter may mean. Raises ApiError, SessionOver."""
-    statuses = [one for one in filters.statuses if one in (*RESENDABLE, "uncertain")] or sorted(RESENDABLE)
+    statuses = [status for status in filters.statuses if status in (*RESENDABLE, "uncertain")] or sorted(RESENDABLE)
     messages: list[Mapping[str, Any]] = []
     async for page in api.pages("/api/v2/messages", "messages", **{**parameters, "status": ",".join(statuses)}):
         messages += page

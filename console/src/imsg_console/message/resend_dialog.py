@@ -84,10 +84,12 @@ class ResendDialog:
         if plan.hopeless:
             element("p", "muted", t("messages.resend_left_hopeless", n=len(plan.hopeless)))
             with element("ul", "muted"):
-                for one in plan.hopeless[:SHOWN]:
-                    explained = explain(t, one["method"], one["status"], (one["error"] or {}).get("code"))
+                for message in plan.hopeless[:SHOWN]:
+                    explained = explain(t, message["method"], message["status"], (message["error"] or {}).get("code"))
                     element(
-                        "li", "", f"{line(one['to'], 60)}{t('messages.colon')}{explained.meaning if explained else ''}"
+                        "li",
+                        "",
+                        f"{line(message['to'], 60)}{t('messages.colon')}{explained.meaning if explained else ''}",
                     )
                 if len(plan.hopeless) > SHOWN:
                     element("li", "", "…")

@@ -32,7 +32,7 @@ class Plan:
     def of(cls, messages: Iterable[Message]) -> "Plan":
         """Sort messages, each once."""
         plan = cls()
-        for message in {one["id"]: one for one in messages}.values():
+        for message in {message["id"]: message for message in messages}.values():
             status, code = message["status"], (message["error"] or {}).get("code")
             if status not in (*RESENDABLE, UNCERTAIN):
                 plan.others += 1
@@ -67,7 +67,7 @@ async def find_bodies(api: Reader, plan: Plan, *, uncertain: bool) -> list[dict[
             counts = (await api.get(path("/api/v2/requests", request)))["counts"]
             all_failed = sum(counts.get(status) or 0 for status in statuses)
             wanted = [request] if all_failed == len(identities) + len(resent.get(request, ())) else identities
-        bodies += [{"id": one, "uncertain": uncertain} for one in wanted]
+        bodies += [{"id": message, "uncertain": uncertain} for message in wanted]
     return bodies
 
 

@@ -5,7 +5,7 @@ from imsg_console.view import View
 
 
 async def is_simulated(view: View, method: str, provider: str = "") -> bool:
-    """Tell whether the sandbox plays the provider, or one of the channel's; what cannot be asked for is taken so."""
+    """Return whether the sandbox plays the provider, or one of the channel's; what cannot be asked for is taken so."""
     if not view.has_sandbox:
         return False
     try:

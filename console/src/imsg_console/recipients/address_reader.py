@@ -45,7 +45,7 @@ class SeenPeople:
 
 
 def is_blank(cell: str) -> bool:
-    """Tell whether a cell of addresses holds none on purpose."""
+    """Return whether a cell of addresses holds none on purpose."""
     return normalize(cell).lower() in _NOTHING
 
 

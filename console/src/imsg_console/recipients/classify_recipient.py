@@ -42,7 +42,7 @@ def normalize(text: str) -> str:
 
 
 def is_address(text: str, method: str) -> bool:
-    """Tell whether a text is an address of the method, as it is or cleaned."""
+    """Return whether a text is an address of the method, as it is or cleaned."""
     return find_address(text, method) is not None
 
 
@@ -66,7 +66,7 @@ def find_address(text: str, method: str) -> tuple[str, str] | None:
 
 
 def is_intended(text: str, method: str) -> bool:
-    """Tell whether a text is an address, or a mistyped one."""
+    """Return whether a text is an address, or a mistyped one."""
     return bool(explain(text, method)) or is_address(text, method)
 
 

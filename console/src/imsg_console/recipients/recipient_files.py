@@ -130,8 +130,8 @@ def read_pasted(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
 
 def join(pieces: Sequence[Mapping[str, Any]]) -> Reading:
     """Put the pieces of a Reading together."""
-    found = [FoundRecipient(*one) for piece in pieces for one in piece["found"]]
-    return Reading(tuple(found), tuple(IgnoredText(*one) for piece in pieces for one in piece["ignored"]))
+    found = [FoundRecipient(*recipient) for piece in pieces for recipient in piece["found"]]
+    return Reading(tuple(found), tuple(IgnoredText(*ignored) for piece in pieces for ignored in piece["ignored"]))
 
 
 def _cut(reading: Reading) -> Iterator[Mapping[str, Any]]:
@@ -141,8 +141,11 @@ def _cut(reading: Reading) -> Iterator[Mapping[str, Any]]:
     for at in range(0, count, PIECE):
         found, ignored = reading.found[at : at + PIECE], reading.ignored[at : at + PIECE]
         yield {
-            "found": [(one.text, one.label, one.params, one.language, one.row) for one in found],
-            "ignored": [(one.text, one.why) for one in ignored],
+            "found": [
+                (recipient.text, recipient.label, recipient.params, recipient.language, recipient.row)
+                for recipient in found
+            ],
+            "ignored": [(ignored_piece.text, ignored_piece.why) for ignored_piece in ignored],
         }
 
 
@@ -173,4 +176,4 @@ def _counts(rows: Sequence[Sequence[str]], method: str) -> list[int]:
 
 
 def _holds_some(cell: str, method: str) -> bool:
-    return is_intended(cell, method) or any(is_intended(one, method) for one in read(cell, method).texts)
+    return is_intended(cell, method) or any(is_intended(text, method) for text in read(cell, method).texts)

@@ -60,7 +60,7 @@ class Reading:
     @property
     def texts(self) -> list[str]:
         """The recipients alone."""
-        return [one.text for one in self.found]
+        return [recipient.text for recipient in self.found]
 
 
 def read(text: str, method: str) -> Reading:
@@ -112,7 +112,7 @@ def read_table(
         if not tokens and label:
             ignored.append(IgnoredText(label, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
         params = read_values(list(map(strip_invisible, cells)), names)
-        found += [FoundRecipient(one.text, _join((one.label, label)), params, row=number) for one in tokens]
+        found += [FoundRecipient(token.text, _join((token.label, label)), params, row=number) for token in tokens]
     return Reading(tuple(found), tuple(ignored))
 
 
@@ -199,12 +199,12 @@ class _Row:
 
     @property
     def addresses(self) -> list[_Token]:
-        return [one for one in self.tokens if one.is_address]
+        return [token for token in self.tokens if token.is_address]
 
     @property
     def others(self) -> list[_Token]:
         """The texts that are neither addresses nor mistyped ones."""
-        return [one for one in self.tokens if not one.is_intended]
+        return [token for token in self.tokens if not token.is_intended]
 
     @property
     def text(self) -> str:
@@ -217,19 +217,21 @@ _PARTED = re.compile('[,;，；、|"]')
 def _cut_names(row: _Row) -> _Row:
     """Cut texts that are no addresses at their blanks."""
     tokens = (
-        replace(one, text=word) for one in row.tokens for word in ([one.text] if one.is_intended else one.text.split())
+        replace(token, text=word)
+        for token in row.tokens
+        for word in ([token.text] if token.is_intended else token.text.split())
     )
     return replace(row, tokens=tuple(tokens))
 
 
 def _has_columns(lines: Sequence[str]) -> bool:
-    """Tell whether lines come from a spreadsheet; a tab in a single line may separate recipients."""
+    """Return whether lines come from a spreadsheet; a tab in a single line may separate recipients."""
     tabbed = [line for line in lines if "\t" in line]
     return len(tabbed) > 1 or (len(tabbed) == 1 and not _SEPARATOR.search(tabbed[0]))
 
 
 def _is_line_each(rows: Sequence[_Row]) -> bool:
-    """Tell whether nearly every line holds one address and the same number of other things: a name, a number."""
+    """Return whether nearly every line holds one address and the same number of other things: a name, a number."""
     beside = Counter(len(row.others) for row in rows if len(row.addresses) == 1 and row.others)
     usual = max(beside.values(), default=0)
     return usual > 1 and usual >= MOSTLY * (len(rows) - 1)  # less a heading
@@ -244,7 +246,7 @@ def _read_list(rows: Sequence[_Row], method: str) -> Reading:
         if len(rows) > 1 and has_addresses and (why := explain_row(_texts(row.tokens), method)):
             ignored.append(IgnoredText(row.text, why))
         else:
-            found += [FoundRecipient(one.text, one.label) for one in row.tokens]
+            found += [FoundRecipient(token.text, token.label) for token in row.tokens]
     return Reading(tuple(found), tuple(ignored))
 
 
@@ -252,36 +254,36 @@ def _read_people(rows: Sequence[_Row], method: str, names: Mapping[int, str] = M
     """Read rows about people: the addresses of each row; its other texts are their labels, its columns their fields."""
     found: list[FoundRecipient] = []
     ignored: list[IgnoredText] = []
-    counts = Counter(one.column for row in rows for one in row.addresses)
+    counts = Counter(address.column for row in rows for address in row.addresses)
     best = counts.most_common(1)[0][0]
     for row in rows:
         if why := explain_row(row.cells if len(row.cells) > 1 else _texts(row.tokens), method):
             ignored.append(IgnoredText(row.text, why))
             continue
         taken: list[_Token] = []
-        for one in row.tokens:
-            is_wanted = one.is_intended and (
-                BY_NAME[method].contact == "email" or counts[one.column] or not row.addresses
+        for token in row.tokens:
+            is_wanted = token.is_intended and (
+                BY_NAME[method].contact == "email" or counts[token.column] or not row.addresses
             )
-            if one.is_address or one.is_apart or is_wanted:
-                taken.append(one)
-            elif one.is_intended:  # a landline, say, in a column that holds no address at all
-                ignored.append(IgnoredText(one.text, explain(one.text, method)))
-        beside = [one for one in row.others if not one.is_apart]
+            if token.is_address or token.is_apart or is_wanted:
+                taken.append(token)
+            elif token.is_intended:  # a landline, say, in a column that holds no address at all
+                ignored.append(IgnoredText(token.text, explain(token.text, method)))
+        beside = [other for other in row.others if not other.is_apart]
         if not taken and len(row.cells) > 1:  # a username among addresses
-            taken = [one for one in beside if one.column == best]
-            beside = [one for one in beside if one.column != best]
+            taken = [token for token in beside if token.column == best]
+            beside = [token for token in beside if token.column != best]
         if not taken:
             ignored.append(IgnoredText(row.text, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
             continue
-        label = _join(text for one in beside for text in (one.label, one.text))
+        label = _join(text for token in beside for text in (token.label, token.text))
         params = read_values(list(map(strip_invisible, row.cells)), names)
         found += [FoundRecipient(one.text, _join((one.label, label)), params, row=row.number) for one in taken]
     return Reading(tuple(found), tuple(ignored))
 
 
 def _texts(tokens: Iterable[_Token]) -> list[str]:
-    return [one.text for one in tokens]
+    return [token.text for token in tokens]
 
 
 def _join(texts: Iterable[str]) -> str:
@@ -302,8 +304,8 @@ def _read_row(cells: Sequence[str], method: str, number: int = 0) -> _Row:
 
 def _read_cell(text: str, column: int, method: str, *, has_columns: bool) -> list[_Token]:
     tokens = [token for piece in _split(text) for token in _read_piece(piece, method)]
-    is_list = has_columns and any(one.is_address for one in tokens) and _SEPARATOR.search(text) is not None
-    return [replace(one, column=column, is_apart=is_list and not one.is_intended) for one in tokens]
+    is_list = has_columns and any(token.is_address for token in tokens) and _SEPARATOR.search(text) is not None
+    return [replace(token, column=column, is_apart=is_list and not token.is_intended) for token in tokens]
 
 
 _MARK = re.compile('[,;，；、|\t\v\f<＜>＞"]')
@@ -357,7 +359,7 @@ def _cut_at_every(text: str) -> Iterator[list[_Run]]:
 
 
 def _holds_together(text: str, start: int, end: int) -> bool:
-    """Tell whether a quoted text is a name, and not a list of addresses."""
+    """Return whether a quoted text is a name, and not a list of addresses."""
     after = _CLOSED.match(text, end + 1)
     if after is None:
         return False
@@ -380,9 +382,9 @@ def _read_piece(runs: Sequence[_Run], method: str) -> Iterator[_Token]:
         words = list(_read_words(text, method))
         if number + 1 < len(runs):  # a bracket follows: the words before it are its name
             cut = max((at + 1 for at, one in enumerate(words) if one.is_intended), default=0)
-            name = [one.text for one in words[cut:]]
+            name = [word.text for word in words[cut:]]
             words = words[:cut]
-        elif last is not None and last.is_address and not last.label and not any(one.is_intended for one in words):
+        elif last is not None and last.is_address and not last.label and not any(word.is_intended for word in words):
             last, words = replace(last, label=_join(_texts(words))), []
         if words and last is not None:
             yield last
@@ -415,8 +417,8 @@ def _read_words(text: str, method: str) -> Iterator[_Token]:
         yield _Token(address, is_address=True, is_intended=True)
         return
     words = [word for one in bare.split() if (word := strip_invisible(one.strip(_EDGES)))]
-    tokens = [token for one in _join_numbers(words, method) for token in _read_word(one, method)]
-    if any(one.is_intended for one in tokens):
+    tokens = [token for number in _join_numbers(words, method) for token in _read_word(number, method)]
+    if any(token.is_intended for token in tokens):
         yield from tokens
     else:
         yield _Token(bare)
@@ -428,7 +430,7 @@ def _read_word(word: str, method: str) -> list[_Token]:
         return [_Token(address, is_address=True, is_intended=True)]
     plain = normalize(word)
     parts = [(part.start(), part.end(), part[0].strip("-.")) for part in _PARTS.get(method, _NAME).finditer(plain)]
-    whole = [one for one in parts if _is_separate(plain, one[0], one[1]) and is_address(one[2], method)]
+    whole = [part for part in parts if _is_separate(plain, part[0], part[1]) and is_address(part[2], method)]
     if not whole:
         return [_Token(word, is_intended=is_intended(word, method))]
     starts, ends = [0, *(end for _, end, _ in whole)], [*(start for start, _, _ in whole), len(plain)]

@@ -86,12 +86,12 @@ def _options(labels: Sequence[str], series: Sequence[Series]) -> dict[str, Any]:
 def draw_legend(entries: Sequence[Series], link: Mapping[str, str]) -> None:
     """Draw what the colours mean, with the sums; a name with a link leads to its messages."""
     with element("ul", "legend"):
-        for one in entries:
+        for entry in entries:
             with element("li", "side-by-side"):
-                element("span", f"legend-swatch tone{one.colour}")
-                target = link.get(one.name, "")
+                element("span", f"legend-swatch tone{entry.colour}")
+                target = link.get(entry.name, "")
                 if target:
-                    mark_count(attrs(element("a", "", one.name), href=target), sum(one.values))
+                    mark_count(attrs(element("a", "", entry.name), href=target), sum(entry.values))
                 else:
-                    element("span", "", one.name)
-                element("strong", "", f"{sum(one.values):,}")
+                    element("span", "", entry.name)
+                element("strong", "", f"{sum(entry.values):,}")

@@ -15,7 +15,7 @@ FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 
 _RUNS = re.compile(r"[\s\0]*[=+\-@＝＋－＠]")
 
-MOST_CELL = 32_000
+MAX_CELL = 32_000
 """Characters: a spreadsheet's cell holds 32,767."""
 
 
@@ -39,11 +39,11 @@ def harmless(cell: object) -> str:
     """Write a cell; a text that would run as a formula gets an apostrophe before it."""
     if cell is None:
         return ""
-    text = str(cell).replace("\0", "")[:MOST_CELL]
+    text = str(cell).replace("\0", "")[:MAX_CELL]
     runs = isinstance(cell, str) and (_RUNS.match(text) or text[:1] in ("\t", "\r", "\n"))
     return f"'{text}" if runs else text
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is digits alone."""
+    """Return whether a text is digits alone."""
     return text.isascii() and text.isdigit()

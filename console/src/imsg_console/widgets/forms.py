@@ -145,39 +145,43 @@ class Form:
                 self._fields[one.name] = one
                 self._inputs[one.name] = self._draw(one)
 
-    def _draw(self, one: Field) -> Any:  # noqa: ANN401  an element of NiceGUI
-        match one.kind:
+    def _draw(self, field: Field) -> Any:  # noqa: ANN401  an element of NiceGUI
+        match field.kind:
             case "whole":
-                return whole_field(one.label, one.value, hint=one.hint, check=_make_check(one))
+                return whole_field(field.label, field.value, hint=field.hint, check=_make_check(field))
             case "secret" | "date":
-                kind = "password" if one.kind == "secret" else "date"
-                asked = text_field(one.label, one.value, hint=one.hint, check=_make_check(one), kind=kind)
+                kind = "password" if field.kind == "secret" else "date"
+                asked = text_field(field.label, field.value, hint=field.hint, check=_make_check(field), kind=kind)
                 if kind == "date":
                     asked.props("stack-label max=9999-12-31")
                 else:
                     attrs(asked, autocomplete="new-password")
                 return asked
             case "choice":
-                made = choice_field(one.label, one.options, one.value)
-                return attrs(made, hint=one.hint) if one.hint else made
+                made = choice_field(field.label, field.options, field.value)
+                return attrs(made, hint=field.hint) if field.hint else made
             case "switch":
                 with element("div", "stack tight"):
-                    switch = ui.switch(one.label, value=bool(one.value))
-                    if one.hint:
-                        element("span", "muted", one.hint)
+                    switch = ui.switch(field.label, value=bool(field.value))
+                    if field.hint:
+                        element("span", "muted", field.hint)
                 return switch
             case "choices":
                 with element("fieldset", "stack tight"):
-                    element("legend", "", one.label)
+                    element("legend", "", field.label)
                     with element("div", "form-choices"):
-                        return {name: ui.checkbox(text, value=name in one.value) for name, text in one.options.items()}
-        check, lines = _make_check(one), one.kind == "lines"
-        made_text = text_field(one.label, str(one.value or ""), hint=one.hint, check=check, most=one.most, lines=lines)
-        return attrs(made_text, placeholder=one.placeholder) if one.placeholder else made_text
+                        return {
+                            name: ui.checkbox(text, value=name in field.value) for name, text in field.options.items()
+                        }
+        check, lines = _make_check(field), field.kind == "lines"
+        made_text = text_field(
+            field.label, str(field.value or ""), hint=field.hint, check=check, most=field.most, lines=lines
+        )
+        return attrs(made_text, placeholder=field.placeholder) if field.placeholder else made_text
 
-    def _read(self, one: Field) -> Any:  # noqa: ANN401  any JSON
-        made = self._inputs[one.name]
-        match one.kind:
+    def _read(self, field: Field) -> Any:  # noqa: ANN401  any JSON
+        made = self._inputs[field.name]
+        match field.kind:
             case "whole":
                 return read_whole(made)
             case "choices":
@@ -189,10 +193,10 @@ class Form:
         return made.value
 
 
-def _make_check(one: Field) -> Check | None:
-    if not one.empty:
-        return one.check
-    return lambda text: one.empty if not text.strip() else one.check(text) if one.check else ""
+def _make_check(field: Field) -> Check | None:
+    if not field.empty:
+        return field.check
+    return lambda text: field.empty if not text.strip() else field.check(text) if field.check else ""
 
 
 def _is_shown(made: object) -> bool:
@@ -234,9 +238,9 @@ async def ask_form(
                 opened.submit(result)
 
         draw_choice(view, opened, action, submit, kind="danger" if danger else "main")
-        for one in parts:
-            if isinstance(one, Field) and one.kind in ("text", "whole"):
-                form.input(one.name).on("keydown.enter", act_in_page(submit))
+        for part in parts:
+            if isinstance(part, Field) and part.kind in ("text", "whole"):
+                form.input(part.name).on("keydown.enter", act_in_page(submit))
     result = await opened
     opened.delete()
     return result

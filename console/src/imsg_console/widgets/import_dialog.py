@@ -21,7 +21,7 @@ from imsg_console.workbooks import Sheet
 SHOWN = 50
 """Problems that are shown."""
 
-MOST_BYTES = 20 * 1024 * 1024
+MAX_BYTES = 20 * 1024 * 1024
 
 Problem = tuple[int, str, str]
 """(line of the file, whom it is about, what is wrong)."""
@@ -56,7 +56,7 @@ class ImportDialog:
 
     def draw_drop_zone(self, label: str) -> None:
         """Draw the place for the file."""
-        drop_zone(self._view.t, label, self.read, accept=spreadsheets.ACCEPT, most_bytes=MOST_BYTES)
+        drop_zone(self._view.t, label, self.read, accept=spreadsheets.ACCEPT, most_bytes=MAX_BYTES)
 
     def draw_paste(self, label: str) -> None:
         """Draw the field for rows that are pasted, and the buttons below; what is above them is drawn before."""
@@ -90,7 +90,7 @@ class ImportDialog:
     def draw_sheet(self, sheets: Sequence[Sheet], place: int) -> None:
         """Draw which sheet of several was read, and which were not."""
         t = self._view.t
-        if others := [one.name for one in sheets if one is not sheets[place]]:
+        if others := [sheet.name for sheet in sheets if sheet is not sheets[place]]:
             listed = line(t("files.listing").join(others), 200)
             notice(t("files.sheet_read", name=line(sheets[place].name, 60), others=listed), "info")
 

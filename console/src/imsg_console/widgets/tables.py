@@ -196,7 +196,7 @@ class Table:
         self.show(self.rows)
 
     def is_open(self, row: Row) -> bool:
-        """Tell whether more of a row is shown."""
+        """Return whether more of a row is shown."""
         return str(row[self._key]) in self._opened
 
     def close_all(self) -> None:

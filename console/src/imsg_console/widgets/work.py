@@ -81,7 +81,7 @@ def start(view: View, title: str, do: Callable[[Work], Awaitable[None]], total: 
 
 
 def _remember(session: Session, work: Work) -> None:
-    finished = [one for one in session.tasks if isinstance(one, Work) and not one.runs]
+    finished = [task for task in session.tasks if isinstance(task, Work) and not task.runs]
     for one in finished[: max(0, len(finished) - KEPT + 1)]:
         session.tasks.remove(one)
     session.tasks.append(work)
@@ -89,7 +89,7 @@ def _remember(session: Session, work: Work) -> None:
 
 def works(session: Session) -> list[Work]:
     """Return the works of a session, newest first."""
-    return [one for one in reversed(session.tasks) if isinstance(one, Work)]
+    return [task for task in reversed(session.tasks) if isinstance(task, Work)]
 
 
 async def run_each(

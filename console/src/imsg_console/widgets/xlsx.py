@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xlsxwriter
 
-from imsg_console.widgets.csvs import MOST_CELL
+from imsg_console.widgets.csvs import MAX_CELL
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -70,4 +70,4 @@ def _write(sheet: xlsxwriter.worksheet.Worksheet, row: int, column: int, cell: o
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         sheet.write_number(row, column, cell)
     else:
-        sheet.write_string(row, column, str(cell).encode("utf-8", "replace").decode()[:MOST_CELL])
+        sheet.write_string(row, column, str(cell).encode("utf-8", "replace").decode()[:MAX_CELL])

@@ -45,13 +45,13 @@ async def show_status(
             level=findings[0].level,
             replicas=[
                 {
-                    "service": one.service,
-                    "replica": one.replica,
-                    "version": one.version,
-                    "since": one.since.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    "lacks": one.unmet,
+                    "service": replica.service,
+                    "replica": replica.replica,
+                    "version": replica.version,
+                    "since": replica.since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    "lacks": replica.unmet,
                 }
-                for one in replicas
+                for replica in replicas
             ],
             findings=[
                 {

@@ -1,4 +1,4 @@
-"""What the routes call, as FastAPI's dependencies give it to them."""
+"""The services behind the routes, as a FastAPI dependency."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -22,7 +22,7 @@ from imsg_web.clients import Clients
 
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """What the routes call."""
+    """The services that routes call."""
 
     authenticator: Authenticator
     clients: Clients
@@ -39,13 +39,13 @@ class RouteServices:
 
 
 def find_services(request: ClientRequest) -> RouteServices:
-    """Return what the routes call, as the app holds it."""
+    """Return the services from the app's state."""
     services: RouteServices = request.app.state.services
     return services
 
 
 async def depend_on_services(request: ClientRequest) -> RouteServices:
-    """Return the same for FastAPI, which calls a function that is not async in a thread."""
+    """Return the services; async, since FastAPI runs other dependencies in a thread."""
     return find_services(request)
 
 

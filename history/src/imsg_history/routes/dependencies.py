@@ -1,4 +1,4 @@
-"""What the routes call, as FastAPI's dependencies give it to them."""
+"""The services behind the routes, as a FastAPI dependency."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from imsg_web.app import find_services
 
 @dataclass(frozen=True, slots=True)
 class RouteServices:
-    """What the routes call."""
+    """The services that routes call."""
 
     messages: MessageQuery
     requests: RequestList

@@ -1,4 +1,4 @@
-"""Reports, by whoever may list what they are of."""
+"""The routes of reports: readers of usage and messages make them and fetch their files."""
 
 from typing import Annotated
 
@@ -41,7 +41,7 @@ async def list_reports(user: User, query: Annotated[ReportsQuery, Query()], serv
 
 @router.get("/{id}", response_model=ReportAnswer, responses=describe_refusals("not_found"))
 async def show_report(user: User, id: str, services: HistoryServices) -> ApiResponse:  # noqa: A002  its name in the path
-    """Show how far a report is."""
+    """Show a report and its progress."""
     return ApiResponse(ok(**await services.reports.show(id, user)))
 
 
@@ -54,7 +54,7 @@ async def get_report_file(
 ) -> Response:
     """Fetch the file of a report.
 
-    The gateway asks for its services one by one, so that nothing holds all of it.
+    The gateway asks for the file part by part, so that no service holds all of it.
     """
     found = await services.reports.read_part(id, part, user)
     await services.audit.note_read(user, "report_fetched", id)

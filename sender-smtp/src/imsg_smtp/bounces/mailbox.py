@@ -64,13 +64,13 @@ SLICE_S = 1.0
 MAX_DEFERRED_IN_A_ROW = 3
 """After so many deferred messages in a row the rest is deferred unprocessed: the broker is unavailable."""
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 60.0
+FIRST_RETRY_S, MAX_RETRY_S = 1.0, 60.0
 """The back-off while the mail server or the broker is unavailable."""
 
 MAX_FAILURES = 5
 """Failures in a row after which a replica gives up the lease, since another one may reach the server."""
 
-FIRST_OPERATOR_RETRY_S, LONGEST_OPERATOR_RETRY_S = 60.0, 3_600.0
+FIRST_OPERATOR_RETRY_S, MAX_OPERATOR_RETRY_S = 60.0, 3_600.0
 """The back-off while the operator has to correct something: providers lock accounts after repeated wrong log-ins."""
 
 REDIS_ERRORS = (RedisUnavailable, RedisRefused)
@@ -183,13 +183,13 @@ class MailboxReader:
                 error = await self._read_until_error()
             except _LeaseLostError:
                 return
-            if self.clock() - began > LONGEST_RETRY_S:
+            if self.clock() - began > MAX_RETRY_S:
                 failures = 0
             failures += 1
             self._note_failure(str(error))
-            first_s, longest_s = FIRST_RETRY_S, LONGEST_RETRY_S
+            first_s, longest_s = FIRST_RETRY_S, MAX_RETRY_S
             if error.needs_operator:
-                first_s, longest_s = FIRST_OPERATOR_RETRY_S, LONGEST_OPERATOR_RETRY_S
+                first_s, longest_s = FIRST_OPERATOR_RETRY_S, MAX_OPERATOR_RETRY_S
             await self._pause(back_off_s(failures, self.draw(), first_s=first_s, longest_s=longest_s))
             if failures >= MAX_FAILURES and not error.needs_operator:
                 return
@@ -239,7 +239,7 @@ class MailboxReader:
                     continue
                 if not scan.is_complete:
                     failures = 1 if scan.processed else failures + 1
-                    idle_s = back_off_s(failures, self.draw(), first_s=FIRST_RETRY_S, longest_s=LONGEST_RETRY_S)
+                    idle_s = back_off_s(failures, self.draw(), first_s=FIRST_RETRY_S, longest_s=MAX_RETRY_S)
                 await self._wait_for_news(mailbox, idle_s)
                 idle_s = self.timings.idle_s
         finally:

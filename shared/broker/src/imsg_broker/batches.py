@@ -10,7 +10,7 @@ from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem
 
 FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
+MAX_WAIT_S = 5.0
 
 
 async def process_until_done(
@@ -31,7 +31,7 @@ async def process_until_done(
             failures += 1
             problem.note(why, waiting=len(batch))
             draw = random.random()  # noqa: S311  jitter
-            await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
+            await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))
         else:
             problem.clear()
             return

@@ -17,7 +17,7 @@ SENDERS: Roles = EVERYBODY - {"auditor"}
 """Who sends, and reads the content of messages: an auditor does neither."""
 
 READERS: Roles = EVERYBODY - {"user"}
-"""Who sees what is of all users."""
+"""The roles that see the data of all users."""
 
 OPERATORS: Roles = frozenset({"admin", "operator"})
 """Who resends the messages of others, pauses channels, and suppresses addresses."""

@@ -22,7 +22,7 @@ class Reason(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     """The recipient used the unsubscribe link of a message, or left the official account."""
     OPT_OUT = "opt_out"
-    """The recipient replied with a word of opting out (退订), or somebody entered the address by hand."""
+    """The recipient replied with an opt-out word (退订), or an administrator entered the address."""
 
 
 FOR_ALL = frozenset((Reason.HARD_BOUNCE, Reason.INVALID))
@@ -84,7 +84,7 @@ class Entry:
 
 def write_entries(entries: Iterable[Entry]) -> str:
     """Encode all entries of an address as the one value of the mirror."""
-    rows = [[one.reason.value, one.sender, one.category, one.until_s] for one in entries]
+    rows = [[entry.reason.value, entry.sender, entry.category, entry.until_s] for entry in entries]
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -231,7 +231,7 @@ def capped_key(method: str, digest: str) -> str:
 
 
 CHANNEL_LOOK_S = 0.5
-"""The greatest age of the channel's state that a worker goes by."""
+"""The greatest age of the channel's state that a worker still uses."""
 
 
 def channel_key(method: str) -> str:

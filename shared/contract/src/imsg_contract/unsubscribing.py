@@ -43,7 +43,7 @@ class Subscription:
 def derive_keys(secrets: Sequence[SecretStr]) -> list[bytes]:
     """Derive the keys of tokens, 64 octets each, from the erasure keys; neither reveals the other."""
     label = b"imsg unsubscribe links"
-    return [hmac.digest(one.get_secret_value().encode(), label, hashlib.sha512) for one in secrets]
+    return [hmac.digest(secret.get_secret_value().encode(), label, hashlib.sha512) for secret in secrets]
 
 
 def write_token(sealed: bytes) -> str:

@@ -75,7 +75,7 @@ def _is_none(value: object) -> bool:
 
 
 class EventKind(IntFlag):
-    """Which events of a user's messages somebody wants to hear; 0 where nobody does."""
+    """The events of a user's messages that are published; 0: none."""
 
     MESSAGE = 1
     """`message.*`: one for each change of a message."""
@@ -107,7 +107,7 @@ class Job(Wire):
 
     v: Literal[1] = 1
     events: int = Field(default=0, exclude_if=lambda events: events == 0)
-    """What of it is told (`EventKind`): stamped when it was accepted, as the user cache had it."""
+    """The events that are published of it (`EventKind`), as the user cache had them at acceptance."""
     charge: ChargeRecord | None = Field(default=None, exclude_if=_is_none)
     department: str | None = Field(default=None, exclude_if=_is_none)
     """That of the user, when it was accepted."""
@@ -212,7 +212,7 @@ class NextLeg(Wire):
 class Progress(Wire):
     """How many people a request with a fallback has reached, key `progress`.
 
-    Who was reached stays so, and nobody is open again: of two the one with fewer open holds, then with more reached.
+    People who were reached stay so, and none is open again: of two the one with fewer open counts, then more reached.
     """
 
     v: Literal[1] = 1
@@ -224,7 +224,7 @@ class Progress(Wire):
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The highest one holds."""
+        """The highest one counts."""
         return -self.open, self.reached
 
 
@@ -293,7 +293,7 @@ class Outcome(Wire):
     segments: int | None = Field(default=None, exclude_if=operator.not_)
     """How many segments the provider charges, where its answer says so."""
     simulated: bool = Field(default=False, exclude_if=operator.not_)
-    """Whether the sandbox stood in for the provider, so that the message went to nobody."""
+    """Whether the sandbox simulated the provider, so that no person got the message."""
 
 
 class Outcomes(Wire):
@@ -388,7 +388,7 @@ class Event(Wire):
     """Whose it is."""
     method: str | None = None
     address: str | None = None
-    """Whom it names, in the normal form: by this an erasure finds it. It is told to nobody."""
+    """The addresses that it names, in the normal form: an erasure finds it by them. No client sees them."""
     data: dict[str, Any]
 
 

@@ -15,7 +15,7 @@ START_PATIENCE_S = 30.0
 """How long a start waits before it gives up; a supervisor then starts the service again."""
 
 FIRST_WAIT_S = 0.2
-LONGEST_WAIT_S = 5.0
+MAX_WAIT_S = 5.0
 
 SHOWN = 300
 """The most characters of a database's error in a log line: some contain a whole statement."""
@@ -58,4 +58,4 @@ async def wait_for(
             problem.clear()
             return
         draw = random.random()  # noqa: S311  jitter is no secret
-        await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
+        await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))

@@ -16,16 +16,16 @@ MAX_EXTENSION_S = 86_400
 """By how much blocks may extend a job's life in all (promise 5)."""
 
 MAX_PACED_S = 600
-"""By how much waits for a pace may; longer waits count against the job's life."""
+"""By how much waits for a rate limit may; longer waits count against the job's life."""
 
 UNJITTERED = 1.0
-"""A draw that keeps to the step."""
+"""A random draw that leaves the step as it is."""
 
 MAX_DETAIL = 500
 """Characters of a provider's answer that are kept."""
 
 NO_ATTEMPT = 0
-"""In place of an attempt's number, where a message ended without one."""
+"""The attempt number of a message that ended without an attempt."""
 
 CLAIM_EXPIRED = "claim_expired"
 """The code of an attempt whose worker died or stalled over it."""
@@ -34,31 +34,31 @@ ERASED = "erased"
 """The code of a message whose recipient's data was erased before it could be sent."""
 
 SUPPRESSED = "suppressed"
-"""The code of a message whose recipient stands on the suppression list."""
+"""The code of a message whose recipient is on the suppression list."""
 
 SUPPRESSIONS_UNKNOWN = "suppressions_unknown"
-"""The code of a marketing message that waits, since who is suppressed can't be known for now."""
+"""The code of a marketing message that waits while the suppression list can't be read."""
 
 LOOK_AGAIN_S = 10.0
-"""How long such a message waits."""
+"""How long such a message waits before the next attempt."""
 
 CANCELS_UNKNOWN = Blocked(
     "",
     "cancels",
     "cancels_unknown",
-    "It can't be known for now whether it was cancelled, and it waits until it can: see whether scheduler runs.",
+    "The list of cancelled messages can't be read now; the message waits until it can. Check that scheduler runs.",
     LOOK_AGAIN_S,
     was_called=False,
 )
 """The result for messages that are older than what Redis has lost, until the cancel records are there again."""
 
 RECIPIENT_CAP = "recipient_cap"
-"""The code of a message whose recipient got as many as a cap allows."""
+"""The code of a message whose recipient has reached a cap."""
 
 CAPS_UNKNOWN = Blocked(
-    "", "caps", "caps_unknown", "What its recipient got can't be read for now.", LOOK_AGAIN_S, was_called=False
+    "", "caps", "caps_unknown", "The counts of its recipient's cap can't be read now.", LOOK_AGAIN_S, was_called=False
 )
-"""The result for messages that can't be counted for now."""
+"""The result for messages whose caps can't be counted now."""
 
 DEAD = "dead_letter"
 """The code of a message whose job is a dead letter; history answers the same for what it settles itself."""
@@ -74,7 +74,7 @@ class AttemptTerms:
     waits_s: Sequence[int]
     """The steps, and those of status queries."""
     draw: float
-    """A random number in [0, 1), one for the chunk: what failed together for one reason shares a copy."""
+    """A random number in [0, 1), one for the chunk, so that recipients that failed together are retried together."""
 
 
 def decide(state: Claimed, result: Result, now_s: float, terms: AttemptTerms) -> Transition:
@@ -144,7 +144,10 @@ def decide_before_call(state: Claimed, now_s: float, terms: AttemptTerms) -> Tra
 
 
 def _exclude(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | None:
-    """Return the transition of a message whose recipient gets none; what the provider may have is not cancelled."""
+    """Return the transition of a message that is erased, cancelled or suppressed; None otherwise.
+
+    A message that the provider may have is not cancelled.
+    """
     if state.erased:
         return decide_erased(state, now_s, terms)
     if state.cancelled and not state.doubtful:
@@ -158,12 +161,10 @@ def _exclude(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | 
 
 def _suppress(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
     if state.suppressed == UNKNOWN:
-        detail = (
-            "It can't be known for now who is suppressed, and marketing waits until it can: see whether catalog runs."
-        )
+        detail = "The suppression list can't be read now; marketing waits until it can. Check that catalog runs."
         away = Blocked("", "suppressions", SUPPRESSIONS_UNKNOWN, detail, LOOK_AGAIN_S, was_called=False)
         return decide(state, away, now_s, terms)
-    why = f"Its recipient stands on the suppression list ({state.suppressed})"
+    why = f"Its recipient is on the suppression list ({state.suppressed})"
     return _stop(state, Status.FAILED, Refused("", SUPPRESSED, why), now_s, terms)
 
 
@@ -186,8 +187,8 @@ def decide_erased(state: Claimed, now_s: float, terms: AttemptTerms) -> Transiti
 
 
 def decide_capped(state: Claimed, row: CapRow, now_s: float, terms: AttemptTerms) -> Transition:
-    """Return the transition of a message whose recipient got as many as a cap allows."""
-    why = f"Its recipient had got as many as the cap {row.id} allows, {row.limit} in a {row.per},"
+    """Return the transition of a message whose recipient has reached a cap."""
+    why = f"Its recipient had reached the cap {row.id}, {row.limit} in a {row.per},"
     return _stop(state, Status.FAILED, Refused("", RECIPIENT_CAP, why), now_s, terms)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 JITTER = 0.25
 """The share of retries that moves to a neighbouring step, so that what failed together does not return together."""
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 5.0
+FIRST_WAIT_S, MAX_WAIT_S = 0.05, 5.0
 """The back-off after failures of the broker or Redis."""
 
 

@@ -20,7 +20,7 @@ from imsg_delivery.claims.records import Busy, Claimed, Delayed, Free, Lapsed, R
 from imsg_delivery.claims.settled import SettledChunk
 from imsg_delivery.claims.store import BeginReply, ChunkRecord
 from imsg_delivery.decide import CAPS_UNKNOWN, AttemptTerms, decide, decide_before_call, decide_capped
-from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
+from imsg_delivery.delays import FIRST_WAIT_S, MAX_WAIT_S
 from imsg_delivery.disposition import Requeue
 from imsg_delivery.lane_context import LaneContext
 from imsg_delivery.retry_plan import RetryPlan, plan_retries
@@ -387,7 +387,7 @@ class ChunkDelivery(Generic[Prepared]):
         return self.lane.clock() + self.start.ahead_s
 
     def is_late(self) -> bool:
-        """Tell whether the job's life is over; the time in which nothing got through does not count."""
+        """Return whether the job's life is over; the time in which nothing got through does not count."""
         if self.lane.outage.outages:
             job = self.lane.outage.prolong(self._original_job, self.now_s())
             if job.expires_at != self.job.expires_at:
@@ -395,7 +395,7 @@ class ChunkDelivery(Generic[Prepared]):
         return self.now_s() >= self.job.expires_at.timestamp()
 
     def may_begin(self) -> bool:
-        """Tell whether another recipient may be begun: a worker that lost its broker or is to end begins none."""
+        """Return whether another recipient may be begun: a worker that lost its broker or is to end begins none."""
         return self.delivery.held and not any(event.is_set() for event in self.lane.ending)
 
     async def persist(
@@ -412,4 +412,4 @@ class ChunkDelivery(Generic[Prepared]):
                     raise Requeue(f"Redis is away: {error}") from error
             tries += 1
             draw = self.lane.random.random()
-            await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
+            await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))

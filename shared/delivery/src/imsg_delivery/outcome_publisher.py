@@ -9,7 +9,7 @@ from random import Random
 from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
 from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import Job, Outcome, Outcomes
-from imsg_delivery.delays import FIRST_WAIT_S, LONGEST_WAIT_S
+from imsg_delivery.delays import FIRST_WAIT_S, MAX_WAIT_S
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import RecurringProblem, logger
 
@@ -37,7 +37,7 @@ class OutcomePublisher:
         """`apart_s`: how far apart publishes begin; `many`: so many deliveries are enough for one at once.
 
         Each has its place among those that a worker holds until it is acked. `simulated` marks the outcomes that a
-        provider is named in: the sandbox stands in for it.
+        provider is named in: the sandbox simulates it.
         """
         self._broker = broker
         self._random = random
@@ -58,7 +58,7 @@ class OutcomePublisher:
         """Publish outcomes to history; those of several deliveries at the same time travel in one batch."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if self._is_simulated:
-            outcomes = [one.model_copy(update={"simulated": one.provider is not None}) for one in outcomes]
+            outcomes = [outcome.model_copy(update={"simulated": outcome.provider is not None}) for outcome in outcomes]
         self._waiting.append((outcomes, delivery, kept))
         self._size += len(outcomes)
         if self._is_enough():
@@ -97,7 +97,7 @@ class OutcomePublisher:
                 self._problem.note(error)
                 tries += 1
                 draw = self._random.random()
-                await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=LONGEST_WAIT_S))
+                await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))
             else:
                 self._problem.clear()
                 return True

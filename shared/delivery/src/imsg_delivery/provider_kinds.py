@@ -87,7 +87,7 @@ class ProviderKind:
     def describe(self, public_url: str) -> Kind:
         """Describe it to auth."""
         setup = tuple(
-            one.model_copy(update={"value": one.value.replace("{public_url}", public_url)}) for one in self.setup
+            step.model_copy(update={"value": step.value.replace("{public_url}", public_url)}) for step in self.setup
         )
         fields = tuple(_describe_field(name, info) for name, info in self.fields.items())
         return Kind(kind=self.kind, title=self.title, fields=fields, presets=self.presets, setup=setup)
@@ -176,7 +176,7 @@ class AccountSettings(Generic[Group]):
         kind = next(kind for kind in self.kinds if kind.kind == name)
         prefix = ROUTES if type(model) is kind.route_model else ""
         names = [one for one in _list_marked(type(model)) if one in model.model_fields_set]
-        given = {f"{prefix}{one}": getattr(model, one) for one in names if f"{prefix}{one}" in kind.fields}
+        given = {f"{prefix}{name}": getattr(model, name) for name in names if f"{prefix}{name}" in kind.fields}
         return {
             field: {"set": True} if _is_secret(kind.fields[field]) else _dump(value)
             for field, value in given.items()

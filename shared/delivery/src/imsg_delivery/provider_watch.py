@@ -115,10 +115,10 @@ class ProviderWatch:
         self._unconfirmed.discard(name)
         since = {found.trouble.code: found.since for found in before}
         now = datetime.fromtimestamp(self._now(), UTC)
-        found = tuple(Attention(since=since.get(one.code, now), trouble=one) for one in troubles)
-        for one in found:
-            if one.trouble.code not in since:
-                log.warning("provider_needs_attention", method=self._method, provider=name, why=one.trouble.en)
+        found = tuple(Attention(since=since.get(trouble.code, now), trouble=trouble) for trouble in troubles)
+        for problem in found:
+            if problem.trouble.code not in since:
+                log.warning("provider_needs_attention", method=self._method, provider=name, why=problem.trouble.en)
         state = AccountState(at=self._now(), digest=digest, found=found)
         await self._redis.call("HSET", attention_key(self._method), name, state.model_dump_json())
         self._seen[name] = digest

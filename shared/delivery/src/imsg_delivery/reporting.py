@@ -116,7 +116,7 @@ def _describe(provider_pool: ProviderPool, provider: PooledProvider, now: float)
 
 
 def _is_old(name: bytes, now: int, own: str) -> bool:
-    """Tell whether a report is an earlier one of this process, or of a process that reports no more."""
+    """Return whether a report is an earlier one of this process, or of a process that reports no more."""
     at, _, instance = name.decode(errors="replace").partition(" ")
     return instance == own or not at.isdigit() or int(at) < now - STALE_S
 

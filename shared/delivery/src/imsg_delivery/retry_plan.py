@@ -33,7 +33,7 @@ class RetryPlan:
     """The copies of one delivery, until they are delayed."""
 
     def __init__(self, job: Job) -> None:
-        # A copy that holds a part of them goes by the name of the chunk.
+        # A copy with a part of them keeps the name of the chunk.
         self._job = job if job.chunk is not None else job.model_copy(update={"chunk": job.recipients[0].n})
         self._recipients: dict[_CopyKind, list[Recipient]] = defaultdict(list)
 

@@ -344,7 +344,7 @@ def _describe_briefly(error: Exception) -> str:
     if isinstance(error, StartError):
         return str(error)
     places = getattr(error, "errors", lambda **_: ())(include_input=False, include_url=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in places)
+    return "; ".join(f"{'.'.join(map(str, place['loc']))}: {place['msg']}" for place in places)
 
 
 def make_sender(

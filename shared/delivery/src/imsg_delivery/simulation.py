@@ -26,7 +26,7 @@ REPORT_AFTER_S = 1.0
 
 
 class SimulatedChannel(Generic[Prepared]):
-    """A channel whose provider is played: jobs are prepared as ever, and then nobody is called."""
+    """A channel whose provider is simulated: jobs are prepared as usual, and no provider is called."""
 
     def __init__(self, channel: Channel[Prepared]) -> None:
         self.method = channel.method

@@ -16,7 +16,7 @@ VALID_S = 10
 
 
 def is_idle(model: type[Common], group: str) -> bool:
-    """Tell whether a sender shall idle: nothing of its group is set, and `IMSG_NO_PROVIDER` is idle.
+    """Return whether a sender shall idle: nothing of its group is set, and `IMSG_NO_PROVIDER` is idle.
 
     With a provider key it idles too, until an administrator sets up an account. Raises StartError where a common
     setting is wrong.

@@ -25,10 +25,10 @@ _PERIODS: Mapping[int, Per] = {seconds: per for per, seconds in SECONDS.items()}
 ANY_CATEGORY = "*"
 
 MAX_CAP = 1_000
-"""The greatest limit: a look at an address reads its messages of a day."""
+"""The greatest limit: a check reads an address' messages of a day."""
 
 FRESH_S = 1.0
-"""How long the rows are used that were read: a change is in force after that."""
+"""How long rows are used before they are read again: a change takes effect after that."""
 
 AT_ONCE = 200
 """Addresses that are counted in one round trip."""
@@ -88,7 +88,7 @@ class CapRow(NamedTuple):
 
 
 class CapCheck(NamedTuple):
-    """What a charge looks at before it counts a single message."""
+    """The caps that a charge checks before it counts a single message."""
 
     key: str
     """The messages of its address."""
@@ -103,7 +103,7 @@ class CapCheck(NamedTuple):
 
 
 def name_cap(method: str, category: Category | None, scope: Scope, per: Per) -> str:
-    """Return the id of a row that was given none, such as `sms_code_user_per_minute`."""
+    """Return the default id of a row, such as `sms_code_user_per_minute`."""
     return "_".join(part for part in (method, category, scope, "per", per) if part)
 
 
@@ -120,7 +120,7 @@ def decode_caps(encoded: bytes) -> tuple[CapRow, ...]:
     """Decode rows."""
     rows = []
     for line in encoded.decode().splitlines():
-        name, method, category, scope, seconds, limit = line.split(" ")[:6]  # a later version may say more
+        name, method, category, scope, seconds, limit = line.split(" ")[:6]  # a later version may add columns
         kind = None if category == ANY_CATEGORY else Category(category)
         rows.append(
             CapRow(name, method, kind, "user" if scope == "user" else "all", _PERIODS[int(seconds)], int(limit))
@@ -156,7 +156,7 @@ class Caps:
         return tuple(row for row in self._rows if row.method == method and row.category in (None, category))
 
     async def prepare(self, method: str, category: Category, user_id: str, address: str) -> CapCheck | None:
-        """Return what a charge looks at; None where no cap is for such a message."""
+        """Return the caps that a charge checks; None where the message has none."""
         rows = await self.find(method, category)
         return CapCheck(capped_key(method, self._digest(address)), user_id, category, rows) if rows else None
 

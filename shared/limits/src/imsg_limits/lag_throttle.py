@@ -17,7 +17,7 @@ MAX_LAG_S = 0.001
 URGENT_S = 5.0
 """How long after a code the throttle is active."""
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.3
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.005, 0.3
 """The longest pause leaves a sender's lists some twenty calls a second, and a flood at the gateway some two hundred
 requests, whatever makes the loop lag."""
 
@@ -63,6 +63,6 @@ class LagThrottle:
     def adjust(self, lag_s: float) -> None:
         """Lengthen the pause where the loop lagged, shorten it where it did not."""
         if lag_s > MAX_LAG_S:
-            self.pause_s = min(LONGEST_PAUSE_S, max(FIRST_PAUSE_S, self.pause_s * GROWTH))
+            self.pause_s = min(MAX_PAUSE_S, max(FIRST_PAUSE_S, self.pause_s * GROWTH))
         else:
             self.pause_s = self.pause_s * DECAY if self.pause_s > FIRST_PAUSE_S else 0.0

@@ -13,7 +13,7 @@ MAX_WAITS = 10_000
 ALL_S = 30.0
 """The longest wait for a whole provider; then another call is made."""
 
-LONGEST_S = 3_600.0
+MAX_S = 3_600.0
 """The longest wait that is kept; messages with a longer one are retried by the retry delays."""
 
 _SYNC = Script.of("""
@@ -63,7 +63,7 @@ class RetryAfter:
 
     def set(self, provider: str, what: str, after_s: float) -> None:
         """Set the wait of a provider, or of the number `what`, in seconds."""
-        name, until = _name(provider, what), self._clock() + min(after_s, LONGEST_S)
+        name, until = _name(provider, what), self._clock() + min(after_s, MAX_S)
         if until > self._until.get(name, 0.0):
             self._until[name] = self._unsynced[name] = until
         self._prune()

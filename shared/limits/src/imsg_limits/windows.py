@@ -28,7 +28,7 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 Holidays = Literal["cn", "none"]
 DayKind = Literal["holiday", "workday"]
 
-LONGEST_DAYS = 60
+MAX_DAYS = 60
 """How far ahead an opening is looked for. What meets none is held so long, and judged anew."""
 
 WARN_AHEAD = timedelta(days=30)
@@ -95,14 +95,14 @@ class Calendar(BaseModel):
     def _find_opening(self, window: Window, at: datetime) -> datetime:
         """Return when a window is open from `at` on: at once, or when it opens next."""
         today = at.astimezone(ZoneInfo(window.zone)).date()
-        for ahead in range(-1, LONGEST_DAYS):
+        for ahead in range(-1, MAX_DAYS):
             day = today + timedelta(days=ahead)
             if not self._is_open_day(window, day):
                 continue
             begin, end = _find_hours(window, day)
             if (opens_at := max(begin, at)) < end:  # it may not: hours that the clock skips
                 return opens_at
-        return at + timedelta(days=LONGEST_DAYS)
+        return at + timedelta(days=MAX_DAYS)
 
     def _is_open_day(self, window: Window, day: date) -> bool:
         kind = self.holidays.get(day) or _find_kind(day) if window.holidays == "cn" else "unknown"

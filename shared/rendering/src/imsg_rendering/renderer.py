@@ -55,7 +55,7 @@ class Renderer:
                 replies = await self._call(source, "render", some)
             except TemplateError as error:
                 return [error.problem] * len(rows)
-            contents += [Problem(**one["problem"]) if "problem" in one else one["content"] for one in replies]
+            contents += [Problem(**reply["problem"]) if "problem" in reply else reply["content"] for reply in replies]
         return contents
 
     async def render_one(self, source: Source, params: Mapping[str, str]) -> dict[str, Any]:

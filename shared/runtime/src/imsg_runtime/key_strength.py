@@ -4,7 +4,7 @@ from pydantic import SecretStr
 
 from imsg_runtime.settings import Common, StartError, variable
 
-LEAST_KEY_BYTES = 32
+MIN_KEY_BYTES = 32
 """The shortest key: the output length of HMAC-SHA256 (RFC 2104, section 3)."""
 
 
@@ -13,15 +13,15 @@ def require_strong(settings: Common, *path: str, keys: tuple[SecretStr, ...]) ->
 
     Raises StartError with the setting and a command that makes a key.
     """
-    shortest = min((len(key.get_secret_value().encode()) for key in keys), default=LEAST_KEY_BYTES)
-    if shortest >= LEAST_KEY_BYTES or not settings.is_exposed:
+    shortest = min((len(key.get_secret_value().encode()) for key in keys), default=MIN_KEY_BYTES)
+    if shortest >= MIN_KEY_BYTES or not settings.is_exposed:
         return
     raise StartError(
         "{0} has a key of {1} bytes; where others than this machine reach iMSG, a key has at "
         "least {2}: give it what `openssl rand -hex 32` makes.",
         variable(*path),
         shortest,
-        LEAST_KEY_BYTES,
+        MIN_KEY_BYTES,
     )
 
 

@@ -135,8 +135,8 @@ class Secrets:
 
     def __init__(self, settings: object) -> None:
         """Find the secrets in `settings`: a model, or any structure of models and SecretStr."""
-        secrets = {one for one in _list_secrets(settings) if len(one) >= MIN_SECRET_CHARACTERS}
-        forms = {form.encode() for one in secrets for form in _write(one)}
+        secrets = {secret for secret in _list_secrets(settings) if len(secret) >= MIN_SECRET_CHARACTERS}
+        forms = {form.encode() for secret in secrets for form in _write(secret)}
         self._forms = sorted(forms, key=len, reverse=True)
 
     def hide(self, content: bytes) -> bytes:

@@ -50,7 +50,7 @@ async def announce(redis: Redis, describe: Callable[[], Replica]) -> None:
 async def list_replicas(redis: Redis) -> Sequence[Replica]:
     """Return the replicas that run, by service. Raises RedisUnavailable, RedisRefused."""
     now_s, reports = await _read(redis)
-    running = [one for one in reports.values() if one is not None and one.at_s >= now_s - GONE_S]
+    running = [report for report in reports.values() if report is not None and report.at_s >= now_s - GONE_S]
     return sorted(running, key=lambda one: (one.service, one.replica))
 
 

@@ -157,11 +157,11 @@ class Redis:
     async def _send_and_read(self, command: tuple[Argument, ...], reads: Sequence[Read]) -> tuple[Any, list[Any]]:
         sent, asked = self._send(command), [self._read(read) for read in reads]
         try:
-            return await sent, [await one for one in asked]
+            return await sent, [await sentinel for sentinel in asked]
         except BaseException:
-            for one in asked:
-                if not one.cancel() and not one.cancelled():
-                    one.exception()  # the same as the script's: said once is enough
+            for sentinel in asked:
+                if not sentinel.cancel() and not sentinel.cancelled():
+                    sentinel.exception()  # the same as the script's: said once is enough
             raise
 
     def _read(self, read: Read) -> asyncio.Future[Any]:

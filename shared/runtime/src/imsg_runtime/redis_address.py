@@ -51,7 +51,7 @@ def read(url: str) -> Sentinels | None:
     if unknown := set(own) - {"sentinel_username", "sentinel_password"}:
         raise ValueError(fill("holds what is unknown: {0}", ", ".join(sorted(unknown))))
     return Sentinels(
-        hosts=tuple(_host(one) for one in hosts.split(",")),
+        hosts=tuple(_host(host) for host in hosts.split(",")),
         name=unquote(name),
         db=int(db or "0"),
         username=unquote(username) or None,

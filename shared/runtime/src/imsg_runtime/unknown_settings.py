@@ -1,4 +1,4 @@
-"""Settings that nobody goes by: their names are misspelt, or they are no more; each with what to do instead."""
+"""Finds settings that no service reads, since their names are misspelt or were removed, and says what to do."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,23 +73,23 @@ NAMES = frozenset(
         "secrets",
     }
 )
-"""Every first word after IMSG_ that something reads: services share one environment, `.env` and imsg.toml, and each
-knows only its own."""
+"""The first word after IMSG_ of every setting: services share one environment, `.env` and imsg.toml, and each
+knows only its own settings."""
 
 OURS = ("test_", "bench_")
-"""What our own tests and measurements are told."""
+"""Prefixes of the settings of iMSG's own tests and measurements."""
 
 _NEAR = 0.6
-"""How alike two names must be for one to be taken for the other (difflib's ratio)."""
+"""How similar two names must be for one to be suggested for the other (difflib's ratio)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Misspelt:
-    """A name that nobody reads."""
+    """The name of a setting that no service reads."""
 
     name: str
     nearest: str
-    """The name that was meant, perhaps; empty where none is near."""
+    """The most similar known name; empty where none is similar."""
 
     @property
     def remedy(self) -> str:
@@ -148,11 +148,11 @@ def _leaves(table: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[t
 
 
 def _reads(model: type[BaseModel], path: Sequence[str]) -> bool | None:
-    """Tell whether a model reads a name; None where it has no say."""
+    """Return whether a model reads a name; None where it can't decide."""
     if model.model_config.get("extra") == "ignore" and not issubclass(model, Common):
-        return None  # it looks at a part of what is another's
+        return None  # it reads a part of another service's settings
     if model.model_config.get("extra") == "allow":
-        return True  # it judges the names by itself
+        return True  # it checks the names itself
     field = _fields(model).get(path[0])
     if field is None:
         return None if issubclass(model, Common) else False
@@ -173,7 +173,7 @@ def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 
 
 def _paths(model: type[BaseModel], given: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield the names that a model reads; where people choose one, theirs stands there."""
+    """Yield the names that a model reads; where administrators choose a name, such as an account's, theirs is used."""
     for name, field in _fields(model).items():
         inners, is_named_by_people = _inner(field.annotation)
         chosen = (given[1],) if is_named_by_people and len(given) > 1 else ()

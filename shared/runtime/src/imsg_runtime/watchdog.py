@@ -106,7 +106,7 @@ class _Child:
             os.close(self._signs)
 
     def _reap(self) -> int | None:
-        """Collect whoever has ended; as process 1 of a container that may be anybody."""
+        """Reap the processes that have ended: as process 1 of a container, any process."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)

@@ -63,12 +63,12 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """Whether it is an administrator."""
+        """Whether the caller is an administrator."""
         return self.role == "admin"
 
     @property
     def sees_all(self) -> bool:
-        """Whether the user sees what is of all users."""
+        """Whether the user sees the data of all users."""
         return self.role in READERS
 
     @property

@@ -265,7 +265,7 @@ class JoinedServices:
             await Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
             return
         if service is None and scope["path"] == "/health/ready":
-            service = next((one for one in self._services if one.unmet()), None)
+            service = next((service for service in self._services if service.unmet()), None)
         await (service or self._services[0])(scope, receive, send)
 
     def _read_name(self, scope: Scope) -> str:

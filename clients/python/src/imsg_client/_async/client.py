@@ -95,7 +95,7 @@ RENEW_BEFORE_S = 60.0
 """How long before its end a token is replaced."""
 
 SETTLE_TIMEOUT_S = 120.0
-LONGEST_WAIT_S = 30
+MAX_WAIT_S = 30
 """How long one call of `wait_until_settled` lets the server wait."""
 
 PAUSE_S = 1.0
@@ -433,7 +433,7 @@ class AsyncClient:
         request: Request | None = None
         while True:
             try:
-                request = await self.request(id, wait_s=max(0, min(LONGEST_WAIT_S, int(left_s))))
+                request = await self.request(id, wait_s=max(0, min(MAX_WAIT_S, int(left_s))))
             except Refused as refused:
                 # History hears of a request a moment after its sender.
                 if refused.status != httpx.codes.NOT_FOUND:
@@ -754,7 +754,7 @@ class AsyncClient:
             body = {"members": list(members[first : first + MEMBERS_AT_ONCE])}
             answer = await self._post(f"/groups/{name}/members", body, MembersAdded)
             added, changed = added + answer.added, changed + answer.changed
-            problems += [RowProblem(row=one.row + first, detail=one.detail) for one in answer.problems]
+            problems += [RowProblem(row=problem.row + first, detail=problem.detail) for problem in answer.problems]
         return MembersAdded(added=added, changed=changed, problems=tuple(problems))
 
     async def remove_members(self, name: str, to: Sequence[str]) -> MembersRemoved:

@@ -15,9 +15,9 @@ from imsg_console.widgets.elements import attrs, button, element, heading, redra
 from imsg_console.widgets.facts import card
 from imsg_console.widgets.notices import notice
 
-MOST_AGENT = 120
+MAX_AGENT = 120
 
-LEAST, MOST = 8, 256
+MIN_PASSWORD, MAX_PASSWORD = 8, 256
 """As the API has it."""
 
 
@@ -51,15 +51,15 @@ class SessionsSection:
         """Draw the list."""
         t, view = self._t, self._view
         with element("ul", "stack tight"):
-            for one in (await view.api.get("/api/v2/sessions"))["sessions"]:
-                since = view.times.short(one["created_at"])
+            for session in (await view.api.get("/api/v2/sessions"))["sessions"]:
+                since = view.times.short(session["created_at"])
                 with element("li", ""):
-                    element("p", "", t("password.session", address=line(one["address"], 64), since=since))
-                    element("p", "muted", line(one["agent"], MOST_AGENT))
-                    if one["current"]:
+                    element("p", "", t("password.session", address=line(session["address"], 64), since=since))
+                    element("p", "muted", line(session["agent"], MAX_AGENT))
+                    if session["current"]:
                         element("p", "muted", t("password.session_here"))
                     else:
-                        button(t("password.session_end"), partial(self._end, one["id"]))
+                        button(t("password.session_end"), partial(self._end, session["id"]))
 
     async def _end(self, session: str) -> None:
         await self._view.api.delete(path("/api/v2/sessions", session))
@@ -136,7 +136,7 @@ class PasswordForm:
         self._view, self._t = view, view.t
 
     def draw(self) -> None:
-        """Draw it."""
+        """Draw the page."""
         t = self._t
         with element("form", "stack") as form:
             # Password managers look for the username.
@@ -161,7 +161,7 @@ class PasswordForm:
 
     def _field(self, label: str, autocomplete: str) -> ui.input:
         made = ui.input(label, password=True).props("outlined stack-label")
-        return attrs(made, autocomplete=autocomplete, maxlength=MOST + 1)
+        return attrs(made, autocomplete=autocomplete, maxlength=MAX_PASSWORD + 1)
 
     def _reveal(self, *, shown: bool) -> None:
         for made in (self._old, self._new, self._again):
@@ -197,9 +197,9 @@ class PasswordForm:
         ui.navigate.to("/password?done=1")
 
     def _check_new(self, old: str, new: str) -> str:
-        if len(new) < LEAST:
+        if len(new) < MIN_PASSWORD:
             return "password.new_short"
-        if len(new) > MOST:
+        if len(new) > MAX_PASSWORD:
             return "password.new_long"
         return "password.new_same" if new == old else ""
 

@@ -10,9 +10,9 @@ from imsg_console.texts import Texts
 from imsg_console.time_format import TimeFormat
 from imsg_console.widgets.chips import method_name
 
-MOST_NAME = 64
-MOST_VALUE = 80
-MOST_ROWS = 300
+MAX_NAME = 64
+MAX_VALUE = 80
+MAX_ROWS = 300
 
 TYPED = frozenset({"id", "name", "department", "zone", "provider"})
 """Fields whose values people type: none of them is a word of iMSG."""
@@ -42,7 +42,7 @@ class Changes:
         return self._label(name, f"{was} → {is_now}" if was and is_now else was or is_now, titles)
 
     def _label(self, name: str, value: str, titles: Mapping[str, str]) -> str:
-        own = method_name(self._t, name) if name in METHODS else line(name, MOST_NAME)
+        own = method_name(self._t, name) if name in METHODS else line(name, MAX_NAME)
         title = titles.get(name) or self._t.get(f"audit.field_{name}", own)
         return self._t("audit.field", name=title, value=value)
 
@@ -55,7 +55,7 @@ class Changes:
             return t("words.yes" if value else "words.no")
         if isinstance(value, list):
             separator = t("audit.rows" if _is_table(value) else "audit.listing")
-            return line(separator.join(self._write_value(name, one, titles) for one in value), MOST_ROWS)
+            return line(separator.join(self._write_value(name, one, titles) for one in value), MAX_ROWS)
         if isinstance(value, dict):
             return self._write_row(value)
         return self._write_word(name, value, titles) if isinstance(value, str) else str(value)
@@ -65,23 +65,23 @@ class Changes:
             return method_name(self._t, value)
         if _MOMENT.fullmatch(value):
             return self._write_time(value)
-        plain = line(value, MOST_VALUE)
+        plain = line(value, MAX_VALUE)
         known = f"words.role_{value}" if name == "role" else f"audit.value_{value}"
         return plain if name in TYPED or name in titles else self._t.get(known, plain)
 
     def _write_row(self, row: State) -> str:
         if masked := row.get("masked"):
-            return line(masked, MOST_VALUE)
+            return line(masked, MAX_VALUE)
         if row == {"set": True}:
             return self._t("audit.secret")
         fields = (self._label(name, self._write_value(name, value, {}), {}) for name, value in row.items())
-        return line(self._t("audit.fields").join(fields), MOST_ROWS)
+        return line(self._t("audit.fields").join(fields), MAX_ROWS)
 
     def _write_time(self, text: str) -> str:
         try:
             return self._times.full(text)
         except ValueError:
-            return line(text, MOST_VALUE)
+            return line(text, MAX_VALUE)
 
 
 def _is_table(value: object) -> bool:

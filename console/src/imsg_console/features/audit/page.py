@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from imsg_console.client import ApiError
-from imsg_console.features.audit.changes import MOST_NAME, Changes
+from imsg_console.features.audit.changes import MAX_NAME, Changes
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets import cells
@@ -36,7 +36,7 @@ class Audit:
         self._titles: Mapping[str, Mapping[str, str]] = {}
 
     async def show(self) -> None:
-        """Draw it, and load the newest."""
+        """Draw the page, and load the newest."""
         view, t = self._view, self._t
         page_head(t("layout.audit"), t("audit.lead"))
         table = PagedTable(
@@ -80,7 +80,7 @@ class Audit:
         return {kind["kind"]: {field["name"]: field["title"] for field in kind["fields"]} for kind in kinds}
 
     def _write(self, row: Row) -> Cell:
-        t, actor, target = self._t, line(row["actor"], MOST_NAME), line(row["target"], MOST_NAME)
+        t, actor, target = self._t, line(row["actor"], MAX_NAME), line(row["target"], MAX_NAME)
         if actor.startswith("imsg:"):
             actor = t("audit.imsg")
         if target.startswith("imsg:"):
@@ -88,7 +88,7 @@ class Audit:
         elif target == "*":
             target = t("audit.everybody")
         if row["action"] not in NAMES:
-            return t("audit.did", actor=actor, action=line(row["action"], MOST_NAME), target=target)
+            return t("audit.did", actor=actor, action=line(row["action"], MAX_NAME), target=target)
         return t(f"audit.did_{row['action']}", actor=actor, target=target)
 
     def _write_change(self, row: Row) -> Cell:
@@ -98,9 +98,9 @@ class Audit:
         return [pieces] if pieces else ""
 
     def _write_origin(self, row: Row) -> Cell:
-        pieces = [cells.text(line(row["address"] or "—", MOST_NAME))]
+        pieces = [cells.text(line(row["address"] or "—", MAX_NAME))]
         if row["key"]:
-            pieces.append(cells.muted(self._t("audit.by_key", key=line(row["key"], MOST_NAME))))
+            pieces.append(cells.muted(self._t("audit.by_key", key=line(row["key"], MAX_NAME))))
         return pieces
 
 

@@ -38,13 +38,13 @@ class Deliveries:
         self._url = path("/api/v2/callbacks", view.segments["id"])
 
     async def show(self) -> None:
-        """Draw it, and load the newest."""
+        """Draw the page, and load the newest."""
         t = self._t
         with page_head(t("callbacks.deliveries_title")):
             if self._view.may("POST /callbacks/{id}/recover"):
                 button(t("callbacks.recover"), self._recover, symbol="history")
         link_to(t("callbacks.back"), "/callbacks", "arrow_back")
-        options = {"": t("callbacks.all_states")} | {one: t(f"callbacks.delivery_{one}") for one in CHIPS}
+        options = {"": t("callbacks.all_states")} | {chip: t(f"callbacks.delivery_{chip}") for chip in CHIPS}
         self._table = PagedTable(
             self._view,
             t("callbacks.deliveries_title"),

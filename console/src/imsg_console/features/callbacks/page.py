@@ -38,7 +38,7 @@ class Callbacks:
         self._view, self._t = view, view.t
 
     async def draw(self) -> None:
-        """Draw it where it is called."""
+        """Draw the page where it is called."""
         self._place = element("div", "stack")
         await self.refresh()
 

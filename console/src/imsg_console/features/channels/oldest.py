@@ -68,7 +68,7 @@ class Hours:
     def day_since(self) -> datetime:
         """The beginning of the first hour of `day`."""
         begin = (self._now - timedelta(hours=24)).astimezone(UTC)
-        return next((at for one in self._buckets if (at := _read(one["start"])) >= begin), begin)
+        return next((at for bucket in self._buckets if (at := _read(bucket["start"])) >= begin), begin)
 
     def first(self, method: str) -> tuple[str, str, dict[str, int]] | None:
         """Find the earliest hour in which something still waits: beginning, end, how many of each status."""
@@ -81,7 +81,7 @@ class Hours:
         return None
 
 
-MOST = 500
+MAX_MESSAGES = 500
 """The most messages of one call. Where more wait in an hour, only the hour is known."""
 
 
@@ -91,11 +91,11 @@ async def find_oldest(api: Reader, hours: Hours, method: str) -> Oldest | None:
     if first is None:
         return None
     since, until, counts = first
-    if sum(counts.values()) > MOST:
+    if sum(counts.values()) > MAX_MESSAGES:
         return Oldest(since, until)
     times = []
     for status in counts:
-        parameters = {"method": method, "status": status, "since": since, "until": until, "limit": MOST}
+        parameters = {"method": method, "status": status, "since": since, "until": until, "limit": MAX_MESSAGES}
         answer = await api.get("/api/v2/messages", **parameters)
         times += [str(message["created_at"]) for message in answer["messages"]]
     earliest = min(times, default=None)

@@ -1,4 +1,4 @@
-"""The tables of channels and of their providers, which change in place: no button vanishes under a finger."""
+"""The tables of channels and of their providers. They change in place, so that no button moves under a finger."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -29,11 +29,11 @@ BROKER_BLOCKED = "broker_blocked: "
 """The beginning of the reason where the broker's alarm blocks the channel."""
 
 MAX_WEIGHT = 1_000
-MAX_WORDS = 300
+MAX_CHARACTERS = 300
 
 
 class ChannelTables:
-    """Draws both tables."""
+    """Draws the table of channels and the table of providers, and refreshes them."""
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
@@ -83,18 +83,22 @@ class ChannelTables:
         api, now = self._view.api, datetime.now(UTC)
         channels = (await api.get("/api/v2/channels"))["channels"]
         providers = (await api.get("/api/v2/providers"))["providers"]
-        self._simulated = {(one["method"], one["name"]) for one in providers if one["simulated"]}
+        self._simulated = {(provider["method"], provider["name"]) for provider in providers if provider["simulated"]}
         hours = await Hours.load(api, now)
         rows = [
-            {**one, "hours": hours, "age": write_age(self._view, await find_oldest(api, hours, one["method"]), now)}
-            for one in channels
+            {
+                **channel,
+                "hours": hours,
+                "age": write_age(self._view, await find_oldest(api, hours, channel["method"]), now),
+            }
+            for channel in channels
         ]
         self._channels.show(rows)
         self._providers.show(
             [
-                {**provider, "method": one["method"], "key": f"{one['method']}/{provider['name']}"}
-                for one in channels
-                for provider in one.get("providers") or ()
+                {**provider, "method": channel["method"], "key": f"{channel['method']}/{provider['name']}"}
+                for channel in channels
+                for provider in channel.get("providers") or ()
             ]
         )
 
@@ -158,44 +162,44 @@ class ChannelTables:
 
     def _test(self, channel: Row) -> None:
         may_choose = self._view.may("POST /providers/{method}/{name}/test")
-        providers = [one["name"] for one in channel.get("providers") or ()] if may_choose else []
+        providers = [provider["name"] for provider in channel.get("providers") or ()] if may_choose else []
         ask_test_message(self._view, channel["method"], providers)
 
-    def _provider_state(self, one: Row) -> Cell:
-        t, state = self._t, cells.state(self._t, one["state"])
-        if (one["method"], one["name"]) not in self._simulated:
+    def _provider_state(self, provider: Row) -> Cell:
+        t, state = self._t, cells.state(self._t, provider["state"])
+        if (provider["method"], provider["name"]) not in self._simulated:
             return state
         return [state, cells.chip(t("words.simulated"), "science", "info", title=t("words.simulated_means"))]
 
-    def _share(self, one: Row) -> Cell:
+    def _share(self, provider: Row) -> Cell:
         t = self._t
-        if one["weight"] is None:
+        if provider["weight"] is None:
             return ""
-        if one["share"] is None:
-            return t("channels.provider_special", weight=one["weight"])
-        return t("channels.provider_share", percent=round(one["share"] * 100), weight=one["weight"])
+        if provider["share"] is None:
+            return t("channels.provider_special", weight=provider["weight"])
+        return t("channels.provider_share", percent=round(provider["share"] * 100), weight=provider["weight"])
 
-    def _counts(self, one: Row) -> Cell:
+    def _counts(self, provider: Row) -> Cell:
         t = self._t
         counts: list[Piece] = [
-            cells.text(t("channels.provider_counts", sent=f"{one['sent']:,}", failed=f"{one['failed']:,}"))
+            cells.text(t("channels.provider_counts", sent=f"{provider['sent']:,}", failed=f"{provider['failed']:,}"))
         ]
-        if one["p95_ms"] is not None:
-            counts.append(cells.muted(t("channels.provider_p95", ms=f"{one['p95_ms']:,}")))
+        if provider["p95_ms"] is not None:
+            counts.append(cells.muted(t("channels.provider_p95", ms=f"{provider['p95_ms']:,}")))
         return counts
 
-    def _errors(self, one: Row) -> Cell:
+    def _errors(self, provider: Row) -> Cell:
         """Say why a provider is blocked, else what its last error was: in words, and in its own."""
         t, times, drawn = self._t, self._view.times, list[Piece]()
-        for block in one["blocks"]:
-            drawn += self._explain(one["method"], block["code"])
-            why = line(f"{block['what']}: {block['code']} {block['detail']}", MAX_WORDS)
+        for block in provider["blocks"]:
+            drawn += self._explain(provider["method"], block["code"])
+            why = line(f"{block['what']}: {block['code']} {block['detail']}", MAX_CHARACTERS)
             drawn.append(cells.text(t("channels.provider_block", why=why), "small"))
             since, until = times.full(block["since"]), times.full(block["until"])
             drawn.append(cells.muted(t("channels.provider_block_times", since=since, until=until)))
-        if (last := one["last_error"]) is not None and not one["blocks"]:
-            drawn += self._explain(one["method"], last["code"])
-            answer = line(f"{last['code']} {last['detail']}".strip(), MAX_WORDS)
+        if (last := provider["last_error"]) is not None and not provider["blocks"]:
+            drawn += self._explain(provider["method"], last["code"])
+            answer = line(f"{last['code']} {last['detail']}".strip(), MAX_CHARACTERS)
             drawn.append(cells.muted(t("channels.provider_last", at=times.full(last["at"]), said=answer)))
         return drawn
 
@@ -204,42 +208,42 @@ class ChannelTables:
         known = explain_listed(self._t, method, code)
         return [cells.text(known.meaning), cells.muted(known.remedy)] if known else []
 
-    def _provider_actions(self, one: Row) -> Cell:
-        t, name = self._t, one["name"]
+    def _provider_actions(self, provider: Row) -> Cell:
+        t, name = self._t, provider["name"]
         if not self._view.may("PATCH /providers/{method}/{name}"):
             return None
-        if one["enabled"]:
+        if provider["enabled"]:
             switch = cells.button("off", t("channels.provider_off"), t("channels.provider_off_of", name=name))
         else:
             on = t("channels.provider_on_of", name=name)
             switch = cells.button("on", t("channels.provider_on"), on, kind="main")
-        if one["weight"] is None:
+        if provider["weight"] is None:
             return switch
         weigh = t("channels.provider_weigh_of", name=name)
         return [[switch, cells.button("weigh", t("channels.provider_weigh"), weigh)]]
 
-    async def _switch_off(self, one: Row) -> None:
+    async def _switch_off(self, provider: Row) -> None:
         t = self._t
-        title, text = t("channels.provider_off_ask", name=one["name"]), t("channels.provider_off_what")
+        title, text = t("channels.provider_off_ask", name=provider["name"]), t("channels.provider_off_what")
         if await confirm(self._view, title, text, t("channels.provider_off")):
-            await self._change(one, enabled=False)
+            await self._change(provider, enabled=False)
 
-    async def _ask_weight(self, one: Row) -> None:
+    async def _ask_weight(self, provider: Row) -> None:
         t = self._t
 
         def check(text: str) -> str:
             is_right = text.isascii() and text.isdigit() and int(text) <= MAX_WEIGHT
             return "" if is_right else t("channels.provider_weight_wrong", most=MAX_WEIGHT)
 
-        field = Field("weight", t("channels.provider_weight"), one["weight"], "whole", check=check)
-        title, text = t("channels.provider_weigh_of", name=one["name"]), t("channels.provider_weigh_what")
+        field = Field("weight", t("channels.provider_weight"), provider["weight"], "whole", check=check)
+        title, text = t("channels.provider_weigh_of", name=provider["name"]), t("channels.provider_weigh_what")
         chosen = await ask_form(self._view, title, [field], t("channels.provider_weigh_save"), text=text)
         if chosen:
-            await self._change(one, **chosen)
+            await self._change(provider, **chosen)
 
-    async def _change(self, one: Row, **fields: bool | int) -> None:
-        await self._view.api.patch(path("/api/v2/providers", one["method"], one["name"]), fields)
-        toast(self._t("channels.provider_changed", name=one["name"]))
+    async def _change(self, provider: Row, **fields: bool | int) -> None:
+        await self._view.api.patch(path("/api/v2/providers", provider["method"], provider["name"]), fields)
+        toast(self._t("channels.provider_changed", name=provider["name"]))
         await self.refresh()
 
 

@@ -17,7 +17,7 @@ from imsg_console.widgets.notices import notice, toast
 
 BINDINGS = "/api/v2/followers/bind"
 REFRESH_S = 2.0
-MOST_NAME = 64
+MAX_NAME = 64
 
 Refresh = Callable[[], Awaitable[object]]
 
@@ -30,7 +30,7 @@ async def bind(view: View, accounts: Sequence[str], refresh: Refresh) -> None:
     is_bound = await opened
     opened.delete()
     if is_bound:
-        toast(view.t("followers.bound", name=line(steps.username, MOST_NAME)))
+        toast(view.t("followers.bound", name=line(steps.username, MAX_NAME)))
         await refresh()
 
 
@@ -53,7 +53,7 @@ class BindingSteps:
             name = text_field(
                 t("followers.username"),
                 self.username,
-                most=MOST_NAME,
+                most=MAX_NAME,
                 check=lambda text: "" if text.strip() else t("followers.needs_name"),
             )
             attrs(name, autofocus=True)
@@ -77,7 +77,7 @@ class BindingSteps:
     def _show_code(self, code: dict[str, Any], accounts: Sequence[str]) -> None:
         t = self._view.t
         with self._clear():
-            name = line(self.username, MOST_NAME)
+            name = line(self.username, MAX_NAME)
             element("p", "", t("followers.scan", name=name))
             picture = segno.make_qr(code["url"], error="m").svg_data_uri(border=3, scale=6, light="#fff")
             attrs(element("img", "follower-code"), src=picture, alt=t("followers.code", name=name))
@@ -106,7 +106,7 @@ class BindingSteps:
     def _show_scanned(self, state: dict[str, Any]) -> None:
         t = self._view.t
         with self._clear():
-            element("p", "", t("followers.scanned", name=line(self.username, MOST_NAME)))
+            element("p", "", t("followers.scanned", name=line(self.username, MAX_NAME)))
             attrs(element("p", "mono follower-tag", line(state["tag"], 16)), role="status")
             notice(t("followers.compare"), "warn")
             self._error = element("div", "form-trouble")

@@ -19,7 +19,7 @@ from imsg_console.widgets.tables import Column, PagedTable
 
 PATH = "/api/v2/followers"
 
-MOST_NAME = 64
+MAX_NAME = 64
 TAG_CHARACTERS = 16
 
 
@@ -44,16 +44,16 @@ class Followers:
         with page_head(t("layout.followers"), t("followers.lead")):
             if self._accounts and view.may("POST /followers/bind"):
                 button(t("followers.bind"), self._bind, kind="main", symbol="qr_code_2")
-        filters = [Filter("search", t("followers.search"), most=MOST_NAME)] if self._accounts else []
+        filters = [Filter("search", t("followers.search"), most=MAX_NAME)] if self._accounts else []
         if has_several:
             options = {"": t("followers.every_account"), **{name: name for name in self._accounts}}
             filters.append(Filter("account", t("followers.account"), options))
-        account = Column("account", t("followers.account"), lambda one: line(one["account"], 32))
+        account = Column("account", t("followers.account"), lambda row: line(row["account"], 32))
         self.table = PagedTable(
             view,
             t("followers.caption"),
             [
-                Column("tag", t("followers.tag"), lambda one: cells.text(_tag(one), "mono"), is_main=True),
+                Column("tag", t("followers.tag"), lambda row: cells.text(_tag(row), "mono"), is_main=True),
                 *([account] if has_several else []),
                 Column("user", t("followers.user"), self._user),
                 Column("state", t("followers.state"), self._state),
@@ -77,19 +77,19 @@ class Followers:
         parameters["tag" if WECHAT.address.parse(search) is not None else "user"] = search
         return Loaded.read(await self._view.api.get(PATH, **parameters), "followers")
 
-    def _user(self, one: Row) -> Cell:
-        if one["username"] is None:
+    def _user(self, follower: Row) -> Cell:
+        if follower["username"] is None:
             return cells.muted(self._t("followers.nobody"))
-        return cells.link(line(one["username"], MOST_NAME), make_url("/users", search=one["username"]))
+        return cells.link(line(follower["username"], MAX_NAME), make_url("/users", search=follower["username"]))
 
-    def _state(self, one: Row) -> Cell:
-        t, since = self._t, cells.muted(self._view.times.full(one["since"]))
-        if one["following"]:
+    def _state(self, follower: Row) -> Cell:
+        t, since = self._t, cells.muted(self._view.times.full(follower["since"]))
+        if follower["following"]:
             return [[cells.chip(t("followers.follows"), "check_circle", "good"), since]]
         return [[cells.chip(t("followers.left"), "person_off", "warn"), since]]
 
-    def _actions(self, one: Row) -> Cell:
-        t, tag = self._t, _tag(one)
+    def _actions(self, follower: Row) -> Cell:
+        t, tag = self._t, _tag(follower)
         if not self._view.may("POST /followers/{tag}/renew"):
             return None
         return [
@@ -99,26 +99,28 @@ class Followers:
             ]
         ]
 
-    async def _renew(self, one: Row) -> None:
-        if await self._confirm(one, "renew"):
-            answer = await self._view.api.post(f"{path(PATH, one['tag'])}/renew", {})
+    async def _renew(self, follower: Row) -> None:
+        if await self._confirm(follower, "renew"):
+            answer = await self._view.api.post(f"{path(PATH, follower['tag'])}/renew", {})
             toast(self._t("followers.renewed", tag=_tag(answer)))
             await self.table.reload()
 
-    async def _revoke(self, one: Row) -> None:
-        if await self._confirm(one, "revoke"):
-            await self._view.api.delete(path(PATH, one["tag"]))
-            toast(self._t("followers.revoked", tag=_tag(one)))
+    async def _revoke(self, follower: Row) -> None:
+        if await self._confirm(follower, "revoke"):
+            await self._view.api.delete(path(PATH, follower["tag"]))
+            toast(self._t("followers.revoked", tag=_tag(follower)))
             await self.table.reload()
 
-    async def _confirm(self, one: Row, action: str) -> bool:
+    async def _confirm(self, follower: Row, action: str) -> bool:
         t = self._t
-        text = t(f"followers.{action}_user" if one["username"] else f"followers.{action}_text")
-        return await confirm(self._view, t(f"followers.{action}_title", tag=_tag(one)), text, t(f"followers.{action}"))
+        text = t(f"followers.{action}_user" if follower["username"] else f"followers.{action}_text")
+        return await confirm(
+            self._view, t(f"followers.{action}_title", tag=_tag(follower)), text, t(f"followers.{action}")
+        )
 
 
-def _tag(one: Row) -> str:
-    return line(one["tag"], TAG_CHARACTERS)
+def _tag(follower: Row) -> str:
+    return line(follower["tag"], TAG_CHARACTERS)
 
 
 PAGE = Page("/followers", "followers", Group.ADMIN, show, icon="qr_code_2")

@@ -63,7 +63,10 @@ class PeopleImport:
             notice(t("groups.import_left_out", n=len(sheet.left_out), lines=lines), "info")
         if sheet.problems:
             notice(t("groups.import_wrong", n=len(sheet.problems)), "warn")
-            rows = [(one.line, self._name(one.cells), describe(t, one.why, one.text)) for one in sheet.problems]
+            rows = [
+                (problem.line, self._name(problem.cells), describe(t, problem.why, problem.text))
+                for problem in sheet.problems
+            ]
             dialog.draw_problems(rows, (t("files.line"), t("groups.person"), t("files.problem")))
             exports.download_button(t, t("groups.import_keep"), lambda kind: self._keep(sheet, kind))
         source = ui.input(t("groups.import_consent")).props("outlined maxlength=200").classes("field")
@@ -101,7 +104,7 @@ class PeopleImport:
     def _keep(self, sheet: PeopleSheet, kind: str) -> None:
         """Download the rows that were left out, each with what is wrong, to be corrected and imported again."""
         t = self._t
-        rows = [(one.line, one.cells, describe(t, one.why, one.text)) for one in sheet.problems]
+        rows = [(problem.line, problem.cells, describe(t, problem.why, problem.text)) for problem in sheet.problems]
         rows += [(person.line, person.cells, detail) for person, detail in self._refused]
         width = len(sheet.heading)
         filled = [[*cells[:width], *[""] * (width - len(cells)), why] for _, cells, why in sorted(rows)]

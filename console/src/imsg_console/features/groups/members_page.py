@@ -41,7 +41,7 @@ class Members:
         self._may_change = view.session.is_admin or (is_owner and view.session.role in SENDERS)
 
     async def show(self) -> None:
-        """Draw it. Raises ApiError, SessionOver."""
+        """Draw the page. Raises ApiError, SessionOver."""
         t, group = self._t, self._group
         with page_head(line(group["name"], 64), line(group["note"], 200) or t("groups.members_lead")):
             if self._may_change:

@@ -33,7 +33,7 @@ class Groups:
         self._may_change = view.session.role in SENDERS
 
     async def show(self) -> None:
-        """Draw it. Raises ApiError, SessionOver."""
+        """Draw the page. Raises ApiError, SessionOver."""
         t = self._t
         with page_head(t("layout.groups"), t("groups.lead")):
             if self._may_change:

@@ -23,7 +23,7 @@ PATH = "/api/v2/keys"
 ENDS_SOON = timedelta(days=14)
 """From when on a key's end is a warning."""
 
-MOST_NAME = 64
+MAX_NAME = 64
 
 
 async def show(view: View) -> None:
@@ -61,7 +61,7 @@ class Keys:
             key="id",
             texts="keys",
             symbol="vpn_key",
-            filters=[Filter("username", t("keys.search"), most=MOST_NAME)] if view.session.is_admin else [],
+            filters=[Filter("username", t("keys.search"), most=MAX_NAME)] if view.session.is_admin else [],
             actions={
                 "rotate": lambda key: form.rotate(view, key, self.table.reload),
                 "edit": lambda key: form.change(view, key, self.table.reload),
@@ -70,8 +70,8 @@ class Keys:
         )
 
     def _name(self, key: Row) -> Cell:
-        owner = [cells.muted(line(key["username"], MOST_NAME))] if self._view.session.is_admin else []
-        t, name = self._t, [cells.text(line(key["name"], MOST_NAME))]
+        owner = [cells.muted(line(key["username"], MAX_NAME))] if self._view.session.is_admin else []
+        t, name = self._t, [cells.text(line(key["name"], MAX_NAME))]
         if key["kind"] == "test":
             name.append(cells.chip(t("words.test"), "science", "info", title=t("keys.kind_hint")))
         return [name, cells.text(key["hint"], "mono small"), *owner]
@@ -103,7 +103,7 @@ class Keys:
         return [cells.text(at), cells.muted(self._t("keys.used_from", address=key["last_used_from"]))]
 
     def _actions(self, key: Row) -> Cell:
-        t, name = self._t, line(key["name"], MOST_NAME)
+        t, name = self._t, line(key["name"], MAX_NAME)
         return [
             [
                 cells.button("edit", t("keys.edit"), t("keys.edit_of", name=name)),
@@ -113,7 +113,7 @@ class Keys:
         ]
 
     async def _end(self, key: Row) -> None:
-        if await ask_to_delete(self._view, path(PATH, key["id"]), "keys.end", name=line(key["name"], MOST_NAME)):
+        if await ask_to_delete(self._view, path(PATH, key["id"]), "keys.end", name=line(key["name"], MAX_NAME)):
             await self.table.reload()
 
 

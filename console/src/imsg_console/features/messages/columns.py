@@ -32,9 +32,9 @@ class Columns:
     def of_messages(self) -> list[Column]:
         """Return the columns of messages."""
         return [
-            self._column("status", self._status, lambda one: self._t.get(f"words.status_{one['status']}", "")),
+            self._column("status", self._status, lambda row: self._t.get(f"words.status_{row['status']}", "")),
             self._column("message", self._message, self.name, is_main=True),
-            self._column("to", lambda one: line(one["to"], 80), lambda one: str(one["to"])),
+            self._column("to", lambda row: line(row["to"], 80), lambda row: str(row["to"])),
             *self._last(),
         ]
 
@@ -42,7 +42,7 @@ class Columns:
         """Return the columns of requests."""
         return [
             self._column("message", self._request, self.name, is_main=True),
-            self._column("to", self._recipients, lambda one: int(one["recipients"])),
+            self._column("to", self._recipients, lambda row: int(row["recipients"])),
             self._column("status", self._counts, _count_failed),
             *self._last(),
         ]
@@ -52,18 +52,18 @@ class Columns:
         t, identity, count = self._t, request["id"], int(request["recipients"])
         opened: list[Sequence[Piece]] = [
             [
-                cells.link(line(one["to"], 80), f"/messages/{one['id']}"),
-                cells.status(t, one["status"], simulated=bool(one.get("simulated"))),
-                *self._note(one),
+                cells.link(line(message["to"], 80), f"/messages/{message['id']}"),
+                cells.status(t, message["status"], simulated=bool(message.get("simulated"))),
+                *self._note(message),
             ]
-            for one in messages
+            for message in messages
         ]
         everything = cells.link(t("messages.all_recipients", n=count), make_url(self._view.path, id=identity))
         return [*opened, [everything, cells.link(t("messages.progress"), f"/sent/{identity}")]]
 
-    def name(self, one: Message) -> str:
+    def name(self, message: Message) -> str:
         """Name a message or a request: by its subject, or the beginning of its text."""
-        return title(one) or self._t("messages.no_content")
+        return title(message) or self._t("messages.no_content")
 
     def _column(self, name: str, cell: Any, sort: Any, *, is_main: bool = False) -> Column:  # noqa: ANN401  functions
         """Make a column that sorts the page in view: the API lists the newest first, and in no other order."""
@@ -71,12 +71,12 @@ class Columns:
         return Column(name, label, cell, sort, is_main=is_main, hint=self._t("messages.sort_page", column=label))
 
     def _last(self) -> list[Column]:
-        username = self._column("username", lambda one: line(one["username"], 64), lambda one: str(one["username"]))
-        created = self._column("created", self._created, lambda one: str(one["created_at"]))
+        username = self._column("username", lambda row: line(row["username"], 64), lambda row: str(row["username"]))
+        created = self._column("created", self._created, lambda row: str(row["created_at"]))
         return [username, created] if self._everybody else [created]
 
-    def _created(self, one: Message) -> Cell:
-        times, at = self._view.times, one["created_at"]
+    def _created(self, message: Message) -> Cell:
+        times, at = self._view.times, message["created_at"]
         return cells.text(times.short(at), "muted", title=times.full(at))
 
     def _status(self, message: Message) -> Cell:
@@ -100,22 +100,22 @@ class Columns:
             note.append(cells.text(self._t(f"messages.held_{self.blocked[method]}_note")))
         return [self._kind(request, first), [*self._origin(request), *note]]
 
-    def _kind(self, one: Message, name: Piece) -> list[Piece]:
+    def _kind(self, message: Message, name: Piece) -> list[Piece]:
         """Draw the symbols of the channel and of attachments around a name."""
-        kind = cells.symbol(cells.method(self._t, one["method"]))
-        if not one["attachments"]:
+        kind = cells.symbol(cells.method(self._t, message["method"]))
+        if not message["attachments"]:
             return [kind, name]
-        attached = self._t("messages.attached", n=len(one["attachments"]))
+        attached = self._t("messages.attached", n=len(message["attachments"]))
         return [kind, name, cells.symbol(cells.text(attached, icon="attach_file"))]
 
-    def _origin(self, one: Message) -> list[Piece]:
+    def _origin(self, message: Message) -> list[Piece]:
         """Say that it was a test, and which key sent it."""
         t, pieces = self._t, list[Piece]()
-        if one["test"]:
+        if message["test"]:
             pieces.append(cells.chip(t("words.test"), "science", "info", title=t("words.test_means")))
-        if one["key"]:
-            by = t("words.by_key", key=line(one["key"], 64))
-            pieces.append(cells.text(line(one["key"], 64), "muted small", icon="vpn_key", title=by))
+        if message["key"]:
+            by = t("words.by_key", key=line(message["key"], 64))
+            pieces.append(cells.text(line(message["key"], 64), "muted small", icon="vpn_key", title=by))
         return pieces
 
     def _note(self, message: Message) -> list[Piece]:

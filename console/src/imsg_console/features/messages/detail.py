@@ -62,7 +62,7 @@ class MessageDetail:
         """Why its channel sends nothing now; empty where it sends."""
 
     async def show(self) -> None:
-        """Draw it, or say that there is no such message."""
+        """Draw the message, or say that there is none."""
         view, t = self._view, self._t
         style_sheet("messages")
         self._message = await self._load()
@@ -98,9 +98,9 @@ class MessageDetail:
         if not self._identity:
             return None
         answer = await self._view.api.get("/api/v2/messages", id=self._identity)
-        if any(one["status"] in UNSETTLED for one in answer["messages"]):
+        if any(message["status"] in UNSETTLED for message in answer["messages"]):
             self._block = await explain_block(self._view, answer["messages"][0]["method"])
-        found = next((one for one in answer["messages"] if one["id"] == self._identity), None)
+        found = next((message for message in answer["messages"] if message["id"] == self._identity), None)
         self._legs = () if found is None else await load_legs(self._view, found)
         return found
 

@@ -168,6 +168,6 @@ class FilterBar:
         if self._is_showing:
             return None
         typed = {name: str(made.value or "") for name, made in self._inputs.items()}
-        values = {one.name: getattr(self._filters, one.name) for one in fields(Filters)} | typed | changed
+        values = {field.name: getattr(self._filters, field.name) for field in fields(Filters)} | typed | changed
         filters = Filters.of(values)
         return self._on_change(filters) if filters != self._filters else None

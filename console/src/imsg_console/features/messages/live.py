@@ -53,14 +53,14 @@ def _place(message: Message) -> tuple[int, int]:
     return (-int(request, 16), int(n or 0))
 
 
-def is_waiting(one: Message) -> bool:
-    """Tell whether a message, or a request, is still on its way."""
-    counts = one.get("counts")
+def is_waiting(message: Message) -> bool:
+    """Return whether a message, or a request, is still on its way."""
+    counts = message.get("counts")
     if counts is None:
-        return one["status"] in UNSETTLED
+        return message["status"] in UNSETTLED
     return any(counts[status] for status in UNSETTLED)
 
 
-def _state(one: Message) -> tuple[object, ...]:
+def _state(message: Message) -> tuple[object, ...]:
     """Return the state of a message or a request, to see whether it has changed."""
-    return (one.get("counts"), one.get("updated_at"), one.get("status"))
+    return (message.get("counts"), message.get("updated_at"), message.get("status"))

@@ -76,7 +76,7 @@ class MessagePanel:
         return self._kind == "request" if self._kind else not self._filters.means_recipients
 
     async def show(self) -> None:
-        """Draw it, and load the first page."""
+        """Draw the panel, and load the first page."""
         style_sheet("messages")
         zone, find_names = self._view.times.zone, self._find_names
         self._bar = FilterBar(
@@ -145,7 +145,7 @@ class MessagePanel:
         found = dict[str, Message]()
         for first in ({"status": ",".join(TO_RESEND)}, {}):  # those that need something stand first
             answer = await self._view.api.get("/api/v2/messages", **(first | parameters))
-            found |= {one["id"]: one for one in answer["messages"] if one["id"] not in found}
+            found |= {message["id"]: message for message in answer["messages"] if message["id"] not in found}
         self._table.open(request, self._columns.of_opened(request, list(found.values())[:OPENED]))
 
     def _draw_tools(self) -> None:
@@ -221,7 +221,9 @@ class MessagePanel:
 
     def _show_rows(self) -> None:
         gone = self._gone
-        self._table.show([{**one, "row_classes": "is-gone"} if one["id"] in gone else one for one in self._messages])
+        self._table.show(
+            [{**message, "row_classes": "is-gone"} if message["id"] in gone else message for message in self._messages]
+        )
 
     async def _check_channels(self, messages: Sequence[Message]) -> None:
         """Find the channels that send nothing, where a message waits for one."""

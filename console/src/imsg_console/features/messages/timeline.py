@@ -20,7 +20,7 @@ COMPLAINT = "complaint"
 
 
 def name_provider(t: Texts, name: str, method: str) -> str:
-    """Name a provider: an account or a mail server by the name that the settings give it."""
+    """Name a provider; an account or a mail server has its name from the settings."""
     kind = t("messages.mail_server") if method == SMTP.name else method_name(t, method)
     if name == method:
         return kind
@@ -28,7 +28,7 @@ def name_provider(t: Texts, name: str, method: str) -> str:
 
 
 def draw_timeline(view: View, message: Mapping[str, Any]) -> None:
-    """Draw it as a list, the oldest first."""
+    """Draw the timeline as a list, the oldest entry first."""
     t, times = view.t, view.times
     # Not ui.timeline: Quasar draws an h6 into each of its entries. Empty, axe refuses it as such; with a title in it,
     # for the levels that it jumps over (our headings end at h2). And it is no list to a screen reader, as this is.
@@ -64,12 +64,12 @@ def _draw(view: View, message: Mapping[str, Any], entry: Mapping[str, Any]) -> N
 
 
 def is_complaint(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an entry is a complaint of the recipient; its status is `delivered`."""
+    """Return whether an entry is a complaint of the recipient; its status is `delivered`."""
     return entry["attempt"] is None and entry["code"] == COMPLAINT
 
 
 def describe(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
-    """Describe an entry in sentences; a code that no table has is said to be unknown."""
+    """Describe an entry in sentences; for an unknown code add one that says so."""
     status = entry["status"]
     if is_complaint(entry):
         return [t("messages.complained")]
@@ -84,7 +84,7 @@ def describe(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step as it is shown."""
+    """An entry of the timeline as it is drawn."""
 
     clock: str
     full: str
@@ -94,7 +94,7 @@ class Step:
     tone: str
     code: str = ""
     words: str = ""
-    """The provider's own."""
+    """The provider's own text."""
 
 
 def _step(step: Step, own_words: str) -> None:

@@ -1,4 +1,4 @@
-"""What an administrator should attend to, each with its next step."""
+"""The problems that an administrator should attend to, each with its next step."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -45,13 +45,13 @@ class Item:
 
 
 async def find_faults(view: View) -> list[Item]:
-    """Find what the status of the system has as faults and notices."""
+    """Return the faults and notices of the system's status."""
     answer = await view.api.get("/api/v2/status")
     return describe_findings(view.t, answer["findings"])
 
 
 def describe_findings(t: Texts, findings: Sequence[Mapping[str, Any]]) -> list[Item]:
-    """Describe what has to be mended, or may have to be; dead letters have an item of their own, with their number."""
+    """Describe findings that need attention; `find_dead_letters` has those about dead letters."""
     return [
         Item(
             LEVELS[found["level"]].tone,
@@ -83,8 +83,8 @@ async def find_failures(view: View, since: datetime, username: str) -> list[Item
     """Count the failures since a time by their causes, the most frequent first; each with its providers."""
     answer = await view.api.get("/api/v2/stats", bucket="day", since=_write(since), username=username)
     causes: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for one in answer["failures"]:
-        causes[one["method"], one["code"] or ""][one["provider"] or ""] += one["count"]
+    for failure in answer["failures"]:
+        causes[failure["method"], failure["code"] or ""][failure["provider"] or ""] += failure["count"]
     ordered = sorted(causes.items(), key=lambda cause: -cause[1].total())
     items = [
         _failure(view, method, code, providers, {"username": username, "since": write_local(since, view.times.zone)})

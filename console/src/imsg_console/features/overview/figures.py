@@ -72,7 +72,9 @@ def read_figures(buckets: Sequence[Mapping[str, Any]]) -> list[Figures]:
         Figures(
             method,
             {
-                kind: tuple(sum(bucket["counts"].get(method, {}).get(one, 0) for one in statuses) for bucket in buckets)
+                kind: tuple(
+                    sum(bucket["counts"].get(method, {}).get(status, 0) for status in statuses) for bucket in buckets
+                )
                 for kind, statuses in KINDS.items()
             },
         )
@@ -111,9 +113,9 @@ def read_causes(failures: Sequence[Mapping[str, Any]]) -> list[Cause]:
     return causes[:most] + ([Cause("", "", rest)] if rest else [])
 
 
-def write_rate(one: Figures) -> str:
+def write_rate(figures: Figures) -> str:
     """Write which share of the settled messages was delivered; empty where no receipts came."""
-    return _write_share(one.sum("delivered"), one.total - one.sum("waiting"))
+    return _write_share(figures.sum("delivered"), figures.total - figures.sum("waiting"))
 
 
 def write_rate_of_user(row: Mapping[str, Any]) -> str:
@@ -127,5 +129,5 @@ def _write_share(delivered: int, settled: int) -> str:
 
 def write_labels(buckets: Sequence[Mapping[str, Any]], bucket: str, zone: ZoneInfo) -> list[str]:
     """Name the buckets by the installation's own clock."""
-    starts = [datetime.fromisoformat(one["start"]).astimezone(zone) for one in buckets]
+    starts = [datetime.fromisoformat(bucket["start"]).astimezone(zone) for bucket in buckets]
     return [f"{start:%H:%M}" if bucket == "hour" else f"{start:%m-%d}" for start in starts]

@@ -49,9 +49,11 @@ class Guide:
     async def _find_steps(self) -> Sequence[_Step]:
         view = self._view
         providers: Sequence[Mapping[str, Any]] = (await view.api.get("/api/v2/providers"))["providers"]
-        real = [one for one in providers if not one["simulated"]]
+        real = [provider for provider in providers if not provider["simulated"]]
         keys = (await view.api.get("/api/v2/keys", limit=1))["keys"]
-        names = [line(one["name"], 64) for one in real or providers if one["method"] == _find_method(real)]
+        names = [
+            line(provider["name"], 64) for provider in real or providers if provider["method"] == _find_method(real)
+        ]
         test = partial(ask_test_message, view, _find_method(real), names, names[0] if real else "")
         return (
             _Step("password", not view.session.warned, [("password", "/password")]),
@@ -61,8 +63,11 @@ class Guide:
         )
 
     async def _has_sent(self, real: Sequence[Mapping[str, Any]]) -> bool:
-        """Tell whether a message has been sent; where there are real providers, by the method of one since it is."""
-        bounds = [{"method": one["method"], "since": one["changed_at"] if one["version"] == 1 else ""} for one in real]
+        """Return whether a message has been sent; where there are real providers, by the method of one since it is."""
+        bounds = [
+            {"method": provider["method"], "since": provider["changed_at"] if provider["version"] == 1 else ""}
+            for provider in real
+        ]
         for bound in bounds or [{}]:
             answer = await self._view.api.get("/api/v2/messages", status=SENT, limit=1, **bound)
             if answer["messages"]:

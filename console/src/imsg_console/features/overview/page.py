@@ -42,7 +42,7 @@ from imsg_console.widgets.tables import Column, Table
 
 REFRESH_S = 20.0
 
-MOST_USERS = 20
+MAX_USERS = 20
 
 
 async def show(view: View) -> None:
@@ -92,15 +92,15 @@ async def _draw_figures(view: View, place: ui.element, chosen: Range, username: 
         with redraw(place):
             notice(t("overview.part_failed", why=error.detail or t("layout.unreachable")), "bad")
         return
-    latencies = {one["method"]: one for one in answer["latencies"]}
+    latencies = {latency["method"]: latency for latency in answer["latencies"]}
     with redraw(place):
         times = Times(
             write_labels(answer["buckets"], chosen.bucket, zone),
             [write_local(datetime.fromisoformat(bucket["start"]), zone) for bucket in answer["buckets"]],
             username,
         )
-        for one in read_figures(answer["buckets"]):
-            _draw_card(view, one, chosen, times, latency=latencies.get(one.method, {}))
+        for figure in read_figures(answer["buckets"]):
+            _draw_card(view, figure, chosen, times, latency=latencies.get(figure.method, {}))
         _draw_causes(view, read_causes(answer["failures"]), chosen, times)
         _draw_users(view, answer["users"], chosen, times)
 
@@ -121,28 +121,28 @@ class Times:
         return make_url("/messages", **filters, username=self.username, since=since, until=until)
 
 
-def _draw_card(view: View, one: Figures, chosen: Range, times: Times, *, latency: Mapping[str, Any]) -> None:
+def _draw_card(view: View, figures: Figures, chosen: Range, times: Times, *, latency: Mapping[str, Any]) -> None:
     t = view.t
-    name, period = chips.method_name(t, one.method), t(f"overview.{chosen.name}_said")
-    series = [Series(_kind(view, kind), COLOURS[kind], one.kinds[kind]) for kind in KINDS]
+    name, period = chips.method_name(t, figures.method), t(f"overview.{chosen.name}_said")
+    series = [Series(_kind(view, kind), COLOURS[kind], figures.kinds[kind]) for kind in KINDS]
     with attrs(element("section", "stack card"), aria_label=name):
         with element("div", "spread"):
             with element("h2", "side-by-side"):
-                icon(chips.METHODS[one.method])
+                icon(chips.METHODS[figures.method])
                 element("span", "", name)
-            element("span", "muted", t("overview.all", n=f"{one.total:,}"))
-        if not one.total:
+            element("span", "muted", t("overview.all", n=f"{figures.total:,}"))
+        if not figures.total:
             element("p", "muted", t("overview.nothing", channel=name, range=period))
             return
-        sums = {kind: one.sum(kind) for kind in KINDS}
+        sums = {kind: figures.sum(kind) for kind in KINDS}
         statuses = {_kind(view, kind): ",".join(KINDS[kind]) for kind in KINDS}
 
         def link(bar: Series, place: int | None = None) -> str:
-            return times.list_messages(place, method=one.method, status=statuses[bar.name])
+            return times.list_messages(place, method=figures.method, status=statuses[bar.name])
 
         draw_stacked_bars(times.labels, series, t("overview.chart", channel=name, range=period, **sums), link)
         draw_legend([bar for bar in series if sum(bar.values)], {bar.name: link(bar) for bar in series})
-        _draw_speed(view, one, latency)
+        _draw_speed(view, figures, latency)
         _draw_numbers(view, name, times, series, link)
 
 
@@ -197,7 +197,7 @@ def _draw_users(view: View, users: Sequence[Row], chosen: Range, times: Times) -
     with element("section", "stack card wide"):  # its table is the landmark of this name
         heading(2, t("overview.users"))
         table = Table(view, t("overview.users"), columns, key="key")
-        table.show([{**row, "key": f"{row['method']} {row['username']}"} for row in users[:MOST_USERS]])
+        table.show([{**row, "key": f"{row['method']} {row['username']}"} for row in users[:MAX_USERS]])
 
 
 def _name_cause(view: View, cause: Cause) -> str:
@@ -206,10 +206,10 @@ def _name_cause(view: View, cause: Cause) -> str:
     return f"{chips.method_name(view.t, cause.method)} · {attention.name_cause(view.t, cause.method, cause.code)}"
 
 
-def _draw_speed(view: View, one: Figures, latency: Mapping[str, Any]) -> None:
+def _draw_speed(view: View, figures: Figures, latency: Mapping[str, Any]) -> None:
     """Draw which share was delivered, and how long it took."""
     t = view.t
-    facts = [(t("overview.rate"), rate)] if (rate := write_rate(one)) else []
+    facts = [(t("overview.rate"), rate)] if (rate := write_rate(figures)) else []
     for kind in ("sent", "delivered"):
         if took := latency.get(kind):
             half, most = (_write_seconds(view, took[name]) for name in ("p50_s", "p95_s"))

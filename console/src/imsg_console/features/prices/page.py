@@ -25,7 +25,7 @@ from imsg_console.widgets.tables import Column, PagedTable
 PATH = "/api/v2/prices"
 FIELDS = ("method", "provider", "country", "per", "amount", "currency", "from")
 WITH_SEGMENTS = "sms"
-MOST_SHOWN = 64
+MAX_SHOWN = 64
 
 
 async def show(view: View) -> None:
@@ -74,15 +74,15 @@ class Prices:
         return Loaded(self._rows, None)
 
     def _provider(self, row: Row) -> Cell:
-        return [cells.text(line(row["provider"], MOST_SHOWN)), cells.method(self._t, row["method"])]
+        return [cells.text(line(row["provider"], MAX_SHOWN)), cells.method(self._t, row["method"])]
 
     def _country(self, row: Row) -> str:
         if row["method"] != WITH_SEGMENTS:
             return "–"
-        return line(row["country"] or self._t("prices.everywhere"), MOST_SHOWN)
+        return line(row["country"] or self._t("prices.everywhere"), MAX_SHOWN)
 
     def _amount(self, row: Row) -> str:
-        return self._t(f"prices.per_{row['per']}_of", amount=line(f"{row['amount']} {row['currency']}", MOST_SHOWN))
+        return self._t(f"prices.per_{row['per']}_of", amount=line(f"{row['amount']} {row['currency']}", MAX_SHOWN))
 
     def _actions(self, row: Row) -> Cell:
         if not self._view.may("PUT /prices"):
@@ -91,7 +91,7 @@ class Prices:
         return cells.button("remove", self._t("prices.remove"), name, icon="delete", kind="quiet")
 
     def _name(self, row: Row) -> str:
-        return line(" ".join(filter(None, (row["provider"], row["country"], row["from"]))), MOST_SHOWN)
+        return line(" ".join(filter(None, (row["provider"], row["country"], row["from"]))), MAX_SHOWN)
 
     async def _add(self) -> None:
         t = self._t

@@ -72,7 +72,9 @@ async def add(view: View, refresh: Refresh) -> None:
 async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> None:
     """Ask what of a provider to change."""
     t, kinds = view.t, await load_kinds(view)
-    kind = next((one for one in kinds if (one["method"], one["kind"]) == (provider["method"], provider["kind"])), None)
+    kind = next(
+        (kind for kind in kinds if (kind["method"], kind["kind"]) == (provider["method"], provider["kind"])), None
+    )
     if kind is None:
         toast(t("providers.none_to_add"), good=False)
         return
@@ -113,7 +115,7 @@ def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: b
     skip = Field(SKIP, t("providers.skip"), value=False, kind="switch", hint=t("providers.skip_hint"))
     more = [Part(t("providers.rare"), rare)] if rare else []
     more += [Part(t("providers.routes"), used_for, t("providers.routes_hint"))] if used_for else []
-    more += [Part(f"{t('providers.setup')}：{one['title']}", [], one["value"]) for one in kind["setup"]]
+    more += [Part(f"{t('providers.setup')}：{step['title']}", [], step["value"]) for step in kind["setup"]]
     return [*usual, *more, Part(t("providers.check"), [skip])]
 
 

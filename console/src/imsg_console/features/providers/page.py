@@ -20,7 +20,7 @@ from imsg_console.widgets.notices import empty, error_notice, toast
 from imsg_console.widgets.paging import Loaded, Position, Row
 from imsg_console.widgets.tables import Column, PagedTable, Table
 
-MOST = 64
+MAX_NAME = 64
 
 LISTS = {"sms": ("signatures", "templates"), "wechat": ("templates",)}
 """What can be asked for at the providers of a channel; not at those of UNLISTED kinds."""
@@ -87,11 +87,13 @@ class Providers:
 
     async def _load(self, _: Position) -> Loaded:
         answer = await self._view.api.get("/api/v2/providers")
-        return Loaded([{**one, "key": f"{one['method']}/{one['name']}"} for one in answer["providers"]], None)
+        return Loaded(
+            [{**provider, "key": f"{provider['method']}/{provider['name']}"} for provider in answer["providers"]], None
+        )
 
     def _name(self, row: Row) -> Cell:
         kind = self._titles.get(row["kind"], row["kind"])
-        return [cells.text(line(row["name"], MOST)), *([cells.muted(kind)] if kind else [])]
+        return [cells.text(line(row["name"], MAX_NAME)), *([cells.muted(kind)] if kind else [])]
 
     def _settings(self, row: Row) -> Cell:
         """Show where it is and by which account; the form shows the rest."""
@@ -107,12 +109,12 @@ class Providers:
             else cells.chip(t("providers.disabled"), "pause_circle", "warn")
         )
         found = [
-            [cells.chip(t("providers.attention"), "warning", "bad"), cells.text(one["what"], "small")]
-            for one in row["attention"]
+            [cells.chip(t("providers.attention"), "warning", "bad"), cells.text(problem["what"], "small")]
+            for problem in row["attention"]
         ]
         simulated = cells.chip(t("words.simulated"), "science", "info", title=t("words.simulated_means"))
         marks = [state, simulated] if row["simulated"] else [state]
-        return [*marks, *found, *(cells.muted(one["remedy"]) for one in row["attention"])]
+        return [*marks, *found, *(cells.muted(problem["remedy"]) for problem in row["attention"])]
 
     def _changed(self, row: Row) -> Cell:
         if row["version"] is None:
@@ -121,7 +123,7 @@ class Providers:
         return [cells.text(at), cells.muted(self._t("providers.version_by", n=row["version"], who=row["changed_by"]))]
 
     def _actions(self, row: Row) -> Cell:
-        t, name = self._t, line(row["name"], MOST)
+        t, name = self._t, line(row["name"], MAX_NAME)
 
         def make(action: str, text: str) -> cells.Piece:
             return cells.button(action, t(text), t("providers.of", action=t(text), name=name), kind="quiet")
@@ -150,7 +152,7 @@ class Providers:
         ]
 
     async def _check(self, row: Row) -> None:
-        t, name = self._t, line(row["name"], MOST)
+        t, name = self._t, line(row["name"], MAX_NAME)
         answer = await self._view.api.post(f"{_path(row)}/check", {})
         if answer["ok"]:
             toast(t("providers.check_ok", name=name))
@@ -159,7 +161,7 @@ class Providers:
             error_notice(answer["why"], answer["remedy"] or "")
 
     async def _switch(self, row: Row) -> None:
-        t, name = self._t, line(row["name"], MOST)
+        t, name = self._t, line(row["name"], MAX_NAME)
         if row["enabled"] and not await confirm(
             self._view, t("providers.disable_ask", name=name), t("providers.disable_text"), t("providers.disable")
         ):
@@ -169,12 +171,12 @@ class Providers:
         await self.load()
 
     async def _remove(self, row: Row) -> None:
-        if await ask_to_delete(self._view, _path(row), "providers.remove", name=line(row["name"], MOST)):
+        if await ask_to_delete(self._view, _path(row), "providers.remove", name=line(row["name"], MAX_NAME)):
             await self.load()
 
     async def _show_entries(self, what: str, row: Row) -> None:
         """Show what the provider has: signatures or templates."""
-        t, name = self._t, line(row["name"], MOST)
+        t, name = self._t, line(row["name"], MAX_NAME)
         answer = await self._view.api.get(f"{_path(row)}/{what}")
         with reading_dialog(self._view, t(f"providers.{what}_of", name=name), wide=True):
             if row["simulated"]:
@@ -184,7 +186,7 @@ class Providers:
                 Column("review", t("providers.review"), self._review),
                 *([Column("filing", t("providers.filing"), self._filing)] if what == "signatures" else []),
                 Column(
-                    "reason", t("providers.reason"), lambda one: cells.text(line(one["reason"] or "", 300), "small")
+                    "reason", t("providers.reason"), lambda row: cells.text(line(row["reason"] or "", 300), "small")
                 ),
             ]
             if answer[what]:
@@ -192,28 +194,28 @@ class Providers:
             else:
                 empty(t(f"providers.no_{what}"), "", "dns")
 
-    def _entry(self, one: Row) -> Cell:
-        text = cells.text(line(one["text"], 300))
-        return text if one["id"] == one["text"] else [text, cells.muted(line(one["id"], MOST))]
+    def _entry(self, entry: Row) -> Cell:
+        text = cells.text(line(entry["text"], 300))
+        return text if entry["id"] == entry["text"] else [text, cells.muted(line(entry["id"], MAX_NAME))]
 
-    def _review(self, one: Row) -> Cell:
+    def _review(self, entry: Row) -> Cell:
         tone, symbol = {
             "approved": ("good", "check_circle"),
             "reviewing": ("warn", "hourglass_top"),
             "unknown": ("info", "help"),
-        }.get(one["review"], ("bad", "block"))
-        return cells.chip(self._t(f"providers.review_{one['review']}"), symbol, tone)
+        }.get(entry["review"], ("bad", "block"))
+        return cells.chip(self._t(f"providers.review_{entry['review']}"), symbol, tone)
 
-    def _filing(self, one: Row) -> Cell:
-        if one["filing"] is None:
+    def _filing(self, entry: Row) -> Cell:
+        if entry["filing"] is None:
             return cells.muted(self._t("providers.filing_unknown"))
         tone, symbol = {"filed": ("good", "check_circle"), "filing": ("warn", "hourglass_top")}.get(
-            one["filing"], ("bad", "warning")
+            entry["filing"], ("bad", "warning")
         )
-        return cells.chip(self._t(f"providers.filing_{one['filing']}"), symbol, tone)
+        return cells.chip(self._t(f"providers.filing_{entry['filing']}"), symbol, tone)
 
     async def _show_versions(self, row: Row) -> None:
-        t, name = self._t, line(row["name"], MOST)
+        t, name = self._t, line(row["name"], MAX_NAME)
         answer = await self._view.api.get(f"{_path(row)}/versions")
         with reading_dialog(self._view, t("providers.versions_of", name=name), wide=True) as opened:
 
@@ -224,10 +226,10 @@ class Providers:
                 await self.load()
 
             columns = [
-                Column("version", t("providers.version"), lambda one: str(one["version"]), is_main=True),
+                Column("version", t("providers.version"), lambda version: str(version["version"]), is_main=True),
                 Column("settings", t("providers.settings"), self._settings),
                 Column("changed", t("providers.changed"), self._changed),
-                Column("actions", t("providers.actions"), lambda one: self._restore_button(one, row)),
+                Column("actions", t("providers.actions"), lambda version: self._restore_button(version, row)),
             ]
             table = Table(
                 self._view, t("providers.versions_of", name=name), columns, key="version", actions={"restore": restore}

@@ -20,7 +20,7 @@ from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, Table
 
 SENDERS = "/api/v2/senders"
-MOST = 32
+MAX_NAME = 32
 
 VERDICTS = {
     "good": ("check_circle", "good"),
@@ -74,7 +74,7 @@ class Senders:
             table.show(answer["senders"])
 
     def _actions(self, row: Row) -> Cell:
-        t, name = self._t, line(row["name"], MOST)
+        t, name = self._t, line(row["name"], MAX_NAME)
         actions = {"dns": "providers.dns"}
         if row["from"] != "settings" and self._view.session.is_admin:
             actions |= {"change_sender": "providers.change", "remove_sender": "providers.remove_action"}
@@ -93,8 +93,8 @@ class Senders:
             for record in answer["records"]:
                 self._draw_record(record)
             heading(3, t("providers.dns_receivers"))
-            for one in answer["receivers"]:
-                element("p", "small", t("providers.dns_receiver", **one))
+            for receiver in answer["receivers"]:
+                element("p", "small", t("providers.dns_receiver", **receiver))
 
     def _draw_record(self, record: Row) -> None:
         t = self._t
@@ -119,7 +119,7 @@ class Senders:
 
     async def _add(self) -> None:
         make = FieldMaker(self._t, "senders.")
-        fields = [make("name", most=MOST), make("address"), make("reply_to")]
+        fields = [make("name", most=MAX_NAME), make("address"), make("reply_to")]
 
         async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
             return await self._view.api.post(SENDERS, {**_read(asked), "method": "smtp"})
@@ -132,7 +132,7 @@ class Senders:
         async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
             return await self._view.api.patch(path(SENDERS, row["name"]), _read(asked))
 
-        title = t("providers.of", action=t("providers.change"), name=line(row["name"], MOST))
+        title = t("providers.of", action=t("providers.change"), name=line(row["name"], MAX_NAME))
         await self._ask(title, [make("address"), make("reply_to")], save)
 
     async def _ask(self, title: str, fields: Sequence[Field], save: Callable[[Form], Awaitable[Any]]) -> None:
@@ -142,7 +142,7 @@ class Senders:
             await self.load()
 
     async def _remove(self, row: Row) -> None:
-        name = line(row["name"], MOST)
+        name = line(row["name"], MAX_NAME)
         if await ask_to_delete(self._view, path(SENDERS, row["name"]), "providers.sender_remove", name=name):
             await self.load()
 

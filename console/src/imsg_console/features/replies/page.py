@@ -9,8 +9,8 @@ from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 
-MOST_TEXT = 600
-MOST_SENDER = 254
+MAX_TEXT = 600
+MAX_SENDER = 254
 
 
 async def show(view: View) -> None:
@@ -25,14 +25,14 @@ class Replies:
         self._view, self._t = view, view.t
 
     async def show(self) -> None:
-        """Draw it, and load the newest."""
+        """Draw the page, and load the newest."""
         t, sees_all = self._t, self._view.session.sees_all
         page_head(t("layout.replies"), t("replies.lead_all" if sees_all else "replies.lead"))
         columns = [
-            Column("sender", t("replies.from"), lambda row: line(row["from"], MOST_SENDER), is_main=True),
+            Column("sender", t("replies.from"), lambda row: line(row["from"], MAX_SENDER), is_main=True),
             Column("text", t("replies.text"), self._text),
             Column("message", t("replies.answers"), self._message),
-            Column("username", t("replies.username"), lambda row: line(row["username"] or "—", MOST_SENDER)),
+            Column("username", t("replies.username"), lambda row: line(row["username"] or "—", MAX_SENDER)),
             Column("at", t("replies.at"), lambda row: self._view.times.short(row["at"])),
         ]
         if not sees_all:
@@ -54,7 +54,7 @@ class Replies:
     def _text(self, row: Row) -> Cell:
         t = self._t
         text = (
-            cells.muted(t("replies.erased")) if row["text"] is None else cells.text(line(row["text"], MOST_TEXT) or "—")
+            cells.muted(t("replies.erased")) if row["text"] is None else cells.text(line(row["text"], MAX_TEXT) or "—")
         )
         return [text, cells.chip(t("replies.opt_out"), "notifications_off", "warn")] if row["opt_out"] else text
 

@@ -6,7 +6,7 @@ from typing import Any
 from imsg_console.client import path
 from imsg_console.sandbox_client import Sandbox
 
-MOST = 100
+MAX_SHOWN = 100
 
 PAGE = 500
 """Messages of one answer, at most."""
@@ -22,7 +22,7 @@ CUT_AT = 64 * 1024
 class Arrivals:
     """The newest messages of one method, newest first."""
 
-    def __init__(self, sandbox: Sandbox, method: str, most: int = MOST) -> None:
+    def __init__(self, sandbox: Sandbox, method: str, most: int = MAX_SHOWN) -> None:
         self._sandbox = sandbox
         self._method = method
         self._most = most

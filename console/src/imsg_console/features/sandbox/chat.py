@@ -22,9 +22,9 @@ FOLLOWERS = "/sandbox/wechat/followers"
 BUTTON = "获取我的openID"
 """The menu's key (docs/wechat.md)."""
 
-MOST = 300
+MAX_SHOWN = 300
 
-MOST_CHARACTERS = 600
+MAX_CHARACTERS = 600
 
 TO_THE_LAST = "document.querySelector('.chat-bubbles')?.scrollTo({top: 1e9})"
 
@@ -60,7 +60,7 @@ class Chats:
     def __init__(self, view: View) -> None:
         self._view = view
         self._t = view.t
-        self._arrivals = Arrivals(view.sandbox, "wechat", MOST)
+        self._arrivals = Arrivals(view.sandbox, "wechat", MAX_SHOWN)
         self._followers: dict[str, Follower] = {}
         self._tags: dict[str, str] = {}
         self._local: dict[str, list[ChatLine]] = {}
@@ -87,28 +87,28 @@ class Chats:
         self._followers = followers
         self._empty.set_visibility(not followers)
         self._place.set_visibility(bool(followers))
-        self._split.show([self._item(one) for one in reversed(followers.values())])
+        self._split.show([self._item(follower) for follower in reversed(followers.values())])
         if self._split.chosen in followers:
             self._draw_lines(self._split.chosen)
 
-    def _item(self, one: Follower) -> Item:
-        state = "" if one.follows else self._t("sandbox.left")
-        last = self._lines(one.openid)
+    def _item(self, follower: Follower) -> Item:
+        state = "" if follower.follows else self._t("sandbox.left")
+        last = self._lines(follower.openid)
         text = line(last[-1].text, 60) if last else ""
-        known = [words for words in (one.tag, text if text != one.tag else "") if words]
+        known = [words for words in (follower.tag, text if text != follower.tag else "") if words]
         return Item(
-            one.openid,
-            self._t("sandbox.follower", n=one.number),
-            " · ".join(known) or one.openid,
+            follower.openid,
+            self._t("sandbox.follower", n=follower.number),
+            " · ".join(known) or follower.openid,
             state,
-            "account_circle" if one.follows else "no_accounts",
+            "account_circle" if follower.follows else "no_accounts",
         )
 
     def _lines(self, openid: str) -> list[ChatLine]:
         sent = [
-            ChatLine(one["at"], "account", str(one["text"] or ""), is_template=True)
-            for one in self._arrivals.messages
-            if one["to"] == openid
+            ChatLine(message["at"], "account", str(message["text"] or ""), is_template=True)
+            for message in self._arrivals.messages
+            if message["to"] == openid
         ]
         return sorted([*sent, *self._local.get(openid, [])], key=lambda one: one.at)
 
@@ -131,7 +131,7 @@ class Chats:
             press = button(t("sandbox.press"), lambda: self._press(openid), symbol="menu")
             attrs(press, aria_label=t("sandbox.press_label"))
             draw_answer_field(
-                t("sandbox.say"), t("sandbox.say_send"), partial(self._say, openid), most=MOST_CHARACTERS, symbol="send"
+                t("sandbox.say"), t("sandbox.say_send"), partial(self._say, openid), most=MAX_CHARACTERS, symbol="send"
             )
 
     def _leave_button(self, follower: Follower) -> None:
@@ -148,19 +148,19 @@ class Chats:
         with self._bubbles:
             if not lines:
                 element("p", "muted", self._t("sandbox.chat_none"))
-            for one in lines:
-                self._draw_line(one)
+            for line_ in lines:
+                self._draw_line(line_)
         ui.run_javascript(TO_THE_LAST)
 
-    def _draw_line(self, one: ChatLine) -> None:
-        if one.side == "event":
-            with element("p", f"bubble bubble-{one.side} muted small"):
-                element("span", "", f"{block(one.text, 2_000)} · {self._view.times.short(one.at)}")
+    def _draw_line(self, chat_line: ChatLine) -> None:
+        if chat_line.side == "event":
+            with element("p", f"bubble bubble-{chat_line.side} muted small"):
+                element("span", "", f"{block(chat_line.text, 2_000)} · {self._view.times.short(chat_line.at)}")
             return
-        tag = find_tag(one.text) if one.side == "account" else ""
-        text = one.text if one.text.strip() != tag else None
-        name = self._t("sandbox.template_message") if one.is_template else None
-        with draw_bubble(self._view, one.at, text, one.side, name=name):
+        tag = find_tag(chat_line.text) if chat_line.side == "account" else ""
+        text = chat_line.text if chat_line.text.strip() != tag else None
+        name = self._t("sandbox.template_message") if chat_line.is_template else None
+        with draw_bubble(self._view, chat_line.at, text, chat_line.side, name=name):
             if tag:
                 copy_button(self._view, tag, tag, name=self._t("sandbox.tag_copy", tag=tag))
 

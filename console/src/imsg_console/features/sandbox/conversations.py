@@ -18,9 +18,9 @@ from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.elements import element, redraw
 from imsg_console.widgets.notices import empty, toast
 
-MOST = 500
+MAX_SHOWN = 500
 
-MOST_CHARACTERS = 500
+MAX_CHARACTERS = 500
 """Of an answer."""
 
 
@@ -32,7 +32,7 @@ class Conversations:
         self._t = view.t
         self._is_answerable = channel is SMS
         self._answers: dict[str, list[Mapping[str, Any]]] = {}
-        self._arrivals = Arrivals(view.sandbox, channel.name, MOST)
+        self._arrivals = Arrivals(view.sandbox, channel.name, MAX_SHOWN)
         t = view.t
         self._empty = empty(
             t("sandbox.texts_none_title", channel=method_name(t, channel.name)),
@@ -43,7 +43,7 @@ class Conversations:
         )
         with element("div") as self._place:
             self._split = Split(view, t("sandbox.recipients"), t("sandbox.texts_choose"), self._open)
-            self._cut = element("p", "muted small", t("sandbox.newest", n=MOST))
+            self._cut = element("p", "muted small", t("sandbox.newest", n=MAX_SHOWN))
         self._place.set_visibility(False)
         self._by_number: dict[str, list[Mapping[str, Any]]] = {}
 
@@ -52,8 +52,8 @@ class Conversations:
         if not await self._arrivals.refresh():
             return
         self._by_number = {}
-        for one in self._arrivals.messages:
-            self._by_number.setdefault(str(one["to"]), []).append(one)
+        for message in self._arrivals.messages:
+            self._by_number.setdefault(str(message["to"]), []).append(message)
         self._empty.set_visibility(not self._by_number)
         self._place.set_visibility(bool(self._by_number))
         self._cut.set_visibility(self._arrivals.is_cut)
@@ -79,7 +79,7 @@ class Conversations:
             t, answer = self._t, partial(self._answer, number)
             with element("div", "line chat-foot"):
                 draw_answer_field(
-                    t("sandbox.reply"), t("sandbox.reply_send"), answer, most=MOST_CHARACTERS, symbol="reply"
+                    t("sandbox.reply"), t("sandbox.reply_send"), answer, most=MAX_CHARACTERS, symbol="reply"
                 )
 
     async def _answer(self, number: str, text: str) -> None:

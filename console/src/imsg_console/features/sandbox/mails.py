@@ -74,7 +74,7 @@ class Mails:
         await self.refresh()
 
     async def _read(self, key: str) -> None:
-        head = next((one for one in self._arrivals.messages if name(one) == key), None)
+        head = next((message for message in self._arrivals.messages if name(message) == key), None)
         if head is None:
             return
         mail = await self._arrivals.read(head)

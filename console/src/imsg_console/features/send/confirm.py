@@ -134,11 +134,11 @@ class Confirmation:
     def _draw_recipients(self, recipients: Sequence[str]) -> None:
         t = self._t
         with element("ul"):
-            for one in recipients[:SHOWN]:
-                element("li", "wrap-anywhere", line(one, 80))
+            for recipient in recipients[:SHOWN]:
+                element("li", "wrap-anywhere", line(recipient, 80))
             if len(recipients) > SHOWN:
                 element("li", "muted", t("send.confirm_more", n=f"{len(recipients) - SHOWN:,}"))
-        domains = Counter(one.rpartition("@")[2].lower() for one in recipients if "@" in one)
+        domains = Counter(recipient.rpartition("@")[2].lower() for recipient in recipients if "@" in recipient)
         if domains:
             named = t("send.draft_listing").join(
                 f"{line(name, 60)} {n:,}" for name, n in domains.most_common(SHOWN_DOMAINS)
@@ -148,9 +148,9 @@ class Confirmation:
     def _draw_problems(self, check: Mapping[str, Any]) -> None:
         notice(self._t("send.confirm_problems", n=f"{check['problems_total']:,}"), "bad")
         with element("ul"):
-            for one in check["problems"][:SHOWN_PROBLEMS]:
+            for problem in check["problems"][:SHOWN_PROBLEMS]:
                 with element("li"):
-                    element("strong", "wrap-anywhere", line(one["to"], 80))
-                    element("span", "", f" {line(one['detail'], 200)}")
-        wrong = {one["to"] for one in check["problems"]}
+                    element("strong", "wrap-anywhere", line(problem["to"], 80))
+                    element("span", "", f" {line(problem['detail'], 200)}")
+        wrong = {problem["to"] for problem in check["problems"]}
         button(self._t("send.confirm_leave_out", n=f"{check['count']:,}"), partial(self._on_leave_out, wrong))

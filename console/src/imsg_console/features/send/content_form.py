@@ -90,8 +90,8 @@ class TextForm:
 
     def __init__(self, view: View, method: str, templates: Sequence[Template], on_change: OnChange) -> None:
         self._t, self._on_change, self._channel = view.t, on_change, BY_NAME[method]
-        self._templates = {one.name: one for one in templates}
-        self._default = next((one for one in templates if one.takes_text), None)
+        self._templates = {template.name: template for template in templates}
+        self._default = next((template for template in templates if template.takes_text), None)
         self._inputs: dict[str, ui.input | ui.textarea] = {}
         t, has_markdown = view.t, self._channel.has_markdown
         choices = {}
@@ -99,7 +99,7 @@ class TextForm:
             choices[FREE] = t("send.plain_text" if has_markdown else "send.free_text")
         if has_markdown:
             choices[MARKDOWN] = "Markdown"
-        choices |= {one.name: _name_template(one) for one in templates if one is not self._default}
+        choices |= {template.name: _name_template(template) for template in templates if template is not self._default}
         label = t("send.format" if has_markdown else "send.template")
         with element("div", "stack") as self.place:
             self._choice = ui.select(choices, label=label, value=next(iter(choices)), on_change=self._draw)

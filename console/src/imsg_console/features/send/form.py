@@ -18,7 +18,7 @@ from imsg_console.features.send.confirm import SHOWN, Checked, Confirmation, joi
 from imsg_console.features.send.content import Content
 from imsg_console.features.send.content_form import Problem
 from imsg_console.features.send.draft import Draft, KeptDraft
-from imsg_console.features.send.groups import MOST_AT_ONCE, GroupChoice
+from imsg_console.features.send.groups import MAX_AT_ONCE, GroupChoice
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import RecipientField
 from imsg_console.features.send.recipients import Kind, Recipients
@@ -87,7 +87,7 @@ class SendForm:
         self._draft: Draft | None = None
 
     def draw(self) -> None:
-        """Draw it."""
+        """Draw the form."""
         t = self._t
         self._steps = Steps(t, "who")
         self._confirming = element("div", "send-confirming stack")
@@ -136,10 +136,13 @@ class SendForm:
         reading = self._recipients.reading
         return {
             "method": self._method,
-            "to": [[one.text, one.label, one.params, one.language, one.row] for one in reading.found],
+            "to": [
+                [recipient.text, recipient.label, recipient.params, recipient.language, recipient.row]
+                for recipient in reading.found
+            ],
             "groups": self._groups.names,
             "when": self._when.value,
-            "ignored": [[one.text, one.why] for one in reading.ignored],
+            "ignored": [[ignored.text, ignored.why] for ignored in reading.ignored],
             **self._content.draft,
         }
 
@@ -148,8 +151,8 @@ class SendForm:
         draft = kept.draft
         method = str(draft.get("method"))
         self._set_method(method if method in METHODS else self._method)
-        ignored = (IgnoredText(*one) for one in _read_rows(IGNORED, draft.get("ignored")) if self._t.get(one[1], ""))
-        found = (FoundRecipient(*one) for one in _read_rows(FOUND, draft.get("to")))
+        ignored = (IgnoredText(*row) for row in _read_rows(IGNORED, draft.get("ignored")) if self._t.get(row[1], ""))
+        found = (FoundRecipient(*row) for row in _read_rows(FOUND, draft.get("to")))
         when = draft.get("when")
         self._when.set_value(when if isinstance(when, str) else "")
         groups = draft.get("groups")
@@ -222,7 +225,7 @@ class SendForm:
         """The recipients; of groups a few."""
         if self._groups.names:
             return self._groups.read_sample(self._method)
-        return [one.found for one in self._recipients.fine]
+        return [recipient.found for recipient in self._recipients.fine]
 
     @property
     def _is_short(self) -> bool:
@@ -245,7 +248,7 @@ class SendForm:
         fine = [] if self._groups.names else self._recipients.fine
         count = len(fine) or self._groups.total
         self._send.text = self._t("send.submit", n=count) if count else self._t("send.submit_none")
-        segments = self._content.count_segments([one.key for one in fine if one.kind is Kind.ADDRESS])
+        segments = self._content.count_segments([recipient.key for recipient in fine if recipient.kind is Kind.ADDRESS])
         if segments is not None and fine:
             self._send.text = self._t("send.submit_sms", n=len(fine), sms=segments * len(fine))
 
@@ -267,7 +270,7 @@ class SendForm:
             body = await self._make_body()
             if self._confirmed != self._make_key(body) and await self._ask_confirmation(body):
                 return
-            if self._groups.total > MOST_AT_ONCE:
+            if self._groups.total > MAX_AT_ONCE:
                 self._send_in_parts(body)
                 return
             key = self._make_key(body)
@@ -298,7 +301,7 @@ class SendForm:
         self._confirming.set_visibility(True)
         with self._confirming:
             confirmation = Confirmation(self._view, send, self._leave_confirmation, self._leave_out)
-            listed = self._groups.texts or [one.text for one in self._recipients.fine]
+            listed = self._groups.texts or [recipient.text for recipient in self._recipients.fine]
             ignored = 0 if self._groups.names else self._recipients.counts.ignored
             confirmation.draw(
                 Checked(self._method, listed, check, ignored, block, str(body.get("send_at") or "")),
@@ -316,7 +319,7 @@ class SendForm:
             and not str(body["content"].get("text") or body["content"].get("html") or "")
         ):
             plain["content"] = {**body["content"], "text": " "}  # a text may be empty only beside an attachment
-        if self._groups.total <= MOST_AT_ONCE:
+        if self._groups.total <= MAX_AT_ONCE:
             return await self._view.api.post("/api/v2/messages/check", plain)
         del plain["groups"]
         checks = [
@@ -331,8 +334,8 @@ class SendForm:
             batches = [batch async for batch in self._groups.read_batches(self._method)]
             self._groups.choose([])
             self._recipients.clear()
-            await self._field.add(Reading(tuple(one for batch in batches for one in batch)))
-        for one in [one for one in self._recipients if one.text in texts]:
+            await self._field.add(Reading(tuple(recipient for batch in batches for recipient in batch)))
+        for one in [recipient for recipient in self._recipients if recipient.text in texts]:
             self._recipients.remove(one.key)
         self._field.show()
         self._leave_confirmation()
@@ -366,13 +369,13 @@ class SendForm:
 
     def _draw_preview(self, preview: Preview) -> None:
         """Show the message as it arrives."""
-        self._content.show(preview, self._groups.texts or [one.text for one in self._recipients.fine])
+        self._content.show(preview, self._groups.texts or [recipient.text for recipient in self._recipients.fine])
 
     async def _preview_first(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """Return what the first recipients of a template would get. Raises ApiError."""
         if not self._template.name:
             return []
-        return [(one.text, await self._template.preview(one)) for one in self._people[:PREVIEWED]]
+        return [(person.text, await self._template.preview(person)) for person in self._people[:PREVIEWED]]
 
     def _draw_previews(self, previews: Sequence[tuple[str, Mapping[str, Any]]], preview: Preview) -> None:
         """Show the message as it arrives at the first recipients."""
@@ -382,15 +385,15 @@ class SendForm:
 
     def _read_entries(self, people: Sequence[FoundRecipient]) -> list[str | dict[str, Any]]:
         """Return `to` of the API."""
-        return [self._template.read_entry(one) for one in people]
+        return [self._template.read_entry(person) for person in people]
 
     async def _make_body(self) -> dict[str, Any]:
         whom: dict[str, Any] = {"groups": self._groups.names}
         if not self._groups.names:
-            whom = {"to": self._read_entries([one.found for one in self._recipients])}
-        elif self._groups.total <= MOST_AT_ONCE and not self._template.is_by_name:
+            whom = {"to": self._read_entries([recipient.found for recipient in self._recipients])}
+        elif self._groups.total <= MAX_AT_ONCE and not self._template.is_by_name:
             batches = [batch async for batch in self._groups.read_batches(self._method)]
-            whom = {"to": self._read_entries([one for batch in batches for one in batch])}
+            whom = {"to": self._read_entries([recipient for batch in batches for recipient in batch])}
         body: dict[str, Any] = {**whom, "method": self._method, **await self._content.read()}
         if (when := self._read_when()) is not None:
             body["send_at"] = when

@@ -13,7 +13,7 @@ from imsg_console.widgets.elements import attrs, element, live_text
 
 PATH = "/api/v2/groups"
 
-MOST_AT_ONCE = 10_000
+MAX_AT_ONCE = 10_000
 """The people whom one request takes."""
 
 
@@ -70,9 +70,9 @@ class GroupChoice:
                     if to and to not in seen:
                         seen.add(to)
                         batch.append(_read_member(to, member))
-                while len(batch) >= MOST_AT_ONCE:
-                    yield batch[:MOST_AT_ONCE]
-                    batch = batch[MOST_AT_ONCE:]
+                while len(batch) >= MAX_AT_ONCE:
+                    yield batch[:MAX_AT_ONCE]
+                    batch = batch[MAX_AT_ONCE:]
         if batch:
             yield batch
 
@@ -83,7 +83,7 @@ class GroupChoice:
 
     async def _change(self) -> None:
         t, n, names = self._view.t, self.total, self.names
-        parts = -(-n // MOST_AT_ONCE)
+        parts = -(-n // MAX_AT_ONCE)
         self._hint.text = t("send.groups_parts", n=f"{n:,}", parts=parts) if parts > 1 else t("send.groups_hint")
         self._sample = []
         self._on_change()

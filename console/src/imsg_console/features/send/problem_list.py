@@ -38,10 +38,10 @@ def draw_problems(view: View, place: Element, symbol: str, title: str, problems:
         with element("div", "line"):
             icon(symbol)
             element("strong", "", title)
-            copy_button(view, "\n".join(f"{one.text}\t{one.why}" for one in problems[:COPIED]))
+            copy_button(view, "\n".join(f"{problem.text}\t{problem.why}" for problem in problems[:COPIED]))
         with element("ul"):
-            for one in problems[:SHOWN]:
-                _draw(view, one)
+            for problem in problems[:SHOWN]:
+                _draw(view, problem)
         if len(problems) > SHOWN:
             element("p", "muted", view.t("send.and_more", n=len(problems) - SHOWN))
 

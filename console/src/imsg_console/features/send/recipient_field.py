@@ -170,7 +170,7 @@ class RecipientField:
         if not self._view.session.is_admin:
             return
         method = self._recipients.method
-        names = [one.text for one in self._recipients if one.kind is Kind.NAME]
+        names = [recipient.text for recipient in self._recipients if recipient.kind is Kind.NAME]
         for name in [name for name in names if (method, name) not in self._looked_up][:LOOKED_UP]:
             self._looked_up[method, name] = await self._find_problem(name)
         if reasons := {name: why for name in names if (why := self._looked_up.get((method, name), ""))}:
@@ -195,7 +195,7 @@ class RecipientField:
             if wrong:
                 element("span", "bad-text", t("send.count_wrong", n=wrong))
             button(t("send.clear"), partial(self._apply, self._recipients.clear), kind="quiet")
-            if (named := next((one for one in self._recipients if one.label), None)) is not None:
+            if (named := next((recipient for recipient in self._recipients if recipient.label), None)) is not None:
                 element("p", "field-hint", t("send.labelled", label=line(named.label, 40), to=line(named.text, 60)))
 
     def _show_wrong(self) -> None:
@@ -203,13 +203,13 @@ class RecipientField:
         t, wrong = self._t, self._recipients.wrong
         problems = [
             Problem(
-                one.text,
-                one.label,
-                self._explain(one),
-                partial(self._correct, one),
-                partial(self._apply, self._recipients.remove, one.key),
+                recipient.text,
+                recipient.label,
+                self._explain(recipient),
+                partial(self._correct, recipient),
+                partial(self._apply, self._recipients.remove, recipient.key),
             )
-            for one in wrong
+            for recipient in wrong
         ]
         draw_problems(self._view, self._wrong, "error", t("send.wrong_title", n=len(wrong)), problems)
         if wrong:
@@ -220,39 +220,43 @@ class RecipientField:
         """Show what holds nothing up: headings, rows without an address, duplicates."""
         t, ignored = self._t, self._recipients.ignored
         problems = [
-            Problem(one.text, "", t(one.why), None if one.why == "send.doubled" else partial(self._use, one))
-            for one in ignored
+            Problem(piece.text, "", t(piece.why), None if piece.why == "send.doubled" else partial(self._use, piece))
+            for piece in ignored
         ]
         draw_problems(self._view, self._ignored, "info", t("send.ignored_title", n=len(ignored)), problems)
         if ignored:
             with self._ignored:
                 button(t("send.forget_ignored"), partial(self._apply, self._recipients.forget_ignored), kind="quiet")
 
-    async def _correct(self, one: Recipient, text: str) -> None:
+    async def _correct(self, recipient: Recipient, text: str) -> None:
         if (reading := await self._read(text)) is not None:
-            self._recipients.remove(one.key)
+            self._recipients.remove(recipient.key)
             await self.add(reading)
 
-    async def _use(self, one: IgnoredText, text: str) -> None:
+    async def _use(self, ignored: IgnoredText, text: str) -> None:
         if (reading := await self._read(text)) is not None:
-            self._recipients.forget(one)
+            self._recipients.forget(ignored)
             await self.add(reading)
 
     def _show_recipients(self) -> None:
         t, fine, wanted = self._t, self._recipients.fine, str(self._search.value or "").lower()
-        found = [one for one in fine if wanted in f"{one.text} {one.label}".lower()] if wanted else fine
+        found = (
+            [recipient for recipient in fine if wanted in f"{recipient.text} {recipient.label}".lower()]
+            if wanted
+            else fine
+        )
         self._search.set_visibility(len(fine) > SHOWN)
         with redraw(self._chips):
-            for one in found[:SHOWN]:
-                symbol = "person" if one.kind is Kind.NAME else None
-                remove = partial(self._apply, self._recipients.remove, one.key)
+            for recipient in found[:SHOWN]:
+                symbol = "person" if recipient.kind is Kind.NAME else None
+                remove = partial(self._apply, self._recipients.remove, recipient.key)
                 with ui.chip(icon=symbol, color=None, removable=True, on_value_change=remove) as chip:
-                    element("span", "recipient-text", line(one.text, 80))
-                    if one.kind is Kind.NAME:
+                    element("span", "recipient-text", line(recipient.text, 80))
+                    if recipient.kind is Kind.NAME:
                         element("span", "unseen", t("send.is_name"))
-                    if one.label:
-                        element("span", "recipient-label", line(one.label, 24))
-                attrs(chip.classes("recipient"), remove_aria_label=t("send.remove", name=line(one.text, 80)))
+                    if recipient.label:
+                        element("span", "recipient-label", line(recipient.label, 24))
+                attrs(chip.classes("recipient"), remove_aria_label=t("send.remove", name=line(recipient.text, 80)))
             if len(found) > SHOWN:
                 element("span", "muted", t("send.and_more", n=len(found) - SHOWN))
 
@@ -261,8 +265,8 @@ class RecipientField:
         change(*arguments)
         self._show_change()
 
-    def _explain(self, one: Recipient) -> str:
-        return self._t(one.why) if one.why.startswith("send.") else line(one.why)
+    def _explain(self, recipient: Recipient) -> str:
+        return self._t(recipient.why) if recipient.why.startswith("send.") else line(recipient.why)
 
 
 def _clean(text: object) -> str:

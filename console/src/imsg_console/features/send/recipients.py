@@ -88,12 +88,12 @@ class Recipients:
     @property
     def wrong(self) -> list[Recipient]:
         """The recipients that are wrong."""
-        return [one for one in self._recipients.values() if one.kind is Kind.WRONG]
+        return [recipient for recipient in self._recipients.values() if recipient.kind is Kind.WRONG]
 
     @property
     def fine(self) -> list[Recipient]:
         """The recipients that are not wrong."""
-        return [one for one in self._recipients.values() if one.kind is not Kind.WRONG]
+        return [recipient for recipient in self._recipients.values() if recipient.kind is not Kind.WRONG]
 
     @property
     def ignored(self) -> list[IgnoredText]:
@@ -109,7 +109,7 @@ class Recipients:
     @property
     def texts(self) -> list[str]:
         """The recipients as `to` of the API."""
-        return [one.text for one in self._recipients.values()]
+        return [recipient.text for recipient in self._recipients.values()]
 
     @property
     def reading(self) -> Reading:

@@ -51,7 +51,7 @@ class Sent:
         """Why its channel sends nothing now."""
 
     async def show(self) -> None:
-        """Draw it. Raises ApiError, SessionOver."""
+        """Draw the page. Raises ApiError, SessionOver."""
         heading(1, self._t("sent.title"))
         Steps(self._t, "progress")
         self._place = element("div")
@@ -289,7 +289,7 @@ class Sent:
             request["method"],
             [str(message["to"]) for message in messages if message["to"] is not None],  # else erased
             request["content"],
-            [str(one["filename"]) for one in request["attachments"]],
+            [str(attachment["filename"]) for attachment in request["attachments"]],
             category=str(request["category"] or "notice"),
         )
         if sent.is_long:

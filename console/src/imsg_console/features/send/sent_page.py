@@ -7,7 +7,7 @@ from imsg_console.layout import draw_missing
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import style_sheet
 
-MOST_DIGITS = 8
+MAX_DIGITS = 8
 
 _REQUEST = re.compile(r"[0-9a-f]{32}")
 
@@ -19,7 +19,7 @@ async def show(view: View) -> None:
         draw_missing(view)
         return
     number = view.query.get("n", "")
-    count = int(number) if number.isascii() and number.isdigit() and len(number) < MOST_DIGITS else 0
+    count = int(number) if number.isascii() and number.isdigit() and len(number) < MAX_DIGITS else 0
     await Sent(view, view.segments["id"], count).show()
 
 

@@ -66,7 +66,9 @@ class TemplateChoice:
     def __init__(self, view: View, templates: Sequence[Mapping[str, Any]], on_change: Callable[[], None]) -> None:
         """`templates` are all of GET /api/v2/templates."""
         self._view, self._t, self._on_change = view, view.t, on_change
-        self._templates = [one for one in templates if one["from"] != "settings" and one["published"] is not None]
+        self._templates = [
+            template for template in templates if template["from"] != "settings" and template["published"] is not None
+        ]
         self._method = ""
         self._known: Mapping[str, Any] | None = None
         self._params: list[_Param] = []
@@ -101,7 +103,10 @@ class TemplateChoice:
     @property
     def draft(self) -> dict[str, Any]:
         """The same with the chosen columns, as `restore` takes it."""
-        return {**self.fields, "columns": {one.name: one.from_column for one in self._params if one.from_column}}
+        return {
+            **self.fields,
+            "columns": {param.name: param.from_column for param in self._params if param.from_column},
+        }
 
     @property
     def is_personal(self) -> bool:
@@ -120,9 +125,9 @@ class TemplateChoice:
         """Offer the columns that people bring; the message of the first one is previewed."""
         columns: dict[str, str] = {}
         first = None
-        for one in people:
-            first = first or one
-            for name, text in one.params.items():
+        for person in people:
+            first = first or person
+            for name, text in person.params.items():
                 columns.setdefault(name, text)
         if (columns, first) == (self._columns, self._first):
             return
@@ -139,20 +144,20 @@ class TemplateChoice:
             shown[name] = title if name.isdecimal() else t("send.param_column", name=line(name, 64))
         return shown
 
-    def read_entry(self, one: FoundRecipient) -> str | dict[str, Any]:
+    def read_entry(self, recipient: FoundRecipient) -> str | dict[str, Any]:
         """Return an entry of `to`: a recipient with what the template takes of the columns."""
-        own = self._read_own(one)
-        if not self.name or not (own or one.language):
-            return one.text
-        return {"to": one.text, "params": own} | ({"language": one.language} if one.language else {})
+        own = self._read_own(recipient)
+        if not self.name or not (own or recipient.language):
+            return recipient.text
+        return {"to": recipient.text, "params": own} | ({"language": recipient.language} if recipient.language else {})
 
-    def _read_own(self, one: FoundRecipient) -> dict[str, str]:
-        return {param.name: text for param in self._params if (text := one.params.get(param.from_column, ""))}
+    def _read_own(self, recipient: FoundRecipient) -> dict[str, str]:
+        return {param.name: text for param in self._params if (text := recipient.params.get(param.from_column, ""))}
 
     def find_missing(self, people: Iterable[FoundRecipient]) -> list[tuple[FoundRecipient, list[str]]]:
         """Return the recipients whose columns lack what the template needs, and which these are."""
         needed = [param.from_column for param in self._params if param.is_required and param.from_column]
-        missing = [(one, [name for name in needed if not one.params.get(name)]) for one in people]
+        missing = [(person, [name for name in needed if not person.params.get(name)]) for person in people]
         return [(one, names) for one, names in missing if names]
 
     def show_method(self, method: str) -> None:
@@ -160,20 +165,22 @@ class TemplateChoice:
         if method == self._method:
             return
         self._method = method
-        found = [one["name"] for one in self._templates if method in self.find_methods(one["name"])]
+        found = [template["name"] for template in self._templates if method in self.find_methods(template["name"])]
         options = {OWN_WORDS: self._t("send.own_words")} | {name: line(name, 64) for name in found}
         self._choice.set_options(options, value=self.name if self.name in options else OWN_WORDS)
         self._place.set_visibility(bool(found))
 
     def find_methods(self, name: str) -> list[str]:
         """Return the methods that a template has words for."""
-        languages = [has for one in self._templates if one["name"] == name for has in one["languages"].values()]
+        languages = [
+            has for template in self._templates if template["name"] == name for has in template["languages"].values()
+        ]
         return [method for method in METHODS if any(method in has for has in languages)]
 
     def find_problems(self) -> Sequence[Problem]:
         """Return the params that are missing."""
-        missing = [one for one in self._params if one.is_required and not (one.from_column or one.for_all)]
-        return [(one.text, self._t("send.param_missing")) for one in missing]
+        missing = [param for param in self._params if param.is_required and not (param.from_column or param.for_all)]
+        return [(param.text, self._t("send.param_missing")) for param in missing]
 
     async def preview(self, recipient: FoundRecipient) -> Mapping[str, Any]:
         """Return what a recipient would get. Raises ApiError."""
@@ -205,7 +212,7 @@ class TemplateChoice:
         name = self.name
         if self._known is not None and self._known["name"] == name:
             return
-        published = next((one["published"] for one in self._templates if one["name"] == name), None)
+        published = next((template["published"] for template in self._templates if template["name"] == name), None)
         known = await self._view.api.get(path(PATH, name), version=published) if name else None
         if name != self.name or (known is not None and known == self._known):
             return  # another was chosen meanwhile, or this one is drawn by now, and may be filled in
@@ -217,8 +224,8 @@ class TemplateChoice:
         self._language.set_options(languages, value=default if default in languages else next(iter(languages), None))
         self._language.set_visibility(len(languages) > 1)
         with self._fields:
-            for one in (known or {}).get("params", ()):
-                self._params.append(self._draw_param(one))
+            for param in (known or {}).get("params", ()):
+                self._params.append(self._draw_param(param))
         await self._change()
 
     def _draw_param(self, known: Mapping[str, Any]) -> _Param:

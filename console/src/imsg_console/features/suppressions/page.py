@@ -14,7 +14,7 @@ from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.tables import Column, PagedTable
 
-MOST_SHOWN = 80
+MAX_SHOWN = 80
 
 
 async def show(view: View) -> None:
@@ -70,7 +70,7 @@ class Suppressions:
         """Return the address. An erased one is known by a digest, whose first digits tell it from others."""
         if row["to"].startswith("#"):
             return self._t("suppressions.erased", mark=line(row["to"][1:9]))
-        return line(row["to"], MOST_SHOWN)
+        return line(row["to"], MAX_SHOWN)
 
     def _address(self, row: Row) -> Cell:
         return [cells.text(self._name(row)), cells.method(self._t, row["method"])]

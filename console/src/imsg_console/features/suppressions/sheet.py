@@ -104,7 +104,7 @@ def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> S
 
 def read_best(t: Texts, sheets: Sequence[Sheet], method: str, reason: str) -> tuple[int, SuppressionSheet]:
     """Read the sheet of a workbook that holds most addresses; return its place too."""
-    read_sheets = [read(t, one.rows, method, reason) for one in sheets]
+    read_sheets = [read(t, sheet.rows, method, reason) for sheet in sheets]
     best = max(range(len(read_sheets)), key=lambda place: (len(read_sheets[place].rows), -place))
     return best, read_sheets[best]
 

@@ -35,12 +35,12 @@ async def ask_approved(view: View, method: str) -> Approved | None:
         except ApiError as error:  # a kind without such a list, or a provider that does not answer
             problem = error.detail
             continue
-        for one in answer["templates"]:
-            if one["review"] == "approved":
+        for template in answer["templates"]:
+            if template["review"] == "approved":
                 options[str(len(found))] = (
-                    f"{line(one['text'], 120)}（{line(provider['name'], 32)}，{line(one['id'], 64)}）"
+                    f"{line(template['text'], 120)}（{line(provider['name'], 32)}，{line(template['id'], 64)}）"
                 )
-                found.append(Approved(provider["name"], one["id"], one["variables"]))
+                found.append(Approved(provider["name"], template["id"], template["variables"]))
     if not found:
         toast(t("templates.none_approved", why=problem), good=False)
         return None

@@ -25,7 +25,7 @@ from imsg_console.widgets.tables import Column, PagedTable
 
 PATH = "/api/v2/templates"
 CATEGORIES = ("notice", "marketing", "code")
-MOST_VERSIONS = 50
+MAX_VERSIONS = 50
 
 
 async def show(view: View) -> None:
@@ -34,13 +34,13 @@ async def show(view: View) -> None:
 
 
 class Templates:
-    """The list."""
+    """Draws the list of templates, and carries out its actions."""
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t
 
     async def show(self) -> None:
-        """Draw it. Raises ApiError, SessionOver."""
+        """Draw the list. Raises ApiError, SessionOver."""
         t = self._t
         with page_head(t("layout.templates"), t("templates.lead")):
             if self._view.may("POST /templates"):
@@ -178,10 +178,10 @@ class Templates:
             Field("words", t("templates.words"), next(iter(choices)), "choice", options=choices),
             *(
                 Field(
-                    f"param {one['name']}", line(one["name"], 64), one["example"] if one["required"] else "",
-                    most=one["max"],
+                    f"param {param['name']}", line(param["name"], 64), param["example"] if param["required"] else "",
+                    most=param["max"],
                 )
-                for one in known["params"]
+                for param in known["params"]
             ),
         ]  # fmt: skip
         title = t("templates.preview_of", name=line(row["name"], 64))
@@ -192,17 +192,19 @@ class Templates:
         if "subject" in content:
             element("p", "", line(content["subject"], 255))
             draw_body(self._view, content.get("text", ""), content.get("html"))
-        for one in answer["texts"]:
-            segments = self._t("templates.segments", n=one["segments"]) if one["segments"] else ""
-            element("p", "muted", f"{line(one['provider'], 64)} {segments}")
-            entry = content["providers"][one["provider"]].get("variables", {})
+        for text in answer["texts"]:
+            segments = self._t("templates.segments", n=text["segments"]) if text["segments"] else ""
+            element("p", "muted", f"{line(text['provider'], 64)} {segments}")
+            entry = content["providers"][text["provider"]].get("variables", {})
             values = "\n".join(f"{name}: {value}" for name, value in entry.items())
-            draw_text(self._view, one["text"] or values)
+            draw_text(self._view, text["text"] or values)
 
     async def _publish(self, row: Row) -> None:
         t = self._t
-        answer = await self._view.api.get(path(PATH, row["name"], "versions"), limit=MOST_VERSIONS)
-        versions = {str(one["version"]): t("templates.version_by", n=one["version"]) for one in answer["versions"]}
+        answer = await self._view.api.get(path(PATH, row["name"], "versions"), limit=MAX_VERSIONS)
+        versions = {
+            str(version["version"]): t("templates.version_by", n=version["version"]) for version in answer["versions"]
+        }
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
             version = int(form.read()["version"])

@@ -36,7 +36,7 @@ class Words:
         methods = [method for method in METHODS if (language, method) in self._sources]
         self._shown = language, methods[0] if methods else MAIL
         self._languages = tuple(dict.fromkeys([*languages, *OFFERED]))
-        counts = [len(one["providers"]) for one in self._sources.values() if "providers" in one]
+        counts = [len(source["providers"]) for source in self._sources.values() if "providers" in source]
         self._numbers = range(1, max(counts, default=0) + 2)
 
     @property
@@ -44,7 +44,7 @@ class Words:
         """The fields of every channel."""
         t, (language, method) = self._t, self._shown
         languages = {tag: name_language(t, tag) for tag in self._languages}
-        methods = {one: method_name(t, one) for one in METHODS}
+        methods = {method: method_name(t, method) for method in METHODS}
         make = FieldMaker(t, "templates.", {"language": language, "method": method})
         return [
             make("language", "choice", options=languages),

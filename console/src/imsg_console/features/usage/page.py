@@ -37,7 +37,7 @@ REPORTS = "/api/v2/reports"
 
 WAIT_S, POLL_S = 20.0, 0.1
 
-MOST_SHOWN = 80
+MAX_SHOWN = 80
 
 DIMENSIONS = ("user", "method", "provider", "template", "category")
 
@@ -135,7 +135,7 @@ class Usage:
             "method": lambda: chips.method_name(self._t, value),
             "category": lambda: self._t.get(f"usage.category_{value}", value),
         }
-        return named[self._by]() if self._by in named else line(value, MOST_SHOWN)
+        return named[self._by]() if self._by in named else line(value, MAX_SHOWN)
 
     def _export(self, kind: str) -> None:
         if not self._rows:

@@ -7,11 +7,11 @@ from imsg_channels import CONTACTS
 from imsg_console.client import path
 from imsg_console.features.users.records import (
     CATEGORIES,
-    LEAST_PASSWORD,
     LIMITS,
-    MOST,
-    MOST_NAME,
-    MOST_PASSWORD,
+    MAX_LIMIT,
+    MAX_NAME,
+    MAX_PASSWORD,
+    MIN_PASSWORD,
     NEW,
     User,
     find_changes,
@@ -49,17 +49,17 @@ async def create(view: View, refresh: Refresh) -> None:
     def check_name(text: str) -> str:
         return t("users.bad_name") if ":" in text or "/" in text else ""
 
-    name = FieldMaker(t, "users.")("username", most=MOST_NAME, check=check_name)
+    name = FieldMaker(t, "users.")("username", most=MAX_NAME, check=check_name)
     parts: list[Field | Part] = [name, _make_password_field(view), *_make_services(view, NEW)]
     created = await ask_form(view, t("users.new_title"), parts, t("users.create"), save, wide=True)
     if created:
         await refresh()
-        await show_password(view, t("users.created", name=line(created[0], MOST_NAME)), *created)
+        await show_password(view, t("users.created", name=line(created[0], MAX_NAME)), *created)
 
 
 async def change(view: View, user: User, refresh: Refresh) -> None:
     """Show a user's form, and save what was changed."""
-    t, name = view.t, line(user["username"], MOST_NAME)
+    t, name = view.t, line(user["username"], MAX_NAME)
 
     async def save(form: Form) -> dict[str, Any]:
         changes = find_changes(user, _read(form))
@@ -77,7 +77,7 @@ async def change(view: View, user: User, refresh: Refresh) -> None:
 async def reset_password(view: View, user: User, refresh: Refresh) -> None:
     """Give a user a new password, and show it."""
     t, username = view.t, user["username"]
-    name = line(username, MOST_NAME)
+    name = line(username, MAX_NAME)
 
     async def save(form: Form) -> str:
         password = str(form.read()["password"])
@@ -150,9 +150,9 @@ def _make_password_field(view: View) -> Field:
     t = view.t
 
     def check(text: str) -> str:
-        return "" if len(text) >= LEAST_PASSWORD else t("users.short_password")
+        return "" if len(text) >= MIN_PASSWORD else t("users.short_password")
 
-    return FieldMaker(t, "users.", {"password": make_password()})("password", most=MOST_PASSWORD, check=check)
+    return FieldMaker(t, "users.", {"password": make_password()})("password", most=MAX_PASSWORD, check=check)
 
 
 def _make_services(view: View, user: User) -> list[Part]:
@@ -179,7 +179,7 @@ def _make_services(view: View, user: User) -> list[Part]:
         make("default_category", "choice", options=categories),
         make("department", most=64),
     ]
-    assert {one.name for one in contacts} == set(CONTACTS)  # noqa: S101  a new contact wants a field here
+    assert {contact.name for contact in contacts} == set(CONTACTS)  # noqa: S101  a new contact wants a field here
     return [
         Part(t("users.contacts"), contacts, t("users.contacts_hint")),
         Part(t("users.limits"), limits, t("users.limits_hint")),
@@ -200,7 +200,7 @@ def _make_email_check(view: View) -> Check:
 def _make_limit_check(view: View, *, may_be_empty: bool = False) -> Check:
     def check(text: str) -> str:
         limit = text.strip()
-        is_limit = limit.isascii() and limit.isdigit() and int(limit) <= MOST
+        is_limit = limit.isascii() and limit.isdigit() and int(limit) <= MAX_LIMIT
         return "" if is_limit or (may_be_empty and not limit) else view.t("users.not_a_number")
 
     return check

@@ -73,7 +73,10 @@ class UserImport:
             notice(t("users.import_ready", n=len(users.good)), "good")
         if users.bad:
             notice(t("users.import_wrong", n=len(users.bad)), "warn")
-            self._draw_problems(dialog, [(one.number, one.username, self._t.join(*one.problems)) for one in users.bad])
+            self._draw_problems(
+                dialog,
+                [(bad_line.number, bad_line.username, self._t.join(*bad_line.problems)) for bad_line in users.bad],
+            )
         if users.ignored:
             notice(t("users.import_ignored", names=line(", ".join(users.ignored))), "info")
         if not users.good:
@@ -96,8 +99,8 @@ class UserImport:
         outcomes: list[Outcome] = []
         self._outcomes = outcomes
 
-        async def import_one(one: Line, work: Work) -> None:
-            outcome = await self._import(one, is_update=is_update)
+        async def import_one(user_line: Line, work: Work) -> None:
+            outcome = await self._import(user_line, is_update=is_update)
             outcomes.append(outcome)
             work.failed += outcome.kind == "failed"
 
@@ -105,7 +108,7 @@ class UserImport:
             try:
                 await run_each(work, users.good, import_one)
             finally:
-                failures = [Outcome(one, "failed", self._t.join(*one.problems)) for one in users.bad]
+                failures = [Outcome(bad_line, "failed", self._t.join(*bad_line.problems)) for bad_line in users.bad]
                 work.link = self._offer_result(sorted([*outcomes, *failures], key=lambda one: one.line.number))
                 work.link_text = t("users.import_result")
             await self._refresh()
@@ -113,45 +116,47 @@ class UserImport:
         count = len(users.good)
         dialog.run(t("users.work_import", n=count), count, import_all, lambda _: self._draw_outcomes(dialog))
 
-    async def _import(self, one: Line, *, is_update: bool) -> Outcome:
+    async def _import(self, user_line: Line, *, is_update: bool) -> Outcome:
         """Create the user of a row, or change the user that exists. Raises ApiError (unreachable), SessionOver."""
-        api, fields = self._view.api, dict(one.fields)
+        api, fields = self._view.api, dict(user_line.fields)
         password = "" if fields.get("password") else make_password()
         try:
             await api.post("/api/v2/register", {**fields, "password": fields.get("password") or password})
         except ApiError as error:
             if error.reason != "username_taken":
-                return self._fail(one, error)
+                return self._fail(user_line, error)
         else:
-            return Outcome(one, "made", password=password)
-        return await self._update(one) if is_update else Outcome(one, "skipped")
+            return Outcome(user_line, "made", password=password)
+        return await self._update(user_line) if is_update else Outcome(user_line, "skipped")
 
-    async def _update(self, one: Line) -> Outcome:
-        fields: dict[str, Any] = {name: value for name, value in one.fields.items() if name != "username"}
+    async def _update(self, user_line: Line) -> Outcome:
+        fields: dict[str, Any] = {name: value for name, value in user_line.fields.items() if name != "username"}
         if not fields:
-            return Outcome(one, "skipped")
+            return Outcome(user_line, "skipped")
         try:
-            await self._view.api.patch(path("/api/v2/users", one.username), fields)
+            await self._view.api.patch(path("/api/v2/users", user_line.username), fields)
         except ApiError as error:
-            return self._fail(one, error)
-        return Outcome(one, "updated")
+            return self._fail(user_line, error)
+        return Outcome(user_line, "updated")
 
-    def _fail(self, one: Line, error: ApiError) -> Outcome:
+    def _fail(self, user_line: Line, error: ApiError) -> Outcome:
         if error.reason == "unreachable":
             raise error
-        return Outcome(one, "failed", locate_error(self._t, error)[1])
+        return Outcome(user_line, "failed", locate_error(self._t, error)[1])
 
     def _draw_outcomes(self, dialog: ImportDialog) -> None:
         t = self._t
-        kinds = [one.kind for one in self._outcomes]
+        kinds = [outcome.kind for outcome in self._outcomes]
         counts = [t(f"users.import_{kind}", n=n) for kind in ("made", "updated", "skipped") if (n := kinds.count(kind))]
         if counts:
             notice(t.join(*counts), "good")
-        if any(one.password for one in self._outcomes):
+        if any(outcome.password for outcome in self._outcomes):
             notice(t("users.import_result_hint"), "warn")
-        if failed := [one for one in self._outcomes if one.kind == "failed"]:
+        if failed := [outcome for outcome in self._outcomes if outcome.kind == "failed"]:
             notice(t("users.import_failed", n=len(failed)), "bad")
-            self._draw_problems(dialog, [(one.line.number, one.line.username, one.why) for one in failed])
+            self._draw_problems(
+                dialog, [(outcome.line.number, outcome.line.username, outcome.why) for outcome in failed]
+            )
 
     def _draw_problems(self, dialog: ImportDialog, problems: Sequence[Problem]) -> None:
         t = self._t
@@ -161,8 +166,13 @@ class UserImport:
         t = self._t
         heading = [t("files.line"), t("users.username"), t("users.password"), t("users.outcome")]
         rows = [
-            [one.line.number, one.line.username, one.password, t(f"users.outcome_{one.kind}", why=one.why)]
-            for one in outcomes
+            [
+                outcome.line.number,
+                outcome.line.username,
+                outcome.password,
+                t(f"users.outcome_{outcome.kind}", why=outcome.why),
+            ]
+            for outcome in outcomes
         ]
         return exports.offer_rows(self._view, t("users.file_result"), heading, rows, texts=range(1, len(heading)))
 

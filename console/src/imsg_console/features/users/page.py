@@ -8,7 +8,7 @@ from nicegui import ui
 
 from imsg_console.client import ApiError, make_url, path
 from imsg_console.features.users import form, import_file
-from imsg_console.features.users.records import MOST_NAME, User, locate_error
+from imsg_console.features.users.records import MAX_NAME, User, locate_error
 from imsg_console.near_limits import find_near_limits
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
@@ -77,7 +77,7 @@ class Users:
             ],
             self._load,
             key="username",
-            name=lambda user: line(user["username"], MOST_NAME),
+            name=lambda user: line(user["username"], MAX_NAME),
             texts="near" if self._only_near else "users",
             symbol="task_alt" if self._only_near else "group",
             filters=[Filter("search", t("users.search"))],
@@ -114,8 +114,8 @@ class Users:
             chips.append(cells.chip(t("users.off"), "block", "bad"))
         if user["username"] == self._view.session.username:
             chips.append(cells.chip(t("users.you")))
-        department = [cells.muted(line(user["department"], MOST_NAME))] if user["department"] else []
-        return [[cells.text(line(user["username"], MOST_NAME)), *department, *chips]]
+        department = [cells.muted(line(user["department"], MAX_NAME))] if user["department"] else []
+        return [[cells.text(line(user["username"], MAX_NAME)), *department, *chips]]
 
     def _contacts(self, user: Row) -> Cell:
         return [
@@ -135,7 +135,7 @@ class Users:
         )
 
     def _actions(self, user: Row) -> Cell:
-        t, name = self._t, line(user["username"], MOST_NAME)
+        t, name = self._t, line(user["username"], MAX_NAME)
         if not self._view.may("PATCH /users/{username}"):
             return cells.button("messages", t("users.messages_of"), icon="mail")
         switch, icon = (t("users.stop"), "block") if user["available"] else (t("users.allow"), "check_circle")
@@ -153,11 +153,11 @@ class Users:
         if user["available"] and not await self._confirm_stop(1):
             return
         await self._view.api.patch(path(PATH, user["username"]), {"available": not user["available"]})
-        toast(self._t("users.saved", name=line(user["username"], MOST_NAME)))
+        toast(self._t("users.saved", name=line(user["username"], MAX_NAME)))
         await self.reload()
 
     async def _delete(self, user: User) -> None:
-        name = line(user["username"], MOST_NAME)
+        name = line(user["username"], MAX_NAME)
         if await ask_to_delete(self._view, path(PATH, user["username"]), "users.delete", name=name):
             await self.reload()
 
@@ -219,7 +219,7 @@ class Users:
                     raise
                 work.failed += 1
                 why = locate_error(t, error)[1]
-                work.notes.append(t("users.work_note", name=line(name, MOST_NAME), why=why))
+                work.notes.append(t("users.work_note", name=line(name, MAX_NAME), why=why))
 
         async def do_all(work: Work) -> None:
             await run_each(work, names, do_one)

@@ -1,4 +1,4 @@
-"""A user as the API gives one: its fields, their bounds, and what a changed form means."""
+"""The fields of a user in the API, their bounds, and the changes that a form makes."""
 
 import re
 import secrets
@@ -18,14 +18,14 @@ FIELDS = ("username", "password", *CONTACTS, "role", *LIMITS, "available", "may_
           "sms_countries", "default_category", "department")  # fmt: skip
 
 ALL, NONE = "all", "none"
-"""Of a user's senders, as a person writes them: all there are; and nothing but the default one."""
+"""The words for a user's senders in the form: all senders, or only the default one."""
 
 CATEGORIES = ("notice", "code", "marketing")
 
-MOST = 1_000_000
+MAX_LIMIT = 1_000_000
 """The largest limit."""
 
-MOST_NAME, LEAST_PASSWORD, MOST_PASSWORD = 64, 8, 256
+MAX_NAME, MIN_PASSWORD, MAX_PASSWORD = 64, 8, 256
 
 NEW: User = {
     "email": "",

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from imsg_channels import BY_NAME, CHANNELS, CONTACTS
-from imsg_console.features.users.records import LEAST_PASSWORD, LIMITS, MOST, MOST_NAME, MOST_PASSWORD
+from imsg_console.features.users.records import LIMITS, MAX_LIMIT, MAX_NAME, MAX_PASSWORD, MIN_PASSWORD
 from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, is_blank, read_cell
 from imsg_console.recipients.recipient_reader import explain_row, strip_heading
 from imsg_console.spreadsheets import find_heading, merge_headings
@@ -19,7 +19,7 @@ COLUMNS = ("username", "password", "email", "phone", "wechat", "role", "per_hour
 EXPORTED = ("username", "email", "phone", "wechat", "role", "per_hour", "per_day", "recipients_per_day", "available",
             "used_hour", "used_day", "created_at")  # fmt: skip
 
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 
 HEADINGS: Mapping[str, str] = {
     "username": "user, login, 用户, 账号, 帐号, 账户, 登录名, name, 姓名",
@@ -107,11 +107,11 @@ def read(t: Texts, sheet: Sequence[Sequence[str]]) -> UserSheet:
     rows = [(number, row) for number, row in rows if number > heading + 1]
     headings = merge_headings(sheet, heading)
     columns = _columns(headings)
-    doubled = [one for one in COLUMNS if columns.count(one) > 1]
+    doubled = [column for column in COLUMNS if columns.count(column) > 1]
     if doubled:
         return UserSheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
-    if len(rows) > MOST_ROWS:
-        return UserSheet(problem=t("users.sheet_too_long", n=f"{MOST_ROWS:,}"))
+    if len(rows) > MAX_ROWS:
+        return UserSheet(problem=t("users.sheet_too_long", n=f"{MAX_ROWS:,}"))
     if not rows:
         return UserSheet(problem=t("users.sheet_only_heading"))
     seen = SeenPeople()
@@ -121,7 +121,7 @@ def read(t: Texts, sheet: Sequence[Sequence[str]]) -> UserSheet:
 
 
 def has_usernames(sheet: Sequence[Sequence[str]]) -> bool:
-    """Tell whether a heading of the sheet names a column of usernames."""
+    """Return whether a heading of the sheet names a column of usernames."""
     return _find_heading(sheet) is not None
 
 
@@ -181,8 +181,8 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
         return Line(number, {"username": username}, (t("users.line_no_user", why=describe(t, why)),))
     if not username:
         problems.insert(0, t("users.line_no_username"))
-    elif len(username) > MOST_NAME:
-        problems.insert(0, t("users.line_long_username", n=MOST_NAME))
+    elif len(username) > MAX_NAME:
+        problems.insert(0, t("users.line_long_username", n=MAX_NAME))
     elif ":" in username or "/" in username or _reads_as_address(username):
         problems.insert(0, t("users.line_bad_username"))
     elif (same := seen.note(number, {"username": username})) is not None:
@@ -214,19 +214,21 @@ def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
         if name == "recipients_per_day" and text.lower() in NO_LIMIT:
             return None, ""
         plain = unicodedata.normalize("NFKC", text).replace(",", "").removesuffix(".0")
-        is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MOST)) and int(plain) <= MOST
+        is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MAX_LIMIT)) and int(plain) <= MAX_LIMIT
         return int(plain) if is_limit else None, "" if is_limit else t("users.line_number", name=label, text=text[:40])
     if name in CONTACTS:
         address, why = read_cell(text, METHODS[name])
         return address, why and t("users.line_contact", name=label, why=describe(t, why, text))
-    is_wrong = name == "password" and not LEAST_PASSWORD <= len(text) <= MOST_PASSWORD
-    return text, t("users.line_password", least=LEAST_PASSWORD, most=MOST_PASSWORD) if is_wrong else ""
+    is_wrong = name == "password" and not MIN_PASSWORD <= len(text) <= MAX_PASSWORD
+    return text, t("users.line_password", least=MIN_PASSWORD, most=MAX_PASSWORD) if is_wrong else ""
 
 
 def _reads_as_address(username: str) -> bool:
-    """Tell whether a text is an address in any spelling: the API takes no such username."""
+    """Return whether a text is an address in any spelling: the API takes no such username."""
     addresses = [BY_NAME[method].address for method in METHODS.values()]
-    return any(one.parse(username) is not None or one.find_spelling(username) is not None for one in addresses)
+    return any(
+        address.parse(username) is not None or address.find_spelling(username) is not None for address in addresses
+    )
 
 
 def _cell(cell: str) -> str:

@@ -22,7 +22,7 @@ WINDOWS, HOLIDAYS, REQUESTS = "/api/v2/windows", "/api/v2/holidays", "/api/v2/re
 FIELDS = ("id", "methods", "categories", "zone", "days", "from", "to", "holidays")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CATEGORIES = ("notice", "marketing")
-MOST = 64
+MAX_NAME = 64
 
 
 async def show(view: View) -> None:
@@ -49,7 +49,7 @@ class Windows:
                 button(t("windows.add"), self._add, kind="main", symbol="add")
         self._notices = element("div", "stack")
         columns = [
-            Column("id", t("windows.id"), lambda row: line(row["id"], MOST), is_main=True),
+            Column("id", t("windows.id"), lambda row: line(row["id"], MAX_NAME), is_main=True),
             Column("what", t("windows.what"), self._what),
             Column("hours", t("windows.hours"), self._hours),
             Column("actions", t("windows.actions"), self._actions),
@@ -70,7 +70,7 @@ class Windows:
         columns = [
             Column("request", t("windows.request"), self._request, is_main=True),
             Column("until", t("windows.until"), lambda row: self._view.times.full(row["held_until"])),
-            Column("by", t("windows.by"), lambda row: line(row["held_by"], MOST)),
+            Column("by", t("windows.by"), lambda row: line(row["held_by"], MAX_NAME)),
             Column("actions", t("windows.actions"), self._held_actions),
         ]
         held = self._draw_list("held", columns, self._load_held, key="id", actions={"release": self._release})
@@ -112,12 +112,12 @@ class Windows:
         days = t("windows.comma").join(t(f"windows.{day}") for day in DAYS if day in row["days"])
         next_day = t("windows.next_day") if row["to"] <= row["from"] else ""
         holidays = [cells.muted(t("windows.without_holidays"))] if row["holidays"] == "cn" else []
-        hours = line(f"{row['from']}–{next_day}{row['to']} {row['zone']}", MOST)
+        hours = line(f"{row['from']}–{next_day}{row['to']} {row['zone']}", MAX_NAME)
         every_day = t("windows.every_day") if set(row["days"]) == set(DAYS) else days
         return [cells.text(hours), cells.muted(every_day), *holidays]
 
     def _request(self, row: Row) -> Cell:
-        shown = line(row["subject"] or row["reference"] or row["to"] or row["id"], MOST)
+        shown = line(row["subject"] or row["reference"] or row["to"] or row["id"], MAX_NAME)
         count = self._t("windows.recipients", count=row["recipients"])
         return [
             cells.link(shown, f"/messages?id={row['id']}"),
@@ -126,7 +126,7 @@ class Windows:
         ]
 
     def _actions(self, row: Row) -> Cell:
-        t, name = self._t, line(row["id"], MOST)
+        t, name = self._t, line(row["id"], MAX_NAME)
         changes = (("change", "edit", "PUT /windows"), ("remove", "delete", "PUT /windows"))
         return [
             cells.button(action, t(f"windows.{action}"), t(f"windows.{action}_of", name=name), icon=icon, kind="quiet")
@@ -137,7 +137,7 @@ class Windows:
     def _held_actions(self, row: Row) -> Cell:
         if not self._view.may("POST /requests/{id}/release"):
             return None
-        name = self._t("windows.release_of", name=line(row["subject"] or row["id"], MOST))
+        name = self._t("windows.release_of", name=line(row["subject"] or row["id"], MAX_NAME))
         return cells.button("release", self._t("windows.release"), name, icon="send", kind="quiet")
 
     def _day_actions(self, row: Row) -> Cell:
@@ -159,7 +159,7 @@ class Windows:
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
             given = form.read()
             window = {**given, **{name: given[name].strip() for name in ("id", "zone", "from", "to")}}
-            others = [{name: one[name] for name in FIELDS} for one in self._windows if one["id"] != known]
+            others = [{name: window[name] for name in FIELDS} for window in self._windows if window["id"] != known]
             return await self._put(WINDOWS, {"windows": [*others, window]})
 
         make = FieldMaker(t, "windows.", row)
@@ -197,10 +197,10 @@ class Windows:
             await self._done()
 
     async def _remove(self, row: Row) -> None:
-        t, name = self._t, line(row["id"], MOST)
+        t, name = self._t, line(row["id"], MAX_NAME)
         title, text = t("windows.remove_title", name=name), t("windows.remove_text")
         if await confirm(self._view, title, text, t("windows.remove")):
-            left = [{field: one[field] for field in FIELDS} for one in self._windows if one["id"] != row["id"]]
+            left = [{field: window[field] for field in FIELDS} for window in self._windows if window["id"] != row["id"]]
             await self._put(WINDOWS, {"windows": left})
             await self._done()
 
@@ -214,7 +214,7 @@ class Windows:
         await self._done()
 
     async def _release_all(self, row: Row) -> None:
-        t, name = self._t, line(row["id"], MOST)
+        t, name = self._t, line(row["id"], MAX_NAME)
         title, text = t("windows.release_title", name=name), t("windows.release_text")
         if await confirm(self._view, title, text, t("windows.release_all")):
             answer = await self._view.api.call("POST", f"{REQUESTS}/release", {"held_by": row["id"]})

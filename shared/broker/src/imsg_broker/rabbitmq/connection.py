@@ -13,7 +13,7 @@ from imsg_runtime.logs import RecurringProblem, logger
 log = logger(__name__)
 
 FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 5.0
+MAX_PAUSE_S = 5.0
 """The longest pause before a lost connection is reopened."""
 
 STABLE_S = 10.0
@@ -34,7 +34,7 @@ class Backoff:
         """Sleep; the next pause is longer."""
         self._failures += 1
         draw = random.random()  # noqa: S311  jitter is no secret
-        pause_s = back_off_s(self._failures, draw, first_s=FIRST_PAUSE_S, longest_s=LONGEST_PAUSE_S)
+        pause_s = back_off_s(self._failures, draw, first_s=FIRST_PAUSE_S, longest_s=MAX_PAUSE_S)
         await asyncio.sleep(pause_s / self._hosts)
 
     def reset(self) -> None:

@@ -222,7 +222,7 @@ class Claims:
         return Free(n, now_ms / 1000, doubtful=False, **_find_exclusions(n, held))
 
     def _is_old(self, record: ChunkRecord, now_s: float) -> bool:
-        """Tell whether the chunk is old enough to be compacted."""
+        """Return whether the chunk is old enough to be compacted."""
         return now_s >= record.accepted_s + LOOK_AFTER_S
 
     async def _find_settled(self, record: ChunkRecord, now_s: float) -> bool:

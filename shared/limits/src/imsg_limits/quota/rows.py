@@ -80,7 +80,7 @@ def decode_rows(encoded: bytes) -> tuple[QuotaRow, ...]:
     """Decode rows; gateways read the same few at each request."""
     rows = []
     for line in encoded.decode().splitlines():
-        what, limit, name = line.split(" ")[:3]  # a later version may say more
+        what, limit, name = line.split(" ")[:3]  # a later version may add columns
         unit, per, method = UNITS[what[0]], _PERIODS[what[1]], what[2:] or None
         rows.append(QuotaRow(name, unit, per, int(limit) if limit else None, method))
     return tuple(rows)
