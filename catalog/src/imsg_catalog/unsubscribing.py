@@ -122,13 +122,13 @@ class UnsubscribePages:
 def draw(page: str, language: str, address: str) -> Response:
     """Draw a page; all that is not ours in it is text."""
     texts = TEXTS[language]
-    said = texts[page].format(address=address)
+    sentence = texts[page].format(address=address)
     button = f'<form method="post"><button>{texts["button"]}</button></form>' if page == ASK else ""
     body = (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{texts["title"]}</title>'
         f"<style>{STYLE}</style></head>"
-        f"<body><main><h1>{texts['title']}</h1><p>{escape(said)}</p>{button}</main></body></html>"
+        f"<body><main><h1>{texts['title']}</h1><p>{escape(sentence)}</p>{button}</main></body></html>"
     )
     headers = HEADERS | ({"Retry-After": "3"} if page == AWAY else {})
     return Response(body, STATUS[page], headers, "text/html; charset=utf-8")

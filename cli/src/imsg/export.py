@@ -31,7 +31,7 @@ MANIFEST = "export.json"
 LOOK_S = 1.0
 
 TELL_S = 5.0
-"""How often it is told what still waits."""
+"""How often it is reported_at what still waits."""
 
 EMPTY_LOOKS = 3
 """How often in a row the queues must be empty: a service publishes from its own tables some moments later."""
@@ -91,7 +91,7 @@ async def _drain(settings: Settings, lock: int, wait_s: float, tell: Callable[[L
         await stack.enter_async_context(everything.running())
         broker = await stack.enter_async_context(open_broker(settings.broker_url or config.redis_url))
         redis = await stack.enter_async_context(connect(config.redis_url))
-        began = told = time.monotonic()
+        began = reported_at = time.monotonic()
         empty = 0
         while empty < EMPTY_LOOKS:
             waiting = await _count_waiting(broker)
@@ -103,8 +103,8 @@ async def _drain(settings: Settings, lock: int, wait_s: float, tell: Callable[[L
                     "they wait for, or cancel them; nothing was exported.",
                     await _describe(waiting, broker.topology, redis),
                 )
-            if waiting and now > told + TELL_S:
-                told = now
+            if waiting and now > reported_at + TELL_S:
+                reported_at = now
                 left_s = round(began + wait_s - now)
                 tell(fill("waiting {0} s more at most: {1}", left_s, await _describe(waiting, broker.topology, redis)))
             await asyncio.sleep(LOOK_S)

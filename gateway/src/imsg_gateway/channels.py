@@ -96,11 +96,11 @@ class Channels:
         ]
 
     async def providers(self, method: str) -> Sequence[Provider]:
-        """Say how a channel's providers stand, as its senders told in the last seconds. Raises RedisUnavailable."""
-        (now_s, _), told = await asyncio.gather(
+        """Return the state of a channel's providers, as its senders have reported lately. Raises RedisUnavailable."""
+        (now_s, _), reports = await asyncio.gather(
             self._redis.call("TIME"), self._redis.call("HGETALL", providers_key(method))
         )
-        pairs = told.items() if isinstance(told, dict) else zip(told[::2], told[1::2], strict=True)
+        pairs = reports.items() if isinstance(reports, dict) else zip(reports[::2], reports[1::2], strict=True)
         return merge(dict(pairs), int(now_s))
 
     async def check_provider(self, method: str, name: str, *, weighs: bool = False) -> None:
@@ -161,8 +161,8 @@ class Channels:
         fields = ("state", "why", "until", "paused", "reason")
         state, why, until, paused, reason = await self._redis.call("HMGET", channel_key(method), *fields)
         if paused == b"1":
-            said = reason.decode() if reason else None
-            return {"method": method, "state": "paused", "why": said, "until": None, **counts}
+            text = reason.decode() if reason else None
+            return {"method": method, "state": "paused", "why": text, "until": None, **counts}
         if self._broker.blocked:
             detail = Refusal(BROKER_BLOCKED).answer(english=prefers_english(request.language))["detail"]
             why = f"{BROKER_BLOCKED}: {detail}"

@@ -35,9 +35,9 @@ class KeyUsage:
             uses, self._uses = self._uses, {}
             if not uses:
                 continue
-            told = [{"id": key_id, "at": at, "address": address} for key_id, (at, address) in uses.items()]
+            reported = [{"id": key_id, "at": at, "address": address} for key_id, (at, address) in uses.items()]
             try:
-                answer = await self._auth.call("POST", "/internal/keys/used", json={"uses": told})
+                answer = await self._auth.call("POST", "/internal/keys/used", json={"uses": reported})
                 if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
                     raise ServiceFailed(f"auth answered {answer.status_code} to /internal/keys/used")
             except ServiceUnavailable as error:

@@ -21,18 +21,18 @@ class Providers:
         self._missing: Mapping[str, str] = {}
 
     async def watch(self) -> None:
-        """Look every second, for ever; what was seen last stands while Redis is away."""
+        """Read which channels lack a provider, every second; keep the last state while Redis is unavailable."""
         while True:
             try:
-                told = await self._redis.call("MGET", *map(no_provider_key, self._methods))
+                remedies = await self._redis.call("MGET", *map(no_provider_key, self._methods))
             except (RedisUnavailable, RedisRefused):
                 pass
             else:
-                pairs = zip(self._methods, told, strict=True)
+                pairs = zip(self._methods, remedies, strict=True)
                 self._missing = {method: remedy.decode() for method, remedy in pairs if remedy is not None}
             await asyncio.sleep(LOOK_EVERY_S)
 
     def check(self, method: str) -> None:
-        """Raise Refusal no_provider where a channel has nobody to carry what it is given."""
+        """Raise Refusal no_provider where a channel has no provider."""
         if (remedy := self._missing.get(method)) is not None:
             raise Refusal("no_provider", method=method, remedy=remedy, retry_after_s=RETRY_AFTER_S)

@@ -62,7 +62,7 @@ class PublishedNames:
         }
 
     async def list_providers(self, method: str) -> Collection[str]:
-        """Return the names of a channel's providers; none while its sender has not said. Raises RedisUnavailable."""
+        """Return the names of a channel's providers; none if none are published. Raises RedisUnavailable."""
         return tuple((await self._of(method)).get("provider", ()))
 
     async def _of(self, method: str) -> Names:
@@ -70,8 +70,8 @@ class PublishedNames:
         if kept is not None and self._now() < kept[0]:
             return kept[1]
         fields = tuple(LABELS)
-        told = await self._redis.call("HMGET", names_key(method), *fields)
-        names = {field: found for field, text in zip(fields, told, strict=True) if (found := _read(text)) is not None}
+        texts = await self._redis.call("HMGET", names_key(method), *fields)
+        names = {field: found for field, text in zip(fields, texts, strict=True) if (found := _read(text)) is not None}
         self._kept[method] = (self._now() + FRESH_S, names)
         return names
 

@@ -183,12 +183,12 @@ class SendHandler:
 
 
 def test_content(method: str, provider: str) -> Content:
-    """Say something that tells what it is; short where a variable of a template holds little."""
+    """Return the content of a test message, short where a template's variable takes little."""
     spec = BY_NAME.get(method)
     if spec is None or "subject" not in content_fields(spec.content):
         return "测试消息"
-    said = f"这是经由 {provider} 发出的测试邮件。\n\nThis is a test mail, sent by way of {provider}.\n"
-    return {"subject": f"iMSG 测试邮件 · test mail ({provider})", "text": said}
+    text = f"这是经由 {provider} 发出的测试邮件。\n\nThis is a test mail, sent by way of {provider}.\n"
+    return {"subject": f"iMSG 测试邮件 · test mail ({provider})", "text": text}
 
 
 def _answer(content: Mapping[str, Any], headers: Mapping[str, str]) -> ApiResponse:

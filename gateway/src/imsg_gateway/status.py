@@ -196,14 +196,14 @@ class Status:
         name = f"sender-{owner}" if owner in self._broker.topology.methods else owner
         try:
             answer = await self._owners[owner].call("GET", "/health/live")
-            said = str(answer.json().get("service", owner)) if answer.status_code == SUCCESS else None
+            service = str(answer.json().get("service", owner)) if answer.status_code == SUCCESS else None
         except (ServiceUnavailable, ValueError) as away:
             state = (f"网关联系不上它：{away}", f"the gateway can't reach it: {away}")
         else:
-            if said == owner:
+            if service == owner:
                 return None
-            state = (f"在它的地址上应答的是 {said}", f"{said} answers at its URL")
-            if said is None:
+            state = (f"在它的地址上应答的是 {service}", f"{service} answers at its URL")
+            if service is None:
                 state = (f"应答了 HTTP {answer.status_code}", f"answers HTTP {answer.status_code}")
         remedy = (
             f"{_LOGS[0]}它若在运行，再查网络和 gateway 的 `IMSG_{owner.upper()}_URL`。",
@@ -331,7 +331,7 @@ def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
     """Judge a channel's state, consumers, schedule and providers, as administrators see it."""
     method, why, late_s = str(channel["method"]), str(channel["why"] or ""), channel["late_s"] or 0
     blocked = [provider for provider in channel["providers"] if provider["state"] == "blocked"]
-    said = "; ".join(f"{provider['name']}: {provider['why']}" for provider in blocked)
+    why_each = "; ".join(f"{provider['name']}: {provider['why']}" for provider in blocked)
     waiting = channel["waiting"]
     zh, en = (f"；{waiting:,} 条等待", f"; {waiting:,} wait") if waiting else ("", "")
     end = channel["until"] and f"{datetime.fromisoformat(channel['until']).astimezone(zone):%m-%d %H:%M}"
@@ -374,7 +374,7 @@ def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
         ),
         _Rule(
             bool(blocked),
-            (f"部分服务商受阻：{said}", f"blocked: {said}"),
+            (f"部分服务商受阻：{why_each}", f"blocked: {why_each}"),
             (
                 "`imsg providers list` 显示原因及恢复时间。",
                 "`imsg providers list` shows since when, and the share of each.",

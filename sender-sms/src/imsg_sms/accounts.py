@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from imsg_contract.provider_accounts import TRANSIENT, ProviderAccount, SetUp, Trouble, Words
 from imsg_delivery.provider_kinds import ProviderKind, split_settings
-from imsg_sms.described_firms import make_kind, make_settings, show_settings
+from imsg_sms.described_providers import make_kind, make_settings, show_settings
 from imsg_sms.http_settings import Http, list_descriptions
 from imsg_sms.settings import Aliyun, AnyAccount, Sms, SmsRoute, Tencent, Twilio, Volcengine
 
@@ -27,10 +27,10 @@ KINDS = (
     ProviderKind("twilio", Words(zh="Twilio", en="Twilio"), Twilio, setup=(RECEIPTS,), route_model=SmsRoute),
 )
 
-FIRMS: Mapping[str, ProviderKind] = {name: make_kind(name, RECEIPTS) for name in list_descriptions()}
+DESCRIBED_KINDS: Mapping[str, ProviderKind] = {name: make_kind(name, RECEIPTS) for name in list_descriptions()}
 """The kinds of the descriptions that come with iMSG. Their accounts are of the kind `http` in the settings."""
 
-OF_FIRMS: Mapping[str, Sequence[str]] = {
+DESCRIBED_CODES: Mapping[str, Sequence[str]] = {
     "key_id": ("chuanglan:101;", "smsbao:40;"),
     "secret": ("chuanglan:102;", "luosimao:-10;", "smsbao:30;", "yunpian:-1;"),
     "address": ("chuanglan:117;", "luosimao:-50;", "smsbao:43;", "yunpian:-3;"),
@@ -51,7 +51,13 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Synchronize this machine's clock by NTP, and try again.",
         ),
         (
-            ("InvalidAccessKey", "SecretIdNotFound", "InvalidSecretId", "InvalidAuthorization", *OF_FIRMS["key_id"]),
+            (
+                "InvalidAccessKey",
+                "SecretIdNotFound",
+                "InvalidSecretId",
+                "InvalidAuthorization",
+                *DESCRIBED_CODES["key_id"],
+            ),
             "key_id",
             "AccessKey ID（SecretId）不存在或已停用。",
             "The id of the access key is unknown or switched off.",
@@ -59,7 +65,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Compare it with the access keys in the provider's console, and see that it is on.",
         ),
         (
-            ("SignatureDoesNotMatch", "SignatureFailure", "20003", "Authenticate", *OF_FIRMS["secret"]),
+            ("SignatureDoesNotMatch", "SignatureFailure", "20003", "Authenticate", *DESCRIBED_CODES["secret"]),
             "secret",
             "密钥不正确。",
             "The secret is wrong.",
@@ -67,7 +73,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Copy the secret again, without blanks; if it is lost, make a new key.",
         ),
         (
-            ("whitelist", "IpNot", "IPNot", "NotInWhite", "not in white", *OF_FIRMS["address"]),
+            ("whitelist", "IpNot", "IPNot", "NotInWhite", "not in white", *DESCRIBED_CODES["address"]),
             "address",
             "服务商不允许从本机的 IP 地址调用。",
             "The provider does not allow calls from this machine's address.",
@@ -75,7 +81,14 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Add this machine's public address to the allowed ones in the console.",
         ),
         (
-            ("Forbidden", "UnauthorizedOperation", "AccessDenied", "isv.RAM", "NoPermission", *OF_FIRMS["right"]),
+            (
+                "Forbidden",
+                "UnauthorizedOperation",
+                "AccessDenied",
+                "isv.RAM",
+                "NoPermission",
+                *DESCRIBED_CODES["right"],
+            ),
             "right",
             "这个密钥没有短信服务的权限。",
             "This key has no right to the SMS service.",
@@ -83,7 +96,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
             "Grant its user the rights of the SMS service.",
         ),
         (
-            ("AMOUNT_NOT_ENOUGH", "OUT_OF_SERVICE", "InsufficientBalance", *OF_FIRMS["balance"]),
+            ("AMOUNT_NOT_ENOUGH", "OUT_OF_SERVICE", "InsufficientBalance", *DESCRIBED_CODES["balance"]),
             "balance",
             "账号余额不足或已停机。",
             "The account has no balance, or is suspended.",
@@ -149,15 +162,15 @@ def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> 
 def expand(account: ProviderAccount) -> Mapping[str, Any]:
     """Return an account of the page as the settings have it, without its conditions."""
     own, _ = split_settings(account.settings)
-    firm = FIRMS.get(account.kind)
-    return {**own, "kind": account.kind} if firm is None else make_settings(firm, own)
+    described = DESCRIBED_KINDS.get(account.kind)
+    return {**own, "kind": account.kind} if described is None else make_settings(described, own)
 
 
 def _show(account: AnyAccount) -> tuple[str, BaseModel] | None:
     if not isinstance(account, Http):
         return account.kind, account
-    firm = FIRMS.get(account.use)
-    return None if firm is None else (firm.kind, show_settings(firm, account))
+    described = DESCRIBED_KINDS.get(account.use)
+    return None if described is None else (described.kind, show_settings(described, account))
 
 
 def explain(detail: str) -> Trouble:

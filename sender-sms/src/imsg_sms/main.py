@@ -20,7 +20,7 @@ from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountRefused
-from imsg_sms.accounts import FIRMS, KINDS, complete, expand, explain, list_accounts
+from imsg_sms.accounts import DESCRIBED_KINDS, KINDS, complete, expand, explain, list_accounts
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.checks import ProviderCheck, check, describe_failure
@@ -210,7 +210,7 @@ async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[Provide
 ACCOUNTS = AccountSettings(
     Sms,
     "accounts",
-    (*KINDS, *FIRMS.values()),
+    (*KINDS, *DESCRIBED_KINDS.values()),
     list_accounts,
     check_account,
     list_entries,

@@ -71,7 +71,7 @@ def explain(fault: str) -> Trouble:
     for words, trouble in TROUBLES:
         if any(word in fault for word in words):
             if trouble.code in TRANSIENT:
-                return trouble  # WeChat said nothing: the words are ours
+                return trouble  # WeChat parts nothing: the words are ours
             return trouble.model_copy(update={"zh": f"{trouble.zh}（{fault}）", "en": f"{trouble.en} ({fault})"})
     return Trouble(
         code="refused",
@@ -85,11 +85,11 @@ def explain(fault: str) -> Trouble:
 def explain_templates(missing: Collection[str], wrong: Mapping[str, str]) -> Trouble:
     """Say which templates of the settings do not fit those of the account; `wrong` has sentences in English."""
     unfit = [name for name in wrong if name not in missing]
-    said = [f"账号没有模板 {'、'.join(sorted(missing))}"] if missing else []
-    said += [f"模板 {'、'.join(sorted(unfit))} 的变量与设置的不符"] if unfit else []
+    parts = [f"账号没有模板 {'、'.join(sorted(missing))}"] if missing else []
+    parts += [f"模板 {'、'.join(sorted(unfit))} 的变量与设置的不符"] if unfit else []
     return Trouble(
         code="template",
-        zh=f"登录成功，但{'；'.join(said)}。",
+        zh=f"登录成功，但{'；'.join(parts)}。",
         en=f"The log-in works, but a template is wrong: {' '.join(wrong.values())}",
         remedy_zh="请在公众平台“我的模板”中核对模板编号和变量；改动服务类目会删除其下的模板，重新添加后立即可用。",
         remedy_en="Compare them with the account's own templates. A changed category deletes its templates; those that "

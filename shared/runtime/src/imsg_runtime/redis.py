@@ -297,8 +297,8 @@ def _accept(reply: Any) -> Any:  # noqa: ANN401
     if not isinstance(reply, redis.exceptions.RedisError):
         return reply
     if (code := _code(reply)) in DEMOTED or code in FULL:
-        said = str(reply).removeprefix(code).strip()
-        raise RedisUnavailable(f"Redis takes no writes for now: {code} {said}") from reply
+        text = str(reply).removeprefix(code).strip()
+        raise RedisUnavailable(f"Redis takes no writes now: {code} {text}") from reply
     raise RedisRefused(str(reply)) from reply
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imsg_contract.provider_accounts import ProviderAccount
-from imsg_sms.accounts import FIRMS, expand
+from imsg_sms.accounts import DESCRIBED_KINDS, expand
 from imsg_sms.http_settings import Http, list_descriptions, read_description
 from imsg_sms.main import ACCOUNTS, check_account
 from imsg_sms.settings import Sms
@@ -38,12 +38,12 @@ def add(kind: str, **more: str) -> Sms:
 
 @pytest.mark.parametrize("name", list_descriptions())
 def test_the_form_asks_for_what_the_description_needs(name: str) -> None:
-    """So that a firm is added by its file alone."""
-    needs, form = set(read_description(name)["needs"]), set(FIRMS[name].model.model_fields)
+    """So that a provider is added by its file alone."""
+    needs, form = set(read_description(name)["needs"]), set(DESCRIBED_KINDS[name].model.model_fields)
     assert needs <= form
     assert not needs & set(Http.model_fields)
     assert form - needs <= set(Http.model_fields)
-    described = FIRMS[name].describe("https://sms.example.com")
+    described = DESCRIBED_KINDS[name].describe("https://sms.example.com")
     assert {field.name for field in described.fields if field.required} == needs
     assert all(field.help.zh and field.help.en for field in described.fields)
     assert bool(described.setup) == ("hook_secret" in form)

@@ -11,7 +11,7 @@ from imsg_sms.http_settings import Http, read_description
 from imsg_sms.settings import SmsRoute
 
 
-class FirmField(BaseModel):
+class DescribedField(BaseModel):
     """What the form says of a placeholder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -21,7 +21,7 @@ class FirmField(BaseModel):
     secret: bool = True
 
 
-class FirmForm(BaseModel):
+class DescribedForm(BaseModel):
     """The table `form` of a description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,14 +29,14 @@ class FirmForm(BaseModel):
     title: Words
     settings: tuple[str, ...]
     """Settings of `Http` that the form has too."""
-    fields: Mapping[str, FirmField]
+    fields: Mapping[str, DescribedField]
     """The placeholders that the description needs."""
 
 
 def make_kind(name: str, receipts: SetUp) -> ProviderKind:
     """Make the kind of a description. `receipts` says where its provider pushes what it pushes."""
     description = read_description(name)
-    form = FirmForm.model_validate(description["form"])
+    form = DescribedForm.model_validate(description["form"])
     fields = {
         **{field: _make_field(words) for field, words in form.fields.items()},
         **{field: _take_field(field, description) for field in form.settings},
@@ -62,7 +62,7 @@ def show_settings(kind: ProviderKind, account: Http) -> BaseModel:
     return kind.model.model_construct(**shown, **{name: value for name, value in own.items() if value})
 
 
-def _make_field(field: FirmField) -> Any:  # noqa: ANN401  what create_model takes
+def _make_field(field: DescribedField) -> Any:  # noqa: ANN401  what create_model takes
     kind: Any = SecretStr if field.secret else str
     mark = FormField(field.title.zh, field.title.en, field.help.zh)
     return Annotated[kind, Field(min_length=1, description=field.help.en), mark], ...
