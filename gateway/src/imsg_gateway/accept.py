@@ -29,7 +29,7 @@ from imsg_gateway.providers import Providers
 from imsg_gateway.validation_errors import recipients_wrong
 from imsg_limits.backpressure import Backpressure
 from imsg_limits.caps import CapCheck, CapRow, Caps
-from imsg_limits.quota import MAX_TESTS, TESTS_PER_DAY, Capped, Charged, Cost, Exhausted, Quota, Window
+from imsg_limits.quota import MAX_TESTS, TESTS_PER_DAY, Capped, Charged, Cost, Exhausted, Kind, Quota, Window
 from imsg_limits.windows import Hold, PublishedWindows
 from imsg_runtime.back_off import back_off_s
 from imsg_runtime.logs import QUIET_S, RecurringProblem, bind, logger
@@ -130,21 +130,7 @@ class Acceptor:
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = _make_answer(draft, request, hold) | {"cost": self._costs.estimate(draft)}
-        cost = Cost(
-            len(draft.recipients),
-            kind,
-            _count_segments(draft),
-            method,
-            is_test=draft.is_test,
-            countries=await _find_countries(draft),
-            default_category=draft.default_category,
-        )
-        if draft.is_test:
-            _refuse_magic(draft, cost, credential.zone, now)
-        charged = await credential.charge(cost._replace(cap=await self._find_cap(draft, cost, owner)))
-        if (sender := draft.sender) is not None and not charged.may_send_by(sender):
-            await self._refund(charged)
-            raise Refusal("may_not_send_by", sender=sender)
+        charged = await self._charge(draft, kind, credential, owner, now)
         lane = lane_of(kind, is_crowded=charged.is_crowded, is_test=draft.is_test)
         stamped = charged if owner.username == credential.username else owner
         events = stamped.events | (EventKind.LEG if draft.legs else 0)
@@ -178,6 +164,19 @@ class Acceptor:
             await self._next_due.note(method, begins_at)
         return Accepted(answer, limits.headers(charged.windows))
 
+    async def _charge(
+        self, draft: Draft, kind: Kind | None, credential: Credential, owner: Owner, now: datetime
+    ) -> Charged:
+        """Charge a draft, and check the caps. Raises Refusal: may_not_send_by, and what the charge refuses."""
+        cost = (await _make_cost(draft, kind))._replace(default_category=draft.default_category)
+        if draft.is_test:
+            _refuse_magic(draft, cost, credential.zone, now)
+        charged = await credential.charge(cost._replace(cap=await self._find_cap(draft, cost, owner)))
+        if (sender := draft.sender) is not None and not charged.may_send_by(sender):
+            await self._refund(charged)
+            raise Refusal("may_not_send_by", sender=sender)
+        return charged
+
     async def _add_legs(
         self, body: bytes, request: str, draft: Draft, credential: Credential, encode_leg: Callable[..., bytes]
     ) -> tuple[bytes, list[Charged]]:
@@ -191,14 +190,7 @@ class Acceptor:
         jobs: list[tuple[LegDraft, bytes]] = []
         try:
             for leg in draft.legs:
-                cost = Cost(
-                    len(leg.draft.recipients),
-                    "leg",
-                    _count_segments(leg.draft),
-                    leg.draft.method.name,
-                    is_test=draft.is_test,
-                    countries=await _find_countries(leg.draft),
-                )
+                cost = (await _make_cost(leg.draft, "leg"))._replace(is_test=draft.is_test)
                 charges.append(await credential.charge(cost))
                 stored, content_at = _split_off(leg.draft)
                 await self._store(leg.request, stored, self._now() + LEGS_KEPT_FOR)
@@ -282,6 +274,17 @@ class Acceptor:
         except (RedisUnavailable, RedisRefused) as away:
             # A request that was not accepted stays charged until its window ends.
             self._refund_problem.note(away)
+
+
+async def _make_cost(draft: Draft, kind: Kind | None) -> Cost:
+    return Cost(
+        len(draft.recipients),
+        kind,
+        _count_segments(draft),
+        draft.method.name,
+        is_test=draft.is_test,
+        countries=await _find_countries(draft),
+    )
 
 
 def _encode_leg(
