@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 
 from imsg_channels import METHODS
 from imsg_contract.findings import Finding, Replica, Sentence
-from imsg_contract.provider_accounts import AccountState, Attention, Trouble
+from imsg_contract.provider_accounts import AccountState, Attention, ProviderTrouble
 from imsg_contract.topology import REPLICAS, attention_key
 from imsg_gateway.status import APPS, judge_broker, judge_channel, judge_databases, judge_redis, judge_replicas
 from imsg_testing.gateway import RunningGateway, run_gateway
@@ -170,7 +170,7 @@ async def test_users_do_not_see_it(gateway: RunningGateway) -> None:
 
 async def test_a_provider_is_named_with_its_channel(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
-    trouble = Trouble(code="login", zh="拒绝登录", en="refuses the log-in")
+    trouble = ProviderTrouble(code="login", zh="拒绝登录", en="refuses the log-in")
     found = (Attention(since=datetime(2026, 11, 29, tzinfo=UTC), trouble=trouble),)
     state = AccountState(at=0, digest="", found=found)
     await gateway.redis.call("HSET", attention_key("smtp"), "stale", state.model_dump_json())
@@ -182,7 +182,7 @@ async def test_a_provider_is_named_with_its_channel(gateway: RunningGateway) -> 
 
 
 async def test_the_metrics_show_what_is_wrong_for_as_long_as_it_is(gateway: RunningGateway) -> None:
-    trouble = Trouble(code="balance_low", zh="余额不足", en="the balance is low")
+    trouble = ProviderTrouble(code="balance_low", zh="余额不足", en="the balance is low")
     found = (Attention(since=datetime(2026, 11, 29, tzinfo=UTC), trouble=trouble),)
     state = AccountState(at=0, digest="", found=found)
     line = 'imsg_finding{level="fault",name="sms main",part="provider"} 1.0'

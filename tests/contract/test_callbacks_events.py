@@ -24,7 +24,7 @@ from imsg_callbacks.records import Attempt
 from imsg_callbacks.schedule import EndpointReply
 from imsg_callbacks.tables import deliveries, listeners, metadata
 from imsg_contract.errors import Refusal
-from imsg_contract.provider_accounts import AccountState, Attention, Trouble
+from imsg_contract.provider_accounts import AccountState, Attention, ProviderTrouble
 from imsg_contract.topology import ERASED, attention_key, channel_key
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
@@ -299,7 +299,9 @@ async def test_what_is_wrong_with_a_provider_is_told_to_administrators_once_whil
         found = {
             f"firm-{code}": Attention(
                 since=datetime(2026, 11, 29, 8, tzinfo=UTC),
-                trouble=Trouble(code=code, zh="密码错误", en="wrong password", remedy_zh="改密码", remedy_en="mend it"),
+                trouble=ProviderTrouble(
+                    code=code, zh="密码错误", en="wrong password", remedy_zh="改密码", remedy_en="mend it"
+                ),
             )
             for code in codes
         }

@@ -35,8 +35,8 @@ FORGET_AFTER_MS = 10 * 60_000
 """How long something is known after it is gone: Redis may have been flushed, and senders then look again."""
 
 
-class Found(NamedTuple):
-    """Something found at a provider."""
+class ProviderCondition(NamedTuple):
+    """A condition of an account that its sender has reported."""
 
     method: str
     provider: str
@@ -100,7 +100,7 @@ class ChannelWatch:
         """Check what senders have found at providers. Raises RedisUnavailable, DatabaseUnavailable."""
         states = {method: await self.redis.call("HGETALL", attention_key(method)) for method in self.methods}
         found = {
-            Found(method, provider.decode(), attention.trouble.code): attention
+            ProviderCondition(method, provider.decode(), attention.trouble.code): attention
             for method, read in states.items()
             for provider, text in read.items()
             for attention in AccountState.model_validate_json(text).found
@@ -108,7 +108,7 @@ class ChannelWatch:
         async with self.database.reading() as connection:
             rows = (await connection.execute(select(attention))).all()
         now = self.now()
-        there = {Found(row.method, row.provider, row.code) for row in rows if row.gone_at is None}
+        there = {ProviderCondition(row.method, row.provider, row.code) for row in rows if row.gone_at is None}
         gone = there - found.keys()
         is_forgotten = any(row.gone_at is not None and row.gone_at <= now - FORGET_AFTER_MS for row in rows)
         new = found.keys() - there
@@ -122,7 +122,9 @@ class ChannelWatch:
         if any(has_events):
             self.wake()
 
-    async def _record_found(self, connection: AsyncConnection, condition: Found, what: Attention, now: int) -> bool:
+    async def _record_found(
+        self, connection: AsyncConnection, condition: ProviderCondition, what: Attention, now: int
+    ) -> bool:
         """Record what was found and, if it is new, an event for each listening administrator, as above."""
         if not (await connection.execute(insert_ignoring(connection, attention).values(condition._asdict()))).rowcount:
             await connection.execute(update(attention).where(_is(condition)).values(gone_at=None))
@@ -136,7 +138,7 @@ class ChannelWatch:
         return await _tell(connection, "provider.attention", "-".join(condition), data, now)
 
 
-def _is(condition: Found) -> ColumnElement[bool]:
+def _is(condition: ProviderCondition) -> ColumnElement[bool]:
     return tuple_(attention.c.method, attention.c.provider, attention.c.code) == condition
 
 

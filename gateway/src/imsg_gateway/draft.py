@@ -36,7 +36,7 @@ from imsg_gateway.recipients import MAX_NAME_CHARACTERS, MAX_NAMED, FoundRecipie
 from imsg_gateway.request import has_nul
 from imsg_gateway.routed_limits import Group, RoutedLimits
 from imsg_gateway.template_sends import (
-    Chosen,
+    ChosenTemplate,
     People,
     TemplateSends,
     add_references,
@@ -135,9 +135,9 @@ class _Terms(NamedTuple):
     names: Mapping[str, str] = MappingProxyType({})
     due_at: datetime | None = None
     provider: str | None = None
-    template: Chosen | None = None
+    template: ChosenTemplate | None = None
     without_address: int | None = None
-    legs: Sequence[tuple[LegFields, Chosen | None]] = ()
+    legs: Sequence[tuple[LegFields, ChosenTemplate | None]] = ()
     """The further legs, each with its template."""
 
 

@@ -26,8 +26,8 @@ PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased
 """Refusals of history's that are the client's to hear; any other answer is its being away."""
 
 
-class Wanted(NamedTuple):
-    """What is to be sent again."""
+class ResendRequest(NamedTuple):
+    """A request to send messages again."""
 
     id: str
     """Of a request, of one message, or of a dead letter."""
@@ -47,7 +47,7 @@ class Resends:
         self._drafts = drafts
         self._locks = locks
 
-    async def read(self, wanted: Wanted, credential: Credential, new: str) -> tuple[Draft, Owner]:
+    async def read(self, wanted: ResendRequest, credential: Credential, new: str) -> tuple[Draft, Owner]:
         """Return the draft of a new request, and its owner: the first sender, whoever repeats it.
 
         Messages that another resend has taken are left out, unless `wanted.again`; the others are taken for `new`.

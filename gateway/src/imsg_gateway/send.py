@@ -17,7 +17,7 @@ from imsg_gateway.draft import Draft, DraftReader
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
 from imsg_gateway.jobs import kind_of
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.resend import Resends, Wanted
+from imsg_gateway.resend import ResendRequest, Resends
 from imsg_limits.admission import Admission
 from imsg_runtime.logs import QUIET_S, RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
@@ -88,7 +88,7 @@ class SendHandler:
 
         return await self._answer_request(request, fields, credential, read)
 
-    async def resend(self, request: ClientRequest, credential: Credential, wanted: Wanted) -> Response:
+    async def resend(self, request: ClientRequest, credential: Credential, wanted: ResendRequest) -> Response:
         """Send again what an earlier request or a dead letter holds."""
 
         async def read(new: str) -> tuple[Draft, Owner]:

@@ -68,7 +68,7 @@ class People(NamedTuple):
     """Whether they are members of groups, who may have fields that the template does not use."""
 
 
-class Chosen(NamedTuple):
+class ChosenTemplate(NamedTuple):
     """The template of a send."""
 
     template: PublishedTemplate
@@ -83,7 +83,7 @@ class Chosen(NamedTuple):
         return self.template.name
 
 
-class Filled(NamedTuple):
+class FilledTemplate(NamedTuple):
     """The content and the recipients of a send by template."""
 
     recipients: tuple[Recipient, ...]
@@ -99,7 +99,9 @@ class TemplateSends:
         self._redis = redis
         self._renderer = renderer
 
-    async def find(self, fields: Mapping[str, Any], credential: Credential, method: ChannelSpec) -> Chosen | None:
+    async def find(
+        self, fields: Mapping[str, Any], credential: Credential, method: ChannelSpec
+    ) -> ChosenTemplate | None:
         """Return the template of a send; None where it names none. Raises Refusal wrong_type; RedisUnavailable."""
         if (name := fields.get("template")) is None:
             for field in FIELDS:
@@ -124,13 +126,13 @@ class TemplateSends:
         if template.find_source(method.name, language) is None:
             raise refuse_value("template", f"模板没有 {method.name} 的内容", f"it has none for {method.name}")
         params = read_params(fields.get("params"), "params")
-        chosen = Chosen(template, params or {}, language)
+        chosen = ChosenTemplate(template, params or {}, language)
         _refuse_superfluous(chosen, chosen.params, "params")
         return chosen
 
     async def find_leg(
         self, leg: LegFields, fields: Mapping[str, Any], category: Category, credential: Credential
-    ) -> Chosen | None:
+    ) -> ChosenTemplate | None:
         """Return the template of a further leg; None where it has a content.
 
         What the leg does not say is as the send has it: the language, the params it takes, and of the same template
@@ -154,7 +156,7 @@ class TemplateSends:
         shared = {name: value for name, value in (fields.get("params") or {}).items() if name in known}
         return chosen._replace(params={**shared, **chosen.params})
 
-    def choose_category(self, chosen: Chosen, fields: Mapping[str, Any]) -> Category:
+    def choose_category(self, chosen: ChosenTemplate, fields: Mapping[str, Any]) -> Category:
         """Return the category of a template. Raises Refusal wrong_type where the send names another."""
         category = chosen.template.category
         if fields.get("category") not in (None, category.value):
@@ -162,7 +164,9 @@ class TemplateSends:
             raise refuse_value("category", zh, en)
         return category
 
-    def personalise(self, chosen: Chosen, recipients: Sequence[Recipient], people: People) -> tuple[Recipient, ...]:
+    def personalise(
+        self, chosen: ChosenTemplate, recipients: Sequence[Recipient], people: People
+    ) -> tuple[Recipient, ...]:
         """Return the recipients with their own params and language. Raises Refusal wrong_type, which names a row."""
         found, known = [], {param.name for param in chosen.template.params}
         for recipient in recipients:
@@ -180,14 +184,14 @@ class TemplateSends:
 
     async def fill(
         self,
-        chosen: Chosen,
+        chosen: ChosenTemplate,
         method: ChannelSpec,
         groups: Sequence[Group],
         names: Mapping[str, str],
         people: People,
         *,
         has_attachment: bool,
-    ) -> Filled:
+    ) -> FilledTemplate:
         """Render what every recipient gets, and check it as its channel does.
 
         Raises Refusal wrong_type, which names the row and the field of what is missing or too long.
@@ -230,7 +234,7 @@ class TemplateSends:
                         _check_content(method, one, row, has_attachment=has_attachment)
                         checked.add(key)
                 shares.setdefault(share, []).append(recipient)
-        return Filled(tuple(recipients), sent, _list_shares(shares))
+        return FilledTemplate(tuple(recipients), sent, _list_shares(shares))
 
     async def _read_approved(
         self, method: ChannelSpec, sources: Sequence[Mapping[str, Any]]
@@ -240,7 +244,7 @@ class TemplateSends:
         return read_approved(fields, replies)
 
     def _collect_sources(
-        self, chosen: Chosen, method: ChannelSpec, recipients: Sequence[Recipient]
+        self, chosen: ChosenTemplate, method: ChannelSpec, recipients: Sequence[Recipient]
     ) -> tuple[str, dict[str, Any]]:
         """Return the language of the send, and the sources of all languages that its recipients need."""
         sources: dict[str, Any] = {}
@@ -328,7 +332,7 @@ def _check_language(language: object, field: str) -> None:
         raise refuse_value(field, "应为语言代码，如 zh", "it must be a language, such as zh")
 
 
-def _refuse_superfluous(chosen: Chosen, params: Mapping[str, str], field: str, row: int = 0) -> None:
+def _refuse_superfluous(chosen: ChosenTemplate, params: Mapping[str, str], field: str, row: int = 0) -> None:
     known = [*(param.name for param in chosen.template.params), *chosen.others]
     if unknown := next((name for name in params if name not in known), None):
         which = f"第 {row} 行：" if row else ""

@@ -37,7 +37,7 @@ SLICE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedMessage:
     """How day facts count a message."""
 
     status: str
@@ -50,7 +50,7 @@ class Counted:
     provider: str | None
 
     @classmethod
-    def read(cls, text: str) -> "Counted":
+    def read(cls, text: str) -> "CountedMessage":
         """Read what `row_writer` keeps as `previous`."""
         status, sent_in, delivered_in, country, segments, billed, currency, provider = text.split("|", 7)
         numbers = map(_read_number, (sent_in, delivered_in, segments, billed))
@@ -58,7 +58,7 @@ class Counted:
         return cls(status, sent, delivered, texts[0], billed_segments, micros, texts[1], provider or None)
 
     @classmethod
-    def of(cls, row: Any) -> "Counted":  # noqa: ANN401  a row of any query
+    def of(cls, row: Any) -> "CountedMessage":  # noqa: ANN401  a row of any query
         """Take from a row of messages what counts."""
         return cls(*(getattr(row, name) for name in COUNTED))
 
@@ -99,7 +99,7 @@ class Counted:
         return Cost(units * price.micros, price.currency, estimated=self.billed_segments is None)
 
 
-COUNTED = tuple(Counted.__dataclass_fields__)
+COUNTED = tuple(CountedMessage.__dataclass_fields__)
 """The columns of messages by which they are counted."""
 
 
@@ -108,14 +108,14 @@ class Change:
     """What a message of a request was counted as (None: not at all), and is from now on."""
 
     request: str
-    before: Counted | None
-    after: Counted
+    before: CountedMessage | None
+    after: CountedMessage
 
     @classmethod
     def read(cls, row: Mapping[Any, Any]) -> "Change":
         """Read a row that the upsert of messages returned."""
-        before = None if row["previous"] is None else Counted.read(row["previous"])
-        return cls(row["request"], before, Counted(*(row[name] for name in COUNTED)))
+        before = None if row["previous"] is None else CountedMessage.read(row["previous"])
+        return cls(row["request"], before, CountedMessage(*(row[name] for name in COUNTED)))
 
 
 async def record(connection: AsyncConnection, changes: Counter[Change]) -> None:
@@ -156,7 +156,7 @@ async def _read_requests(connection: AsyncConnection, names: list[str]) -> dict[
     return found
 
 
-def _make_key(request: Mapping[Any, Any], counted: Counted) -> tuple[str, ...]:
+def _make_key(request: Mapping[Any, Any], counted: CountedMessage) -> tuple[str, ...]:
     known = {**request, "provider": counted.provider, "country": counted.country, "currency": counted.currency}
     return tuple(known.get(name) or "" for name in DIMENSIONS)
 

@@ -307,7 +307,7 @@ async def _empty_messages(
     await connection.execute(delete(attempts).where(attempts.c.request == name, attempts.c.n.in_(list(erased))))
     waiting = update(events).where(events.c.request == name, events.c.n.in_(list(erased)))
     await connection.execute(waiting.values(written=None, address=None, provider_id=None, detail=None, reference=None))
-    before = (day_facts.Counted.of(row) for row in rows if row.rank < DEAD_RANK)
+    before = (day_facts.CountedMessage.of(row) for row in rows if row.rank < DEAD_RANK)
     failed = Status.FAILED.value
     return Counter(day_facts.Change(name, counted, replace(counted, status=failed)) for counted in before)
 

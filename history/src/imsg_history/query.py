@@ -14,7 +14,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Status, message_id
 from imsg_database.engines import is_postgres
 from imsg_history.database import Database
-from imsg_history.day_facts import Counted
+from imsg_history.day_facts import CountedMessage
 from imsg_history.due_times import show_times
 from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import Name, rfc3339, time_of
@@ -232,7 +232,7 @@ def _show(
 def _find_cost(row: Row[Any], request: Row[Any], prices: PriceList) -> dict[str, Any] | None:
     if request.lane == Lane.TEST:
         return None
-    cost = Counted.of(row).find_cost(prices, row.method, request.day, request.segments)
+    cost = CountedMessage.of(row).find_cost(prices, row.method, request.day, request.segments)
     return None if cost is None else show_cost(cost)
 
 

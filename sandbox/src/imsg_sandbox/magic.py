@@ -1,6 +1,6 @@
 """The magic recipients as the sandbox plays them: some troubles strike the first try alone."""
 
-from imsg_contract.magic_recipients import DOMAIN, MAILBOXES, NUMBERS, Stage, Trouble, find_mailbox
+from imsg_contract.magic_recipients import DOMAIN, MAILBOXES, NUMBERS, MailTrouble, Stage, find_mailbox
 
 
 class MagicMailboxes:
@@ -9,7 +9,7 @@ class MagicMailboxes:
     def __init__(self) -> None:
         self._tried: set[str] = set()
 
-    def find(self, address: str, stage: Stage) -> Trouble | None:
+    def find(self, address: str, stage: Stage) -> MailTrouble | None:
         """Return what happens to this recipient at this stage; None where nothing does."""
         trouble = find_mailbox(address)
         if trouble is None or trouble.stage != stage:

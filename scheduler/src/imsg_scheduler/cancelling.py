@@ -23,7 +23,7 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.cancel_settling import CancelSettler
 from imsg_scheduler.cancels import Cancel, Totals
 from imsg_scheduler.clock import RedisClock
-from imsg_scheduler.store import Chosen, Rows, Store
+from imsg_scheduler.store import CancelFilter, Rows, Store
 from imsg_scheduler.tables import ALL_MESSAGES
 from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
@@ -127,7 +127,7 @@ class Canceller:
         found = await self._list_by_reference(reference, username, caller)
         user_id = _find_owner(found, username, caller)
         found = [message for message in found if message["user_id"] == user_id]
-        chosen = Chosen(user_id, reference=reference)
+        chosen = CancelFilter(user_id, reference=reference)
         while await self._take_chosen(chosen):
             pass
         settled = 0
@@ -150,7 +150,7 @@ class Canceller:
 
     async def cancel_held(self, window: str, caller: Caller) -> Totals:
         """Cancel what a window holds: a user's own, or for operators everybody's. Raises what is in AWAY."""
-        chosen = Chosen(None if caller.role in OPERATORS else caller.user_id, held_by=window)
+        chosen = CancelFilter(None if caller.role in OPERATORS else caller.user_id, held_by=window)
         while await self._take_chosen(chosen):
             pass
         async with self._store.reading() as rows:
@@ -222,7 +222,7 @@ class Canceller:
         await rows.add_cancels([cancel])
         return cancel, [replace(cancel, totals=Totals(len(unbegun), 0, 0), job=None)]
 
-    async def _take_chosen(self, chosen: Chosen) -> bool:
+    async def _take_chosen(self, chosen: CancelFilter) -> bool:
         """Take some of the chosen jobs; False where none is left."""
         now = await self._clock.read()
         async with self._store.writing() as rows:

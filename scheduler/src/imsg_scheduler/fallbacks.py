@@ -61,8 +61,8 @@ AWAY = (
 )
 
 
-class Judged(NamedTuple):
-    """What is to be written of a request, and then to be published."""
+class LegDecision(NamedTuple):
+    """The decision about the legs of a request, to be stored and then published."""
 
     people: People
     opens_ms: int | None
@@ -178,7 +178,7 @@ class Fallbacks:
             return
         raise DatabaseUnavailable("others changed the request each time")
 
-    async def _judge(self, fallback: Fallback, change: Change) -> Judged:
+    async def _judge(self, fallback: Fallback, change: Change) -> LegDecision:
         """Change the people, mark what is to begin, tell how many were reached, and give back what never begins."""
         people, now_ms = fallback.read_people(), await self._clock.read_ms()
         before, counts = people.list_ended(), people.counts
@@ -208,9 +208,9 @@ class Fallbacks:
         if people.counts != counts:
             progress = Progress(request=fallback.request, at=now, **people.counts._asdict())
             await self._broker.publish(progress.encode(), self._broker.topology.new(PROGRESS))
-        return Judged(people, opens_ms, legs, now_ms)
+        return LegDecision(people, opens_ms, legs, now_ms)
 
-    async def _publish(self, fallback: Fallback, judged: Judged) -> None:
+    async def _publish(self, fallback: Fallback, judged: LegDecision) -> None:
         """Publish the legs that begin, and note that they have."""
         now = datetime.fromtimestamp(judged.now_ms / 1_000, UTC)
         for leg, waiting in judged.legs.items():

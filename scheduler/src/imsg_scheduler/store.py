@@ -36,8 +36,8 @@ class WaitingJob(NamedTuple):
     """It may have been published."""
 
 
-class Chosen(NamedTuple):
-    """Which requests are cancelled together; None: any."""
+class CancelFilter(NamedTuple):
+    """Selects the requests that are cancelled together; None: any."""
 
     user_id: str | None
     reference: str | None = None
@@ -97,7 +97,7 @@ class Rows:
         row = (await self._connection.execute(query)).first()
         return None if row is None else WaitingJob(Job.model_validate_json(row.body), bool(row.releasing))
 
-    async def lock_chosen(self, chosen: Chosen, limit: int) -> list[Job]:
+    async def lock_chosen(self, chosen: CancelFilter, limit: int) -> list[Job]:
         """Lock jobs that wait and are not being released."""
         are_chosen = [SCHEDULED.c[name] == value for name, value in chosen._asdict().items() if value is not None]
         query = select(SCHEDULED.c.body).where(*are_chosen, SCHEDULED.c.releasing == 0).limit(limit).with_for_update()
@@ -215,7 +215,7 @@ class Rows:
         query = select(CANCELS).where(is_named, CANCELS.c.n == ALL_MESSAGES)
         return [Cancel.read(row) for row in await self._connection.execute(query)]
 
-    async def sum_chosen(self, chosen: Chosen) -> Totals:
+    async def sum_chosen(self, chosen: CancelFilter) -> Totals:
         """Add up what was answered of requests."""
         sums = [func.coalesce(func.sum(CANCELS.c[name]), 0) for name in Totals._fields]
         are_chosen = [CANCELS.c[name] == value for name, value in chosen._asdict().items() if value is not None]

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from imsg_contract.provider_accounts import TRANSIENT, ProviderAccount, SetUp, Trouble, Words
+from imsg_contract.provider_accounts import TRANSIENT, ProviderAccount, ProviderTrouble, SetUp, Words
 from imsg_delivery.provider_kinds import ProviderKind, split_settings
 from imsg_sms.described_providers import make_kind, make_settings, show_settings
 from imsg_sms.http_settings import Http, list_descriptions
@@ -39,8 +39,8 @@ DESCRIBED_CODES: Mapping[str, Sequence[str]] = {
 }
 """Trouble → the codes of described providers. The semicolon ends a code: yunpian:-1 is not yunpian:-11."""
 
-TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = tuple(
-    (words, Trouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en))
+TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
+    (words, ProviderTrouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en))
     for words, code, zh, en, remedy_zh, remedy_en in (
         (
             ("InvalidTimeStamp", "SignatureExpire", "InvalidTimestamp"),
@@ -173,14 +173,14 @@ def _show(account: AnyAccount) -> tuple[str, BaseModel] | None:
     return None if described is None else (described.kind, show_settings(described, account))
 
 
-def explain(detail: str) -> Trouble:
+def explain(detail: str) -> ProviderTrouble:
     """Say in words why a provider does not take an account, with its own words behind."""
     for words, trouble in TROUBLES:
         if any(word in detail for word in words):
             if trouble.code in TRANSIENT:
                 return trouble  # nobody answered: the words are ours
             return trouble.model_copy(update={"zh": f"{trouble.zh}（{detail}）", "en": f"{trouble.en} ({detail})"})
-    return Trouble(
+    return ProviderTrouble(
         code="refused",
         zh=f"服务商答复：{detail}",
         en=f"The provider answered: {detail}",

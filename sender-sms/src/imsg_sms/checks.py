@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from imsg_contract.provider_accounts import Filing, ProviderEntry, Review, Trouble, Words
+from imsg_contract.provider_accounts import Filing, ProviderEntry, ProviderTrouble, Review, Words
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountApi, AccountRefused
 from imsg_sms.account_apis.reading import FILINGS
@@ -32,7 +32,7 @@ class ProviderCheck:
     provider: str
     is_ok: bool | None
     detail: str
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[ProviderTrouble, ...] = ()
     """The worst first."""
 
 
@@ -62,10 +62,10 @@ def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
     return f"it can't be reached: {error}" if isinstance(error, NotSent) else f"it did not answer: {error}"
 
 
-async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> tuple[list[Trouble], list[str]]:
+async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> tuple[list[ProviderTrouble], list[str]]:
     """Return what is wrong, and facts in English. Raises AccountRefused, NotSent, NoAnswer."""
     templates = _find_own_templates(account) | set(ids)
-    troubles: list[Trouble] = []
+    troubles: list[ProviderTrouble] = []
     facts: list[str] = []
     if isinstance(account, Tencent):
         invalid = sorted(template for template in templates if not (template.isascii() and template.isdecimal()))
@@ -78,14 +78,14 @@ async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> t
         facts += [f"{len(templates)} templates approved"] if not wrong else []
     if isinstance(account, Aliyun | Tencent | Volcengine) and MAINLAND in account.countries:
         troubles += await _check_signature(account, api)
-    if (left := await api.read_left()) is not None:
+    if (left := await api.read_balance()) is not None:
         facts.append(left.text)
         if left.amount <= (0 if left.bought is None else left.bought * LOW):
             troubles.append(_describe_left(left.text, is_empty=left.amount <= 0))
     return troubles, facts
 
 
-async def _check_signature(account: Aliyun | Tencent | Volcengine, api: AccountApi) -> list[Trouble]:
+async def _check_signature(account: Aliyun | Tencent | Volcengine, api: AccountApi) -> list[ProviderTrouble]:
     try:
         known = await api.list_signatures({account.sign_name})
     except AccountRefused as error:
@@ -99,10 +99,10 @@ async def _check_signature(account: Aliyun | Tencent | Volcengine, api: AccountA
     return [] if trouble is None else [trouble]
 
 
-def judge_signature(name: str, entry: ProviderEntry | None) -> Trouble | None:
+def judge_signature(name: str, entry: ProviderEntry | None) -> ProviderTrouble | None:
     """Return what is wrong with a signature; None for the entry: its provider does not know it."""
     if entry is None:
-        return Trouble(
+        return ProviderTrouble(
             code="signature",
             zh=f"服务商没有签名“{name}”。",
             en=f"The provider has no signature {name}.",
@@ -112,7 +112,7 @@ def judge_signature(name: str, entry: ProviderEntry | None) -> Trouble | None:
     why = entry.reason or Words(zh="", en="")
     if entry.review in REVIEWS:
         state = REVIEWS[entry.review]
-        return Trouble(
+        return ProviderTrouble(
             code="signature",
             zh=f"签名“{name}”{state.zh}{_bracket(why.zh)}。",
             en=f"Signature {name} is {state.en}{_bracket(why.en)}.",
@@ -124,10 +124,10 @@ def judge_signature(name: str, entry: ProviderEntry | None) -> Trouble | None:
     return _describe_filing(name, entry.filing, why)
 
 
-def _describe_filing(name: str, filing: Filing | None, why: Words) -> Trouble:
+def _describe_filing(name: str, filing: Filing | None, why: Words) -> ProviderTrouble:
     waits = filing == "filing"
     state = FILINGS[filing] if filing is not None else why
-    return Trouble(
+    return ProviderTrouble(
         code="filing",
         zh=f"签名“{name}”的运营商实名报备没有完成（{why.zh or state.zh}），短信可能被运营商拦截，而且不会报错。",
         en=f"Signature {name} is not filed with the carriers ({why.en or state.en}); they may drop its messages.",
@@ -140,7 +140,7 @@ def _describe_filing(name: str, filing: Filing | None, why: Words) -> Trouble:
     )
 
 
-def _judge_templates(wanted: Collection[str], known: Sequence[ProviderEntry]) -> list[Trouble]:
+def _judge_templates(wanted: Collection[str], known: Sequence[ProviderEntry]) -> list[ProviderTrouble]:
     by_id = {entry.id: entry for entry in known}
     wrong: list[tuple[str, Words]] = []
     for template in sorted(wanted):
@@ -153,7 +153,7 @@ def _judge_templates(wanted: Collection[str], known: Sequence[ProviderEntry]) ->
     if not wrong:
         return []
     return [
-        Trouble(
+        ProviderTrouble(
             code="template",
             zh=f"模板{'；'.join(f' {template} {why.zh}' for template, why in wrong)}。",
             en="Template " + ", ".join(f"{template} is {why.en}" for template, why in wrong),
@@ -163,8 +163,8 @@ def _judge_templates(wanted: Collection[str], known: Sequence[ProviderEntry]) ->
     ]
 
 
-def _describe_invalid_id(template: str) -> Trouble:
-    return Trouble(
+def _describe_invalid_id(template: str) -> ProviderTrouble:
+    return ProviderTrouble(
         code="template",
         zh=f"模板 {template} 不是数字，而腾讯云的模板编号都是数字。",
         en=f"template {template} is no number, as all of Tencent's are; correct its id",
@@ -173,8 +173,8 @@ def _describe_invalid_id(template: str) -> Trouble:
     )
 
 
-def _describe_left(text: str, *, is_empty: bool) -> Trouble:
-    return Trouble(
+def _describe_left(text: str, *, is_empty: bool) -> ProviderTrouble:
+    return ProviderTrouble(
         code="balance",
         zh="账号余额或套餐包已用完。" if is_empty else "套餐包快用完了，只剩不到 5%。",
         en=f"The account is empty ({text})." if is_empty else f"Less than 5 % of the packages is left ({text}).",

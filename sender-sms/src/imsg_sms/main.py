@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, Trouble
+from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, ProviderTrouble
 from imsg_contract.route_limits import ProviderLimits, RouteLimits, TemplateLimits
 from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
 from imsg_delivery.routes import Route
@@ -188,7 +188,7 @@ async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) 
         return await check(sms, pool)
 
 
-async def check_account(sms: Sms, name: str) -> Sequence[Trouble]:
+async def check_account(sms: Sms, name: str) -> Sequence[ProviderTrouble]:
     """Check an account and its templates at its provider; return why the provider does not take it."""
     only = sms.model_copy(update={"providers": (name,), "routes": {}})
     (found,) = await check_providers(only, CHECK_TIMEOUT_S)

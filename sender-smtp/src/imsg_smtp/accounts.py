@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from imsg_contract.provider_accounts import Preset, ProviderAccount, Trouble, Words
+from imsg_contract.provider_accounts import Preset, ProviderAccount, ProviderTrouble, Words
 from imsg_contract.results import Again, Blocked
 from imsg_delivery.provider_kinds import FormField, ProviderKind
 from imsg_smtp.port_probe import WRONG_SECURITY
@@ -111,8 +111,8 @@ UNKNOWN_ISSUER = Words(zh="由不受信任的机构签发", en="has an issuer th
 
 LOG_IN = "log_in"
 
-TROUBLES: Mapping[str, Trouble] = {
-    code: Trouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en)
+TROUBLES: Mapping[str, ProviderTrouble] = {
+    code: ProviderTrouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en)
     for code, zh, en, remedy_zh, remedy_en in (
         (
             LOG_IN,
@@ -163,7 +163,7 @@ TROUBLES: Mapping[str, Trouble] = {
 }
 """Code of a failed connection → the trouble; LOG_IN for whatever a server replies to a log-in."""
 
-OTHER = Trouble(
+OTHER = ProviderTrouble(
     code="",
     zh="{at} 答复：{reply}",
     en="{at} answered: {reply}",
@@ -190,7 +190,7 @@ def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> 
     return {**completed, **servers.pop(first), "name": first}
 
 
-def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> Trouble:
+def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> ProviderTrouble:
     """Say in words why a mail server does not take the account, and what to do."""
     known = TROUBLES.get(LOG_IN if is_login and failure.code not in TROUBLES else failure.code, OTHER)
     # What precedes the reply to a log-in names settings of a file.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import NamedSender, SenderDns, Trouble
+from imsg_contract.provider_accounts import NamedSender, ProviderTrouble, SenderDns
 from imsg_contract.results import Again, Blocked
 from imsg_contract.unsubscribing import derive_keys
 from imsg_delivery.attachment_client import AttachmentClient
@@ -233,7 +233,7 @@ async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again
     return None
 
 
-async def check_account(smtp: Smtp, name: str) -> Sequence[Trouble]:
+async def check_account(smtp: Smtp, name: str) -> Sequence[ProviderTrouble]:
     """Log in to a mail server; return why it does not take the account."""
     failure = await try_server(smtp, TRY_TIMEOUT_S, name)
     if failure is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from imsg_contract.provider_accounts import TRANSIENT, SetUp, Trouble, Words
+from imsg_contract.provider_accounts import TRANSIENT, ProviderTrouble, SetUp, Words
 from imsg_delivery.provider_kinds import ProviderKind
 from imsg_wechat.settings import Account, WeChat
 
@@ -16,10 +16,10 @@ OFFICIAL_ACCOUNT = ProviderKind(
     ),
 )
 
-TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = (
+TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = (
     (
         ("unreachable", "timeout", "cut_off"),
-        Trouble(
+        ProviderTrouble(
             code="unreachable",
             zh="无法连接微信。",
             en="WeChat can't be reached.",
@@ -29,7 +29,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = (
     ),
     (
         ("40164",),
-        Trouble(
+        ProviderTrouble(
             code="address",
             zh="微信不允许从本机的 IP 地址调用。",
             en="WeChat does not allow calls from this machine's address.",
@@ -39,7 +39,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = (
     ),
     (
         ("40013",),
-        Trouble(
+        ProviderTrouble(
             code="app_id",
             zh="没有这个 AppID。",
             en="There is no such AppID.",
@@ -49,7 +49,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], Trouble], ...] = (
     ),
     (
         ("40125", "40001"),
-        Trouble(
+        ProviderTrouble(
             code="secret",
             zh="AppSecret 不正确。",
             en="The AppSecret is wrong.",
@@ -66,14 +66,14 @@ def list_accounts(wechat: WeChat) -> Mapping[str, tuple[str, Account]]:
     return {name: (OFFICIAL_ACCOUNT.kind, account) for name, account in wechat.accounts.items()}
 
 
-def explain(fault: str) -> Trouble:
+def explain(fault: str) -> ProviderTrouble:
     """Say in words why WeChat does not take an account, with its own words behind."""
     for words, trouble in TROUBLES:
         if any(word in fault for word in words):
             if trouble.code in TRANSIENT:
                 return trouble  # WeChat parts nothing: the words are ours
             return trouble.model_copy(update={"zh": f"{trouble.zh}（{fault}）", "en": f"{trouble.en} ({fault})"})
-    return Trouble(
+    return ProviderTrouble(
         code="refused",
         zh=f"微信答复：{fault}",
         en=f"WeChat answered: {fault}",
@@ -82,12 +82,12 @@ def explain(fault: str) -> Trouble:
     )
 
 
-def explain_templates(missing: Collection[str], wrong: Mapping[str, str]) -> Trouble:
+def explain_templates(missing: Collection[str], wrong: Mapping[str, str]) -> ProviderTrouble:
     """Say which templates of the settings do not fit those of the account; `wrong` has sentences in English."""
     unfit = [name for name in wrong if name not in missing]
     parts = [f"账号没有模板 {'、'.join(sorted(missing))}"] if missing else []
     parts += [f"模板 {'、'.join(sorted(unfit))} 的变量与设置的不符"] if unfit else []
-    return Trouble(
+    return ProviderTrouble(
         code="template",
         zh=f"登录成功，但{'；'.join(parts)}。",
         en=f"The log-in works, but a template is wrong: {' '.join(wrong.values())}",

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from starlette.types import ASGIApp
 
 from imsg_contract.addresses import make_tag
-from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, Trouble
+from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, ProviderTrouble
 from imsg_database.address import read_url
 from imsg_database.database import connect
 from imsg_database.engines import DatabaseOptions
@@ -272,7 +272,7 @@ async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
     return faults
 
 
-async def check_account(wechat: WeChat, name: str) -> Sequence[Trouble]:
+async def check_account(wechat: WeChat, name: str) -> Sequence[ProviderTrouble]:
     """Log in to an account and list its templates; return why WeChat does not take it."""
     result = await _compare(wechat.accounts[name])
     if isinstance(result, str):

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import Trouble, Words
+from imsg_contract.provider_accounts import ProviderTrouble, Words
 from imsg_contract.results import Refused, Sent
 from imsg_delivery.gateway_directory import publish_addresses
 from imsg_delivery.provider_kinds import AccountSettings, ProviderKind
@@ -60,14 +60,14 @@ async def check_robots(settings: WeCom) -> dict[str, str | None]:
     return {name: None if is_valid[name] else result.detail for name, result in results.items()}
 
 
-async def check_account(settings: WeCom, name: str) -> Sequence[Trouble]:
+async def check_account(settings: WeCom, name: str) -> Sequence[ProviderTrouble]:
     """Check a robot's key by a call that posts nothing; return why WeCom does not take it."""
     only = settings.model_copy(update={"robots": {name: settings.robots[name]}})
     failure = (await check_robots(only))[name]
     if failure is None:
         return ()
     is_away = "can't be reached" in failure or "no answer" in failure
-    trouble = Trouble(
+    trouble = ProviderTrouble(
         code="unreachable" if is_away else "key",
         zh="无法连接企业微信。" if is_away else f"企业微信不认这个密钥：{failure}",
         en=failure if is_away else f"WeCom does not take the key: {failure}",

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from imsg_contract.provider_accounts import AccountState, Trouble
+from imsg_contract.provider_accounts import AccountState, ProviderTrouble
 from imsg_contract.topology import attention_key
 from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.provider_watch import AGAIN_AFTER_S, LOOK_AFTER_S, ProviderWatch
 from imsg_runtime.redis import Redis, connect
 
 KEY = SecretStr(secrets.token_hex(32))
-LOGIN = Trouble(code="login", zh="密码错误", en="wrong password")
-AWAY = Trouble(code="unreachable", zh="无法连接", en="it can't be reached")
+LOGIN = ProviderTrouble(code="login", zh="密码错误", en="wrong password")
+AWAY = ProviderTrouble(code="unreachable", zh="无法连接", en="it can't be reached")
 
 
 class Account(BaseModel):
@@ -43,14 +43,14 @@ class Provider:
     def __init__(self, redis: Redis, **passwords: str) -> None:
         self.redis = redis
         self.passwords = passwords
-        self.faults: dict[str, Sequence[Trouble]] = {}
+        self.faults: dict[str, Sequence[ProviderTrouble]] = {}
         self.calls: list[str] = []
         self.now = 1_000_000.0
 
     def start(self) -> ProviderWatch:
         """Start a sender."""
 
-        async def check(_: Group, name: str) -> Sequence[Trouble]:
+        async def check(_: Group, name: str) -> Sequence[ProviderTrouble]:
             self.calls.append(name)
             return self.faults.get(name, ())
 

@@ -192,7 +192,7 @@ class Call:
         return {name: value for name, value in values.items() if value is not None}
 
 
-class Answered(NamedTuple):
+class ClientResponse(NamedTuple):
     """The answer to a call that succeeded."""
 
     body: dict[str, Any]

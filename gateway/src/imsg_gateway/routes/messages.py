@@ -11,7 +11,7 @@ from imsg_contract.roles import OPERATORS, SENDERS
 from imsg_gateway.authorization import SEND_SCOPE, allow
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
-from imsg_gateway.resend import Wanted
+from imsg_gateway.resend import ResendRequest
 from imsg_gateway.routes.dependencies import GatewayServices, find_services
 from imsg_gateway.routing import PublicRoute, SendRoute
 from imsg_gateway.schemas import MESSAGE_FIELDS, CheckAnswer, DeadResend, MessageRequest, Resend, SendAnswer
@@ -114,7 +114,7 @@ async def resend(
     services: GatewayServices,
 ) -> Response:
     """Send again what failed, as a new request."""
-    wanted = Wanted(body.id, again=bool(body.again), uncertain=bool(body.uncertain))
+    wanted = ResendRequest(body.id, again=bool(body.again), uncertain=bool(body.uncertain))
     return await services.sending.resend(request, user, wanted)
 
 
@@ -127,5 +127,5 @@ async def resend_dead_letter(
     body: DeadResend | None = None,
 ) -> Response:
     """Send anew what a dead letter held back."""
-    wanted = Wanted(id, again=body is not None and bool(body.again), is_dead_letter=True)
+    wanted = ResendRequest(id, again=body is not None and bool(body.again), is_dead_letter=True)
     return await services.sending.resend(request, operator, wanted)

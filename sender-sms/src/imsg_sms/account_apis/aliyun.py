@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from imsg_contract.provider_accounts import Filing, ProviderEntry, Review
-from imsg_sms.account_apis.port import AccountRefused, Left
+from imsg_sms.account_apis.port import AccountRefused, Balance
 from imsg_sms.account_apis.reading import (
     CARRIERS,
     MAX_PAGES,
@@ -71,7 +71,7 @@ class AliyunAccount:
             for row in rows
         ]
 
-    async def read_left(self) -> Left | None:
+    async def read_balance(self) -> Balance | None:
         """Return nothing: the balance is told by another service of Alibaba Cloud, with rights of its own."""
         return None
 

@@ -2,7 +2,7 @@
 
 from urllib.parse import urljoin
 
-from imsg_sms.account_apis.port import AccountRefused, Left, WithoutEntries
+from imsg_sms.account_apis.port import AccountRefused, Balance, WithoutEntries
 from imsg_sms.http_settings import Http, HttpCheck
 from imsg_sms.providers.http_calls import HttpCalls
 from imsg_sms.providers.http_reading import at
@@ -19,7 +19,7 @@ class DescribedAccount(WithoutEntries):
         self._check = check
         self._calls = HttpCalls(account, pool)
 
-    async def read_left(self) -> Left | None:
+    async def read_balance(self) -> Balance | None:
         """Make the call of the description."""
         account, check = self._account, self._check
         answer = await self._calls.ask(check, urljoin(account.url, check.path))
@@ -29,6 +29,6 @@ class DescribedAccount(WithoutEntries):
             raise AccountRefused(f"{name};", answer.text[:MAX_DETAIL])
         left = at(answer.body, check.left) if check.left else None
         try:
-            return None if left is None else Left(float(left), None, f"{left} left")
+            return None if left is None else Balance(float(left), None, f"{left} left")
         except (TypeError, ValueError):
             return None

@@ -16,7 +16,7 @@ class AccountRefused(Exception):  # noqa: N818  an answer
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Balance:
     """What an account has left: money, or messages of its packages."""
 
     amount: float
@@ -38,7 +38,7 @@ class AccountApi(Protocol):
     async def list_templates(self, wanted: Collection[str] | None = None) -> Sequence[ProviderEntry] | None:
         """Return the templates."""
 
-    async def read_left(self) -> Left | None:
+    async def read_balance(self) -> Balance | None:
         """Return what is left; None where the provider has no call for it."""
 
 

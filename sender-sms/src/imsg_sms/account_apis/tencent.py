@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from imsg_contract.provider_accounts import Filing, ProviderEntry, Review
-from imsg_sms.account_apis.port import AccountRefused, Left
+from imsg_sms.account_apis.port import AccountRefused, Balance
 from imsg_sms.account_apis.reading import (
     MAX_PAGES,
     JsonObject,
@@ -66,7 +66,7 @@ class TencentAccount:
             for row in rows or ()
         ]
 
-    async def read_left(self) -> Left | None:
+    async def read_balance(self) -> Balance | None:
         """Call SmsPackagesStatistics for the messages left in packages."""
         now = datetime.now(BEIJING)
         span = {"BeginTime": f"{now - BOUGHT_WITHIN:%Y%m%d%H}", "EndTime": f"{now:%Y%m%d%H}"}
@@ -80,7 +80,7 @@ class TencentAccount:
         if not packages:
             return None
         left, bought = sum(amount - used for amount, used in packages), sum(amount for amount, _ in packages)
-        return Left(left, bought, f"{left:,} left in its packages")
+        return Balance(left, bought, f"{left:,} left in its packages")
 
     def _read_signature(self, row: JsonObject) -> ProviderEntry:
         state, reply = row.get("StatusCode"), read_words(row.get("ReviewReply"))

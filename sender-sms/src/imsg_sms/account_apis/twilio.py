@@ -3,7 +3,7 @@
 import base64
 from urllib.parse import quote
 
-from imsg_sms.account_apis.port import AccountRefused, Left, WithoutEntries
+from imsg_sms.account_apis.port import AccountRefused, Balance, WithoutEntries
 from imsg_sms.account_apis.reading import read_json
 from imsg_sms.settings import Twilio
 from imsg_web.http_pool import HttpPool
@@ -16,7 +16,7 @@ class TwilioAccount(WithoutEntries):
         self._account = account
         self._pool = pool
 
-    async def read_left(self) -> Left | None:
+    async def read_balance(self) -> Balance | None:
         """Call Balance.json of the account (twilio.com/docs/usage/api/balance)."""
         account = self._account
         key = account.key_secret or account.auth_token
@@ -31,6 +31,6 @@ class TwilioAccount(WithoutEntries):
             raise AccountRefused(body.get("code") or answer.status_code, body.get("message") or "")
         text = f"balance {body['balance']} {body.get('currency', '')}".strip()
         try:
-            return Left(float(body["balance"]), None, text)
+            return Balance(float(body["balance"]), None, text)
         except (TypeError, ValueError):
             return None

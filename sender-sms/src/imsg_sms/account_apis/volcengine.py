@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from imsg_contract.provider_accounts import Filing, ProviderEntry, Review
-from imsg_sms.account_apis.port import AccountRefused, Left
+from imsg_sms.account_apis.port import AccountRefused, Balance
 from imsg_sms.account_apis.reading import (
     MAX_PAGES,
     JsonObject,
@@ -54,7 +54,7 @@ class VolcengineAccount:
         ]
         return [entry for entry in entries if wanted is None or entry.id in wanted]
 
-    async def read_left(self) -> Left | None:
+    async def read_balance(self) -> Balance | None:
         """Return nothing: there is no call for it."""
         return None
 

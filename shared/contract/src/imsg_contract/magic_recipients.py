@@ -13,7 +13,7 @@ Stage = Literal["recipient", "message"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class MailTrouble:
     """What happens to mail for one magic recipient."""
 
     what: str
@@ -28,36 +28,36 @@ class Trouble:
     """The mail is kept, and the connection is cut instead of saying so."""
 
 
-MAILBOXES: Mapping[str, Trouble] = {
-    "bounce": Trouble(
+MAILBOXES: Mapping[str, MailTrouble] = {
+    "bounce": MailTrouble(
         "Nobody has this address: refused for good, the message fails.",
         "recipient",
         "550 5.1.1 <{address}>: Recipient address rejected: User unknown in virtual mailbox table",
     ),
-    "full": Trouble(
+    "full": MailTrouble(
         "The mailbox is over its quota: refused for now, tried again until the message expires.",
         "recipient",
         "452 4.2.2 <{address}>: Mailbox is over quota, try again later",
     ),
-    "greylist": Trouble(
+    "greylist": MailTrouble(
         "The first attempt is refused for now, the second accepted.",
         "recipient",
         "451 4.7.1 <{address}>: Recipient address rejected: Greylisted, please try again",
         once=True,
     ),
-    "away": Trouble(
+    "away": MailTrouble(
         "The first try finds nobody at home, the second, some seconds later, is taken.",
         "recipient",
         "441 4.4.1 <{address}>: No answer from host",
         once=True,
     ),
-    "spam": Trouble(
+    "spam": MailTrouble(
         "The content is refused by policy after it was read: the message fails.",
         "message",
         "554 5.7.1 Message rejected as spam by content filter",
     ),
-    "slow": Trouble(f"Taken, but the server thinks {SLOW_S:g} seconds about it.", "message", wait_s=SLOW_S),
-    "unsure": Trouble(
+    "slow": MailTrouble(f"Taken, but the server thinks {SLOW_S:g} seconds about it.", "message", wait_s=SLOW_S),
+    "unsure": MailTrouble(
         "Kept, then the connection is cut before the server says so: the repeat is a countable duplicate.",
         "message",
         once=True,
@@ -190,13 +190,13 @@ def exists_for_tests(method: str, address: str) -> bool:
     return address == SENT_TO.get(method) or any(address in table for table in tables)
 
 
-def find_mailbox(address: str) -> Trouble | None:
+def find_mailbox(address: str) -> MailTrouble | None:
     """Return the trouble of a magic mailbox, such as `bounce@example.com` or `bounce+anything@example.com`."""
     local, _, domain = address.casefold().rpartition("@")
     return MAILBOXES.get(local.partition("+")[0]) if domain == DOMAIN else None
 
 
-def _play_mailbox(mailbox: Trouble, address: str) -> Play:
+def _play_mailbox(mailbox: MailTrouble, address: str) -> Play:
     if mailbox.cut:
         return Play("unknown", "disconnected", mailbox.what, once=mailbox.once, report=DELIVERED)
     if mailbox.reply is None:

@@ -66,8 +66,8 @@ class ProviderCall(BaseModel):
     """When it was made, Unix seconds."""
 
 
-class Trouble(BaseModel):
-    """What is wrong with an account, and what to do, in both languages."""
+class ProviderTrouble(BaseModel):
+    """A problem of an account and its remedy, in both languages."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,7 +84,7 @@ class Attention(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     since: datetime
-    trouble: Trouble
+    trouble: ProviderTrouble
 
 
 class AccountState(BaseModel):
@@ -174,7 +174,7 @@ class ProviderCheck(BaseModel):
     """Pydantic's errors (`loc`, `type`, `msg`, `ctx`) of the account's settings."""
     is_taken: bool = False
     """Whether an account of the settings has the name."""
-    trouble: Trouble | None = None
+    trouble: ProviderTrouble | None = None
     """Why the provider does not take the account; None: it does."""
     entries: tuple[ProviderEntry, ...] | None = None
     """The signatures or templates that were asked for; None: the provider has no call for them."""

@@ -14,10 +14,10 @@ from imsg_contract.provider_accounts import (
     Preset,
     ProviderAccount,
     ProviderEntry,
+    ProviderTrouble,
     SenderDns,
     SetUp,
     ShownAccount,
-    Trouble,
     Words,
 )
 from imsg_web.responses import UNKNOWN_FIELD
@@ -35,7 +35,7 @@ EntryList = Literal["signatures", "templates"]
 class AccountFault(Exception):  # noqa: N818  an answer
     """The provider does not take the account."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: ProviderTrouble) -> None:
         super().__init__(trouble.en)
         self.trouble = trouble
 
@@ -116,7 +116,7 @@ class AccountSettings(Generic[Group]):
     kinds: Sequence[ProviderKind]
     list_accounts: Callable[[Group], Mapping[str, tuple[str, BaseModel]]]
     """Returns the accounts by their names, each with its kind."""
-    check: Callable[[Group, str], Awaitable[Sequence[Trouble]]]
+    check: Callable[[Group, str], Awaitable[Sequence[ProviderTrouble]]]
     """Calls the provider of an account without sending anything; returns what is wrong, the worst first."""
     list_entries: Callable[[Group, str, EntryList], Awaitable[Sequence[ProviderEntry] | None]] | None = None
     """Asks the provider for the signatures or templates of an account; None where it has no call for them.

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from imsg_contract.provider_accounts import TRANSIENT, AccountState, Attention, Trouble
+from imsg_contract.provider_accounts import TRANSIENT, AccountState, Attention, ProviderTrouble
 from imsg_contract.topology import attention_key
 from imsg_delivery.provider_accounts import CHECK_S
 from imsg_delivery.provider_kinds import AccountSettings
@@ -28,7 +28,7 @@ AGAIN_AFTER_S = 60.0
 TICK_S = 10.0
 """How often the records are read: Redis may be flushed, and another sender may have looked."""
 
-NO_ANSWER = Trouble(
+NO_ANSWER = ProviderTrouble(
     code="timeout",
     zh="服务商在时限内没有答复。",
     en="The provider did not answer in time.",
@@ -107,7 +107,9 @@ class ProviderWatch:
         is_transient = any(found.trouble.code in TRANSIENT for found in state.found)
         return state.at <= self._now() - (AGAIN_AFTER_S if is_transient else LOOK_AFTER_S)
 
-    async def _record(self, name: str, digest: str, troubles: Sequence[Trouble], before: Sequence[Attention]) -> None:
+    async def _record(
+        self, name: str, digest: str, troubles: Sequence[ProviderTrouble], before: Sequence[Attention]
+    ) -> None:
         is_away = any(trouble.code in TRANSIENT for trouble in troubles)
         if is_away and not before and name not in self._unconfirmed:
             self._unconfirmed.add(name)  # the provider may start beside this process: the next look tells

@@ -18,10 +18,10 @@ from imsg_client.calls import (
     RECIPIENTS_AT_ONCE,
     TRANSPORT_ERRORS,
     Answer,
-    Answered,
     Body,
     Call,
     CallbackChange,
+    ClientResponse,
     Content,
     Filters,
     GroupChange,
@@ -820,7 +820,7 @@ class AsyncClient:
     async def _call(self, call: Call) -> dict[str, Any]:
         return (await self._call_with_token(call)).body
 
-    async def _call_with_token(self, call: Call) -> Answered:
+    async def _call_with_token(self, call: Call) -> ClientResponse:
         """Call with a token; get another once where the server says that it has ended. Raises ImsgError."""
         token = await self._get_token()
         try:
@@ -843,7 +843,7 @@ class AsyncClient:
             self._renew_at = time.monotonic() + max(lasts_s - RENEW_BEFORE_S, lasts_s / 2)
             return self._token
 
-    async def _call_with_retries(self, call: Call, token: str | None) -> Answered:
+    async def _call_with_retries(self, call: Call, token: str | None) -> ClientResponse:
         """Repeat a call until it succeeds, is refused for good, or `patience_s` is over. Raises ImsgError."""
         until = time.monotonic() + self._patience_s
         tries = 0
@@ -862,7 +862,7 @@ class AsyncClient:
                 failure, raised = explain_transport_error(call, self._http.base_url, error)
             else:
                 if is_success(call, answer, body):
-                    return Answered(body, answer.content)
+                    return ClientResponse(body, answer.content)
                 failure, raised = explain_refusal(answer, body)
             left_s = until - time.monotonic()
             chance = random.random()  # noqa: S311  jitter
