@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
@@ -75,7 +75,9 @@ class Checker:
         unreached = await self._limits.find_unreached(draft.method, draft.recipients, draft.provider)
         forbidden = [] if draft.method.segments is None else _find_forbidden(draft.recipients, me["sms_countries"])
         barred = [*forbidden, *(recipient for recipient in unreached if recipient not in forbidden)]
-        problems = _problems(found, forbidden, barred[len(forbidden) :], english=prefers_english(request.language))
+        words = _Words(english=prefers_english(request.language), is_admin=me["role"] == "admin")
+        problems = _problems(found, forbidden, barred[len(forbidden) :], words)
+        reached = draft.leave_out({one.n for one in (*barred, *(to for to in draft.recipients if to.to in left))})
         due_at = draft.due_at or datetime.now(UTC)
         hold = self._windows.current.find_hold(draft.method.name, draft.category, due_at)
         return ApiResponse(
@@ -83,8 +85,8 @@ class Checker:
                 count=len(draft.recipients) - len(left) - len(barred),
                 duplicates=found.duplicates,
                 without_address=draft.without_address or 0,
-                segments=draft.total_segments,
-                cost=self._costs.estimate(draft),
+                segments=reached.total_segments,
+                cost=self._costs.estimate(reached),
                 suppressed=0 if draft.is_test else await self._count_suppressed(draft),
                 held_until=None if hold is None else write_time(hold.until),
                 held_by=None if hold is None else hold.by,
@@ -127,9 +129,37 @@ def _find_forbidden(recipients: Sequence[Recipient], countries: Sequence[str]) -
     return [recipient for recipient in recipients if find_country(recipient.address) not in countries]
 
 
+class _Words(NamedTuple):
+    """For whom the details are written."""
+
+    english: bool
+    is_admin: bool
+
+    def refuse(self, recipient: Recipient) -> str:
+        """Say that the user may not send to the recipient's country, and who changes that."""
+        country = find_country(recipient.address) or "?"
+        if self.english:
+            who = "add" if self.is_admin else "ask an administrator to add"
+            return f"Your account may not send SMS to {country}; {who} it to your user's SMS countries (sms_countries)."
+        who = "请" if self.is_admin else "请联系管理员"
+        return (
+            f"您的账号不能向 {country} 发短信，{who}在用户设置“可发短信的国家和地区”（sms_countries）中加上 {country}。"
+        )
+
+    def miss(self, recipient: Recipient) -> str:
+        """Say that no provider takes numbers of the recipient's country, and who changes that."""
+        country = find_country(recipient.address) or "?"
+        if self.english:
+            who = "set" if self.is_admin else "ask an administrator to set"
+            return f"No SMS provider takes numbers of {country}; {who} the countries of a provider."
+        who = "请" if self.is_admin else "请联系管理员"
+        return f"没有短信服务商可以发往 {country}，{who}修改服务商可发往的国家和地区（countries）。"
+
+
 def _problems(
-    found: FoundRecipients, forbidden: Sequence[Recipient], unreached: Sequence[Recipient], *, english: bool
+    found: FoundRecipients, forbidden: Sequence[Recipient], unreached: Sequence[Recipient], words: _Words
 ) -> Iterator[Mapping[str, str]]:
+    english = words.english
     for wrong in found.wrong:
         detail = f"This recipient is not right: {wrong.en}." if english else f"收件人不正确：{wrong.zh}。"
         yield {"to": wrong.text, "reason": "recipients_invalid", "detail": detail}
@@ -138,17 +168,7 @@ def _problems(
     )
     for text in found.unfollowed:
         yield {"to": text, "reason": "not_following", "detail": gone}
-    refusal = (
-        "You may not send SMS to this country; an administrator adds it to your sms_countries."
-        if english
-        else "您不能向这个国家或地区发短信，请管理员在您的 sms_countries 中加上。"
-    )
     for recipient in forbidden:
-        yield {"to": recipient.to, "reason": "country_not_allowed", "detail": refusal}
-    abroad = (
-        "No SMS provider takes numbers of this country; an administrator sets `countries` of a provider."
-        if english
-        else "没有短信服务商可以发往这个国家或地区，请管理员设置服务商的 countries。"
-    )
+        yield {"to": recipient.to, "reason": "country_not_allowed", "detail": words.refuse(recipient)}
     for recipient in unreached:
-        yield {"to": recipient.to, "reason": "country_not_taken", "detail": abroad}
+        yield {"to": recipient.to, "reason": "country_not_taken", "detail": words.miss(recipient)}

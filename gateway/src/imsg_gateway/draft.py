@@ -1,6 +1,7 @@
 """The check of a send's fields: it makes a draft, of which nothing is accepted yet."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -114,6 +115,20 @@ class Draft(NamedTuple):
         """The name of a mail's sender; None for the default one."""
         name = self.content.get("sender") if self.method.has_senders and isinstance(self.content, dict) else None
         return name if isinstance(name, str) else None
+
+    def leave_out(self, numbers: AbstractSet[int]) -> "Draft":
+        """Return the draft without some recipients, with the segments of the others."""
+        if not numbers:
+            return self
+        shares = [
+            share._replace(recipients=[one for one in share.recipients if one.n not in numbers])
+            for share in self.shares
+        ]
+        recipients = tuple(one for one in self.recipients if one.n not in numbers)
+        left = self._replace(recipients=recipients, shares=[share for share in shares if share.recipients])
+        if self.total_segments is None:
+            return left
+        return _count(left) if recipients else left._replace(segments=0, total_segments=0)
 
 
 class LegDraft(NamedTuple):

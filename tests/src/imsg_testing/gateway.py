@@ -39,6 +39,7 @@ SERVICE_KEY = SecretStr("the service key of the tests of the gateway")
 ANSWER_BOUND_S = 30.0
 
 ME: Mapping[str, Any] = {
+    "role": "user",
     "available": True,
     "may_send_codes": False,
     "senders": None,
