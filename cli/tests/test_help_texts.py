@@ -1,8 +1,12 @@
 """The help of the command in both languages, and tables on a narrow terminal."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -63,3 +67,18 @@ def test_a_table_wider_than_the_terminal_shows_each_row_below_its_first_cell(
     assert wide[1].startswith("  to zhang@example.com   why a reason")
     assert max(map(len, wide)) <= 80
     assert [line.split() for line in narrow] == [["id", "to"], ["1", "zhang@example.com"]]
+
+
+def test_chinese_help_is_whole_on_a_narrow_terminal(command: TyperGroup) -> None:
+    shown = subprocess.run(  # noqa: S603  our own command
+        [Path(sys.executable).with_name("imsg"), "--help"],
+        env={**os.environ, "LC_ALL": "zh_CN.UTF-8", "COLUMNS": "80"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    words = set(re.findall(r"[a-z-]+", shown))
+
+    assert "…" not in shown
+    assert {verb for one in command.commands.values() if isinstance(one, TyperGroup) for verb in one.commands} <= words

@@ -69,13 +69,15 @@ def _list_words(text: ast.JoinedStr) -> Iterator[str]:
     return (word for word in words if word not in SAME)
 
 
-def list_printed(node: ast.AST) -> list[ast.expr]:
+def list_printed(node: ast.AST) -> list[ast.expr]:  # noqa: PLR0911  a case each
     """Return what a node prints; what a check finds is printed too, as are its variables `state` and `remedy`."""
     match node:
         case ast.Call(func=ast.Name("fill" | "StartError")):
             return list_filled(node)
         case ast.Call(func=ast.Name("Finding"), args=arguments):
             return arguments[:3]
+        case ast.Assign(targets=[ast.Name(name)], value=ast.Dict(values=headings)) if name.endswith("COLUMNS"):
+            return headings
         case ast.Call(func=ast.Name("translate"), args=[argument]):
             return [argument]
         case ast.Call(func=ast.Name(name), args=[argument, *_]) if name in PRINTS:

@@ -42,6 +42,7 @@ def _translate(command: object, texts: dict[str, str]) -> None:
         return
     head, verbs = split_verbs(command)
     command.help = texts.get(head, head) + (f"：{verbs.rstrip('.').replace(', ', '、')}。" if verbs else "")
+    command.short_help = _MARK.sub(r"\1 ", command.help)
     command.rich_help_panel = "命令"
     for parameter in (*command.params, command.get_help_option(typer.Context(command))):
         if isinstance(parameter, TyperArgument | TyperOption) and parameter.help:

@@ -55,7 +55,7 @@ def list_all(
         )
         for key in keys
     ]
-    say_table(("id", "user", "name", "key", "scopes", "ends", "last used", "from"), rows)
+    say_table(("id", "user", "name", "key", "scopes", "ends", "last used", "last used from"), rows)
 
 
 @app.command()

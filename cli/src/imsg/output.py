@@ -119,7 +119,9 @@ def say_json(answer: Mapping[str, Any]) -> None:
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table; where it is wider than the terminal, each row as lines below its first cell.
+    """Print a table; where it is wider than the terminal, each row as lines below its first cell, or the first two.
+
+    A column without a name is part of the one after it.
 
     Into a pipe each row is one line, so that grep finds it whole.
     """
@@ -135,9 +137,10 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: s
         return
     if title:
         console.print(title)
+    first = 1 if columns[0] else 2
     for row in cells:
-        console.print(row[0], style="bold", soft_wrap=True)
-        rest = [f"{name} {cell}" for name, cell in zip(columns[1:], row[1:], strict=True) if cell]
+        console.print(*row[:first], style="bold", soft_wrap=True)
+        rest = [f"{name} {cell}".strip() for name, cell in zip(columns[first:], row[first:], strict=True) if cell]
         console.print(Padding("   ".join(rest), (0, 0, 0, 2)))
 
 

@@ -7,6 +7,7 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, listing_group, local, say, say_json, say_table
+from imsg.phrases import translate
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 from imsg_runtime.lines import fill
 
@@ -140,9 +141,13 @@ def _path(method: str, name: str) -> str:
 def _describe_share(provider: dict[str, Any]) -> str | None:
     if provider["weight"] is None:
         return None
-    return f"weight {provider['weight']}" if provider["share"] is None else f"{provider['share']:.0%}"
+    if provider["share"] is None:
+        return translate(fill("weight {0}", provider["weight"]))
+    return f"{provider['share']:.0%}"
 
 
 def _describe_error(provider: dict[str, Any]) -> str | None:
     last = provider["last_error"]
-    return None if last is None else f"last error {local(last['at'])}: {last['code']} {last['detail']}".strip()
+    if last is None:
+        return None
+    return translate(fill("last error {0}: {1}", local(last["at"]), f"{last['code']} {last['detail']}".strip()))

@@ -7,6 +7,7 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, local, say, say_json, say_table
+from imsg.phrases import translate
 from imsg.verbs import Json, Url
 
 
@@ -34,9 +35,15 @@ def replies(  # noqa: PLR0917  typer reads the options from here
         say("No replies.")
         return
     rows = [
-        (reply["from"], reply["text"], "opts out" if reply["opt_out"] else None, local(reply["at"]), reply["message"])
+        (
+            reply["from"],
+            reply["text"],
+            translate("opts out") if reply["opt_out"] else None,
+            local(reply["at"]),
+            reply["message"],
+        )
         for reply in answer["replies"]
     ]
-    say_table(("from", "text", "", "when", "message"), rows)
+    say_table(("sender", "text", "", "when", "message"), rows)
     if answer["next"] is not None:
         say("There are more; --limit shows them.")

@@ -34,7 +34,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         say_json(answer)
     elif answer["senders"]:
         rows = [(sender["name"], sender["address"], sender["reply_to"], sender["from"]) for sender in answer["senders"]]
-        say_table(("name", "address", "replies to", "from"), rows)
+        say_table(("name", "address", "replies to", "source"), rows)
     else:
         say("There are no senders but the default one.")
 

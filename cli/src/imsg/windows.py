@@ -13,7 +13,18 @@ from imsg_runtime.lines import fill
 
 WINDOWS = "/api/v2/windows"
 HOLIDAYS = "/api/v2/holidays"
-COLUMNS = ("id", "methods", "categories", "days", "from", "to", "zone", "holidays")
+COLUMNS = {
+    "id": "id",
+    "methods": "channels",
+    "categories": "categories",
+    "days": "days",
+    "from": "opens at",
+    "to": "closes at",
+    "zone": "time zone",
+    "holidays": "holidays",
+}
+"""Field of a window → its heading."""
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
@@ -33,7 +44,9 @@ def list_windows(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT00
         say_json(answer)
         return
     if answer["windows"]:
-        say_table(COLUMNS, [tuple(_write(window[name]) for name in COLUMNS) for window in answer["windows"]])
+        say_table(
+            tuple(COLUMNS.values()), [tuple(_write(window[name]) for name in COLUMNS) for window in answer["windows"]]
+        )
     else:
         say("No windows: everything is sent at any time.")
     _warn(answer)
