@@ -55,13 +55,13 @@ def choose_people(
 
     `takes` is what a template takes, None without one; `params` are those for all. Raises a usage error that
     names the rows without an address, or without what the template needs. A heading names a param whatever its blanks,
-    width and brackets.
+    width and brackets, and in Chinese as in English: 姓名 fills `name`.
     """
     names = [take["name"] for take in takes or ()]
     needed = [take["name"] for take in takes or () if take["required"] and take["name"] not in params]
     wrong = [(problem.line, explain(problem)) for problem in sheet.problems if problem.why != DUPLICATE]
     found: list[Person] = []
-    for one in (person.name_params(names) for person in sheet.people):
+    for one in sheet.name_params(names):
         missing = [name for name in needed if name not in one.params]
         if one.find(method) is None:
             wrong.append((one.line, f"no address for {method}"))

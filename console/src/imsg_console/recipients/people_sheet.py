@@ -1,12 +1,13 @@
 """People out of the rows of a file: their addresses by channel, and their other columns as fields of their own."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from imsg_channels import CHANNELS
 from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, is_blank, read_cell
 from imsg_console.recipients.classify_recipient import is_intended, strip_invisible
+from imsg_console.recipients.field_names import find_column
 from imsg_console.recipients.recipient_reader import count_headings, explain_row, strip_heading
 from imsg_console.spreadsheets import name_columns, read_values
 
@@ -45,12 +46,6 @@ class Person:
         """Return the recipient by a channel."""
         return self.contacts.get(method) or self.contacts.get(TO)
 
-    def name_params(self, names: Sequence[str]) -> "Person":
-        """Name the columns as params are named, where their headings differ in blanks, width or brackets alone."""
-        known = {strip_heading(name): name for name in names}
-        params = {known.get(strip_heading(name), name): text for name, text in self.params.items()}
-        return replace(self, params=params)
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -76,6 +71,11 @@ class PeopleSheet:
     problems: list[Problem] = field(default_factory=list)
     left_out: list[Problem] = field(default_factory=list)
     """Headings on further pages, hints, totals: nobody is lost with them."""
+
+    def name_params(self, names: Iterable[str]) -> list[Person]:
+        """Return the people, with the columns that fill a template's params under the names of these."""
+        columns = {name: column for name in names if (column := find_column(name, self.fields)) is not None}
+        return [_name_params(person, columns) for person in self.people]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,12 @@ def find_columns(table: Sequence[Sequence[str]]) -> Columns:
     at, names = name_columns(table, _count_headings)
     first = 0 if at is None else at + 1
     return Columns(first, names, _find_methods(names, table[first:], len(names)))
+
+
+def _name_params(person: Person, columns: Mapping[str, str]) -> Person:
+    filled = {name: person.params[column] for name, column in columns.items() if column in person.params}
+    others = {name: text for name, text in person.params.items() if name not in columns.values()}
+    return replace(person, params=others | filled)
 
 
 def read_best(sheets: Sequence[Sequence[Sequence[str]]]) -> tuple[int, PeopleSheet]:

@@ -10,7 +10,8 @@ from imsg_console.client import ApiError, path
 from imsg_console.features.send.content_form import Problem, clean, style_field
 from imsg_console.layout import sentence
 from imsg_console.message.languages import name_language
-from imsg_console.recipients.recipient_reader import FoundRecipient, strip_heading
+from imsg_console.recipients.field_names import find_column
+from imsg_console.recipients.recipient_reader import FoundRecipient
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS
@@ -47,10 +48,10 @@ class _Param:
         return "" if self.from_column else clean(self.text.value).strip()
 
     def offer(self, columns: Mapping[str, str]) -> None:
-        """Offer columns, name → as it is shown; one that has the name of the param fills it."""
+        """Offer columns, name → as it is shown; one that has the name of the param, or says the same, fills it."""
         kept = self.from_column
         if not kept or kept not in columns:
-            kept = next((name for name in columns if strip_heading(name) == strip_heading(self.name)), ALIKE)
+            kept = find_column(self.name, columns) or ALIKE
         self.column.set_options(dict(columns), value=kept)
         self.column.set_visibility(len(columns) > 1)
         self.show()
