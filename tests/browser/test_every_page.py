@@ -2,19 +2,25 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import expect
 
-from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
+from imsg_testing.browser import DESK, PHONE, SIDEWAYS, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.page_actions import log_in, open_page, send_and_settle
 from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
-LOOKS = [Look("zh", DESK), Look("en", PHONE), Look("en", DESK, dark=True), Look("zh", PHONE, dark=True)]
+LOOKS = [
+    Look("zh", DESK),
+    Look("en", PHONE),
+    Look("en", DESK, dark=True),
+    Look("zh", PHONE, dark=True),
+    Look("zh", SIDEWAYS),
+]
 """All pages in one look take 20 s."""
 
 ALONE = ("/password", "/nowhere")
@@ -22,14 +28,22 @@ ALONE = ("/password", "/nowhere")
 
 
 @pytest.fixture(scope="module")
-def request_id(deployment: Deployment) -> str:
-    """Have something to show: a request of which one recipient is refused for good, an SMS, and an answer to it."""
+def request_id(deployment: Deployment) -> Iterator[str]:
+    """Have something to show: a request with one refused recipient, an SMS and an answer to it, a template, a group."""
     sms = {"token": deployment.token(), "method": "sms", "to": "13800138000", "content": "明天下雨"}
     assert deployment.call("POST", "/api/send", sms)["errorCode"] == 0
     body = {"from": "13800138000", "text": "退订"}
     wait(lambda: deployment.call("POST", "/sandbox/sms/replies", body)["errorCode"] == 0, 60, every_s=0.1)
     to = [f"reader-{secrets.token_hex(4)}@example.com", "bounce@example.com"]
-    return send_and_settle(deployment, to, subject="三季度报表", attachment=make_attachment("报表.pdf", b"x" * 2048))
+    token, name = deployment.token(), f"shown-{secrets.token_hex(4)}"
+    words = {"smtp": {"subject": "{{ name }}您好", "text": "{{ name }}，您有一封信。"}}
+    template = {"name": name, "category": "notice", "default_language": "zh", "languages": {"zh": words, "en": words}}
+    assert deployment.call("POST", "/api/v2/templates", template, token=token)["errorCode"] == 0
+    assert deployment.call("POST", f"/api/v2/templates/{name}/publish", {}, token=token)["errorCode"] == 0
+    assert deployment.call("POST", "/api/v2/groups", {"name": name}, token=token)["errorCode"] == 0
+    yield send_and_settle(deployment, to, subject="三季度报表", attachment=make_attachment("报表.pdf", b"x" * 2048))
+    deployment.call("DELETE", f"/api/v2/templates/{name}", token=token)
+    deployment.call("DELETE", f"/api/v2/groups/{name}", token=token)
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)

@@ -39,7 +39,7 @@ def test_a_template_is_written_previewed_and_published(deployment: Deployment, v
     seen.axe()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    choose_in_menu(page, f"{name} 的更多操作", "发布")
+    page.get_by_role("button", name=f"发布 {name}").click()
     dialog.get_by_role("button", name="发布", exact=True).click()
     expect(page.locator("body")).to_contain_text("第 1 版")
     assert not scrolls_sideways(page)

@@ -26,10 +26,10 @@ Language = Literal["zh", "en"]
 
 LOCALES: Mapping[Language, str] = {"zh": "zh-CN", "en": "en-US"}
 
-PHONE, DESK = 390, 1440
-"""The widths at which every page is looked at, in px."""
+PHONE, SIDEWAYS, DESK = 390, 844, 1440
+"""The widths at which every page is looked at, in px: a phone, the same phone held sideways, and a screen."""
 
-HEIGHTS = {PHONE: 844, DESK: 900}
+HEIGHTS = {PHONE: SIDEWAYS, SIDEWAYS: PHONE, DESK: 900}
 
 PATIENCE_MS = 60_000
 """How long anything on a page may take: the machine of a test is busy with other tests."""

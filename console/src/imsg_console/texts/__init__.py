@@ -1,6 +1,6 @@
 """The sentences of the page, from the catalogues (`zh.po`, `en.po`) of every folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +27,10 @@ class Texts:
     def join(self, *sentences: str) -> str:
         """Put sentences in a row; the empty ones are left out. Chinese has no space after a full stop."""
         return ("" if self.language == "zh" else " ").join(filter(None, sentences))
+
+    def join_names(self, names: Iterable[str]) -> str:
+        """Put names in a row, as a listing in the middle of a sentence."""
+        return ("、" if self.language == "zh" else ", ").join(names)
 
     def get(self, key: str, default: str) -> str:
         """Return the sentence of a key that came from outside, such as an error's code; the default where none is."""

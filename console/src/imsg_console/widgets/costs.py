@@ -26,7 +26,7 @@ def sum_costs(costs: Iterable[Cost]) -> list[Cost]:
 
 def write_costs(t: Texts, costs: Iterable[Cost]) -> str:
     """Write costs in one line; empty without any."""
-    return t("layout.cost_listing").join(
+    return t.join_names(
         t("layout.cost_estimated" if cost["estimated"] else "layout.cost", cost=_write(cost)) for cost in costs
     )
 

@@ -138,6 +138,9 @@ class Form:
         """Show what is wrong, above the buttons."""
         with redraw(self._error):
             notice(sentence, "bad")
+        # A form is higher than a phone.
+        place = f"document.getElementById('{self._error.html_id}')"
+        ui.run_javascript(f"{place}?.scrollIntoView({{block: 'center'}})")
 
     def _draw_fields(self, fields: Sequence[Field]) -> None:
         with element("div", "form-grid"):

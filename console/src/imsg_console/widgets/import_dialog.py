@@ -91,7 +91,7 @@ class ImportDialog:
         """Draw which sheet of several was read, and which were not."""
         t = self._view.t
         if others := [sheet.name for sheet in sheets if sheet is not sheets[place]]:
-            listed = line(t("files.listing").join(others), 200)
+            listed = line(t.join_names(others), 200)
             notice(t("files.sheet_read", name=line(sheets[place].name, 60), others=listed), "info")
 
     def draw_unreadable(self, problem: str) -> None:

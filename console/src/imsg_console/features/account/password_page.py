@@ -6,6 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from imsg_console.client import ApiError, path
+from imsg_console.features.account.agents import MAX_AGENT, name_agent
 from imsg_console.layout import sentence
 from imsg_console.paths import LOGOUT
 from imsg_console.sanitize import line
@@ -14,8 +15,6 @@ from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import attrs, button, element, heading, redraw, style_sheet
 from imsg_console.widgets.facts import card
 from imsg_console.widgets.notices import notice
-
-MAX_AGENT = 120
 
 MIN_PASSWORD, MAX_PASSWORD = 8, 256
 """As the API has it."""
@@ -55,7 +54,7 @@ class SessionsSection:
                 since = view.times.short(session["created_at"])
                 with element("li", ""):
                     element("p", "", t("password.session", address=line(session["address"], 64), since=since))
-                    element("p", "muted", line(session["agent"], MAX_AGENT))
+                    attrs(element("p", "muted", name_agent(session["agent"])), title=line(session["agent"], MAX_AGENT))
                     if session["current"]:
                         element("p", "muted", t("password.session_here"))
                     else:

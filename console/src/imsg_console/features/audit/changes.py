@@ -54,8 +54,8 @@ class Changes:
         if isinstance(value, bool):
             return t("words.yes" if value else "words.no")
         if isinstance(value, list):
-            separator = t("audit.rows" if _is_table(value) else "audit.listing")
-            return line(separator.join(self._write_value(name, one, titles) for one in value), MAX_ROWS)
+            join = t("audit.rows").join if _is_table(value) else t.join_names
+            return line(join(self._write_value(name, one, titles) for one in value), MAX_ROWS)
         if isinstance(value, dict):
             return self._write_row(value)
         return self._write_word(name, value, titles) if isinstance(value, str) else str(value)

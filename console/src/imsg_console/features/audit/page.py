@@ -1,5 +1,6 @@
 """The audit: who did what, a sentence a line, the newest first."""
 
+import re
 from collections.abc import Mapping
 
 from imsg_console.client import ApiError
@@ -20,6 +21,9 @@ NAMES = tuple(dict.fromkeys(action for actions in ACTIONS.values() for action in
 
 ACCOUNTS = frozenset({"provider_added", "provider_changed", "provider_restored", "provider_removed"})
 """Actions whose states hold the settings of a provider's account."""
+
+ID = re.compile(r"([0-9a-f]{8})[0-9a-f]{24}(-[0-9]+)?")
+"""The id of a request or a message; its beginning is shown, the whole is the tooltip."""
 
 
 async def show(view: View) -> None:
@@ -81,15 +85,20 @@ class Audit:
 
     def _write(self, row: Row) -> Cell:
         t, actor, target = self._t, line(row["actor"], MAX_NAME), line(row["target"], MAX_NAME)
+        title = ""
         if actor.startswith("imsg:"):
             actor = t("audit.imsg")
         if target.startswith("imsg:"):
             target = t("audit.installation" if target == "imsg:installation" else "audit.unknown_user")
         elif target == "*":
             target = t("audit.everybody")
+        elif found := ID.fullmatch(target):
+            title, target = target, f"{found[1]}…{found[2] or ''}"
         if row["action"] not in NAMES:
-            return t("audit.did", actor=actor, action=line(row["action"], MAX_NAME), target=target)
-        return t(f"audit.did_{row['action']}", actor=actor, target=target)
+            sentence = t("audit.did", actor=actor, action=line(row["action"], MAX_NAME), target=target)
+        else:
+            sentence = t(f"audit.did_{row['action']}", actor=actor, target=target)
+        return cells.text(sentence, title=title)
 
     def _write_change(self, row: Row) -> Cell:
         before, after = row["before"] or {}, row["after"] or {}

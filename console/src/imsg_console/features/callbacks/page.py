@@ -60,7 +60,7 @@ class Callbacks:
                 chips.chip(t(f"callbacks.state_{state}"), *CHIPS[state])
             if callback["description"]:
                 element("p", "muted small", line(callback["url"], 200))
-            element("p", "", "、".join(name_event(t, name) for name in callback["events"]))
+            element("p", "", t.join_names(name_event(t, name) for name in callback["events"]))
             self._draw_health(callback)
             self._draw_actions(callback)
 

@@ -62,8 +62,7 @@ class ChannelTables:
             view,
             t("channels.providers"),
             [
-                Column("provider", t("channels.provider"), lambda row: line(row["name"], 64), is_main=True),
-                Column("method", t("channels.channel"), self._name),
+                Column("provider", t("channels.provider"), self._provider, is_main=True),
                 Column("state", t("channels.state"), self._provider_state),
                 Column("share", t("channels.provider_weight_title"), self._share),
                 Column("last-hour", t("channels.hour"), self._counts),
@@ -105,8 +104,11 @@ class ChannelTables:
     def _title(self, row: Row) -> str:
         return chips.method_name(self._t, row["method"])
 
-    def _name(self, row: Row) -> Cell:
+    def _name(self, row: Row) -> Piece:
         return cells.method(self._t, row["method"])
+
+    def _provider(self, row: Row) -> Cell:
+        return [cells.text(line(row["name"], 64)), self._name(row)]
 
     def _state(self, channel: Row) -> Cell:
         t, state, why = self._t, channel["state"], channel["why"] or ""
@@ -127,7 +129,7 @@ class ChannelTables:
         t, waiting, lanes = self._t, channel["waiting"], channel.get("lanes") or {}
         named = [f"{t(f'channels.lane_{lane}')} {lanes[lane]:,}" for lane in LANES if lanes.get(lane)]
         total = cells.text(t("channels.waiting_unknown") if waiting is None else f"{waiting:,}")
-        return [total, *([cells.muted(t("channels.listing").join(named))] if named else [])]
+        return [total, *([cells.muted(t.join_names(named))] if named else [])]
 
     def _count(self, status: str, channel: Row) -> Cell:
         count = channel["hours"].count(channel["method"], status)
@@ -200,7 +202,8 @@ class ChannelTables:
         if (last := provider["last_error"]) is not None and not provider["blocks"]:
             drawn += self._explain(provider["method"], last["code"])
             answer = line(f"{last['code']} {last['detail']}".strip(), MAX_CHARACTERS)
-            drawn.append(cells.muted(t("channels.provider_last", at=times.full(last["at"]), said=answer)))
+            said = t("channels.provider_last", at=times.short(last["at"]), said=answer)
+            drawn.append(cells.text(said, "muted small ellipsis-2-lines", title=said))
         return drawn
 
     def _explain(self, method: str, code: str) -> list[Piece]:

@@ -59,7 +59,7 @@ class PeopleImport:
             for person in sheet.people[:SHOWN]:
                 element("li", "wrap-anywhere", self._describe(person))
         if sheet.left_out:
-            lines = t("groups.listing").join(str(one.line) for one in sheet.left_out[:20])
+            lines = t.join_names(str(one.line) for one in sheet.left_out[:20])
             notice(t("groups.import_left_out", n=len(sheet.left_out), lines=lines), "info")
         if sheet.problems:
             notice(t("groups.import_wrong", n=len(sheet.problems)), "warn")
@@ -118,7 +118,7 @@ class PeopleImport:
             for method, text in person.contacts.items()
         ]
         params = [f"{line(name, 40)}{t('groups.colon')}{line(value, 60)}" for name, value in person.params.items()]
-        return t("groups.listing").join([*contacts, *params])
+        return t.join_names([*contacts, *params])
 
     def _name(self, cells: Sequence[str]) -> str:
         return " ".join(cell for cell in cells if cell)[:80]

@@ -77,7 +77,7 @@ class Keys:
         return [name, cells.text(key["hint"], "mono small"), *owner]
 
     def _scopes(self, key: Row) -> Cell:
-        return self._t("keys.comma").join(form.name_scope(self._t, scope) for scope in key["scopes"])
+        return self._t.join_names(form.name_scope(self._t, scope) for scope in key["scopes"])
 
     def _networks(self, key: Row) -> Cell:
         return [cells.text(network, "mono") for network in key["networks"]] or [cells.muted(self._t("keys.everywhere"))]

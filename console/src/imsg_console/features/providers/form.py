@@ -129,7 +129,7 @@ def _make_field(view: View, field: Mapping[str, Any], value: Any, *, is_new: boo
     match field["type"]:
         case "choice":
             unset = {} if field["required"] or field["default"] is not None else {"": t("providers.automatic")}
-            options = {**unset, **{choice: choice for choice in field["choices"]}}
+            options = {**unset, **{choice: t.get(f"providers.choice_{choice}", choice) for choice in field["choices"]}}
             return Field(name, label, default or "", "choice", hint=hint, options=options)
         case "number":
             return Field(name, label, default, "whole", hint=hint, check=lambda text: _check_whole(view, text))

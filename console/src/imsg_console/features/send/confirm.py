@@ -140,9 +140,7 @@ class Confirmation:
                 element("li", "muted", t("send.confirm_more", n=f"{len(recipients) - SHOWN:,}"))
         domains = Counter(recipient.rpartition("@")[2].lower() for recipient in recipients if "@" in recipient)
         if domains:
-            named = t("send.draft_listing").join(
-                f"{line(name, 60)} {n:,}" for name, n in domains.most_common(SHOWN_DOMAINS)
-            )
+            named = t.join_names(f"{line(name, 60)} {n:,}" for name, n in domains.most_common(SHOWN_DOMAINS))
             element("p", "muted", t("send.confirm_domains", named=named, n=len(domains)))
 
     def _draw_problems(self, check: Mapping[str, Any]) -> None:

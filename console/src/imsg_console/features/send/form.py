@@ -467,7 +467,7 @@ class SendForm:
                 with element("ul"):
                     for one, names in missing[:SHOWN]:
                         row = t("send.row", n=one.row) if one.row else ""
-                        listed = t("send.draft_listing").join(line(name, 64) for name in names)
+                        listed = t.join_names(line(name, 64) for name in names)
                         text = t("send.missing_of", row=row, to=line(one.text, 80), names=listed)
                         element("li", "wrap-anywhere", text.strip())
                     if len(missing) > SHOWN:

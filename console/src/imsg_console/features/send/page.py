@@ -70,7 +70,7 @@ def _draw_draft(view: View, form: SendForm, place: Element, kept: KeptDraft, *, 
         notice(t("send.draft_there" if is_offered else "send.draft_back", at=at)).classes("draft-notice"),
     ):
         if names and not is_offered:
-            element("span", "", t("send.draft_files", names=line(t("send.draft_listing").join(names), 200)))
+            element("span", "", t("send.draft_files", names=line(t.join_names(names), 200)))
         if is_offered:
             button(t("send.draft_restore"), restore)
         button(t("send.draft_forget"), forget, kind="quiet")

@@ -34,8 +34,8 @@ class StatusTables:
             [
                 Column("level", t("status.level"), self._level),
                 Column("part", t("status.part"), self._part, is_main=True),
-                Column("state", t("status.state"), lambda row: line(row["state"], MAX_WORDS)),
-                Column("remedy", t("status.remedy"), lambda row: line(row["remedy"] or "", MAX_WORDS)),
+                Column("state", t("status.state"), lambda row: _write(row["state"])),
+                Column("remedy", t("status.remedy"), lambda row: _write(row["remedy"] or "")),
             ],
             key="key",
         )
@@ -68,6 +68,11 @@ class StatusTables:
     def _part(self, row: Row) -> Cell:
         title = line(row["title"], 128)
         return cells.link(title, target) if (target := TARGETS.get(row["part"])) else title
+
+
+def _write(words: str) -> str:
+    """Write words of a finding; what marks a command in a terminal is left out."""
+    return line(words.replace("`", ""), MAX_WORDS)
 
 
 PAGE = Page("/status", "status", Group.ADMIN, show, icon="monitor_heart")

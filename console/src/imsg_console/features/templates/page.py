@@ -83,8 +83,8 @@ class Templates:
         if row["from"] == "settings":
             return method_name(self._t, row["method"])
         methods = dict.fromkeys(method for methods in row["languages"].values() for method in methods)
-        languages = "、".join(name_language(self._t, tag) for tag in row["languages"])
-        return [cells.text("、".join(method_name(self._t, name) for name in methods)), cells.muted(languages)]
+        languages = self._t.join_names(name_language(self._t, tag) for tag in row["languages"])
+        return [cells.text(self._t.join_names(method_name(self._t, name) for name in methods)), cells.muted(languages)]
 
     def _version(self, row: Row) -> Cell:
         t = self._t
@@ -103,7 +103,10 @@ class Templates:
         shown = [preview]
         if row["published"] is not None:
             shown.insert(0, cells.button("send", t("templates.send"), t("templates.send_by", name=name), kind="quiet"))
-        if not (self._view.session.is_admin or row["username"] == self._view.session.username):
+        elif self._may_change(row):
+            title = t("templates.publish_title", name=name)
+            shown.append(cells.button("publish", t("templates.publish"), title, kind="quiet"))
+        if not self._may_change(row):
             return [shown]
         more = cells.menu(
             t("templates.more", name=name),
@@ -112,6 +115,9 @@ class Templates:
             cells.button("delete", t("templates.delete_action"), icon="delete"),
         )
         return [[*shown, more]]
+
+    def _may_change(self, row: Row) -> bool:
+        return self._view.session.is_admin or row["username"] == self._view.session.username
 
     def _send(self, row: Row) -> None:
         ui.navigate.to(make_url("/send", template=row["name"]))

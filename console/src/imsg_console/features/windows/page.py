@@ -105,11 +105,11 @@ class Windows:
     def _what(self, row: Row) -> Cell:
         t = self._t
         names = [t(f"windows.category_{category}") for category in row["categories"]]
-        return [*(cells.method(t, method) for method in row["methods"]), cells.muted(t("windows.comma").join(names))]
+        return [*(cells.method(t, method) for method in row["methods"]), cells.muted(t.join_names(names))]
 
     def _hours(self, row: Row) -> Cell:
         t = self._t
-        days = t("windows.comma").join(t(f"windows.{day}") for day in DAYS if day in row["days"])
+        days = t.join_names(t(f"windows.{day}") for day in DAYS if day in row["days"])
         next_day = t("windows.next_day") if row["to"] <= row["from"] else ""
         holidays = [cells.muted(t("windows.without_holidays"))] if row["holidays"] == "cn" else []
         hours = line(f"{row['from']}–{next_day}{row['to']} {row['zone']}", MAX_NAME)
