@@ -89,6 +89,8 @@ def test_recipients_are_judged_as_they_are_typed(visit: Visits, look: Look) -> N
     seen.axe()
     page.keyboard.press("Enter")
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com", "li@example.com", "wang@example.com"])
+    is_whole = "texts => texts.every(text => text.scrollWidth <= text.clientWidth)"
+    assert page.locator(".recipient-text").evaluate_all(is_whole)
     page.locator(".recipients-wrong > .button").click()
     expect(page.locator(".recipients-wrong")).to_be_hidden()
 

@@ -115,7 +115,7 @@ class ImportDialog:
             self._view,
             names[2],
             [
-                Column("line", names[0], lambda row: str(row["line"]), is_main=True),
+                Column("row", names[0], lambda row: str(row["line"]), is_main=True),
                 Column("whom", names[1], lambda row: row["whom"]),
                 Column("problem", names[2], lambda row: row["problem"]),
             ],
