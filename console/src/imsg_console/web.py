@@ -155,8 +155,9 @@ class _Pages:
             self._own(ui.context.client, session, view)
             if shown is None:
                 ui.context.client.status_code = 404
-                layout.render_layout(view, Page("", "missing_title", Group.USER, _draw_nothing), PAGES)
+                start_timers = layout.render_layout(view, Page("", "missing_title", Group.USER, _draw_nothing), PAGES)
                 layout.draw_missing(view)
+                start_timers()
                 return None
             if shown.path == "/" and not session.sees_all:
                 return RedirectResponse("/mine", 303)
@@ -164,6 +165,7 @@ class _Pages:
             if not layout.is_visible(shown, view):
                 ui.context.client.status_code = 403
                 layout.draw_forbidden(view)
+                start_timers()
                 return None
             try:
                 await shown.show(view)

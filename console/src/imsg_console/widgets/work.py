@@ -158,7 +158,8 @@ def describe(view: View, work: Work) -> str:
 def tasks_button(view: View) -> Callable[[], object]:
     """Draw the header's button that lists the works; it counts those that run.
 
-    Return the function that starts its timer. Call it when the page is drawn: NiceGUI sends a page at its first timer.
+    Return the function that starts its timers. Call it when the page is drawn: NiceGUI sends a page at its first timer,
+    and whatever the page asks for when its browser connects would come too late.
     """
     t = view.t
     with ui.button(icon="pending_actions").props("flat round dense") as opener:
@@ -181,9 +182,9 @@ def tasks_button(view: View) -> Callable[[], object]:
                 for work in now:
                     draw_work(view, work)
 
-    def start_timer() -> None:
+    def start_timers() -> None:
+        refresh()  # each work that it draws has a timer
         with opener:
             ui.timer(1.0, refresh, immediate=False)
 
-    refresh()
-    return start_timer
+    return start_timers
