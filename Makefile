@@ -3,14 +3,16 @@
 UV := .uv/bin/uv
 VENV := .venv/bin
 
-# Compiled once, here: where Python may not write beside its modules, every start would compile them again.
+# What is compiled is kept, whatever the environment says: every start and every test process would compile it again.
 export UV_COMPILE_BYTECODE := 1
+unexport PYTHONDONTWRITEBYTECODE
 
 # Names a download that lasts longer than ten seconds.
 SLOWLY := scripts/announce-slow 10 'fetching packages, 200 MB in all; a slow network takes minutes ...'
 
 # Three at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
-TEST := $(VENV)/pytest -n 3 --dist loadfile --ignore=tests/compose
+# The files come in the order of `testpaths`, the slow ones first, so that no process ends long after the others.
+TEST := $(VENV)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/compose
 
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)

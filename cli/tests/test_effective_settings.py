@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg.all_in_one import MODELS
+from imsg.all_in_one import MODELS, Settings
 from imsg.effective_settings import settings
 from imsg_runtime.masking import mask
 from imsg_runtime.settings import StartError, load
@@ -121,3 +121,15 @@ def test_a_start_that_fails_shows_no_secret(
             said.append(str(error))
     assert said
     assert "geheim" not in str(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("IMSG_LOG_LEVEL", "LOUD"), ("IMSG_REDIS_URL", "127.0.0.1:6379"), ("IMSG_CONFIG", "/nowhere/imsg.toml")],
+)
+def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str) -> None:
+    """Those of a process that starts: tests/e2e/test_life_and_death.py."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StartError, match=name):
+        load(Settings)

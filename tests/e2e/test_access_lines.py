@@ -14,6 +14,7 @@ MAIL = {"to": "wang.wu@example.com", "method": "smtp", "content": {"subject": SE
 FIELDS = {"event", "verb", "route", "status", "code", "ms", "address", "user", "key", "request"}
 
 
+@pytest.mark.long  # two starts
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_each_answer_is_one_line_without_secrets(tmp_path: Path, form: str) -> None:
     with running(tmp_path, {"IMSG_LOG_FORMAT": form, "IMSG_LOG_LEVEL": "INFO"}) as deployment:

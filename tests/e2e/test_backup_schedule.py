@@ -1,15 +1,16 @@
 """`imsg up` makes its backups by itself, keeps the last ones, and continues from one."""
 
 import shutil
-import subprocess
 from datetime import datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from imsg.backup_schedule import choose_expired, last_due
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg.all_in_one import Settings
+from imsg.backup_schedule import BackupSchedule, choose_expired, last_due
+from imsg_runtime.settings import StartError, load
+from imsg_testing.deployment import running
 from imsg_testing.waiting import wait
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -20,6 +21,7 @@ def _backups(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.long  # three starts
 def test_a_missed_backup_is_made_at_the_start_the_oldest_go_and_the_copy_runs(tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     for name in (*OLD, "imsg-20250104-030000.1.part", "photos"):
@@ -51,28 +53,19 @@ def test_a_missed_backup_is_made_at_the_start_the_oldest_go_and_the_copy_runs(tm
     ("settings", "named"),
     [
         ({"IMSG_BACKUP__FOLDER": "backups", "IMSG_DATABASE_URL": "postgresql://u:p@localhost/x"}, "IMSG_DATABASE_URL"),
-        ({"IMSG_BACKUP__FOLDER": "data/backups"}, "lies in the data folder"),
+        ({"IMSG_BACKUP__FOLDER": "data/backups", "IMSG_DATA_DIR": "data"}, "lies in the data folder"),
         ({"IMSG_BACKUP__FOLDER": "backups", "IMSG_BACKUP__AT": "25:00"}, "IMSG_BACKUP__AT"),
     ],
 )
 def test_a_schedule_that_would_keep_nothing_stops_the_start(
-    settings: dict[str, str], named: str, tmp_path: Path
+    settings: dict[str, str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deployment = Deployment(tmp_path, settings)
-    try:
-        done = subprocess.run(
-            [str(IMSG), "up"],
-            cwd=tmp_path,
-            env=deployment.environment,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
-    finally:
-        deployment.close()
+    monkeypatch.chdir(tmp_path)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
 
-    assert (done.returncode, named in done.stderr) == (2, True), done.stderr
+    with pytest.raises(StartError, match=named):
+        BackupSchedule.of(load(Settings), "")
 
 
 def test_a_backup_is_due_at_its_time_of_the_day() -> None:

@@ -83,19 +83,14 @@ def test_a_port_of_the_environment_comes_before_that_of_the_file(deployment: Dep
     assert "IMSG_PORT" in done.stderr
 
 
-@pytest.mark.parametrize("group", ["users", "channels", "dead-letters", "keys"])
-def test_a_group_lists_with_and_without_its_verb(deployment: Deployment, group: str) -> None:
-    def is_the_same() -> bool:
-        """Meanwhile a figure of a channel may change."""
-        bare, spelled = call(deployment, group, "--json"), call(deployment, group, "list", "--json")
-        assert bare.returncode == spelled.returncode == 0, spelled.stderr
-        return bare.stdout == spelled.stdout
+def test_a_group_lists_with_and_without_its_verb(deployment: Deployment) -> None:
+    bare, spelled = call(deployment, "users", "--json"), call(deployment, "users", "list", "--json")
+    assert bare.returncode == spelled.returncode == 0, spelled.stderr
+    assert bare.stdout == spelled.stdout
 
-    wait(is_the_same, 60)
-
-    done = call(deployment, group, "--json", "list")
+    done = call(deployment, "users", "--json", "list")
     assert (done.returncode, done.stdout) == (2, ""), "an option that would change nothing is not swallowed"
-    assert f"imsg {group} list" in done.stderr
+    assert "imsg users list" in done.stderr
 
 
 def test_users_are_listed_to_the_last(deployment: Deployment) -> None:

@@ -159,6 +159,7 @@ def test_an_idempotency_key_of_a_test_is_free_for_the_real_message(deployment: D
     wait(lambda: len(deployment.inbox(method="smtp", to=to)) == 1, 60)
 
 
+@pytest.mark.long  # two thousand messages
 def test_a_flood_of_tests_delays_nobody(tmp_path: Path) -> None:
     """Two thousand tests, of which each waits for its turn, and then messages that reach people."""
     with running(tmp_path) as deployment:

@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from imsg.tls import CertificateFiles
+from imsg_runtime.settings import StartError
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.servers.certificates import Certificates
@@ -104,26 +106,19 @@ def test_files_that_fit_no_more_leave_the_last_certificate_in_force(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        pytest.param({"IMSG_TLS__CERTIFICATE": "ca.pem"}, "IMSG_PUBLIC_URL", id="no public URL"),
-        pytest.param(
-            {"IMSG_TLS__CERTIFICATE": "gone.pem", "IMSG_PUBLIC_URL": f"https://{HOST}"}, "gone.pem", id="no file"
-        ),
-        pytest.param(
-            {
-                "IMSG_TLS__CERTIFICATE": "server.pem",
-                "IMSG_TLS__KEY": "client-key.pem",
-                "IMSG_PUBLIC_URL": f"https://{HOST}",
-            },
-            "the key is not the certificate's",
-            id="another key",
-        ),
-    ],
+    ("files", "named"),
+    [(("gone.pem", None), "gone.pem"), (("server.pem", "client-key.pem"), "the key is not the certificate's")],
 )
-def test_a_certificate_that_cannot_serve_stops_the_start(settings: dict[str, str], named: str, tmp_path: Path) -> None:
+def test_files_that_can_not_serve_are_named(files: tuple[str, str | None], named: str, tmp_path: Path) -> None:
     Certificates(tmp_path, HOST)
-    deployment = Deployment(tmp_path, settings)
+    certificate, key = files
+    with pytest.raises(StartError, match=named):
+        CertificateFiles(tmp_path / certificate, tmp_path / key if key else None).open()
+
+
+def test_a_certificate_without_a_public_url_stops_the_start(tmp_path: Path) -> None:
+    Certificates(tmp_path, HOST)
+    deployment = Deployment(tmp_path, {"IMSG_TLS__CERTIFICATE": "ca.pem"})
     try:
         done = subprocess.run(
             [str(IMSG), "up"],
@@ -139,4 +134,4 @@ def test_a_certificate_that_cannot_serve_stops_the_start(settings: dict[str, str
 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert named in line
+    assert "IMSG_PUBLIC_URL" in line

@@ -41,6 +41,7 @@ def find_lines(deployment: Deployment, request: str) -> set[str]:
     return {step["what"] for step in json.loads(done.stdout)["steps"] if step["source"] == "log"}
 
 
+@pytest.mark.long  # two starts
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_each_way_of_sending_leaves_a_line_at_every_service(tmp_path: Path, form: str) -> None:
     settings = {"IMSG_LOG_FORMAT": form, "IMSG_LOG_LEVEL": "INFO", "IMSG_CALLBACKS__ALLOW": "127.0.0.1"}

@@ -28,7 +28,7 @@ def spin():
     re.match("(a+)+b", "a" * 60)
 
 def busy(until=None):
-    until = time.process_time() + 4
+    until = time.process_time() + 2
     while time.process_time() < until:
         hash("a")
 

@@ -42,12 +42,15 @@ class OutageGuard:
     a failed try is delayed by the retry steps; within a lane the longest waiting call tries.
     """
 
-    def __init__(self, find_outage: Callable[[], Blocked | None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, find_outage: Callable[[], Blocked | None], clock: Callable[[], float], try_s: float = TRY_S
+    ) -> None:
         self.is_on = False
         self.outages: deque[_Outage] = deque(maxlen=REMEMBERED)
         """The last ones, the present one too."""
         self._find_outage = find_outage
         self._clock = clock
+        self._try_s = try_s
         self._waiting: dict[Lane, deque[asyncio.Future[bool]]] = defaultdict(deque)
         self._turned_away: set[Lane] = set()
         self._turns = deque(reversed(Lane))
@@ -173,6 +176,6 @@ class OutageGuard:
                     self._tries += 1
                     self._turns.remove(lane)
                     self._turns.append(lane)
-                    self._try_later(TRY_S)
+                    self._try_later(self._try_s)
                     waiter.set_result(True)
                     return
