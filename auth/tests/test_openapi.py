@@ -72,6 +72,7 @@ async def test_every_answer_is_closed_and_its_keys_are_required(visitor: Visitor
     answered |= {"ProviderVersionsAnswer", "TokenAnswer", "UserAnswer", "UserRecord", "UsersAnswer", "MeAnswer"}
     answered |= {"ProviderSignaturesAnswer", "ProviderTemplatesAnswer", "ProviderEntryShape"}
     answered |= {"SenderAnswer", "SendersAnswer", "SenderShape", "SenderDnsAnswer", "DnsRecordShape", "ReceiverShape"}
+    answered |= {"RemarkShape"}
     answered |= {"KeyAnswer", "KeyRecord", "KeysAnswer", "NewKeyAnswer", "OwnKey"}
     answered |= {"CapsAnswer", "CapShape", "TotpAnswer", "RecoveryCodesAnswer"}
     answered |= {"PageSessionAnswer", "PageSessionRecord", "PageSessionsAnswer"}

@@ -7,7 +7,9 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse
 
+from imsg_channels.sms import SMS
 from imsg_contract.topology import names_key
+from imsg_gateway.fields import drop_names
 from imsg_testing.gateway import ME, RunningGateway, mail
 
 
@@ -38,12 +40,25 @@ async def test_what_is_no_name_is_refused(gateway: RunningGateway, field: str, n
     assert field in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("field", ["sender", "reply_to"])
-async def test_a_channel_without_senders_takes_none(gateway: RunningGateway, field: str) -> None:
-    given: dict[str, Any] = {"to": "13711112222", "method": "sms", "content": "x", field: "news"}
+@pytest.mark.parametrize(("field", "method", "to"), [("sender", "wecom", "robot"), ("reply_to", "sms", "13711112222")])
+async def test_a_channel_without_senders_takes_none(gateway: RunningGateway, field: str, method: str, to: str) -> None:
+    given: dict[str, Any] = {"to": to, "method": method, "content": "x", field: "news"}
     answer = await post(gateway, token=await gateway.user(), **given)
     assert answer.json()["reason"] == "wrong_type"
     assert field in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("length", "segments"), [(64, 1), (65, 2)])
+async def test_the_signature_that_an_sms_names_is_counted(gateway: RunningGateway, length: int, segments: int) -> None:
+    for field, names in {"sender": {"school": []}, "signature": {"school": ["天存教育"]}}.items():
+        await gateway.redis.call("HSET", names_key("sms"), field, json.dumps(names))
+    words, token = "一" * length, await gateway.user()
+    given: dict[str, Any] = {"to": "13711112222", "method": "sms", "content": words, "sender": "school"}
+    answer = await post(gateway, token=token, **given)
+    assert (answer.status_code, answer.json()["segments"]) == (202, segments)
+    (job,) = await gateway.jobs(method="sms")
+    assert job.content == {"text": words, "sender": "school"}
+    assert drop_names(job.content, SMS) == words, "it is sent again by these words"
 
 
 async def test_the_first_version_ignores_them(gateway: RunningGateway) -> None:

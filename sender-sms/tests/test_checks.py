@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imsg_delivery.provider_kinds import AccountFault
 from imsg_sms import main as sms
 from imsg_testing.http_stub import reply
 from imsg_testing.sms import ACCOUNT, SIGN, TENCENT, TWILIO, VOLCENGINE, Provider, configure
@@ -151,3 +152,10 @@ async def test_an_unreachable_provider_is_reported() -> None:
     (result,) = await sms.check_providers(settings, answer_timeout_s=1.0)
     assert result.is_ok is False
     assert "can't be reached" in result.detail
+
+
+async def test_a_provider_that_is_sent_free_text_says_so_in_place_of_templates() -> None:
+    with pytest.raises(AccountFault) as fault:
+        await sms.list_entries(configure({"twilio": TWILIO}), "twilio", "templates")
+    assert "整条文字" in fault.value.trouble.zh
+    assert "whole text" in fault.value.trouble.en

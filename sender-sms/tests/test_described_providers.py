@@ -93,6 +93,8 @@ TEXT = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s"
         ("luosimao", reply({"error": 0, "deposit": "88"}), None),
         ("luosimao", reply({"error": -10, "msg": "AUTH_FAIL"}), "secret"),
         ("smsbao", TEXT % (7, b"0\n12,88"), None),
+        ("smsbao", TEXT % (6, b"0\n12,0"), "balance"),
+        ("smsbao", TEXT % (1, b"0"), None),
         ("smsbao", TEXT % (2, b"30"), "secret"),
         ("smsbao", TEXT % (2, b"40"), "key_id"),
         ("yunpian", reply({"nick": "天存", "balance": 12.5}), None),

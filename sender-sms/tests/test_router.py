@@ -38,6 +38,7 @@ class Strict:
     name = kind = "strict"
     mixes_countries = True
     takes_text = True
+    takes_signature = True
     limits: Mapping[str, TemplateLimits] = {}
     countries: tuple[str, ...] = ("+86",)
 

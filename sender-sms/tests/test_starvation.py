@@ -27,6 +27,7 @@ class RefusesOneNumber:
 
     mixes_countries = True
     takes_text = True
+    takes_signature = True
     countries: tuple[str, ...] = ("+86",)
     limits: Mapping[str, TemplateLimits] = {"code": TemplateLimits(signature="【天存】")}
 

@@ -1,6 +1,9 @@
 """Contents become a template and its variables."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from imsg_channels.templates import fill
 from imsg_contract.results import Refused
@@ -105,3 +108,28 @@ def test_what_stands_around_a_text_is_counted() -> None:
     assert isinstance(message, Message)
     assert fill("明天下雨", limits) == "【天存】明天下雨拒收请回复R"
     assert (book.find(message).signature, book.find(message).text) == ("【天存】", "明天下雨拒收请回复R")
+
+
+@pytest.mark.parametrize(
+    ("signature", "suffix", "arrives"),
+    [
+        ("【天存】", "拒收请回复R", "【天存教育】明天下雨拒收请回复R"),
+        ("", "【天存】", "明天下雨【天存教育】"),  # such as Luosimao, which wants it behind
+        ("", "", "【天存教育】明天下雨"),
+    ],
+)
+def test_a_named_signature_stands_where_the_account_has_its_own(signature: str, suffix: str, arrives: str) -> None:
+    """It is sent as the gateway has counted it."""
+    book = build_text_book("http", {}, signature=signature, suffix=suffix)
+    limits = merge_limits([book.limits], takes_text=True)
+    message = Templates(limits).make_message({"text": "明天下雨", "sender": "school"})
+    assert isinstance(message, Message)
+    found = book.find(replace(message, signature="天存教育"))
+    assert f"{found.signature}{found.text}" == fill("明天下雨", limits, "天存教育") == arrives
+
+
+def test_an_approved_template_goes_with_a_named_signature() -> None:
+    book = build_account_book(account("aliyun", 35), {}, {"SMS_1": free({"content": None})})
+    message = Message("SMS_1", {"content": "明天下雨"}, "明天下雨", signature="天存教育")
+    assert book.find(message).signature == "天存教育"
+    assert book.find(replace(message, signature="")).signature != "天存教育"

@@ -214,3 +214,54 @@ def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, v
     row.get_by_role("button", name="删除").click()
     page.get_by_role("dialog").get_by_role("button", name="删除").click()
     expect(row).to_be_hidden()
+
+
+def test_a_signature_is_set_up_in_the_page_and_chosen_for_a_send(fresh: Deployment, visit: Visits) -> None:
+    seen = visit(Look("zh", DESK), fresh.url)
+    log_in(seen)
+    page = seen.page
+    open_page(page, "/providers")
+    page.get_by_role("button", name="添加短信签名").click()
+    fill(page, 名称="school", 短信签名="天存未报备")
+    page.get_by_role("button", name="保存").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("5 到 10 个工作日", timeout=60_000)
+    seen.axe()
+    dialog.get_by_role("button", name="关闭").click()
+    expect(dialog).to_be_hidden()
+    row = page.get_by_role("row").filter(has_text="【天存未报备】")
+    expect(row.get_by_role("button", name="DNS 记录")).to_have_count(0)
+    row.get_by_role("button", name="修改").click()
+    fill(page, 短信签名="天存教育")
+    page.get_by_role("button", name="保存").click()
+    expect(page.get_by_role("row").filter(has_text="【天存教育】")).to_be_visible(timeout=60_000)
+
+    def is_offered() -> bool:
+        channels = fresh.call("GET", "/api/v2/channels", token=fresh.token())["channels"]
+        return any(one["signatures"] == {"school": "天存教育"} for one in channels)
+
+    wait(is_offered, 60)
+    open_page(page, "/send?method=sms")
+    choose(page, page.get_by_label("发件人", exact=True), "school · 【天存教育】")
+    expect(page.locator(".preview-phone")).to_contain_text("【天存教育】")
+    seen.axe()
+    assert fresh.call("DELETE", "/api/v2/senders/school", token=fresh.token())["errorCode"] == 0
+
+
+def test_the_address_for_receipts_is_shown_whole_once_its_secret_is_typed(fresh: Deployment, visit: Visits) -> None:
+    seen = visit(Look("zh", DESK), fresh.url)
+    log_in(seen)
+    page = seen.page
+    open_page(page, "/providers")
+    page.get_by_role("button", name="添加服务商").click()
+    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "短信：腾讯云短信")
+    page.get_by_role("button", name="下一步").click()
+    dialog = page.get_by_role("dialog")
+    shown = dialog.get_by_role("region", name="状态报告的回调地址")
+    expect(shown).to_have_text("https://HOST/hooks/sms/tencent/<回调密钥>")
+    expect(dialog).to_contain_text("IMSG_PUBLIC_URL")
+    expect(dialog).to_contain_text("请先在上面填写“回调密钥”")
+    fill(page, 名称="cloud", 回调密钥="4370abc")
+    expect(shown).to_have_text("https://HOST/hooks/sms/cloud/4370abc")
+    seen.axe()
+    page.keyboard.press("Escape")

@@ -264,8 +264,9 @@ def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_re
     assert late.status_code == 200, "late receipts are taken for 7 days"
     assert deployment.client.post(f"{hook}/another-secret", json=[]).status_code == 404
 
-    (signature,) = console.call("GET", "/sms/cloud/signatures")["signatures"]
-    assert (signature["text"], signature["review"], signature["filing"]) == ("天存", "approved", "filed")
+    signatures = {one["text"]: one for one in console.call("GET", "/sms/cloud/signatures")["signatures"]}
+    assert (signatures["天存"]["review"], signatures["天存"]["filing"]) == ("approved", "filed")
+    assert signatures["天存未报备"]["filing"] == "unfiled"
     templates = {one["id"]: one for one in console.call("GET", "/sms/cloud/templates")["templates"]}
     assert (templates["SMS_100000002"]["variables"], templates["SMS_100000002"]["review"]) == (["code"], "approved")
     robots = console.call("GET", "/sms/nobody/signatures")

@@ -1,5 +1,6 @@
 """Senders that an administrator sets up while iMSG runs: sends name them at once, and who may not is refused."""
 
+import secrets
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -73,7 +74,7 @@ def test_a_sender_of_the_settings_is_listed_and_stays(fresh: Deployment) -> None
     wait(lambda: [one["from"] for one in call(fresh, "GET")["senders"]] == ["settings"], 60)
     assert call(fresh, "PATCH", "/alerts", {"address": "a@example.com"})["reason"] == "name_in_settings"
     assert call(fresh, "POST", "", {**NEWS, "name": "alerts"})["reason"] == "name_in_settings"
-    for wrong in ({"address": "nobody"}, {"address": "天存@例子.中国"}, {"method": "sms"}, {"name": "Not a name"}):
+    for wrong in ({"address": "nobody"}, {"address": "天存@例子.中国"}, {"method": "wechat"}, {"name": "Not a name"}):
         refused = call(fresh, "POST", "", {**NEWS, **wrong})
         assert (refused["errorCode"], next(iter(wrong)) in refused["detail"]) == (10017, True), refused
     assert "noreply@example.com，或" in call(fresh, "POST", "", {**NEWS, "reply_to": "nobody"})["detail"]
@@ -113,3 +114,59 @@ def test_the_command_line_keeps_senders(fresh: Deployment) -> None:
     run("senders", "set", "desk", "--reply-to", "none")
     assert "desk@example.com" in run("senders")
     run("senders", "remove", "desk")
+
+
+def send_sms(deployment: Deployment, **fields: object) -> dict[str, Any]:
+    """Send an SMS."""
+    body = {"to": f"137{secrets.randbelow(10**8):08d}", "method": "sms", "content": "明天停电", **fields}
+    return deployment.call("POST", "/api/v2/messages", body, token=deployment.token())
+
+
+def read_signature(deployment: Deployment, request: str) -> str:
+    """Return the signature that a message arrived with."""
+    (message,) = deployment.wait_settled(request)
+    assert message["status"] in ("sent", "delivered"), message
+    arrived = [one for one in deployment.inbox(method="sms") if str(one["to"]).endswith(message["to"][-11:])]
+    return str(arrived[-1]).partition("【")[2].partition("】")[0]
+
+
+def test_a_signature_is_a_sender_of_sms(fresh: Deployment) -> None:
+    school = {"name": "school", "method": "sms", "signature": "【天存教育】"}
+    made = call(fresh, "POST", "", school)
+    assert (made["errorCode"], made["signature"], made["address"], made["remarks"]) == (0, "天存教育", None, []), made
+    unfiled = call(fresh, "POST", "", {**school, "name": "unfiled", "signature": "天存未报备"})
+    (remark,) = unfiled["remarks"]
+    assert (unfiled["errorCode"], remark["provider"]) == (0, "aliyun")
+    assert ("天存未报备" in remark["what"], "报备" in remark["what"], "工作日" in remark["remedy"]) == (
+        True,
+        True,
+        True,
+    )
+    unknown = call(fresh, "PATCH", "/unfiled", {"signature": "没有这个签名"})
+    assert "没有签名" in unknown["remarks"][0]["what"], unknown
+    for wrong, field in (
+        ({"signature": None}, "signature"), ({"signature": "天 存"}, "signature"),
+        ({"signature": "天【存"}, "signature"),
+        ({"reply_to": "office@example.com"}, "reply_to"), ({"address": "a@example.com"}, "address"),
+    ):  # fmt: skip
+        refused = call(fresh, "POST", "", {**school, "name": "wrong", **wrong})
+        assert (refused["errorCode"] in (10017, 10002), field in refused["detail"]) == (True, True), refused
+    assert "signature" in call(fresh, "POST", "", {**NEWS, "name": "wrong", "signature": "天存"})["detail"]
+    assert call(fresh, "GET", "/school/dns")["reason"] == "not_found"
+
+    def list_signatures() -> dict[str, str]:
+        channels = fresh.call("GET", "/api/v2/channels", token=fresh.token())["channels"]
+        found: dict[str, str] = next(one["signatures"] for one in channels if one["method"] == "sms")
+        return found
+
+    wait(lambda: list_signatures() == {"school": "天存教育", "unfiled": "没有这个签名"}, 60)
+    plain, named = send_sms(fresh), send_sms(fresh, sender="school")
+    by_template = send_sms(fresh, sender="school", content={"template": "SMS_100000002", "params": {"code": "4370"}})
+    assert [one["errorCode"] for one in (plain, named, by_template)] == [0, 0, 0]
+    assert [read_signature(fresh, one["id"]) for one in (plain, named, by_template)] == ["天存", "天存教育", "天存教育"]
+    assert send_sms(fresh, reply_to="office")["errorCode"] == 10017
+    nobody = send_sms(fresh, sender="nobody")
+    assert (nobody["errorCode"], "school" in nobody["detail"]) == (10017, True), nobody
+    for name in ("school", "unfiled"):
+        assert call(fresh, "DELETE", f"/{name}")["errorCode"] == 0
+    wait(lambda: list_signatures() == {}, 60)

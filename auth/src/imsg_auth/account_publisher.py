@@ -86,7 +86,7 @@ class AccountPublisher:
         for method, sealer in self._sealers.items() if self._vault.is_open else ():
             own = tuple(self._vault.open(account) for account in accounts if account.method == method)
             named = tuple(
-                NamedSender(name=row.name, address=row.address, reply_to=row.reply_to)
+                NamedSender(name=row.name, address=row.address, reply_to=row.reply_to, signature=row.signature)
                 for row in senders
                 if row.method == method
             )

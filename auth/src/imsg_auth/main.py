@@ -20,7 +20,6 @@ from imsg_auth.healthcheck import Healthcheck
 from imsg_auth.keys import ApiKeys
 from imsg_auth.login_limits import KnownNetworks
 from imsg_auth.login_records import LoginRecords
-from imsg_auth.mail_senders import MailSenders
 from imsg_auth.migrations import MIGRATIONS
 from imsg_auth.outbox import Outbox
 from imsg_auth.page_sessions import PageSessions
@@ -29,6 +28,7 @@ from imsg_auth.provider_accounts import ProviderAccounts
 from imsg_auth.provider_switches import ProviderSwitches
 from imsg_auth.routes.dependencies import RouteServices
 from imsg_auth.sender_calls import SenderCalls
+from imsg_auth.senders import Senders
 from imsg_auth.sessions import Sessions
 from imsg_auth.store import Store
 from imsg_auth.thresholds import Thresholds
@@ -161,7 +161,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
                     totp,
                     page_sessions,
                     accounts,
-                    MailSenders(store, accounts),
+                    Senders(store, accounts),
                 ),
             )
 

@@ -20,6 +20,7 @@ from imsg_contract.provider_accounts import (
     Kind,
     ProviderAccount,
     ProviderCheck,
+    Remark,
     SenderDns,
     ShownAccount,
 )
@@ -210,6 +211,10 @@ class ProviderAccounts:
         """
         await self.require_key(method)
         return (await self._senders.call(method, "dns", domain, (), english=english)).dns
+
+    async def judge_signature(self, method: str, signature: str) -> Sequence[Remark]:
+        """Let a sender ask the accounts for a signature; return what is wrong with it. Raises Refusal sender_away."""
+        return (await self._senders.call(method, "signature", signature, ())).remarks
 
     async def _complete(
         self, method: str, name: str, kind: str | None, settings: Mapping[str, Any]

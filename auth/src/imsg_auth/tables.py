@@ -138,7 +138,7 @@ USERS = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("may_send_codes", Boolean, nullable=False),
     Column("events", Integer, nullable=False),  # which events of the user's messages callbacks wants (`wire.EventKind`)
-    Column("senders", String(MAX_SENDERS)),  # the mail senders that the user may name, comma-separated; null: all
+    Column("senders", String(MAX_SENDERS)),  # the senders that the user may name, comma-separated; null: all
     Column("totp_secret", String(255)),  # sealed
     Column("totp_pending", String(255)),
     Column("totp_step", BigInteger),
@@ -227,8 +227,9 @@ SENDERS = Table(
     Column("reply_to", String(400)),
     Column("changed_at", UtcTime, nullable=False),
     Column("changed_by", EXACT_NAME, nullable=False),
+    Column("signature", String(64)),
 )
-"""The senders of mail that administrators set up."""
+"""The senders that administrators set up: of mail with an address, of SMS with a signature and an empty address."""
 
 INSTALLATION_LIMITS = Table(
     "installation_limits",

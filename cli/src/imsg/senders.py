@@ -13,10 +13,13 @@ from imsg.verbs import Json, Url, segment
 from imsg_contract.findings import Level
 from imsg_runtime.lines import fill
 
-app = listing_group("Senders of mail: list, add, set, remove, dns.")
+app = listing_group("Senders: addresses of mail and signatures of SMS: list, add, set, remove, dns.")
 
 Name = Annotated[str, typer.Argument(help="The name by which a send names it.")]
 Address = Annotated[str | None, typer.Option(help="Whom recipients see: 天存 <news@example.com>.")]
+Signature = Annotated[
+    str | None, typer.Option(help="Of SMS: the approved signature, such as 天存, in place of the account's.")
+]
 ReplyTo = Annotated[str | None, typer.Option(help="Where replies go; none: to the sender.")]
 
 PATH = "/api/v2/senders"
@@ -33,39 +36,51 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     if as_json:
         say_json(answer)
     elif answer["senders"]:
-        rows = [(sender["name"], sender["address"], sender["reply_to"], sender["from"]) for sender in answer["senders"]]
-        say_table(("name", "address", "replies to", "source"), rows)
+        rows = [
+            (sender["name"], sender["method"], _describe(sender), sender["reply_to"], sender["from"])
+            for sender in answer["senders"]
+        ]
+        say_table(("name", "channel", "address or signature", "replies to", "source"), rows)
     else:
         say("There are no senders but the default one.")
 
 
 @app.command()
-def add(
+def add(  # noqa: PLR0917  typer reads the options from here
     name: Name,
-    address: Annotated[str, typer.Argument(help="Whom recipients see: 天存 <news@example.com>.")],
+    address: Annotated[
+        str | None, typer.Argument(help="Whom recipients of mail see: 天存 <news@example.com>.", show_default=False)
+    ] = None,
+    signature: Signature = None,
     reply_to: ReplyTo = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Add a sender; sends may name it within 2 s."""
-    body = {"name": name, "method": "smtp", "address": address, "reply_to": _read(reply_to)}
+    """Add a sender: an address of mail, or a signature of SMS; sends may name it within 2 s."""
+    if (address is None) == (signature is None):
+        raise usage("Name an address, or --signature.")
+    body: dict[str, Any] = {"name": name, "method": "smtp", "address": address, "reply_to": _read(reply_to)}
+    if signature is not None:
+        body = {"name": name, "method": "sms", "signature": signature}
     _say(_call("POST", PATH, body, url, as_json=as_json), as_json=as_json)
 
 
 @app.command("set")
-def change(
+def change(  # noqa: PLR0917  as above
     name: Name,
     address: Address = None,
+    signature: Signature = None,
     reply_to: ReplyTo = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Change the address of a sender, or where replies go."""
-    body: dict[str, Any] = {} if address is None else {"address": address}
+    """Change the address of a sender, where replies go, or the signature."""
+    given = {"address": address, "signature": signature}
+    body: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if reply_to is not None:
         body["reply_to"] = _read(reply_to)
     if not body:
-        raise usage("Name --address or --reply-to.")
+        raise usage("Name --address, --signature or --reply-to.")
     _say(_call("PATCH", f"{PATH}/{segment(name)}", body, url, as_json=as_json), as_json=as_json)
 
 
@@ -114,7 +129,13 @@ def _say(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         say_json(answer)
     else:
-        say(fill("The sender {0} is {1}; sends may name it within 2 s.", answer["name"], answer["address"]))
+        say(fill("The sender {0} is {1}; sends may name it within 2 s.", answer["name"], _describe(answer)))
+        for remark in answer["remarks"]:
+            say(f"{MARKS['notice']} {remark['provider']}: {remark['what']} {remark['remedy']}")
+
+
+def _describe(sender: Mapping[str, Any]) -> str:
+    return str(sender["address"] or f"【{sender['signature']}】")
 
 
 def _read(reply_to: str | None) -> str | None:

@@ -45,7 +45,7 @@ class Message:
     category: str | None = None
     """code, notice or marketing."""
     sender: str | None = None
-    """The sender of a mail, by its name in the settings."""
+    """The sender of a mail, or the signature of an SMS, by its name."""
     reply_to: str | None = None
     """Where replies to a mail go, by its name in the settings."""
     template: str | None = None

@@ -124,7 +124,8 @@ def send(  # noqa: PLR0917  typer reads the options from here
         typer.Option(help="code (a log-in code: first of all, for 10 min at most), notice or marketing."),
     ] = None,
     sender: Annotated[
-        str | None, typer.Option(help="Who a mail comes from, as IMSG_SMTP__SENDERS names it.", show_default=False)
+        str | None,
+        typer.Option(help="Who it comes from: a name of `imsg senders`, of SMS a signature.", show_default=False),
     ] = None,
     reply_to: Annotated[
         str | None, typer.Option(help="Where replies go, as IMSG_SMTP__REPLY_TO names it.", show_default=False)

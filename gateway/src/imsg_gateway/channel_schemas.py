@@ -81,8 +81,11 @@ class Channel(AnswerPart):
         int | None,
         Field(description="For how many seconds the first scheduled message has been due; 0: none is."),
     ]
-    senders: Annotated[list[str], Field(description="What one may name as `sender` of a mail.")]
+    senders: Annotated[
+        list[str], Field(description="What one may name as `sender`: of mail an address, of sms a signature.")
+    ]
     reply_to: Annotated[list[str], Field(description="What one may name as `reply_to` of a mail.")]
+    signatures: Annotated[dict[str, str], Field(description="Of sms: the signature of each of the `senders`.")]
     providers: Annotated[
         list[Provider], Field(description="As its senders told in the last seconds; for administrators.")
     ]

@@ -99,8 +99,7 @@ class Checker:
 
     async def _count_suppressed(self, draft: Draft) -> int:
         """Count whom the sender would pass by, as the catalog's mirror has it now."""
-        content = draft.content if isinstance(draft.content, dict) else {}
-        sender = draft.account or content.get("sender") or ("" if draft.method.has_senders else None)
+        sender = draft.account or draft.signature or draft.sender or ("" if draft.method.has_reply_to else None)
         mirror = SuppressionMirror(self._store, draft.method.name)
         found: int = 0
         for first in range(0, len(draft.recipients), AT_ONCE):

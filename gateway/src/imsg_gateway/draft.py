@@ -23,6 +23,7 @@ from imsg_gateway.fields import (
     LIFETIME_OF_CODES,
     SENDER_FIELDS,
     add_names,
+    drop_names,
     read_category,
     read_due_at,
     read_lifetime,
@@ -109,10 +110,12 @@ class Draft(NamedTuple):
     until: Until | None = None
     """The status at which it has reached a person, where it has further legs."""
     legs: tuple["LegDraft", ...] = ()
+    signature: str | None = None
+    """Of the sender that it names; None: the account's own."""
 
     @property
     def sender(self) -> str | None:
-        """The name of a mail's sender; None for the default one."""
+        """The name of its sender; None for the default one, or the account's own signature."""
         name = self.content.get("sender") if self.method.has_senders and isinstance(self.content, dict) else None
         return name if isinstance(name, str) else None
 
@@ -154,6 +157,8 @@ class _Terms(NamedTuple):
     without_address: int | None = None
     legs: Sequence[tuple[LegFields, ChosenTemplate | None]] = ()
     """The further legs, each with its template."""
+    signature: str | None = None
+    """Of the sender that it names."""
 
 
 class DraftReader:
@@ -261,6 +266,7 @@ class DraftReader:
             without_address=terms.without_address,
             due_at=terms.due_at,
             shares=shares,
+            signature=terms.signature,
         )
         return await self._add_legs(_count(draft), fields, terms, contacts, credential), found
 
@@ -276,7 +282,7 @@ class DraftReader:
             return draft
         legs = []
         for leg, template in terms.legs:
-            of_leg = terms._replace(template=template, names={}, provider=None)
+            of_leg = terms._replace(template=template, names={}, provider=None, signature=None)
             try:
                 legs.append(await self._read_leg(leg, draft, of_leg, contacts, credential))
             except Refusal as refusal:
@@ -327,6 +333,7 @@ class DraftReader:
             people, category, lifetime, reference, names, due_at, provider,
             template and template._replace(others=takes), without_address,
             [(leg, of and of._replace(others=takes)) for leg, of in legs],
+            await self._names.find_signature(method.name, names.get("sender")),
         )  # fmt: skip
 
     async def _write_words(
@@ -342,25 +349,32 @@ class DraftReader:
         )
         if template is not None:
             filled = await self._templates.fill(
-                template, method, groups, terms.names, terms.people, has_attachment=has_attachment
+                template,
+                method,
+                groups,
+                terms.names,
+                terms.people,
+                signature=terms.signature,
+                has_attachment=has_attachment,
             )
             return found, filled.content, [Share(*share) for share in filled.shares]
         checked, counted = _check_content(method, given, groups, has_attachment=has_attachment)
-        checked = add_names(checked, terms.names)
-        return found, checked, _make_shares(method, checked, counted)
+        return found, add_names(checked, terms.names), _make_shares(method, checked, counted, terms.signature)
 
     async def refresh(self, draft: Draft, username: str) -> Draft:
         """Check a user's earlier request, which history has kept, by the settings of now; count its segments.
 
         Raises Refusal wrong_type, may_not_send_by for a name that is gone.
         """
-        method = draft.method
+        method, words, signature = draft.method, draft.content, None
         if method.has_senders and isinstance(draft.content, dict):
             names = {field: draft.content[field] for field in SENDER_FIELDS if draft.content.get(field)}
             await self._names.check(method.name, names, username)
-        groups = await self._limits.group(method, draft.recipients, draft.content, draft.category, draft.provider)
-        counted = [(group, group.find_taker(method, draft.content)) for group in groups]
-        return _count(draft._replace(shares=_make_shares(method, draft.content, counted)))
+            words, signature = drop_names(words, method), await self._names.find_signature(method.name, draft.sender)
+        groups = await self._limits.group(method, draft.recipients, words, draft.category, draft.provider)
+        counted = [(group, group.find_taker(method, words)) for group in groups]
+        shares = _make_shares(method, words, counted, signature)
+        return _count(draft._replace(shares=shares, signature=signature))
 
     async def _check_names(self, method: ChannelSpec, names: Mapping[str, str | None], credential: Credential) -> None:
         """Refuse unknown names. The refusal lists the known ones, so the credential is verified first."""
@@ -419,11 +433,11 @@ def _check_content(
     raise content_wrong(f"发往 {to} 时，{first.values['why_zh']}", f"to {to}, {first.values['why_en']}") from first
 
 
-def _make_shares(method: ChannelSpec, words: Content, counted: CountedGroups) -> Sequence[Share]:
+def _make_shares(method: ChannelSpec, words: Content, counted: CountedGroups, signature: str | None) -> Sequence[Share]:
     """Find who carries what to whom."""
     is_counted = method.segments is not None
     return [
-        Share(group.provider, group.recipients, fill(words, templates or {}) if is_counted else None)
+        Share(group.provider, group.recipients, fill(words, templates or {}, signature) if is_counted else None)
         for group, templates in counted
     ]
 

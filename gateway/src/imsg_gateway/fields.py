@@ -62,11 +62,12 @@ def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]
     `PublishedNames` knows which names exist, and who may use them.
     """
     names = {}
+    taken = {"sender": method.has_senders, "reply_to": method.has_reply_to}
     for field in SENDER_FIELDS:
         name = fields.get(field)
         if name is None:
             continue
-        if not method.has_senders:
+        if not taken[field]:
             raise refuse_value(field, f"{method.name} 没有这一项", f"{method.name} has none")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise refuse_value(
@@ -79,8 +80,18 @@ def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]
 
 
 def add_names(content: Content, names: Mapping[str, str]) -> Content:
-    """Return the content with these names. The content is kept, so a resend has them too."""
-    return {**content, **names} if names and isinstance(content, dict) else content
+    """Return the content with these names; a text becomes `{text}`. It is kept, so a resend has them too."""
+    if not names:
+        return content
+    return {**content, **names} if isinstance(content, dict) else {"text": content, **names}
+
+
+def drop_names(content: Content, method: ChannelSpec) -> Content:
+    """Return a content as `add_names` took it."""
+    if not isinstance(content, dict):
+        return content
+    words = {field: value for field, value in content.items() if field not in SENDER_FIELDS}
+    return words["text"] if method.has_templates and list(words) == ["text"] else words
 
 
 def read_category(fields: Mapping[str, Any]) -> Category:

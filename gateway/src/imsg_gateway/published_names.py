@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from imsg_channels.spec import BilingualText
 from imsg_contract.errors import Refusal
@@ -20,8 +21,11 @@ LABELS: Mapping[str, BilingualText] = {
     "provider": BilingualText("服务商", "provider"),
 }
 
+SIGNATURE = "signature"
+"""The field that holds the signature of each sender of SMS."""
+
 Names = Mapping[str, Mapping[str, Collection[str]]]
-"""A field → the names it may hold → the users who may use each; empty: all."""
+"""A field → the names it may hold → the users who may use each; empty: all. Of SIGNATURE: sender → its one."""
 
 
 class PublishedNames:
@@ -48,18 +52,26 @@ class PublishedNames:
             if names[name] and username not in names[name]:
                 raise Refusal("may_not_send_by", sender=name)
 
-    async def list_permitted(self, method: str, username: str) -> Mapping[str, Sequence[str]]:
-        """Return the names of senders and of reply-to addresses that a user may give. Raises RedisUnavailable."""
+    async def list_permitted(self, method: str, username: str) -> Mapping[str, Any]:
+        """Return the names of senders and of reply-to addresses that a user may give, and the senders' signatures.
+
+        Raises RedisUnavailable.
+        """
         names, permitted = await self._of(method), await self._redis.call("HGET", user_key(username), "senders")
         senders = None if permitted in (None, ALL_SENDERS.encode()) else permitted.decode().split(",")
-        return {
-            "senders": [
-                name
-                for name, users in sorted(names.get("sender", {}).items())
-                if (not users or username in users) and (senders is None or name in senders)
-            ],
-            "reply_to": sorted(names.get("reply_to", ())),
-        }
+        own = [
+            name
+            for name, users in sorted(names.get("sender", {}).items())
+            if (not users or username in users) and (senders is None or name in senders)
+        ]
+        signatures = {name: text for name, (text, *_) in names.get(SIGNATURE, {}).items() if name in own}
+        return {"senders": own, "reply_to": sorted(names.get("reply_to", ())), "signatures": signatures}
+
+    async def find_signature(self, method: str, sender: str | None) -> str | None:
+        """Return the signature of a named sender; None where it is none. Raises RedisUnavailable."""
+        if sender is None:
+            return None
+        return next(iter((await self._of(method)).get(SIGNATURE, {}).get(sender, ())), None)
 
     async def list_providers(self, method: str) -> Collection[str]:
         """Return the names of a channel's providers; none if none are published. Raises RedisUnavailable."""
@@ -69,9 +81,9 @@ class PublishedNames:
         kept = self._kept.get(method)
         if kept is not None and self._now() < kept[0]:
             return kept[1]
-        fields = tuple(LABELS)
-        texts = await self._redis.call("HMGET", names_key(method), *fields)
-        names = {field: found for field, text in zip(fields, texts, strict=True) if (found := _read(text)) is not None}
+        fields = (*LABELS, SIGNATURE)
+        told = await self._redis.call("HMGET", names_key(method), *fields)
+        names = {field: found for field, text in zip(fields, told, strict=True) if (found := _read(text)) is not None}
         self._kept[method] = (self._now() + FRESH_S, names)
         return names
 

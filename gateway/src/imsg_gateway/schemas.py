@@ -222,18 +222,24 @@ class SendRequest(RequestModel):
     ] = None
 
 
-class MailRequest(SendRequest):
-    """What mail has beside."""
+class NamedSenderRequest(SendRequest):
+    """What mail and SMS have beside."""
 
     sender: Annotated[
         str | None,
         Field(
             description=(
-                "Who it comes from: a name of `IMSG_SMTP__SENDERS__NAME__ADDRESS`; who may not use it is refused later."
+                "Who it comes from, as GET /api/v2/channels lists them: of mail an address, of sms a signature in "
+                "place of the account's. Who may not use it is refused later."
             ),
             json_schema_extra={"pattern": f"^{NAME}$"},
         ),
     ] = None
+
+
+class MailRequest(NamedSenderRequest):
+    """What mail has beside."""
+
     reply_to: Annotated[
         str | None,
         Field(
@@ -259,7 +265,7 @@ def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     }
     return create_model(
         "Send" + channel.content.__name__.removesuffix("Content"),
-        __base__=MailRequest if channel.has_senders else SendRequest,
+        __base__=MailRequest if channel.has_reply_to else NamedSenderRequest if channel.has_senders else SendRequest,
         __doc__=channel.to.en,
         __cls_kwargs__={"json_schema_extra": {**channel.request_schema, **_WORDS, "examples": examples}},
         **fields,

@@ -190,9 +190,10 @@ class TemplateSends:
         names: Mapping[str, str],
         people: People,
         *,
+        signature: str | None,
         has_attachment: bool,
     ) -> FilledTemplate:
-        """Render what every recipient gets, and check it as its channel does.
+        """Render what every recipient gets, and check it as its channel does; `signature` is the send's own.
 
         Raises Refusal wrong_type, which names the row and the field of what is missing or too long.
         """
@@ -227,7 +228,8 @@ class TemplateSends:
                     raise _refuse(row, one.field if one.reason in ("missing", "value") else "", one.zh, one.en)
                 if "providers" in one:
                     source = choose_source(sent, recipient)[1]
-                    share = _check_providers(method, group, one, row, _Source(chosen.template, source, approved))
+                    signed = {**one, "signature": signature} if signature is not None else one
+                    share = _check_providers(method, group, signed, row, _Source(chosen.template, source, approved))
                 else:
                     share = group.provider, None
                     if (key := repr(one)) not in checked:

@@ -30,7 +30,7 @@ class SmsProviders:
         hook = account.hook(context.hooks, name)
         match account:
             case AliyunSettings():
-                signatures = frozenset({account.sign_name} - {""})
+                signatures = account.find_signatures(name, templates)
                 at_aliyun = aliyun.Account(account.secrets, signatures, account.approved, hook)
                 return aliyun.AliyunSms(name, at_aliyun, context, self._aliyun_limits)
             case TencentSettings():

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
-from imsg_sandbox.approved_templates import ApprovedTemplate, find_variables, make_template
+from imsg_sandbox.approved_templates import UNFILED, ApprovedTemplate, find_variables, make_template
 
 EXAMPLES = {
     "SMS_100000002": make_template("您的验证码为${code}，五分钟内有效，请勿告诉他人。", is_captcha=True),
@@ -47,6 +47,10 @@ class HookedSettings(BaseModel):
         return f"{base}/hooks/sms/{name}/{self.hook_secret.get_secret_value()}" if self.hook_secret else None
 
 
+MORE_SIGNATURES = ("天存教育", f"天存{UNFILED}")
+"""Signatures that every account has beside its own: one to try senders with, and one that is not filed."""
+
+
 class AccountSettings(HookedSettings):
     """An account with approved signatures and templates."""
 
@@ -58,7 +62,7 @@ class AccountSettings(HookedSettings):
     def find_signatures(self, name: str, templates: Mapping[str, LogicalTemplate]) -> frozenset[str]:
         """Return the approved signatures of the account `name`."""
         used = [template.providers[name] for template in templates.values() if name in template.providers]
-        return frozenset({self.sign_name, *(template.signature for template in used)} - {""})
+        return frozenset({self.sign_name, *(template.signature for template in used), *MORE_SIGNATURES} - {""})
 
     def find_templates(self, name: str, templates: Mapping[str, LogicalTemplate]) -> dict[str, ApprovedTemplate]:
         """Return the approved templates of the account `name` by their ids, with the provider's variable names."""

@@ -30,6 +30,15 @@ KINDS = (
 DESCRIBED_KINDS: Mapping[str, ProviderKind] = {name: make_kind(name, RECEIPTS) for name in list_descriptions()}
 """The kinds of the descriptions that come with iMSG. Their accounts are of the kind `http` in the settings."""
 
+FREE_TEXT = ProviderTrouble(
+    code="free_text",
+    zh="发给它的是整条文字，不用模板编号。",
+    en="It is sent the whole text, and no template's number.",
+    remedy_zh="发送时直接写内容；要报备文字的服务商，请在它的控制台查看",
+    remedy_en="write the text in the send; where it wants texts approved, look in its console",
+)
+"""Why a provider has no templates to list."""
+
 DESCRIBED_CODES: Mapping[str, Sequence[str]] = {
     "key_id": ("chuanglan:101;", "smsbao:40;"),
     "secret": ("chuanglan:102;", "luosimao:-10;", "smsbao:30;", "yunpian:-1;"),

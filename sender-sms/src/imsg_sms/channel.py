@@ -1,6 +1,7 @@
 """The SMS channel that the delivery engine calls."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from imsg_contract import addresses
 from imsg_contract.chunks import CHUNK_SIZES
@@ -45,8 +46,14 @@ class SmsChannel:
         terms: Terms,
         providers: Sequence[SmsProvider] = (),
         suppress: Suppress | None = None,
+        *,
+        senders: Mapping[str, str] | None = None,
     ) -> None:
-        """Make the channel; `suppress` publishes the numbers that opted out at their provider."""
+        """Make the channel; `suppress` publishes the numbers that opted out at their provider.
+
+        `senders` are the signatures that a send may name.
+        """
+        self.senders = senders or {}
         self.terms = terms
         self._suppress = suppress
         self._kinds = {provider.name: provider.kind for provider in providers}
@@ -61,6 +68,8 @@ class SmsChannel:
 
     def name_sender(self, job: Job) -> str | None:
         """Return the signature if all providers have the same for this message; None if they differ."""
+        if (sender := _read_sender(job)) is not None:
+            return self.senders.get(sender)
         template = job.content.get("template") if isinstance(job.content, dict) else FREE_TEXT
         return self._signatures.get(template) if isinstance(template, str) else None
 
@@ -68,7 +77,13 @@ class SmsChannel:
         """Return the message, by its template and variables, or why it can't be sent."""
         if job.content is None:
             return Refused(SCOPE, "content", "No SMS is that long; shorten it and send again.")
-        return self.templates.make_message(job.content)
+        sender = _read_sender(job)
+        if sender is not None and sender not in self.senders:
+            return Refused(SCOPE, "sender", f"There is no sender {sender} any more; send it again by another.")
+        message = self.templates.make_message(job.content)
+        if sender is None or isinstance(message, Refused):
+            return message
+        return replace(message, signature=self.senders[sender])
 
     async def deliver(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Send a message to numbers; the chunk's name is the reference. Return a result for each `n`."""
@@ -104,3 +119,9 @@ class SmsChannel:
                 await publish_opt_out(
                     self._suppress, job, recipient, result, self.name_sender(job), kind=kind, described=described
                 )
+
+
+def _read_sender(job: Job) -> str | None:
+    """Return the name of the sender that a content names; None where it names none."""
+    sender = job.content.get("sender") if isinstance(job.content, dict) else None
+    return sender if isinstance(sender, str) else None

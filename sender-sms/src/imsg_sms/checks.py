@@ -1,9 +1,11 @@
 """Checks of accounts without sending: the log-in, the review of signatures and templates, the filing, what is left."""
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
-from imsg_contract.provider_accounts import Filing, ProviderEntry, ProviderTrouble, Review, Words
+from imsg_contract.provider_accounts import Filing, ProviderEntry, ProviderTrouble, Remark, Review, Words
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountApi, AccountRefused
 from imsg_sms.account_apis.reading import FILINGS
@@ -38,16 +40,38 @@ class ProviderCheck:
 
 async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
     """Check every account in use at its provider."""
-    return [await _check(name, account, _find_template_ids(sms, name), pool) for name, account in sms.used.items()]
+    named = {one.signature for one in sms.senders.values()}
+    return [
+        await _check(name, account, _find_template_ids(sms, name), named, pool) for name, account in sms.used.items()
+    ]
 
 
-async def _check(name: str, account: AnyAccount, ids: Collection[str], pool: HttpPool) -> ProviderCheck:
+async def judge_signature_everywhere(sms: Sms, signature: str, pool: HttpPool) -> list[Remark]:
+    """Ask every account in use that knows signatures for one; return what is wrong with it, by accounts."""
+
+    async def judge(name: str, account: AnyAccount) -> Remark | None:
+        api = make_account_api(account, pool)
+        if api is None or not _has_signatures(account):
+            return None
+        try:
+            trouble = (await _judge_signatures((signature,), api))[signature]
+        except (AccountRefused, NotSent, NoAnswer) as error:
+            trouble = explain(describe_failure(error))
+        return None if trouble is None else Remark(provider=name, trouble=trouble)
+
+    remarks = await asyncio.gather(*(judge(name, account) for name, account in sms.used.items()))
+    return [remark for remark in remarks if remark is not None]
+
+
+async def _check(
+    name: str, account: AnyAccount, ids: Collection[str], named: Collection[str], pool: HttpPool
+) -> ProviderCheck:
     api = make_account_api(account, pool)
     if api is None:
         detail = "configured; iMSG knows no call of this provider that checks it without sending"
         return ProviderCheck(name, None, detail)
     try:
-        troubles, facts = await _look(account, api, ids)
+        troubles, facts = await _look(account, api, ids, named)
     except (AccountRefused, NotSent, NoAnswer) as error:
         detail = describe_failure(error)
         return ProviderCheck(name, is_ok=False, detail=detail, troubles=(explain(detail),))
@@ -62,8 +86,13 @@ def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
     return f"it can't be reached: {error}" if isinstance(error, NotSent) else f"it did not answer: {error}"
 
 
-async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> tuple[list[ProviderTrouble], list[str]]:
-    """Return what is wrong, and facts in English. Raises AccountRefused, NotSent, NoAnswer."""
+async def _look(
+    account: AnyAccount, api: AccountApi, ids: Collection[str], named: Collection[str]
+) -> tuple[list[ProviderTrouble], list[str]]:
+    """Return what is wrong, and facts in English. Raises AccountRefused, NotSent, NoAnswer.
+
+    Of the signatures that senders name, those count that the provider knows: the others are of other accounts.
+    """
     templates = _find_own_templates(account) | set(ids)
     troubles: list[ProviderTrouble] = []
     facts: list[str] = []
@@ -76,8 +105,14 @@ async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> t
         wrong = _judge_templates(templates, known)
         troubles += wrong
         facts += [f"{len(templates)} templates approved"] if not wrong else []
-    if isinstance(account, Aliyun | Tencent | Volcengine) and MAINLAND in account.countries:
-        troubles += await _check_signature(account, api)
+    if _has_signatures(account):
+        own = account.sign_name
+        judged = await _judge_signatures({own, *named}, api, may_be_unknown=set(named) - {own})
+        by_code: dict[str, ProviderTrouble] = {}
+        for name in (own, *sorted(named)):  # of each kind one is shown, the account's own first
+            if (trouble := judged[name]) is not None:
+                by_code.setdefault(trouble.code, trouble)
+        troubles += by_code.values()
     if (left := await api.read_balance()) is not None:
         facts.append(left.text)
         if left.amount <= (0 if left.bought is None else left.bought * LOW):
@@ -85,18 +120,26 @@ async def _look(account: AnyAccount, api: AccountApi, ids: Collection[str]) -> t
     return troubles, facts
 
 
-async def _check_signature(account: Aliyun | Tencent | Volcengine, api: AccountApi) -> list[ProviderTrouble]:
+def _has_signatures(account: AnyAccount) -> TypeGuard[Aliyun | Tencent | Volcengine]:
+    return isinstance(account, Aliyun | Tencent | Volcengine) and MAINLAND in account.countries
+
+
+async def _judge_signatures(
+    names: Collection[str], api: AccountApi, *, may_be_unknown: Collection[str] = ()
+) -> Mapping[str, ProviderTrouble | None]:
+    """Say what is wrong with each signature; nothing where the provider does not tell. Raises as AccountApi does."""
     try:
-        known = await api.list_signatures({account.sign_name})
+        known = await api.list_signatures(names)
     except AccountRefused as error:
         if any(word in error.code for word in NOT_FOR_EVERYBODY):
-            return []
-        raise
+            known = None
+        else:
+            raise
     if known is None:
-        return []
-    found = next((entry for entry in known if entry.text == account.sign_name), None)
-    trouble = judge_signature(account.sign_name, found)
-    return [] if trouble is None else [trouble]
+        return dict.fromkeys(names)
+    by_name = {entry.text: entry for entry in known}
+    passed = {name for name in may_be_unknown if name not in by_name}
+    return {name: None if name in passed else judge_signature(name, by_name.get(name)) for name in names}
 
 
 def judge_signature(name: str, entry: ProviderEntry | None) -> ProviderTrouble | None:

@@ -115,7 +115,7 @@ class HttpCheck(HttpCall):
     path: WithPlaceholders
     """The path of the call, at the host of `url`."""
     left: str = ""
-    """The path, in the answer, of what is left to send by: money or messages."""
+    """The path, in the answer, of what is left to send by, money or messages; `text`: the last number of its text."""
 
 
 class HttpPush(BaseModel):
@@ -232,6 +232,8 @@ class Http(BaseModel):
         str, FormField("结尾文字", "Suffix", "加在每条文本后面的文字；签名在末尾的服务商填写【天存】。")
     ] = ""
     """Words after every text."""
+    takes_signature: bool = True
+    """Whether a signature in the text takes the place of the account's."""
     form: Annotated[Mapping[str, Any], Field(exclude=True)] = {}
     """What the web page asks for; only of a description that comes with iMSG."""
 

@@ -9,9 +9,10 @@ from typing import Protocol, cast
 
 from starlette.types import ASGIApp
 
-from imsg_contract.provider_accounts import ProviderAccount, ProviderEntry, ProviderTrouble
+from imsg_contract.provider_accounts import NamedSender, ProviderAccount, ProviderEntry, ProviderTrouble, Remark
 from imsg_contract.route_limits import ProviderLimits, RouteLimits, TemplateLimits
-from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
+from imsg_delivery.gateway_directory import Names, publish_names
+from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList, SenderSettings
 from imsg_delivery.routes import Route
 from imsg_delivery.sender import Sender, make_sender
 from imsg_runtime.logs import RecurringProblem, logger
@@ -20,16 +21,17 @@ from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountRefused
-from imsg_sms.accounts import DESCRIBED_KINDS, KINDS, complete, expand, explain, list_accounts
+from imsg_sms.accounts import DESCRIBED_KINDS, FREE_TEXT, KINDS, complete, expand, explain, list_accounts
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.checks import ProviderCheck, check, describe_failure
+from imsg_sms.checks import ProviderCheck, check, describe_failure, judge_signature_everywhere
+from imsg_sms.http_settings import Http
 from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.receipts import Receipts
 from imsg_sms.router import SmsRouter
-from imsg_sms.settings import MODELS, AnyAccount, Settings, Sms
+from imsg_sms.settings import MODELS, AnyAccount, NamedSignature, Settings, Sms, Twilio
 from imsg_sms.signatures import find_only_signature
 from imsg_sms.templates import Templates, describe_limits, merge_limits
 from imsg_web.app import make_app
@@ -80,6 +82,11 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
         open_channel(settings.sms, receipts, public_url=settings.public_url)
     )
     sender.work(channel)
+    names: Mapping[str, Names] = {
+        "sender": dict.fromkeys(channel.senders, ()),
+        "signature": {n: (s,) for n, s in channel.senders.items()},
+    }
+    sender.watch(publish_names(sender.redis, "sms", names), "names")
     sender.watch(_publish(channel.templates, sender.redis), "templates")
     sender.watch(ApprovedTemplates(settings.sms, sender.redis).run(), "approved templates")
     return await _open_hooks(sender, settings, receipts, channel.providers)
@@ -98,7 +105,7 @@ async def _open_hooks(
     signatures = {
         provider.name: signature
         for provider in providers
-        if (signature := find_only_signature(provider.limits)) is not None
+        if not sms.senders and (signature := find_only_signature(provider.limits)) is not None
     }
     kinds = {provider.name: provider.kind for provider in reversed(known)}
     recorder = hooks.ReportRecorder(receipts, sms.opt_out, sms.opt_in, signatures, kinds)
@@ -143,7 +150,8 @@ async def open_channel(
             for provider in providers
         ]
         templates = Templates(known, RouteLimits(providers=tuple(published)))
-        yield SmsChannel(router, templates, channel_terms, providers, receipts.suppress)
+        senders = {name: one.signature for name, one in sms.senders.items()}
+        yield SmsChannel(router, templates, channel_terms, providers, receipts.suppress, senders=senders)
 
 
 def _find_longest(sms: Sms, name: str) -> int | None:
@@ -197,6 +205,8 @@ async def check_account(sms: Sms, name: str) -> Sequence[ProviderTrouble]:
 
 async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[ProviderEntry] | None:
     """Ask an account's provider for its signatures or templates; None where it has no call. Raises AccountFault."""
+    if what == "templates" and isinstance(sms.accounts[name], Twilio | Http):
+        raise AccountFault(FREE_TEXT)
     async with open_pool(CHECK_TIMEOUT_S, settings=sms) as pool:
         api = make_account_api(sms.accounts[name], pool)
         if api is None:
@@ -207,6 +217,23 @@ async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[Provide
             raise AccountFault(explain(describe_failure(error))) from error
 
 
+def _list_senders(sms: Sms) -> tuple[NamedSender, ...]:
+    return tuple(NamedSender(name=name, signature=one.signature) for name, one in sms.senders.items())
+
+
+def _add_senders(sms: Sms, added: Sequence[NamedSender]) -> Sms:
+    own = {one.name: NamedSignature(signature=one.signature) for one in added if one.signature is not None}
+    return sms.model_copy(update={"senders": own | sms.senders})
+
+
+async def judge_signature(sms: Sms | None, signature: str) -> Sequence[Remark]:
+    """Ask each account that can be asked for a signature, and say where something is wrong with it."""
+    if sms is None:
+        return ()
+    async with open_pool(CHECK_TIMEOUT_S, settings=sms) as pool:
+        return await judge_signature_everywhere(sms, signature, pool)
+
+
 ACCOUNTS = AccountSettings(
     Sms,
     "accounts",
@@ -215,5 +242,6 @@ ACCOUNTS = AccountSettings(
     check_account,
     list_entries,
     complete,
+    senders=SenderSettings(_list_senders, _add_senders, judge=judge_signature),
     find_conditions=lambda sms, name: sms.routes.get(name),
 )

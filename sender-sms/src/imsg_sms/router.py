@@ -13,7 +13,7 @@ from imsg_runtime.settings import variable
 from imsg_sms.bad_numbers import BadNumberSearch, SearchBudget, spread
 from imsg_sms.countries import MAINLAND, format_countries
 from imsg_sms.providers import ProviderReply, SmsProvider, Traceable
-from imsg_sms.templates import SCOPE, Message, can_send
+from imsg_sms.templates import SCOPE, Message, bracket, can_send
 
 MAX_CONCURRENT_CALLS = 8
 """Concurrent calls of one chunk to one provider."""
@@ -111,6 +111,8 @@ class SmsRouter:
             return refusal
         if any(self._accepts(pooled.name, recipient) for pooled in self._rank(recipient, message, job)):
             why = "No provider that is configured takes this template, or a text so long."
+            if message.signature:
+                why = "No provider that is configured takes this template, this signature, or a text so long."
             return Refused(SCOPE, "no_provider", why, concerns="content")
         condition = f"{job.category.value} by {message.template or 'no template'} to {recipient.address[:3]}…"
         return self.provider_pool.refuse(
@@ -131,6 +133,8 @@ class SmsRouter:
 
     def _can_send(self, provider: SmsProvider, whole: Message) -> bool:
         message = whole.at(provider.name)
+        if message is not None and message.signature and not provider.takes_signature:
+            return False
         return message is not None and can_send(
             provider.limits, message, takes_text=provider.takes_text, is_known=message.template in self._known
         )
@@ -281,7 +285,8 @@ def _find_template_and_signature(provider: SmsProvider, message: Message) -> Map
     if message.is_free_text:
         name = next((each for each, limits in provider.limits.items() if limits.default), "")
     limits = provider.limits.get(name)
-    return {"template": name, "signature": "" if limits is None else limits.signature}
+    own = "" if limits is None else limits.signature
+    return {"template": name, "signature": bracket(message.signature) or own}
 
 
 def _split(provider: SmsProvider, recipients: Sequence[Recipient]) -> Iterator[Sequence[Recipient]]:

@@ -342,6 +342,18 @@ class SmsRoute(BaseModel):
         )
 
 
+SenderName = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,32}$")]
+
+
+class NamedSignature(BaseModel):
+    """A signature that a send names, in place of the account's."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, extra="forbid")
+
+    signature: Annotated[str, Field(pattern=r"^[^【】\s]{1,64}$")]
+    """The approved signature, without 【】."""
+
+
 class Sms(BaseModel):
     """The accounts at providers that carry SMS."""
 
@@ -355,6 +367,8 @@ class Sms(BaseModel):
     """The logical templates: the words once, and the approved template of each account. Best in imsg.toml."""
     routes: dict[str, SmsRoute] = {}
     """What each account is used for, by its name."""
+    senders: dict[SenderName, NamedSignature] = {}
+    """The senders that a send may name: each is a signature."""
     uncertain: Uncertain = "stop"
     """What happens to a message whose result is unknown: `repeat` sends it again, `stop` settles it `uncertain`."""
     opt_out: Strings = OPT_OUT_WORDS

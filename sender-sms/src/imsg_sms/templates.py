@@ -7,6 +7,7 @@ from typing import Any
 
 from imsg_channels.sms import accepts_value
 from imsg_channels.sms_templates import SmsProviderTemplate, SmsTemplate, is_of_kind
+from imsg_channels.templates import sign
 from imsg_contract.results import Refused
 from imsg_contract.route_limits import RouteLimits, TemplateLimits
 from imsg_contract.topology import route_limits_key, template_limits_key
@@ -80,9 +81,16 @@ class TemplateBook:
     """The templates of one account by our names, and their limits."""
 
     def __init__(
-        self, signature: str, entries: Mapping[str, TemplateMapping], limits: Mapping[str, TemplateLimits]
+        self,
+        signature: str,
+        entries: Mapping[str, TemplateMapping],
+        limits: Mapping[str, TemplateLimits],
+        *,
+        is_text: bool = False,
     ) -> None:
+        """`is_text` says that the signature stands in the text of a call, in 【】."""
         self.limits = limits
+        self._is_text = is_text
         self._signature = signature
         self._entries = entries
         self._default = next((name for name, template in limits.items() if template.default), None)
@@ -94,14 +102,17 @@ class TemplateBook:
             params: Mapping[str, str] = dict.fromkeys(self.limits[name].variables, text)
         else:
             name, params = message.template, message.params
-        entry = self._entries.get(name)
+        entry, limits, signature = self._entries.get(name), self.limits.get(name), message.signature
+        if signature and self._is_text:
+            limits = sign(limits or TemplateLimits(), signature)
+            signature = limits.signature
         if entry is None:
-            return ProviderTemplate(name, message.signature or self._signature, params, message.text)
+            return ProviderTemplate(name, signature or self._signature, params, message.text)
         mapped = {theirs: params[ours] for ours, theirs in entry.names.items() if ours in params}
-        words = self.limits[name].text
+        words = "" if limits is None else limits.text
         return ProviderTemplate(
             entry.id,
-            message.signature or entry.signature,
+            signature if message.signature else entry.signature,
             mapped or params,
             fill(words, params) if words else message.text,
         )
@@ -143,7 +154,7 @@ def build_text_book(
             links=True,
             breaks=True,
         )
-    return TemplateBook(signature, entries, limits)
+    return TemplateBook(signature, entries, limits, is_text=True)
 
 
 def build_account_book(
@@ -281,6 +292,8 @@ class Templates:
 
     def make_message(self, content: str | dict[str, Any] | None) -> Message | Refused:
         """Return the message of a content, a str or `{template, params}`, or why it is refused."""
+        if isinstance(content, dict) and "template" not in content and isinstance(content.get("text"), str):
+            content = content["text"]  # a text with the name of a sender
         if isinstance(content, str):
             if self._default is None:
                 return Message("", {}, content, is_free_text=True)

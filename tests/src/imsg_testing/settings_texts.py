@@ -237,6 +237,7 @@ EXAMPLES: Mapping[str, str] = {
     "address": "News <news@example.com>",
     "senders.users": "marketing",
     "senders.reply_to": "office@example.com",
+    "senders.signature": "天存教育",
     "bounce_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "bounce_mailbox.host": "imap.example.com",
     "bounce_mailbox.port": "993",

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from imsg_auth.keys import ApiKeys
-from imsg_auth.mail_senders import MailSenders
 from imsg_auth.page_sessions import PageSessions
 from imsg_auth.provider_accounts import ProviderAccounts
 from imsg_auth.provider_switches import ProviderSwitches
+from imsg_auth.senders import Senders
 from imsg_auth.sessions import Sessions
 from imsg_auth.tokens import FRESH_S, Tokens
 from imsg_auth.totp import Totp
@@ -39,7 +39,7 @@ class RouteServices:
     totp: Totp
     page_sessions: PageSessions
     accounts: ProviderAccounts
-    senders: MailSenders
+    senders: Senders
 
 
 async def find_address(request: Request) -> str:

@@ -1,23 +1,25 @@
-"""Senders of mail that administrators set up."""
+"""Senders that administrators set up."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
 
-from imsg_auth.mail_senders import ShownSender
-from imsg_auth.routes.dependencies import AuthServices, Language
+from imsg_auth.routes.dependencies import AuthServices, Language, RouteServices
 from imsg_auth.schemas.senders import (
     DnsRecordShape,
     NewSender,
     ReceiverShape,
+    RemarkShape,
     SenderAnswer,
     SenderDnsAnswer,
     SenderPatch,
     SendersAnswer,
     SenderShape,
 )
+from imsg_auth.senders import ShownSender
 from imsg_channels import CHANNELS
+from imsg_channels.sms import SMS
 from imsg_contract.addresses import read_sender
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
@@ -45,26 +47,32 @@ async def list_senders(_: Reader, services: AuthServices) -> SendersAnswer:
         "no_right", *BODY, "providers_closed", "sender_exists", "name_in_settings", "too_many_senders"
     ),
 )
-async def add_sender(administrator: Administrator, body: NewSender, services: AuthServices) -> SenderAnswer:
-    """Set up a sender; sends may name it within 2 s."""
+async def add_sender(
+    administrator: Administrator, body: NewSender, language: Language, services: AuthServices
+) -> SenderAnswer:
+    """Set up a sender: of smtp an address, of sms a signature; sends may name it within 2 s."""
     if body.method not in METHODS:
         names = ", ".join(METHODS)
-        raise refuse_value("method", f"只有 {names} 有发件人", f"only {names} has senders")
-    sender = NamedSender(name=body.name, **_check_addresses({"address": body.address, "reply_to": body.reply_to}))
+        raise refuse_value("method", f"只有 {names} 有发件人", f"only {names} have senders")
+    wanted = "signature" if body.method == SMS.name else "address"
+    given = body.model_dump(include={"address", "signature", "reply_to"}, exclude_none=True)
+    if wanted not in given:
+        raise Refusal("missing", field=wanted)
+    sender = NamedSender(name=body.name, **_check_values(body.method, given))
     await services.senders.add(administrator, body.method, sender)
-    return SenderAnswer(**_show(await services.senders.find(body.name)))
+    return await _answer(services, body.name, language)
 
 
 @router.patch("/{name}", responses=describe_refusals(*BODY, *CHANGED))
 async def change_sender(
-    administrator: Administrator, name: str, body: SenderPatch, services: AuthServices
+    administrator: Administrator, name: str, body: SenderPatch, language: Language, services: AuthServices
 ) -> SenderAnswer:
-    """Change the address of a sender, or where replies go."""
-    values = body.model_dump(exclude_unset=True)
+    """Change the address of a sender, where replies go, or the signature."""
+    values, known = body.model_dump(exclude_unset=True), await services.senders.find(name)
     if not values:
-        raise Refusal("missing", field="address")
-    await services.senders.change(administrator, name, _check_addresses(values))
-    return SenderAnswer(**_show(await services.senders.find(name)))
+        raise Refusal("missing", field="signature" if known.method == SMS.name else "address")
+    await services.senders.change(administrator, name, _check_values(known.method, values))
+    return await _answer(services, name, language)
 
 
 @router.delete("/{name}", responses=describe_refusals(*CHANGED))
@@ -85,24 +93,64 @@ async def examine_sender_dns(_: Reader, name: str, language: Language, services:
     )
 
 
-def _check_addresses(values: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return addresses of senders without outer blanks. Raises Refusal wrong_type."""
+def _check_values(method: str, values: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return addresses without outer blanks, and a signature without 【】. Raises Refusal wrong_type."""
+    checked: dict[str, Any] = {}
     for field, text in values.items():
-        try:
-            if text is not None:
-                read_sender(text.strip())
-        except ValueError as error:
-            zh = "应为 noreply@example.com，或 天存 <noreply@example.com>；@ 之前只能是英文字母、数字和符号"
-            raise refuse_value(field, zh, str(error)) from error
-    return {field: None if text is None else text.strip() for field, text in values.items()}
+        if (field == "signature") != (method == SMS.name):
+            wanted = "signature" if method == SMS.name else "address"
+            raise refuse_value(
+                field, f"{method} 的发件人没有这一项，请填写 {wanted}", f"a sender of {method} has a {wanted} instead"
+            )
+        if text is None:
+            checked[field] = None
+        elif field == "signature":
+            checked[field] = _read_signature(text)
+        else:
+            checked[field] = _read_address(field, text.strip())
+    return checked
+
+
+def _read_signature(text: str) -> str:
+    signature = text.strip()
+    if signature.startswith("【") and signature.endswith("】"):
+        signature = signature[1:-1].strip()
+    if not signature or any(one in "【】" or one.isspace() or not one.isprintable() for one in signature):
+        zh = "应为已审核的签名，如 天存；其中不能有空格和【】"
+        raise refuse_value("signature", zh, "it must be an approved signature such as 天存, without blanks and 【】")
+    return signature
+
+
+def _read_address(field: str, text: str) -> str:
+    try:
+        read_sender(text)
+    except ValueError as error:
+        zh = "应为 noreply@example.com，或 天存 <noreply@example.com>；@ 之前只能是英文字母、数字和符号"
+        raise refuse_value(field, zh, str(error)) from error
+    return text
+
+
+async def _answer(services: RouteServices, name: str, language: str) -> SenderAnswer:
+    found = await services.senders.find(name)
+    is_english = language == "en"
+    remarks = [
+        RemarkShape(
+            provider=one.provider,
+            what=one.trouble.en if is_english else one.trouble.zh,
+            remedy=one.trouble.remedy_en if is_english else one.trouble.remedy_zh,
+        )
+        for one in await services.senders.judge(found)
+    ]
+    return SenderAnswer(**_show(found), remarks=remarks)
 
 
 def _show(shown: ShownSender) -> dict[str, object]:
     return {
         "name": shown.sender.name,
         "method": shown.method,
-        "address": shown.sender.address,
+        "address": shown.sender.address or None,
         "reply_to": shown.sender.reply_to,
+        "signature": shown.sender.signature,
         "from": shown.source,
         "changed_at": shown.changed_at,
         "changed_by": shown.changed_by,

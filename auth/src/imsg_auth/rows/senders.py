@@ -1,4 +1,4 @@
-"""Senders of mail that are set up in the web page."""
+"""Senders that are set up in the web page."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,6 +19,7 @@ class SenderRow:
     reply_to: str | None
     changed_at: datetime
     changed_by: str
+    signature: str | None = None
 
 
 class SenderRows(Statements):

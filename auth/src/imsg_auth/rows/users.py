@@ -60,7 +60,7 @@ class User:
     events: int = 0
     """Which events of the user's messages callbacks wants (`wire.EventKind`)."""
     senders: str | None = None
-    """The mail senders that the user may name, comma-separated; None: all."""
+    """The senders that the user may name, comma-separated; None: all."""
     totp_secret: str | None = None
     """The sealed secret of one-time passwords; None: the user logs in by the password alone."""
     totp_pending: str | None = None

@@ -1,4 +1,4 @@
-"""Senders of mail, by the names that a send gives."""
+"""Senders, by the names that a send gives: of mail addresses, of SMS signatures."""
 
 from typing import Annotated, Literal
 
@@ -15,6 +15,15 @@ Address = Annotated[
     Field(max_length=400, description="`noreply@example.com`, or with a name: `天存 <noreply@example.com>`."),
 ]
 
+Signature = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        description="Of sms: the approved signature, with or without 【】, in place of the account's.",
+    ),
+]
+
 
 class NewSender(RequestModel):
     """POST /api/senders: a sender that a send may name."""
@@ -25,7 +34,8 @@ class NewSender(RequestModel):
 
     name: AccountName
     method: Method
-    address: Address
+    address: Annotated[Address | None, Field(description="Of smtp; sms has a `signature`.")] = None
+    signature: Signature | None = None
     reply_to: Annotated[
         Address | None, Field(description="Where replies go, unless the send names another; null: to the sender.")
     ] = None
@@ -37,6 +47,7 @@ class SenderPatch(RequestModel):
     model_config = example({"reply_to": "office@example.com"})
 
     address: Annotated[Address | None, NOT_NULL] = None
+    signature: Annotated[Signature | None, NOT_NULL] = None
     reply_to: Annotated[
         Address | None, Field(description="Where replies go, unless the send names another; null: to the sender.")
     ] = None
@@ -47,8 +58,9 @@ class SenderShape(AnswerPart):
 
     name: str
     method: Method
-    address: str
+    address: Annotated[str | None, Field(description="Of smtp; null: it is a signature.")]
     reply_to: str | None
+    signature: Annotated[str | None, Field(description="Of sms, without 【】.")]
     source: Annotated[
         Literal["page", "settings"],
         Field(alias="from", description="`settings`: it stands in a file or the environment."),
@@ -91,5 +103,18 @@ class SendersAnswer(Success):
     senders: list[SenderShape]
 
 
+class RemarkShape(AnswerPart):
+    """What is wrong with a signature at a provider, in the asked language."""
+
+    provider: str
+    what: str
+    remedy: str
+
+
 class SenderAnswer(Success, SenderShape):
     """A sender as it is now; sends may name it within 2 s."""
+
+    remarks: Annotated[
+        list[RemarkShape],
+        Field(description="What the accounts that can be asked say of the signature, where something is wrong."),
+    ]

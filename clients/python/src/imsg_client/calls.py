@@ -43,7 +43,7 @@ class Options(TypedDict, total=False):
     expires_in: int
     """Seconds after which it is given up: 30 to 172,800."""
     sender: str
-    """Mail: by which of the senders that your administrator has set, of those you may use."""
+    """Mail and SMS: by which of the senders or signatures that your administrator has set, of those you may use."""
     reply_to: str
     """Mail: where answers go."""
     template: str

@@ -158,6 +158,8 @@ TIMEOUTS_S = {
     "POST /providers/{method}/{name}/check": 30.0,
     "GET /providers/{method}/{name}/signatures": 30.0,
     "GET /providers/{method}/{name}/templates": 30.0,
+    "POST /senders": 30.0,  # a signature is looked up at the accounts, as at a check
+    "PATCH /senders/{name}": 30.0,
     "GET /senders/{name}/dns": 15.0,  # the sender's lookups have 8 s
     "GET /requests/{id}": 75.0,  # it waits up to 60 s until the request is settled
     "POST /requests/cancel": 75.0,  # there may be tens of thousands

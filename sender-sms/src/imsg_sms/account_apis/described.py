@@ -27,8 +27,14 @@ class DescribedAccount(WithoutEntries):
             code = answer.text.strip() if account.code == "text" else at(answer.body, account.code)
             name = f"http_{answer.status}" if code is None else account.name_code(code)
             raise AccountRefused(f"{name};", answer.text[:MAX_DETAIL])
-        left = at(answer.body, check.left) if check.left else None
+        left = _find_last_number(answer.text) if check.left == "text" else at(answer.body, check.left or "")
         try:
             return None if left is None else Balance(float(left), None, f"{left} left")
         except (TypeError, ValueError):
             return None
+
+
+def _find_last_number(text: str) -> str | None:
+    """Return the last part of a plain answer, where it has several, such as `0` and `used,left` below it."""
+    parts = text.replace(",", " ").split()
+    return parts[-1] if len(parts) > 1 else None

@@ -53,6 +53,8 @@ class SmsProvider(Protocol):
     mixes_countries: bool
     """Whether one call may hold numbers of mainland China and of elsewhere."""
     takes_text: bool
+    takes_signature: bool
+    """Whether it sends by a signature that a message names, in place of the account's."""
     """Whether it sends any text; if not, only approved templates."""
     limits: Mapping[str, TemplateLimits]
     """Template → its limits; empty if the account has no templates."""

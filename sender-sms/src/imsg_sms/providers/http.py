@@ -62,6 +62,7 @@ class HttpProvider:
         self._now = now
         self.max_numbers = settings.numbers
         self.secret = settings.hook
+        self.takes_signature = settings.takes_signature
         self.opted_out = frozenset(
             settings.name_code(code) for code, error in settings.errors.items() if error.opted_out
         )

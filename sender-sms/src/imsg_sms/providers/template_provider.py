@@ -80,6 +80,7 @@ class TemplateProvider(ABC):
     max_numbers: ClassVar[int]
     mixes_countries: ClassVar[bool] = False
     takes_text: ClassVar[bool] = False
+    takes_signature: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -112,6 +112,7 @@ class TwilioProvider:
     max_numbers = 1
     mixes_countries = True
     takes_text = True
+    takes_signature = True
     accepted_reply = HookReply("", 204)
     unreadable_reply = HookReply("not a status callback", 400, "text/plain")
     retry_reply = HookReply("not recorded, please repeat", 503, "text/plain")

@@ -144,6 +144,7 @@ SMTP = ChannelSpec(
     redis_keys=("imsg:smtp:*",),
     has_attachments=True,
     has_senders=True,
+    has_reply_to=True,
     has_hooks=True,
     receipts=frozenset({Status.DELIVERED, Status.FAILED}),
     calls_history=True,

@@ -102,7 +102,9 @@ class ChannelSpec:
     """The contact of a user that it sends to; None: it does not accept usernames."""
     has_attachments: bool = False
     has_senders: bool = False
-    """Whether a request may set `sender` and `reply_to`."""
+    """Whether a request may set `sender`."""
+    has_reply_to: bool = False
+    """Whether it may set `reply_to`, and comes from a default sender where it sets no `sender`."""
     has_accounts: bool = False
     """Whether it sends by official accounts to their followers."""
     has_templates: bool = False

@@ -13,6 +13,7 @@ from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.wire import Content
 
 _VARIABLE = re.compile(r"\$\{([^{}]+)\}")
+_LAST_SIGNATURE = re.compile(r"【[^【】]*】$")
 
 _KINDS = {"digits": ("数字", "digits"), "letters": ("英文字母和数字", "ASCII letters and digits")}
 
@@ -84,6 +85,13 @@ def _find_templates(info: ValidationInfo) -> Templates | None:
     return context.templates if isinstance(context, Context) else None
 
 
+def sign(template: TemplateLimits, signature: str) -> TemplateLimits:
+    """Return a template with another signature, without 【】: behind its words where its own stands there."""
+    words, is_behind = _LAST_SIGNATURE.subn(f"【{signature}】", template.text)
+    changed = {"text": words, "signature": ""} if is_behind else {"signature": f"【{signature}】"}
+    return template.model_copy(update=changed)
+
+
 def find(content: Content, templates: Templates) -> TemplateLimits | None:
     """Find the template that a content is sent by; None where it is not known."""
     if isinstance(content, dict):
@@ -99,11 +107,17 @@ def params_of(content: Content, template: TemplateLimits) -> Mapping[str, str]:
     return {next(iter(template.variables)): content}
 
 
-def fill(content: Content, templates: Templates) -> str | None:
-    """Write the whole message as it arrives, signature first; None where the template's words are not known."""
+def fill(content: Content, templates: Templates, signature: str | None = None) -> str | None:
+    """Write the whole message as it arrives, signature first; None where the template's words are not known.
+
+    `signature` takes the place of the template's.
+    """
     template = find(content, templates)
     if template is None:
-        return content if isinstance(content, str) else None
+        before = "" if signature is None else f"【{signature}】"
+        return f"{before}{content}" if isinstance(content, str) else None
+    if signature is not None:
+        template = sign(template, signature)
     params = params_of(content, template)
     return fill_text(template, params) if template.text else template.signature + "".join(params.values())
 

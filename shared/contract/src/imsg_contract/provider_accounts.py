@@ -29,14 +29,16 @@ class ProviderAccount(BaseModel):
 
 
 class NamedSender(BaseModel):
-    """A sender of mail that a send may name."""
+    """A sender that a send may name: of mail an address, of SMS a signature."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    address: str
-    """`noreply@example.com`, or with a name before it."""
+    address: str = ""
+    """`noreply@example.com`, or with a name before it; empty: it is a signature."""
     reply_to: str | None = None
+    signature: str | None = None
+    """In place of the account's, without 【】."""
 
 
 class ProviderMirror(BaseModel):
@@ -55,9 +57,9 @@ class ProviderCall(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    what: Literal["validate", "check", "signatures", "templates", "dns"]
+    what: Literal["validate", "check", "signatures", "templates", "dns", "signature"]
     name: str
-    """Of an account; of `dns` the domain of a sender, empty for that of the default one."""
+    """Of an account; of `dns` the domain of a sender, empty for that of the default one; of `signature` its words."""
     accounts: tuple[ProviderAccount, ...]
     """All accounts as they would be."""
     english: bool = False
@@ -165,6 +167,15 @@ class SenderDns(BaseModel):
     receivers: tuple[ReceiverVerdict, ...]
 
 
+class Remark(BaseModel):
+    """What is wrong with a signature at an account."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    trouble: ProviderTrouble
+
+
 class ProviderCheck(BaseModel):
     """A sender's answer: the errors of fields, else what the provider said."""
 
@@ -180,6 +191,8 @@ class ProviderCheck(BaseModel):
     """The signatures or templates that were asked for; None: the provider has no call for them."""
     dns: SenderDns | None = None
     """The records of the domain that was asked for."""
+    remarks: tuple[Remark, ...] = ()
+    """What accounts say of the signature that was asked for, where something is wrong with it."""
 
 
 class KindField(BaseModel):

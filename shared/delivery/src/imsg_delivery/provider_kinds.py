@@ -15,6 +15,7 @@ from imsg_contract.provider_accounts import (
     ProviderAccount,
     ProviderEntry,
     ProviderTrouble,
+    Remark,
     SenderDns,
     SetUp,
     ShownAccount,
@@ -100,10 +101,12 @@ class SenderSettings(Generic[Group]):
     list: Callable[[Group], tuple[NamedSender, ...]]
     add: Callable[[Group, Sequence[NamedSender]], Group]
     """Adds senders of auth; those of the settings stay."""
-    examine: Callable[[Group | None, str, bool], Awaitable[SenderDns | None]]
+    examine: Callable[[Group | None, str, bool], Awaitable[SenderDns | None]] | None = None
     """Looks up the DNS records of a sender's domain, and judges them in English, or else in Chinese.
 
     An empty domain is that of the default sender; None where there is none."""
+    judge: Callable[[Group | None, str], Awaitable[Sequence[Remark]]] | None = None
+    """Asks the accounts for a signature; returns what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,8 @@ class ProviderSets(Generic[Settings]):
             return await self._list_entries(call)
         if call.what == "dns":
             return await self._examine_domain(call)
+        if call.what == "signature":
+            return await self._judge_signature(call)
         errors = self._accounts.validate(self._read_own(), call.accounts, call.name)
         taken = self._list_own()
         if errors or call.name in taken:
@@ -251,10 +253,17 @@ class ProviderSets(Generic[Settings]):
 
     async def _examine_domain(self, call: ProviderCall) -> ProviderCheck:
         assert self._accounts is not None  # noqa: S101  as above
-        if self._accounts.senders is None:
+        if self._accounts.senders is None or self._accounts.senders.examine is None:
             return ProviderCheck()
         group = getattr(self._in_force, self._method)
         return ProviderCheck(dns=await self._accounts.senders.examine(group, call.name, call.english))
+
+    async def _judge_signature(self, call: ProviderCall) -> ProviderCheck:
+        assert self._accounts is not None  # noqa: S101  as above
+        if self._accounts.senders is None or self._accounts.senders.judge is None:
+            return ProviderCheck()
+        group = getattr(self._in_force, self._method)
+        return ProviderCheck(remarks=tuple(await self._accounts.senders.judge(group, call.name)))
 
     async def close(self) -> None:
         """Close the current set, once its work has ended."""

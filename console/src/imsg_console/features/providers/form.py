@@ -1,12 +1,19 @@
 """The forms that set up and change a provider, as its kind describes them; each is checked before it is kept."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
+from urllib.parse import quote
+
+from nicegui.element import Element
 
 from imsg_console.client import path
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import method_name
+from imsg_console.widgets.copying import copy_button
+from imsg_console.widgets.elements import element
+from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.forms import Field, Form, Part, ask_form
 from imsg_console.widgets.notices import toast
 
@@ -17,6 +24,12 @@ PLACES = ("settings", "routes")
 """Where the API has a field, and names it by."""
 
 SKIP = "skip_check"
+
+UNKNOWN_HOST = "https://HOST"
+"""What senders write where they know no public URL."""
+
+ADDRESS = "IP"
+"""What stands for the address from which iMSG calls the provider."""
 
 
 async def load_kinds(view: View) -> Sequence[Kind]:
@@ -62,7 +75,14 @@ async def add(view: View, refresh: Refresh) -> None:
     title = t("providers.add_of", title=(preset or kind)["title"])
     fields = [named, *_make_fields(view, kind, values, is_new=True)]
     made = await ask_form(
-        view, title, fields, t("providers.check_and_save"), save, text=preset["help"] if preset else "", wide=True
+        view,
+        title,
+        fields,
+        t("providers.check_and_save"),
+        save,
+        text=preset["help"] if preset else "",
+        wide=True,
+        prepare=lambda form: SetUp(view, kind, form).draw(),
     )
     if made is not None:
         toast(t("providers.added", name=made["name"]))
@@ -89,9 +109,65 @@ async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> N
 
     title = t("providers.of", action=t("providers.change"), name=line(provider["name"], 64))
     fields = _make_fields(view, kind, {**provider["settings"], **provider["routes"]}, is_new=False)
-    if await ask_form(view, title, fields, t("providers.check_and_save"), save, wide=True) is not None:
+    saved = await ask_form(
+        view,
+        title,
+        fields,
+        t("providers.check_and_save"),
+        save,
+        wide=True,
+        prepare=lambda form: SetUp(view, kind, form, provider).draw(),
+    )
+    if saved is not None:
         toast(t("providers.saved", name=line(provider["name"], 64)))
         await refresh()
+
+
+class SetUp:
+    """What to enter at the provider, with the name and the secret as they are typed; one that is kept is not shown."""
+
+    def __init__(self, view: View, kind: Kind, form: Form, provider: Mapping[str, Any] | None = None) -> None:
+        """Take the form, and the provider that is changed; None: it is new."""
+        self._view, self._t, self._kind, self._form, self._provider = view, view.t, kind, form, provider
+        self._secrets = {one["name"]: one["title"] for one in kind["fields"] if one["secret"]}
+
+    def draw(self) -> None:
+        """Draw it, and follow what is typed."""
+        for one in self._kind["setup"]:
+            with element("fieldset", "stack tight"):
+                element("legend", "", f"{self._t('providers.setup')}：{one['title']}")
+                show = partial(self._show, element("div", "stack tight"), one["title"], one["value"])
+            show()
+            if self._provider is None:
+                self._form.input("name").on_value_change(show)
+            for secret in self._list_named(one["value"]):
+                self._form.input(f"settings.{secret}").on_value_change(show)
+
+    def _list_named(self, value: str) -> Sequence[str]:
+        return [name for name in self._secrets if f"{{{name}}}" in value]
+
+    def _show(self, place: Element, title: str, value: str) -> None:
+        t, hints = self._t, []
+        name = self._form.read()["name"] if self._provider is None else self._provider["name"]
+        text = value.replace("{name}", quote(name, safe=""))
+        for secret in self._list_named(value):
+            typed, label = self._form.input(f"settings.{secret}").value or "", self._secrets[secret]
+            is_kept = self._provider is not None and secret in self._provider["settings"]
+            if not typed:
+                hints.append(t("providers.setup_kept" if is_kept else "providers.setup_missing", field=label))
+            text = text.replace(f"{{{secret}}}", quote(typed, safe="") or f"<{label}>")
+        if UNKNOWN_HOST in text:
+            hints.append(t("providers.setup_host", host=UNKNOWN_HOST))
+        place.clear()
+        with place:
+            if value == ADDRESS:
+                element("p", "muted", t("providers.setup_address"))
+                return
+            code_block(line(text, 1_000), title)
+            for hint in hints:
+                element("p", "small muted", hint)
+            if not hints:
+                copy_button(self._view, text, name=t("providers.setup_copy", title=title))
 
 
 async def _is_sound(view: View, asked: Form, body: Mapping[str, Any]) -> bool:
@@ -115,7 +191,6 @@ def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: b
     skip = Field(SKIP, t("providers.skip"), value=False, kind="switch", hint=t("providers.skip_hint"))
     more = [Part(t("providers.rare"), rare)] if rare else []
     more += [Part(t("providers.routes"), used_for, t("providers.routes_hint"))] if used_for else []
-    more += [Part(f"{t('providers.setup')}：{step['title']}", [], step["value"]) for step in kind["setup"]]
     return [*usual, *more, Part(t("providers.check"), [skip])]
 
 

@@ -1,4 +1,4 @@
-"""The senders of mail, below the providers: those that are set up here, and those of the settings."""
+"""The senders below the providers, addresses of mail and signatures of SMS: those of the settings too."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
-from imsg_console.widgets.chips import chip
+from imsg_console.widgets.chips import chip, method_name
 from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import ask_to_delete, reading_dialog
 from imsg_console.widgets.elements import button, element, heading
@@ -21,6 +21,8 @@ from imsg_console.widgets.tables import Column, Table
 
 SENDERS = "/api/v2/senders"
 MAX_NAME = 32
+MAX_SIGNATURE = 66
+"""The most characters of a signature, with its 【】."""
 
 VERDICTS = {
     "good": ("check_circle", "good"),
@@ -46,6 +48,7 @@ class Senders:
                 button(t("providers.dns_default"), partial(self._show_dns, {"name": "default"}), kind="quiet")
                 if self._view.session.is_admin:
                     button(t("providers.sender_add"), self._add, kind="quiet", symbol="add")
+                    button(t("providers.signature_add"), self._add_signature, kind="quiet", symbol="add")
             element("p", "small", t("providers.senders_lead"))
             self._place = element("div", "stack")
         await self.load()
@@ -59,7 +62,8 @@ class Senders:
             return
         columns = [
             Column("name", t("providers.name"), lambda row: row["name"], is_main=True),
-            Column("address", t("senders.address"), lambda row: line(row["address"], 200)),
+            Column("method", t("providers.method"), lambda row: method_name(t, row["method"])),
+            Column("address", t("providers.address_or_signature"), _describe),
             Column("reply_to", t("senders.reply_to"), lambda row: line(row["reply_to"] or "", 200)),
             Column("actions", t("providers.actions"), self._actions),
         ]
@@ -75,7 +79,7 @@ class Senders:
 
     def _actions(self, row: Row) -> Cell:
         t, name = self._t, line(row["name"], MAX_NAME)
-        actions = {"dns": "providers.dns"}
+        actions = {"dns": "providers.dns"} if row["signature"] is None else {}
         if row["from"] != "settings" and self._view.session.is_admin:
             actions |= {"change_sender": "providers.change", "remove_sender": "providers.remove_action"}
         buttons = [
@@ -126,6 +130,15 @@ class Senders:
 
         await self._ask(self._t("providers.sender_add"), fields, save)
 
+    async def _add_signature(self) -> None:
+        make = FieldMaker(self._t, "senders.")
+        fields = [make("name", most=MAX_NAME), make("signature", most=MAX_SIGNATURE)]
+
+        async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
+            return await self._view.api.post(SENDERS, {**asked.read(), "method": "sms"})
+
+        await self._ask(self._t("providers.signature_add"), fields, save)
+
     async def _change(self, row: Row) -> None:
         t, make = self._t, FieldMaker(self._t, "senders.", row)
 
@@ -133,13 +146,29 @@ class Senders:
             return await self._view.api.patch(path(SENDERS, row["name"]), _read(asked))
 
         title = t("providers.of", action=t("providers.change"), name=line(row["name"], MAX_NAME))
-        await self._ask(title, [make("address"), make("reply_to")], save)
+        is_mail = row["signature"] is None
+        await self._ask(
+            title, [make("address"), make("reply_to")] if is_mail else [make("signature", most=MAX_SIGNATURE)], save
+        )
 
     async def _ask(self, title: str, fields: Sequence[Field], save: Callable[[Form], Awaitable[Any]]) -> None:
         t = self._t
-        if await ask_form(self._view, title, fields, t("providers.save"), save) is not None:
-            toast(t("providers.sender_saved"))
-            await self.load()
+        saved = await ask_form(self._view, title, fields, t("providers.save"), save)
+        if saved is None:
+            return
+        toast(t("providers.sender_saved"))
+        await self.load()
+        if saved["remarks"]:
+            self._show_remarks(saved)
+
+    def _show_remarks(self, saved: Row) -> None:
+        """Show what providers say of a signature."""
+        with reading_dialog(self._view, self._t("providers.signature_remarks", name=line(saved["name"], MAX_NAME))):
+            for remark in saved["remarks"]:
+                with element("section", "stack tight"):
+                    heading(3, line(remark["provider"], MAX_NAME))
+                    element("p", "", line(remark["what"], 1_000))
+                    element("p", "small", line(remark["remedy"], 1_000))
 
     async def _remove(self, row: Row) -> None:
         name = line(row["name"], MAX_NAME)
@@ -149,4 +178,8 @@ class Senders:
 
 def _read(asked: Form) -> dict[str, Any]:
     read = asked.read()
-    return {**read, "reply_to": read["reply_to"] or None}
+    return {**read, "reply_to": read["reply_to"] or None} if "reply_to" in read else read
+
+
+def _describe(row: Row) -> str:
+    return f"【{line(row['signature'], MAX_SIGNATURE)}】" if row["signature"] else line(row["address"] or "", 200)

@@ -16,6 +16,9 @@ from imsg_console.widgets.chips import METHODS
 from imsg_console.widgets.elements import attrs
 from imsg_console.widgets.fields import choice_field
 
+OWN = ""
+"""The sender of a message that names none: the default one, or the account's own signature."""
+
 
 class Content:
     """The fields, of which those of the method are shown."""
@@ -26,16 +29,20 @@ class Content:
         templates: Sequence[Mapping[str, Any]],
         on_change: Callable[[], None],
         *,
+        channels: Sequence[Mapping[str, Any]],
         may_send_codes: bool,
     ) -> None:
-        """`templates` are all of GET /api/v2/templates."""
-        t = view.t
+        """`templates` and `channels` are all of GET /api/v2/templates and /api/v2/channels."""
+        t = self._t = view.t
+        self._on_change = on_change
+        self._channels = {channel["method"]: channel for channel in channels}
         self.template = TemplateChoice(view, templates, on_change)
         names = ("notice", "marketing", *(("code",) if may_send_codes else ()))
         self._categories = {name: t(f"send.category_{name}") for name in names}
         self._category = choice_field(t("send.category"), self._categories, "notice", on_change)
         if may_send_codes:
             attrs(self._category, hint=t("send.category_hint"))
+        self._sender = choice_field(t("send.sender"), {OWN: t("send.sender_own")}, OWN, self._change_sender)
         self._words: dict[str, MailForm | TextForm] = {
             method: MailForm(view, on_change)
             if method == SMTP.name
@@ -56,6 +63,7 @@ class Content:
         words = {method: form.content for method, form in self._words.items()}
         return {
             "category": self._category.value,
+            "sender": self._sender.value,
             "template": self.template.draft,
             "mail": words.pop(SMTP.name),
             "words": words,
@@ -66,6 +74,7 @@ class Content:
         """Show the fields of a method."""
         self._method = method
         self.template.show_method(method)
+        self._show_senders()
         self._attachments.place.set_visibility(BY_NAME[method].has_attachments)
 
     def show_fields(self) -> None:
@@ -85,11 +94,13 @@ class Content:
         for method, words in self._words.items():
             words.fill(contents.get(method))
         self._choose_category(draft.get("category"))
+        self._choose_sender(draft.get("sender"))
         await self.template.restore(draft.get("template"))
 
     async def fill(self, content: object, category: object) -> bool:
         """Fill in the content of a request that was sent; return whether its template is still there."""
         self._choose_category(category)
+        self._choose_sender(content.get("sender") if isinstance(content, dict) else None)
         if isinstance(content, dict) and is_template(content):
             await self.template.restore(content)
             return self.template.name == str(content["template"])
@@ -128,6 +139,8 @@ class Content:
             fields = {"content": self._words[self._method].content}
             if self.category != "notice":
                 fields["category"] = self.category
+        if self._sender.value != OWN:
+            fields["sender"] = self._sender.value
         if BY_NAME[self._method].has_attachments and self._attachments.files:
             fields["attachment"] = await self._attachments.encode()
         return fields
@@ -135,3 +148,26 @@ class Content:
     def _choose_category(self, category: object) -> None:
         if category in self._categories:
             self._category.set_value(category)
+
+    def _show_senders(self) -> None:
+        """Offer the senders of the method that the user may name; a signature is shown as it arrives."""
+        shown = {name: f"{name} · 【{signature}】" for name, signature in self._signatures.items()}
+        names = self._channels.get(self._method, {}).get("senders", ())
+        own = {OWN: self._t("send.sender_own")}
+        self._sender.set_options({**own, **{name: shown.get(name, name) for name in names}}, value=OWN)
+        self._sender.set_visibility(bool(names))
+
+    @property
+    def _signatures(self) -> Mapping[str, str]:
+        signatures: Mapping[str, str] = self._channels.get(self._method, {}).get("signatures", {})
+        return signatures
+
+    def _choose_sender(self, name: object) -> None:
+        if name in self._sender.options:
+            self._sender.set_value(name)
+
+    def _change_sender(self) -> None:
+        words = self._words[self._method]
+        if isinstance(words, TextForm):
+            words.signature = self._signatures.get(str(self._sender.value), "")
+        self._on_change()

@@ -1,6 +1,7 @@
 """The fields of the content: of a mail its subject, text and HTML; else a text, or the variables of a template."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
@@ -93,6 +94,8 @@ class TextForm:
         self._templates = {template.name: template for template in templates}
         self._default = next((template for template in templates if template.takes_text), None)
         self._inputs: dict[str, ui.input | ui.textarea] = {}
+        self.signature = ""
+        """Of the sender that is chosen; empty: the account's own."""
         t, has_markdown = view.t, self._channel.has_markdown
         choices = {}
         if self._default or not templates:
@@ -110,8 +113,9 @@ class TextForm:
 
     @property
     def template(self) -> Template | None:
-        """The template in use, if it is known."""
-        return self._templates.get(self._choice.value) or (self._default if self._choice.value == FREE else None)
+        """The template in use, if it is known, with the signature of the sender."""
+        found = self._templates.get(self._choice.value) or (self._default if self._choice.value == FREE else None)
+        return replace(found, signature=f"【{self.signature}】") if found is not None and self.signature else found
 
     @property
     def params(self) -> dict[str, str]:
@@ -136,8 +140,8 @@ class TextForm:
         elif isinstance(content, dict) and MARKDOWN in self._choice.options and "markdown" in content:
             self._choice.value = MARKDOWN
             next(iter(self._inputs.values())).value = str(content["markdown"])
-        elif isinstance(content, str) and self._inputs:
-            next(iter(self._inputs.values())).value = content
+        elif self._inputs and isinstance(words := content.get("text") if isinstance(content, dict) else content, str):
+            next(iter(self._inputs.values())).value = words
 
     def find_problems(self, *, has_files: bool) -> list[Problem]:  # noqa: ARG002  as a mail
         """Return what the API would refuse, and where."""

@@ -45,7 +45,7 @@ UNDO = timedelta(seconds=30)
 PREVIEWED = 3
 """Recipients whose messages the check shows, where they differ."""
 
-CHECKED = ("to", "groups", "method", "content", "template", "params", "language", "category", "send_at")
+CHECKED = ("to", "groups", "method", "content", "template", "params", "language", "category", "sender", "send_at")
 """What the check takes of a message."""
 
 Row = TypeVar("Row")
@@ -70,8 +70,10 @@ class SendForm:
         me: Mapping[str, Any],
         templates: Sequence[Mapping[str, Any]],
         groups: Sequence[Mapping[str, Any]],
+        channels: Sequence[Mapping[str, Any]],
     ) -> None:
-        """`me` is GET /api/v2/me, `templates` and `groups` all of GET /api/v2/templates and /api/v2/groups."""
+        """`me` is GET /api/v2/me; the others are all of GET /api/v2/templates, /api/v2/groups and /api/v2/channels."""
+        self._channels = channels
         self._view, self._t, self._me, self._templates, self._known = view, view.t, me, templates, groups
         method = view.query.get("method", "")
         self._method = method if method in METHODS else SMTP.name
@@ -100,7 +102,13 @@ class SendForm:
                     self._field = RecipientField(self._view, self._recipients, self._update_people)
                 with card(t("send.step_what")):
                     may_send_codes = bool(self._me.get("may_send_codes"))
-                    self._content = Content(self._view, self._templates, self._update, may_send_codes=may_send_codes)
+                    self._content = Content(
+                        self._view,
+                        self._templates,
+                        self._update,
+                        channels=self._channels,
+                        may_send_codes=may_send_codes,
+                    )
                     self._template = self._content.template
                 with card(t("send.step_when")):
                     self._when = text_field(t("send.when"), hint=t("send.when_hint"), kind="datetime-local")

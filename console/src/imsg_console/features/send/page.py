@@ -1,7 +1,9 @@
 """Sending a message."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from nicegui import ui
 from nicegui.element import Element
@@ -28,7 +30,7 @@ async def show(view: View) -> None:
     templates = [one async for page in view.api.pages("/api/v2/templates", "templates") for one in page]
     place = element("div", "draft-place")
     groups = [group async for page in view.api.pages("/api/v2/groups", "groups") for group in page]
-    form = SendForm(view, me, templates, groups)
+    form = SendForm(view, me, templates, groups, await _list_channels(view))
     form.draw()
     form.keep(partial(_take_draft, view, form, place))
     if like := view.query.get("like", ""):
@@ -42,6 +44,15 @@ async def show(view: View) -> None:
     if not like:
         with head:
             await _draw_last(view)
+
+
+async def _list_channels(view: View) -> Sequence[Mapping[str, Any]]:
+    """List the channels with their senders; none while the broker can't be asked: a message can be written without."""
+    try:
+        channels: Sequence[Mapping[str, Any]] = (await view.api.get("/api/v2/channels"))["channels"]
+    except ApiError:
+        return ()
+    return channels
 
 
 async def _take_draft(view: View, form: SendForm, place: Element, kept: KeptDraft) -> None:

@@ -1,4 +1,7 @@
-"""Senders of mail that administrators set up: rows of auth, which the channel's senders read with its accounts."""
+"""Senders that administrators set up: rows of auth, which the channel's senders read with its accounts.
+
+Of mail a sender is an address, of SMS a signature.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +14,7 @@ from imsg_auth.store import Rows, Store
 from imsg_channels.smtp import SMTP
 from imsg_contract.addresses import read_sender
 from imsg_contract.errors import Refusal
-from imsg_contract.provider_accounts import NamedSender, SenderDns
+from imsg_contract.provider_accounts import NamedSender, Remark, SenderDns
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
 
@@ -34,7 +37,7 @@ class ShownSender:
     changed_by: str | None = None
 
 
-class MailSenders:
+class Senders:
     """Keeps the senders. Every method raises DatabaseUnavailable and RedisUnavailable."""
 
     def __init__(self, store: Store, accounts: ProviderAccounts, *, now: Callable[[], float] = time.time) -> None:
@@ -75,13 +78,15 @@ class MailSenders:
                 raise Refusal("sender_exists", name=sender.name)
             if sum(row.method == method for row in own) >= MAX_SENDERS:
                 raise Refusal("too_many_senders", most=MAX_SENDERS)
-            row = SenderRow(sender.name, method, sender.address, sender.reply_to, self._at(), caller.username)
+            row = SenderRow(
+                sender.name, method, sender.address, sender.reply_to, self._at(), caller.username, sender.signature
+            )
             await rows.put_sender(row)
             await self._note(rows, caller, "sender_added", None, row)
         await self._accounts.publish_now()
 
     async def change(self, caller: Caller, name: str, values: Mapping[str, str | None]) -> None:
-        """Change the address or the reply-to address. Raises Refusal not_found, name_in_settings."""
+        """Change the address, the reply-to address or the signature. Raises Refusal not_found, name_in_settings."""
         known = await self._require(name)
         async with self._store.writing() as rows:
             await rows.lock_accounts(known.method)
@@ -107,7 +112,7 @@ class MailSenders:
         Raises Refusal not_found, providers_closed, sender_away.
         """
         named = next((shown for shown in await self.list() if shown.sender.name == name), None)
-        if named is None and name != DEFAULT:
+        if (named is None and name != DEFAULT) or (named is not None and named.sender.signature is not None):
             raise Refusal("not_found", what=name[:80])
         address = "" if named is None else read_sender(named.sender.address)[1]
         method = SMTP.name if named is None else named.method
@@ -115,6 +120,15 @@ class MailSenders:
         if found is None:
             raise Refusal("not_found", what=name[:80])
         return found
+
+    async def judge(self, sender: ShownSender) -> Sequence[Remark]:
+        """Return what is wrong with a signature at the accounts; nothing while no sender of the channel answers."""
+        if sender.sender.signature is None:
+            return ()
+        try:
+            return await self._accounts.judge_signature(sender.method, sender.sender.signature)
+        except Refusal:
+            return ()
 
     async def _require(self, name: str) -> SenderRow:
         async with self._store.reading() as rows:
@@ -151,7 +165,7 @@ async def _read(rows: Rows, name: str) -> SenderRow:
 
 
 def _show(row: SenderRow) -> ShownSender:
-    sender = NamedSender(name=row.name, address=row.address, reply_to=row.reply_to)
+    sender = NamedSender(name=row.name, address=row.address, reply_to=row.reply_to, signature=row.signature)
     return ShownSender(row.method, sender, "page", row.changed_at, row.changed_by)
 
 
@@ -159,4 +173,6 @@ def _audit(row: SenderRow | None) -> Mapping[str, object] | None:
     """Return what the audit keeps: no whole address."""
     if row is None:
         return None
+    if row.signature is not None:
+        return {"signature": row.signature}
     return {field: mask(asdict(row)[field]) for field in ("address", "reply_to")}
