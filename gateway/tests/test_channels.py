@@ -28,7 +28,7 @@ async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway)
     lanes = {"priority": 0, "normal": 1, "bulk": 1, "test": 0}
     smtp = {"method": "smtp", "state": "open", "why": None, "until": None, "waiting": 2, "lanes": lanes, "consumers": 0}
     smtp["late_s"] = 0
-    assert channels["smtp"] == {**smtp, "senders": [], "reply_to": [], "providers": []}
+    assert channels["smtp"] == {**smtp, "senders": [], "reply_to": [], "signatures": {}, "providers": []}
     assert (channels["sms"]["state"], channels["sms"]["why"]) == ("blocked", "余额不足")
     assert 300 <= channels["sms"]["late_s"] < 600
     assert channels["sms"]["until"] == "2026-11-25T12:00:00Z"

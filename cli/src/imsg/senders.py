@@ -13,7 +13,7 @@ from imsg.verbs import Json, Url, segment
 from imsg_contract.findings import Level
 from imsg_runtime.lines import fill
 
-app = listing_group("Senders: addresses of mail and signatures of SMS: list, add, set, remove, dns.")
+app = listing_group("Senders of mail and SMS: list, add, set, remove, dns.")
 
 Name = Annotated[str, typer.Argument(help="The name by which a send names it.")]
 Address = Annotated[str | None, typer.Option(help="Whom recipients see: 天存 <news@example.com>.")]
