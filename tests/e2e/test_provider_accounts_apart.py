@@ -128,10 +128,9 @@ def test_no_secret_is_in_any_store_or_log(services: Services, tmp_path: Path) ->
     stores = {"redis": services.valkey.folder, "rabbitmq": services.rabbit.folder, "postgres": services.postgres.folder}
     wait(lambda: search(services.rabbit.folder, canary) != [], 60)
     services.rabbit.control("export_definitions", str(services.rabbit.folder / "definitions.json"))
-    dump = subprocess.run(
-        [services.postgres.program("pg_dumpall"), f"--dbname={services.postgres.url}"], check=True, capture_output=True
-    )
-    (tmp_path / "dump").write_bytes(dump.stdout)
+    for name in ("auth", "history"):
+        command = [services.postgres.program("pg_dump"), f"--dbname={services.postgres.url_of(name)}"]
+        (tmp_path / name).write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
     assert search(services.valkey.folder, "imsg:provider-accounts:smtp") != []
     assert search(tmp_path, "provider_accounts") != []
     stores |= {"dump": tmp_path, "logs": services.auth.log.parent}
