@@ -1,0 +1,600 @@
+"""Each alert fires by a real condition of a deployment, and ends with it.
+
+Prometheus has the files of `deploy`, with their times shortened (`imsg_testing.servers.prometheus`).
+`deploy/prometheus/imsg.rules.test.yml` tries the true times by series.
+"""
+
+import re
+import secrets
+import shlex
+import ssl
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+import trustme
+import yaml
+from sqlalchemy import text
+
+from imsg_channels import CHANNELS
+from imsg_contract.topology import BACKED_UP, next_due_key
+from imsg_contract.wire import Outcomes, Status
+from imsg_testing.api import DOCUMENTED
+from imsg_testing.databases import open_database
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.fault_clients import Clients
+from imsg_testing.history import job, outcome
+from imsg_testing.http_stub import HttpStub, reply
+from imsg_testing.mailbox import Mailbox, Manner
+from imsg_testing.receiver import Receiver, receiving
+from imsg_testing.servers import Dovecot, Prometheus
+from imsg_testing.servers.dovecot import PASSWORD
+from imsg_testing.servers.prometheus import DEPLOY
+from imsg_testing.service import KEYS, Service, environment
+from imsg_testing.services import Plan, Services, deploy
+from imsg_testing.tcp_server import LoopThread
+from imsg_testing.waiting import wait
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2_400)]
+
+FIRES_WITHIN_S = 240.0
+ENDS_WITHIN_S = 420.0
+"""The counters' window of an hour is two minutes here, and a refused log-in is tried again after one."""
+
+LOST_AFTER_S = 15
+
+DUE_IN_S = 45
+
+UNKNOWN = "550 5.1.1 User unknown"
+
+CONNECTIONS = 100
+
+MANY = 10_300
+"""A few more jobs than a queue may hold that grows, and more than four fifths of what it may hold at all."""
+
+MAX_DEPTH = 12_500
+
+NAMES = {f"imsg_{channel.service.removeprefix('sender-')}": channel.service for channel in CHANNELS}
+"""The packages whose service has another name."""
+
+RULES = yaml.safe_load((DEPLOY / "prometheus" / "imsg.rules.yml").read_text(encoding="utf-8"))
+ALERTS = {rule["alert"] for group in RULES["groups"] for rule in group["rules"]}
+
+FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None)
+
+RUNBOOKS = DEPLOY.parent / "docs" / "runbooks"
+
+SEEN = {
+    "ImsgBackupMissing": "newest",
+    "ImsgBouncesUnread": "bounce_mailbox_not_read",
+    "ImsgBrokerBlocked": "broker_blocked",
+    "ImsgCallbackDisabled": "callback_disabled",
+    "ImsgCallbacksFail": "called",
+    "ImsgCallbacksLate": "called",
+    "ImsgCatalogMirrorBroken": "suppressions_not_mirrored",
+    "ImsgCertificateEnds": "until",
+    "ImsgChannelBlocked": "blocked",
+    "ImsgCodesWait": "paused",
+    "ImsgDeadLetters": "unreadable",
+    "ImsgDiskShort": "free",
+    "ImsgLostFound": "published_again",
+    "ImsgManyRefused": "User unknown",
+    "ImsgManySendsNotAccepted": "dependency_unavailable",
+    "ImsgNothingMoves": "paused",
+    "ImsgOutcomesUnknown": "p95 ms",
+    "ImsgProviderNeedsAttention": "log-in",
+    "ImsgQueueGrows": "waiting",
+    "ImsgQueueNearItsLimit": "waiting",
+    "ImsgRecordingBehind": "database_unavailable",
+    "ImsgRecordingQueueGrows": "imsg.history",
+    "ImsgScheduleLate": "scheduler",
+    "ImsgServiceNotReady": "redis_takes_no_writes",
+}
+"""Alert → what its runbook's commands show, in the words of the page. Of the others `tests/compose` runs the commands:
+only containers have them."""
+
+
+@dataclass
+class Site:
+    """What runs, and what Prometheus sees of it."""
+
+    folder: Path
+    deployment: Services
+    dovecot: Dovecot
+    prometheus: Prometheus
+    clients: Clients
+    hidden: set[str] = field(default_factory=set)
+    """The URLs of services that Prometheus does not see."""
+    replicas: list[Service] = field(default_factory=list)
+    logged_in: set[str] = field(default_factory=set)
+    """The URLs of gateways at which `imsg` is logged in."""
+
+    def scrape(self) -> None:
+        """Have Prometheus find every service that is not hidden."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for service in (*self.deployment.services, *self.replicas):
+            if service.url not in self.hidden:
+                found[self.name(service)].append(service.url.removeprefix("http://"))
+        self.prometheus.scrape(found)
+
+    def run_command(self, command: str) -> str | None:
+        """Run a command of a runbook here, and return what it prints; None where only containers have it."""
+        match shlex.split(command):
+            case ["docker", "compose", "run", "--rm", "cli", *verb]:
+                return self._run_cli(*verb)
+            case ["docker", "compose", "logs", *words]:
+                words += ["scheduler"] * ("catalog" in words)  # they share a container
+                logged = [one.log for one in (*self.deployment.services, *self.replicas) if self.name(one) in words]
+                return "".join(log.read_text(errors="replace") for log in logged) if logged else None
+            case ["docker", "compose", "exec", "-T", "rabbitmq", program, *words]:
+                return self.deployment.rabbit.run(program, *words)
+        return None
+
+    def _run_cli(self, *verb: str) -> str:
+        """Run `imsg` at the newest gateway, as the administrator."""
+        gateways = [self.deployment.gateways[0], *self.replicas]
+        url = next(one.url for one in reversed(gateways) if one.package == "imsg_gateway")
+        if url not in self.logged_in and verb[0] != "login":
+            self.logged_in.add(url)
+            self._run_cli("login", "admin", "--password", DOCUMENTED["admin"])
+        given = {"IMSG_GATEWAY_URL": url, "XDG_CONFIG_HOME": str(self.folder), "LC_ALL": "C.UTF-8", "COLUMNS": "200"}
+        command = [str(IMSG), *verb]
+        done = subprocess.run(
+            command, env=environment(given), cwd=self.folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S,
+            check=False,
+        )  # fmt: skip
+        return done.stdout + done.stderr
+
+    @staticmethod
+    def name(service: Service) -> str:
+        """Return the name that a service has among the containers."""
+        return NAMES.get(service.package, service.package.removeprefix("imsg_"))
+
+    @contextmanager
+    def hiding(self, *services: Service) -> Iterator[None]:
+        """Keep services from Prometheus for as long as the context lasts."""
+        urls = {service.url for service in services}
+        self.hidden |= urls
+        self.scrape()
+        yield
+        self.hidden -= urls
+        self.scrape()
+
+    @contextmanager
+    def running(self, replica: Service) -> Iterator[None]:
+        """Run a replica for as long as the context lasts."""
+        with closing(replica.process):
+            replica.start()
+            self.replicas.append(replica)
+            self.scrape()
+            yield
+            self.replicas.remove(replica)
+            self.scrape()
+
+    def list_in(self, *states: str) -> set[str]:
+        """Return the alerts that are in one of these states."""
+        return {name for name, state in self.prometheus.read_states().items() if state in states}
+
+    def call(self, method: str, path: str, /, **fields: object) -> dict[str, Any]:
+        """Call the API as the administrator."""
+        answer = self.deployment.call(method, path, {"token": self.deployment.token(), **fields})
+        assert answer["errorCode"] == 0, answer
+        return answer
+
+    def is_open(self, method: str) -> bool:
+        """Return whether a channel lets messages through."""
+        channels = self.call("GET", "/api/v2/channels")["channels"]
+        return {one["method"]: one["state"] for one in channels}[method] == "open"
+
+    def send(self, to: str | Sequence[str], **fields: object) -> str:
+        """Send a mail as the administrator; return the request."""
+        fields = {"method": "smtp", "content": {"subject": "x", "text": "y"}, **fields}
+        return str(self.call("POST", "/api/v2/messages", to=to, **fields)["id"])
+
+    def control_broker(self, verb: str, path: str, **fields: object) -> httpx.Response:
+        """Call the broker's own API."""
+        url = f"http://127.0.0.1:{self.deployment.rabbit.management_port}/api/{path}"
+        return httpx.request(verb, url, json=fields or None, auth=("guest", "guest"), timeout=60).raise_for_status()
+
+    def publish(self, key: str, body: str) -> None:
+        """Publish at the broker past iMSG."""
+        message = {"routing_key": key, "properties": {}, "payload": body, "payload_encoding": "string"}
+        assert self.control_broker("POST", "exchanges/%2F/imsg/publish", **message).json() == {"routed": True}
+
+    @contextmanager
+    def telling(self, status: int) -> Iterator[Receiver]:
+        """Tell an endpoint that gives this answer of each mail of the clients, for as long as the context lasts."""
+        with receiving() as receiver:
+            receiver.status = status
+            token = self.clients.token
+            body = {"url": receiver.url(), "events": ["message.sent"], "token": token}
+            answer = self.deployment.call("POST", "/api/v2/callbacks", body)
+            assert answer["errorCode"] == 0, answer
+            yield receiver
+            self.deployment.call("DELETE", f"/api/v2/callbacks/{answer['id']}", token=token)
+
+    @contextmanager
+    def locking(self, database: str, table: str) -> Iterator[None]:
+        """Keep everybody from writing a table for as long as the context lasts."""
+        with open_database(self.deployment.postgres.url_of(database)) as engine, engine.connect() as connection:
+            connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
+            yield
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Run all of it."""
+    folder = tmp_path_factory.mktemp("alerts")
+    with ExitStack() as stack:
+        dovecot = stack.enter_context(Dovecot())
+        bounces = {"HOST": "127.0.0.1", "PORT": str(dovecot.port), "USERNAME": "bounces", "PASSWORD": PASSWORD}
+        sender = {f"IMSG_SMTP__BOUNCE_MAILBOX__{name}": value for name, value in bounces.items()}
+        sender["IMSG_SMTP__CONNECTIONS"] = str(CONNECTIONS)
+        sender["IMSG_PROVIDER_KEY"] = secrets.token_hex(32)  # a sender that has one looks after its accounts
+        plan = Plan(
+            senders=1,
+            of_senders=[sender],
+            has_callbacks=True,
+            has_catalog=True,
+            common={
+                **{name: secrets.token_hex(32) for name in KEYS},  # strong, as one gateway has a public URL
+                "IMSG_SWEEP__EVERY_S": "1",
+                "IMSG_SWEEP__LOST_AFTER_S": str(LOST_AFTER_S),
+                "IMSG_MAX_DEPTH": str(MAX_DEPTH),
+            },
+        )
+        deployment = stack.enter_context(deploy(folder, plan))
+        prometheus = stack.enter_context(Prometheus())
+        clients = Clients(deployment)
+        stack.callback(clients.close)
+        opened = Site(folder, deployment, dovecot, prometheus, clients)
+        opened.scrape()
+        yield opened
+
+
+# Causes: each begins, and ends with its context.
+
+
+@contextmanager
+def bounce_mailbox_refuses_the_log_in(site: Site) -> Iterator[None]:
+    file = site.dovecot.folder / "dovecot.conf"
+    right = file.read_text()
+    file.write_text(right.replace(PASSWORD, "another"))
+    site.dovecot.restart()
+    yield
+    file.write_text(right)
+    site.dovecot.restart()
+
+
+@contextmanager
+def endpoint_is_gone(site: Site) -> Iterator[None]:
+    with site.telling(410):
+        yield
+
+
+@contextmanager
+def endpoint_fails(site: Site) -> Iterator[None]:
+    with site.telling(500):
+        yield
+
+
+@contextmanager
+def unreadable_message(site: Site) -> Iterator[None]:
+    site.publish("outcome", "{")
+    yield
+
+
+@contextmanager
+def outcome_of_long_ago(site: Site) -> Iterator[None]:
+    old = outcome(job(at=datetime.now(UTC) - timedelta(days=100)), Status.SENT)
+    site.publish("outcome", Outcomes(outcomes=(old,)).model_dump_json())
+    yield
+
+
+@contextmanager
+def queue_purged(site: Site) -> Iterator[None]:
+    with paused_channel(site):
+        request = site.send("lost@example.com")
+        wait(lambda: bool(site.deployment.messages(request)), why=lambda: "history has not recorded it")
+        for lane in ("normal", "bulk"):
+            site.control_broker("DELETE", f"queues/%2F/imsg.smtp.{lane}/contents")
+    yield
+
+
+@contextmanager
+def scheduler_dead(site: Site) -> Iterator[None]:
+    (scheduler,) = site.deployment.schedulers
+    due = datetime.now(UTC) + timedelta(seconds=DUE_IN_S)
+    site.send("later@example.com", send_at=due.isoformat())
+    with redis.Redis.from_url(site.deployment.valkey.url, decode_responses=True) as store:
+        wait(lambda: store.get(next_due_key("smtp")) not in {None, "0"}, why=lambda: "scheduler has not told of it")
+    scheduler.process.kill()
+    yield
+    scheduler.start()
+
+
+@contextmanager
+def recipients_unknown(site: Site) -> Iterator[None]:
+    everybody = list_strangers(300)
+    site.deployment.mailbox.poison = {address: {"RCPT": UNKNOWN} for address in everybody}
+    site.send(everybody)
+    yield
+
+
+@contextmanager
+def mail_server_away(site: Site) -> Iterator[None]:
+    mailbox = site.deployment.mailbox
+    mailbox.manner = Manner.AWAY
+    mailbox.hang_up()
+    yield
+    mailbox.manner = Manner.TAKE
+    wait(lambda: site.is_open("smtp"), ENDS_WITHIN_S, 0.5, lambda: site.deployment.logs)
+
+
+@contextmanager
+def answers_lost(site: Site) -> Iterator[None]:
+    mailbox = site.deployment.mailbox
+    mailbox.manner = Manner.HANG
+    site.send(list_strangers(CONNECTIONS))
+    wait(lambda: mailbox.under_way > 55, 60, why=lambda: f"{mailbox.under_way} mails under way")
+    mailbox.manner = Manner.TAKE
+    mailbox.hang_up()
+    yield
+
+
+@contextmanager
+def paused_channel(site: Site) -> Iterator[None]:
+    site.call("PATCH", "/api/v2/channels/smtp", paused=True, reason="a test")
+    site.send("waits@example.com")
+    yield
+    site.call("PATCH", "/api/v2/channels/smtp", paused=False)
+
+
+@contextmanager
+def codes_for_a_paused_channel(site: Site) -> Iterator[None]:
+    site.call("PATCH", "/api/v2/users/admin", may_send_codes=True)
+    with paused_channel(site):
+        for code in list_strangers(130):
+            site.send(code, category="code")
+        yield
+
+
+@contextmanager
+def redis_dead(site: Site) -> Iterator[None]:
+    site.deployment.valkey.kill()
+    yield
+    site.deployment.valkey.start()
+
+
+@contextmanager
+def disk_of_the_broker_full(site: Site) -> Iterator[None]:
+    site.deployment.rabbit.control("set_disk_free_limit", "900000GB")
+    yield
+    site.deployment.rabbit.control("set_disk_free_limit", "50MB")
+
+
+@contextmanager
+def database_slow(site: Site) -> Iterator[None]:
+    with open_database(site.deployment.postgres.url_of("history")) as engine:
+
+        def run(*statements: str) -> None:
+            with engine.begin() as connection:
+                for statement in statements:
+                    connection.execute(text(statement))
+
+        run(
+            "CREATE FUNCTION be_slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END'",
+            "CREATE TRIGGER slow AFTER INSERT ON requests FOR EACH STATEMENT EXECUTE FUNCTION be_slow()",
+        )
+        yield
+        run("DROP FUNCTION be_slow() CASCADE")
+
+
+@contextmanager
+def clock_a_minute_fast(site: Site) -> Iterator[None]:
+    assert FAKETIME is not None, "libfaketime is not installed: apt-get install libfaketime"
+    fast = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": "+60s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    with site.running(site.deployment.history.make_replica(fast)):
+        yield
+
+
+@contextmanager
+def senders_unseen(site: Site) -> Iterator[None]:
+    with site.hiding(*site.deployment.senders):
+        yield
+
+
+@contextmanager
+def callbacks_cannot_write(site: Site) -> Iterator[None]:
+    with site.telling(500) as receiver:
+        wait(lambda: bool(receiver.calls), why=lambda: "the endpoint was not called")
+        with site.locking("callbacks", "deliveries"):  # what failed is due again after 5 s
+            yield
+
+
+@contextmanager
+def senders_and_history_stand(site: Site) -> Iterator[None]:
+    (sender,) = site.deployment.senders
+    sender.process.pause()
+    with site.locking("history", "messages"):
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: site.clients.send(), range(MANY)))
+        yield
+    sender.process.kill()
+    sender.start()
+
+
+@contextmanager
+def history_frozen(site: Site) -> Iterator[None]:
+    stopping = threading.Event()
+
+    def query(_: int) -> None:
+        while not stopping.is_set():
+            httpx.get(
+                f"{site.deployment.urls[0]}/api/v2/messages", params={"token": site.deployment.token()}, timeout=60
+            )
+
+    site.deployment.history.process.pause()
+    with ThreadPoolExecutor(24) as pool:
+        for number in range(24):
+            pool.submit(query, number)
+        try:
+            yield
+        finally:
+            stopping.set()
+    site.deployment.history.process.kill()
+    site.deployment.history.start()
+
+
+@contextmanager
+def backup_of_the_day_before_yesterday(site: Site) -> Iterator[None]:
+    with redis.Redis.from_url(site.deployment.valkey.url) as store:
+        store.set(BACKED_UP, int(time.time()) - 48 * 3_600)
+        yield
+        store.delete(BACKED_UP)
+
+
+@contextmanager
+def gateway_with_a_certificate_of_five_days_and_little_room(site: Site) -> Iterator[None]:
+    authority, file = trustme.CA(), site.folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=5)).configure_cert(context)
+    stub = HttpStub(lambda _: reply())
+    with LoopThread().running(stub.running(context)):
+        seen = {"IMSG_PUBLIC_URL": f"https://localhost:{stub.port}", "SSL_CERT_FILE": str(file)}
+        with site.running(site.deployment.gateways[0].make_replica({**seen, "IMSG_DISK_FREE_GIB": "1000000"})):
+            yield
+
+
+@contextmanager
+def log_in_of_an_account_refused(site: Site) -> Iterator[None]:
+    (sender,) = site.deployment.senders
+    second = Mailbox()
+    second.extensions, second.users = (*second.extensions, "AUTH PLAIN"), {"alerts": "another password"}
+    account = {"IMSG_SMTP__SERVERS__SECOND__USERNAME": "alerts", "IMSG_SMTP__SERVERS__SECOND__PASSWORD": "a password"}
+    with second.running_apart(), site.hiding(sender):
+        server = {name.replace("SMTP__", "SMTP__SERVERS__SECOND__"): value for name, value in second.settings.items()}
+        sender.stop()
+        with site.running(sender.make_replica(server | account)):
+            yield
+        sender.start()
+
+
+@contextmanager
+def catalog_removed(site: Site) -> Iterator[None]:
+    assert site.deployment.catalog is not None
+    site.deployment.catalog.process.kill()
+    with site.hiding(site.deployment.catalog):
+        yield
+        site.deployment.catalog.start()
+
+
+@contextmanager
+def nothing_found(site: Site) -> Iterator[None]:
+    site.prometheus.scrape({})
+    yield
+    site.scrape()
+
+
+Cause = Callable[[Site], AbstractContextManager[None]]
+
+ROUNDS: Sequence[Mapping[Cause, Collection[str]]] = (
+    {
+        queue_purged: ["ImsgLostFound"],
+        bounce_mailbox_refuses_the_log_in: ["ImsgBouncesUnread"],
+        endpoint_is_gone: ["ImsgCallbackDisabled"],
+        endpoint_fails: ["ImsgCallbacksFail"],
+        unreadable_message: ["ImsgDeadLetters"],
+        outcome_of_long_ago: ["ImsgLateEvents"],
+        recipients_unknown: ["ImsgManyRefused"],
+        scheduler_dead: ["ImsgScheduleLate"],
+    },
+    {mail_server_away: ["ImsgChannelBlocked"]},
+    {answers_lost: ["ImsgOutcomesUnknown"]},
+    {
+        log_in_of_an_account_refused: ["ImsgProviderNeedsAttention"],
+        backup_of_the_day_before_yesterday: ["ImsgBackupMissing"],
+        gateway_with_a_certificate_of_five_days_and_little_room: ["ImsgCertificateEnds", "ImsgDiskShort"],
+        codes_for_a_paused_channel: ["ImsgNothingMoves", "ImsgCodesWait"],
+    },
+    {redis_dead: ["ImsgServiceNotReady", "ImsgCatalogMirrorBroken", "ImsgManySendsNotAccepted"]},
+    {disk_of_the_broker_full: ["ImsgBrokerBlocked"]},
+    {
+        database_slow: ["ImsgRecordingSlow"],
+        clock_a_minute_fast: ["ImsgClocksDiffer"],
+        callbacks_cannot_write: ["ImsgCallbacksLate"],
+        senders_unseen: ["ImsgSendersUnseen"],
+    },
+    {
+        senders_and_history_stand: [
+            "ImsgQueueGrows",
+            "ImsgQueueNearItsLimit",
+            "ImsgRecordingBehind",
+            "ImsgRecordingQueueGrows",
+        ]
+    },
+    {history_frozen: ["ImsgServiceDown", "ImsgRequestsSlow"], catalog_removed: ["ImsgServiceGone"]},
+    {nothing_found: ["ImsgNothingScraped"]},
+)
+"""What happens at the same time, and which alerts each cause has."""
+
+
+def list_strangers(count: int) -> list[str]:
+    """Make addresses, each of a domain of its own: nothing paces them."""
+    return [f"reader@{secrets.token_hex(6)}.example.com" for _ in range(count)]
+
+
+def test_every_alert_has_its_cause() -> None:
+    alerts = [alert for causes in ROUNDS for each in causes.values() for alert in each]
+
+    assert sorted(alerts) == sorted(ALERTS)
+
+
+def test_each_alert_fires_by_its_cause_and_ends_with_it(site: Site) -> None:
+    wait(lambda: site.list_in("inactive") == ALERTS, ENDS_WITHIN_S, 0.5, lambda: str(site.prometheus.read_states()))
+    with site.clients.sending(threads=3, pause_s=0.3):
+        for causes in ROUNDS:
+            require_fired(site, causes)
+    wait(lambda: not site.list_in("firing"), ENDS_WITHIN_S, 0.5, lambda: f"{site.list_in('firing')} go on")
+
+
+def require_fired(site: Site, causes: Mapping[Cause, Collection[str]]) -> None:
+    """Bring causes about, wait until each of their alerts has fired, and end them."""
+    alerts = {alert for each in causes.values() for alert in each}
+    wait(lambda: not site.list_in("firing") & alerts, ENDS_WITHIN_S, 0.5, lambda: f"{alerts} fire without a cause")
+    began = time.monotonic()
+
+    def missing() -> set[str]:
+        return alerts - site.prometheus.list_fired(within_s=max(int(time.monotonic() - began), 1))
+
+    with ExitStack() as stack:
+        for cause in causes:
+            stack.enter_context(cause(site))
+        wait(lambda: not missing(), FIRES_WITHIN_S, 0.5, lambda: f"{missing()} did not fire\n{site.deployment.logs}")
+        for alert in sorted(alerts):
+            require_runbook(site, alert)
+
+
+def require_runbook(site: Site, alert: str) -> None:
+    """Run the commands of an alert's runbook; they show what the page says that one sees."""
+    page = (RUNBOOKS / f"{alert}.md").read_text(encoding="utf-8")
+    block, said = re.findall(r"^```sh\n(.*?)^```.*?^## What you see\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)[0]
+    shown = [text for command in block.splitlines() if (text := site.run_command(command)) is not None]
+    word = SEEN.get(alert)
+    assert (word is None) == (not shown), f"{alert}: {shown}"
+    if word is not None:
+        assert word in said
+        assert word in "".join(shown), f"{alert}: {word} is not in {shown}"
