@@ -182,6 +182,11 @@ class Site:
             self.replicas.remove(replica)
             self.scrape()
 
+    def is_scraped(self) -> bool:
+        """Return whether Prometheus has read every service: a counter that counts before that rises for nobody."""
+        read = {series["metric"]["instance"] for series in self.prometheus.query("up == 1")}
+        return {service.url.removeprefix("http://") for service in self.deployment.services} <= read
+
     def list_in(self, *states: str) -> set[str]:
         """Return the alerts that are in one of these states."""
         return {name for name, state in self.prometheus.read_states().items() if state in states}
@@ -195,7 +200,7 @@ class Site:
     def is_open(self, method: str) -> bool:
         """Return whether a channel lets messages through."""
         channels = self.call("GET", "/api/v2/channels")["channels"]
-        return {one["method"]: one["state"] for one in channels}[method] == "open"
+        return bool({channel["method"]: channel["state"] for channel in channels}[method] == "open")
 
     def send(self, to: str | Sequence[str], **fields: object) -> str:
         """Send a mail as the administrator; return the request."""
@@ -564,6 +569,7 @@ def test_every_alert_has_its_cause() -> None:
 
 
 def test_each_alert_fires_by_its_cause_and_ends_with_it(site: Site) -> None:
+    wait(site.is_scraped, 60, 0.5, lambda: str(site.prometheus.query("up")))
     wait(lambda: site.list_in("inactive") == ALERTS, ENDS_WITHIN_S, 0.5, lambda: str(site.prometheus.read_states()))
     with site.clients.sending(threads=3, pause_s=0.3):
         for causes in ROUNDS:
