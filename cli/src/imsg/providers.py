@@ -1,10 +1,11 @@
 """`imsg providers`: list, switch, weigh, test and check providers (administrators)."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from imsg.api import connect
+from imsg.api import Api, Refused, connect
 from imsg.location import find_url
 from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.phrases import translate
@@ -19,13 +20,40 @@ Name = Annotated[str, typer.Argument(help="The provider, as `imsg providers` lis
 
 @app.command("list")
 def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Show the state of each provider, its counts, and its last error."""
+    """Show the state of each provider, its counts, its last error, and what needs attention."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
-        answer = api.call("GET", "/api/v2/channels")
+        channels = api.call("GET", "/api/v2/channels")["channels"]
+        found = _list_attention(api)
     if as_json:
-        say_json({each["method"]: each["providers"] for each in answer["channels"]})
+        say_json(
+            {
+                channel["method"]: [
+                    {**provider, "attention": found.get((channel["method"], provider["name"]), [])}
+                    for provider in channel["providers"]
+                ]
+                for channel in channels
+            }
+        )
         return
-    say_providers(answer["channels"])
+    say_providers(channels)
+    rows = [
+        (method, name, problem["what"], problem["remedy"])
+        for (method, name), problems in found.items()
+        for problem in problems
+    ]
+    if rows:
+        say_table(("channel", "provider", "needs attention", "what to do"), rows)
+
+
+def _list_attention(api: Api) -> Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]:
+    """Return what needs attention, by channel and provider; nothing for those who may not see it."""
+    try:
+        listed = api.call("GET", "/api/v2/providers")["providers"]
+    except Refused as refused:
+        if refused.answer.get("reason") in {"no_right", "no_scope"}:
+            return {}
+        raise
+    return {(one["method"], one["name"]): one["attention"] for one in listed}
 
 
 def say_providers(channels: list[dict[str, Any]]) -> None:

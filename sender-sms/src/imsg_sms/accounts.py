@@ -52,7 +52,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
     (words, ProviderTrouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en))
     for words, code, zh, en, remedy_zh, remedy_en in (
         (
-            ("InvalidTimeStamp", "SignatureExpire", "InvalidTimestamp"),
+            ("InvalidTimeStamp", "SignatureExpire", "InvalidTimestamp", "RequestTimeException"),
             "clock",
             "本机的时钟不准，签名已过期。",
             "The clock of this machine is wrong, so the signature has expired.",
@@ -74,7 +74,14 @@ TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
             "Compare it with the access keys in the provider's console, and see that it is on.",
         ),
         (
-            ("SignatureDoesNotMatch", "SignatureFailure", "20003", "Authenticate", *DESCRIBED_CODES["secret"]),
+            (
+                "SignatureDoesNotMatch",
+                "SignatureFailure",
+                "20003",
+                "Authenticate",
+                "RE:0000",
+                *DESCRIBED_CODES["secret"],
+            ),
             "secret",
             "密钥不正确。",
             "The secret is wrong.",
@@ -82,7 +89,16 @@ TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
             "Copy the secret again, without blanks; if it is lost, make a new key.",
         ),
         (
-            ("whitelist", "IpNot", "IPNot", "NotInWhite", "not in white", *DESCRIBED_CODES["address"]),
+            (
+                "whitelist",
+                "IpNot",
+                "IPNot",
+                "NotInWhite",
+                "not in white",
+                "DENY_IP",
+                "RE:0007",
+                *DESCRIBED_CODES["address"],
+            ),
             "address",
             "服务商不允许从本机的 IP 地址调用。",
             "The provider does not allow calls from this machine's address.",
@@ -90,11 +106,36 @@ TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
             "Add this machine's public address to the allowed ones in the console.",
         ),
         (
+            ("SdkAppId",),
+            "app_id",
+            "SmsSdkAppId 不存在、已停用，或不属于这个账号。",
+            "There is no such SmsSdkAppId in the account, or it is switched off.",
+            "请填写短信控制台“应用管理”中的 SDK AppID，不是账号的 APPID。",
+            "Write the SDK AppID of the SMS console, not the APPID of the account.",
+        ),
+        (
+            (
+                "AMOUNT_NOT_ENOUGH",
+                "OUT_OF_SERVICE",
+                "InsufficientBalance",
+                "DueToArrears",
+                "RE:0010",
+                "20005 ",
+                "30002 ",
+                *DESCRIBED_CODES["balance"],
+            ),
+            "balance",
+            "账号余额不足或已停机。",
+            "The account has no balance, or is suspended.",
+            "请充值或购买套餐包，几分钟内生效。",
+            "Top it up or buy a package; that holds after some minutes.",
+        ),
+        (
             (
                 "Forbidden",
                 "UnauthorizedOperation",
                 "AccessDenied",
-                "isv.RAM",
+                "RAM_PERMISSION",
                 "NoPermission",
                 *DESCRIBED_CODES["right"],
             ),
@@ -105,36 +146,20 @@ TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
             "Grant its user the rights of the SMS service.",
         ),
         (
-            ("AMOUNT_NOT_ENOUGH", "OUT_OF_SERVICE", "InsufficientBalance", *DESCRIBED_CODES["balance"]),
-            "balance",
-            "账号余额不足或已停机。",
-            "The account has no balance, or is suspended.",
-            "请充值或购买套餐包，几分钟后重试。",
-            "Top it up, and try again in some minutes.",
-        ),
-        (
-            ("SIGNATURE", "SignatureIncorrect", "SIGN_"),
+            ("SIGNATURE", "SignatureIncorrect", "MissingSignature", "SIGN_", "RE:0004"),
             "signature",
             "短信签名不存在、未通过审核，或没有报备。",
             "The signature is unknown, not approved, or not filed.",
-            "请在控制台核对签名名称和审核状态；实名报备通常要 5 到 10 个工作日。",
-            "Compare its name and review in the console; filing takes 5 to 10 working days.",
+            "请在控制台核对签名名称、审核和实名报备；审核一般 2 小时，报备通常要 5 到 10 个工作日。",
+            "Compare its name there. A review takes 2 hours, filing 5 to 10 working days.",
         ),
         (
-            ("TEMPLATE", "TemplateIncorrect", "TemplateUnapproved"),
+            ("TEMPLATE", "TemplateIncorrect", "TemplateUnapproved", "TemplateIdNotExist", "RE:0005"),
             "template",
             "模板不存在或没有通过审核。",
             "A template is unknown or not approved.",
             "请在控制台核对模板编号和审核状态；审核一般需要 2 小时。",
             "Compare its number and review in the console; a review takes about 2 hours.",
-        ),
-        (
-            ("SdkAppId",),
-            "app_id",
-            "SmsSdkAppId 不存在。",
-            "There is no such SmsSdkAppId.",
-            "请填写短信控制台“应用管理”中的 SDK AppID，不是账号的 APPID。",
-            "Write the SDK AppID of the SMS console, not the APPID of the account.",
         ),
         (
             ("can't be reached", "did not answer"),
@@ -184,15 +209,20 @@ def _show(account: AnyAccount) -> tuple[str, BaseModel] | None:
 
 def explain(detail: str) -> ProviderTrouble:
     """Say in words why a provider does not take an account, with its own words behind."""
-    for words, trouble in TROUBLES:
-        if any(word in detail for word in words):
-            if trouble.code in TRANSIENT:
-                return trouble  # nobody answered: the words are ours
-            return trouble.model_copy(update={"zh": f"{trouble.zh}（{detail}）", "en": f"{trouble.en} ({detail})"})
-    return ProviderTrouble(
+    return explain_known(detail) or ProviderTrouble(
         code="refused",
         zh=f"服务商答复：{detail}",
         en=f"The provider answered: {detail}",
         remedy_zh="请按答复中的代码在服务商的文档中查找原因。",
         remedy_en="Look the code up in the provider's documents.",
     )
+
+
+def explain_known(detail: str) -> ProviderTrouble | None:
+    """Say in words why a provider does not take an account or a send; None where nobody knows the code."""
+    for words, trouble in TROUBLES:
+        if any(word in detail for word in words):
+            if trouble.code in TRANSIENT:
+                return trouble  # nobody answered: the words are ours
+            return trouble.model_copy(update={"zh": f"{trouble.zh}（{detail}）", "en": f"{trouble.en} ({detail})"})
+    return None

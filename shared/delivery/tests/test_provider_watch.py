@@ -1,5 +1,6 @@
 """What is wrong with an account stays known: over a restart, beside other senders, and until it is mended."""
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -7,13 +8,14 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from imsg_contract.provider_accounts import AccountState, ProviderTrouble
-from imsg_contract.topology import attention_key
+from imsg_contract.topology import attention_key, providers_key
 from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.provider_watch import AGAIN_AFTER_S, LOOK_AFTER_S, ProviderWatch
 from imsg_runtime.redis import Redis, connect
 
 KEY = SecretStr(secrets.token_hex(32))
 LOGIN = ProviderTrouble(code="login", zh="密码错误", en="wrong password")
+EMPTY = ProviderTrouble(code="balance", zh="余额不足", en="it has no balance")
 AWAY = ProviderTrouble(code="unreachable", zh="无法连接", en="it can't be reached")
 
 
@@ -62,8 +64,19 @@ class Provider:
                 accounts={name: Account(password=SecretStr(password)) for name, password in self.passwords.items()}
             )
 
-        accounts = AccountSettings(Group, "accounts", (), list_accounts, check)
+        def explain(answer: str) -> ProviderTrouble | None:
+            return EMPTY if answer.startswith("NO_MONEY") else None
+
+        accounts = AccountSettings(Group, "accounts", (), list_accounts, check, explain=explain)
         return ProviderWatch(self.redis, "sms", KEY, accounts, find_group, lambda: self.now)
+
+    async def report(self, name: str, *codes: str, sent: int = 0, concerns: str = "account") -> None:
+        """Report as a sender does: the codes of an account's blocks, and how many messages went."""
+        blocks = [{"concerns": concerns, "what": name, "code": code, "detail": "余额不足"} for code in codes]
+        (now_s, _) = await self.redis.call("TIME")
+        report = {"providers": [{"name": name, "blocks": blocks, "sent": sent}]}
+        await self.redis.call("DEL", providers_key("sms"))
+        await self.redis.call("HSET", providers_key("sms"), f"{int(now_s)} another", json.dumps(report))
 
     async def read(self) -> dict[str, list[tuple[str, float]]]:
         """Return what is known: account → code and since when."""
@@ -132,3 +145,48 @@ async def test_a_flushed_redis_is_filled_again(redis: Redis) -> None:
     await redis.call("FLUSHDB")
     await watch.look()
     assert await provider.read() == {"main": [("login", 1_000_000.0)]}
+
+
+async def test_what_sends_are_refused_for_is_told_until_a_message_goes_again(redis: Redis) -> None:
+    """The provider says nothing of it when it is asked."""
+    provider = Provider(redis, main="one")
+    first, second = provider.start(), provider.start()
+    await first.look()
+    await provider.report("main", "UNHEARD_OF", sent=5)
+    await first.look()
+    await provider.report("main", "NO_MONEY", sent=5, concerns="recipient")
+    await first.look()
+    assert await provider.read() == {"main": []}
+
+    await provider.report("main", "NO_MONEY", sent=5)
+    await first.look()
+    await second.look()
+    found = {"main": [("balance", 1_000_000.0)]}
+    assert (await provider.read(), provider.calls) == (found, ["main"] * 2)
+    await provider.report("main", sent=5)  # nothing waits any more, and nobody has sent anything
+    await first.look()
+    await second.look()
+    assert await provider.read() == found
+    await provider.report("main", sent=6)
+    await second.look()
+    assert (await provider.read(), provider.calls) == ({"main": []}, ["main"] * 3)
+
+
+async def test_what_was_refused_before_an_account_was_changed_is_not_held_against_it(redis: Redis) -> None:
+    provider = Provider(redis, main="one")
+    watch = provider.start()
+    await watch.look()
+    await provider.report("main", "NO_MONEY")
+    provider.passwords["main"] = "another"
+    await watch.look()
+    assert await provider.read() == {"main": []}
+
+
+async def test_what_the_provider_says_itself_goes_before_what_sends_were_refused_for(redis: Redis) -> None:
+    provider = Provider(redis, main="one")
+    provider.faults["main"] = (LOGIN,)
+    watch = provider.start()
+    await watch.look()
+    await provider.report("main", "NO_MONEY")
+    await watch.look()
+    assert (await provider.read(), provider.calls) == ({"main": [("login", 1_000_000.0)]}, ["main"])

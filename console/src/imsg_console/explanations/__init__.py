@@ -30,11 +30,12 @@ OTHERWISE: Table = {"failed": "words", "expired": general.CODES["expired"], "ret
 ONCE_SETTLED: Mapping[str, str] = {
     "wait": "later",
     "wait_for_room": "make_room",
-    "operator": "operator_first",
-    "top_up": "top_up_first",
     "limit": "later",
 }
 """Remedies that hold while iMSG retries → those that hold when it has given up."""
+
+ADMINISTRATOR = frozenset({"operator", "top_up", "key", "clock", "allow", "grant", "signature", "approval"})
+"""What an administrator has to do first; then iMSG goes on by itself, or somebody resends the message."""
 
 UNCHANGED_IN_VAIN = frozenset(
     {
@@ -67,7 +68,7 @@ def explain(texts: Texts, method: str, status: str, code: str | None) -> Explana
         remedy = "check"
     elif status != "retrying":
         remedy = ONCE_SETTLED.get(remedy, remedy)
-    return Explanation(describe_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
+    return Explanation(describe_meaning(texts, meaning), _describe_remedy(texts, remedy, goes_on=status == "retrying"))
 
 
 def explain_listed(texts: Texts, method: str, code: str) -> Explanation | None:
@@ -75,7 +76,14 @@ def explain_listed(texts: Texts, method: str, code: str) -> Explanation | None:
     if (known := _find(method, code)) is None:
         return None
     meaning, remedy = known
-    return Explanation(describe_meaning(texts, meaning), texts(f"explanations.remedy.{remedy}"))
+    return Explanation(describe_meaning(texts, meaning), _describe_remedy(texts, remedy, goes_on=True))
+
+
+def _describe_remedy(texts: Texts, remedy: str, *, goes_on: bool) -> str:
+    words = texts(f"explanations.remedy.{remedy}")
+    if remedy not in ADMINISTRATOR:
+        return words
+    return texts.join(words, texts("explanations.then.goes_on" if goes_on else "explanations.then.resend"))
 
 
 def describe_meaning(texts: Texts, meaning: str) -> str:

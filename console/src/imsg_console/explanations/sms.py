@@ -17,22 +17,28 @@ ALIYUN: Table = group_codes(
         "isv.MOBILE_NUMBER_ILLEGAL isv.DOMESTIC_NUMBER_NOT_SUPPORTED isv.MOBILE_COUNT_OVER_LIMIT MissingPhoneNumbers"
     ),
     content=(
-        "isv.TEMPLATE_MISSING_PARAMETERS isv.TEMPLATE_PARAMS_ILLEGAL isv.INVALID_PARAMETERS isv.INVALID_JSON_PARAM "
-        "isv.PARAM_LENGTH_LIMIT isv.PARAM_NOT_SUPPORT_URL isv.BLACK_KEY_CONTROL_LIMIT isv.SMS_CONTENT_ILLEGAL "
-        "isv.SMS_CONTENT_MISMATCH_TEMPLATE_TYPE isv.UNSUPPORTED_CONTENT MissingTemplateParam"
+        "isv.TEMPLATE_MISSING_PARAMETERS isv.TEMPLATE_PARAMS_ILLEGAL isv.INVALID_PARAMETERS "
+        "isv.INVALID_JSON_PARAM isv.PARAM_LENGTH_LIMIT isv.PARAM_NOT_SUPPORT_URL isv.BLACK_KEY_CONTROL_LIMIT "
+        "isv.SMS_CONTENT_ILLEGAL isv.SMS_CONTENT_MISMATCH_TEMPLATE_TYPE isv.UNSUPPORTED_CONTENT "
+        "MissingTemplateParam"
     ),
     operator=(
-        "isv.EXTEND_CODE_ERROR isv.DAY_LIMIT_CONTROL isv.MONTH_LIMIT_CONTROL isv.OUT_OF_SERVICE "
-        "isv.ACCOUNT_NOT_EXISTS isv.ACCOUNT_ABNORMAL isv.SMS_TEMPLATE_ILLEGAL isv.SMS_SIGNATURE_ILLEGAL "
-        "isv.SMS_SIGNATURE_SCENE_ILLEGAL isv.SMS_SIGN_ILLEGAL isv.SIGN_STATE_ILLEGAL isv.SMS_TEST_NUMBER_LIMIT "
-        "isv.DENY_IP_RANGE isv.PRODUCT_UN_SUBSCRIPT isv.PRODUCT_UNSUBSCRIBE isp.RAM_PERMISSION_DENY "
-        "SignatureDoesNotMatch IncompleteSignature InvalidTimeStamp.Expired InvalidTimeStamp.Format "
-        "InvalidAccessKeyId.NotFound InvalidAccessKeyId.Inactive InvalidAccessKeyId Forbidden.RAM Forbidden "
-        "NoPermission"
+        "isv.EXTEND_CODE_ERROR isv.DAY_LIMIT_CONTROL isv.MONTH_LIMIT_CONTROL isv.ACCOUNT_NOT_EXISTS "
+        "isv.ACCOUNT_ABNORMAL isv.SMS_SIGNATURE_SCENE_ILLEGAL isv.SMS_TEST_NUMBER_LIMIT isv.PRODUCT_UN_SUBSCRIPT "
+        "isv.PRODUCT_UNSUBSCRIBE"
     ),
+    top_up="isv.OUT_OF_SERVICE isv.AMOUNT_NOT_ENOUGH",
+    approval="isv.SMS_TEMPLATE_ILLEGAL",
+    signature="isv.SMS_SIGNATURE_ILLEGAL isv.SMS_SIGN_ILLEGAL isv.SIGN_STATE_ILLEGAL",
+    allow="isv.DENY_IP_RANGE",
+    grant="isp.RAM_PERMISSION_DENY Forbidden.RAM Forbidden NoPermission",
+    key=(
+        "SignatureDoesNotMatch IncompleteSignature InvalidAccessKeyId.NotFound InvalidAccessKeyId.Inactive "
+        "InvalidAccessKeyId"
+    ),
+    clock="InvalidTimeStamp.Expired InvalidTimeStamp.Format",
     limit="isv.BUSINESS_LIMIT_CONTROL",
     opted_out="isv.CUSTOMER_REFUSED",
-    top_up="isv.AMOUNT_NOT_ENOUGH",
     wait="isp.SYSTEM_ERROR isp.GATEWAY_ERROR ServiceUnavailable SignatureNonceUsed Throttling",
 )
 """help.aliyun.com/document_detail/101346.html, read November 2026."""
@@ -43,7 +49,8 @@ ALIYUN_RECEIPTS: Table = group_codes(
     later="IS_CLOSE SP_UNKNOWN_ERROR",
     opted_out="MOBILE_IN_BLACK USER_REJECT",
     limit="MOBILE_SEND_LIMIT",
-    operator="NO_ROUTE PORT_NOT_REGISTERED",
+    operator="NO_ROUTE",
+    signature="PORT_NOT_REGISTERED",
     check="REQUEST_SUCCESS",
 )
 """help.aliyun.com/document_detail/101347.html, by third parties' copies of November 2026."""
@@ -55,26 +62,31 @@ help.aliyun.com/document_detail/2679007.html)."""
 TENCENT: Table = group_codes(
     content=(
         "FailedOperation.ContainSensitiveWord InvalidParameterValue.ContentLengthLimit "
-        "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter InvalidParameterValue.TemplateParameterLengthLimit "
-        "FailedOperation InvalidParameter InvalidParameterValue"
+        "InvalidParameterValue.ProhibitedUseUrlInTemplateParameter "
+        "InvalidParameterValue.TemplateParameterLengthLimit FailedOperation InvalidParameter "
+        "InvalidParameterValue"
     ),
     operator=(
-        "FailedOperation.FailResolvePacket FailedOperation.JsonParseFail FailedOperation.MissingSignature "
+        "FailedOperation.FailResolvePacket FailedOperation.JsonParseFail "
         "FailedOperation.NotEnterpriseCertification FailedOperation.ProhibitSubAccountUse "
-        "FailedOperation.TemplateIdNotExist FailedOperation.SignatureIncorrectOrUnapproved "
-        "FailedOperation.TemplateIncorrectOrUnapproved FailedOperation.TemplateUnapprovedOrNotExist "
-        "InternalError.RequestTimeException InternalError.RestApiInterfaceNotExist InternalError.SigFieldMissing "
-        "InternalError.SigVerificationFail InvalidParameter.AppidAndBizId InvalidParameterValue.SdkAppIdNotExist "
+        "InternalError.RestApiInterfaceNotExist InternalError.SigFieldMissing InternalError.SigVerificationFail "
+        "InvalidParameter.AppidAndBizId InvalidParameterValue.SdkAppIdNotExist "
         "InvalidParameterValue.UnsupportedTemplateVariable LimitExceeded.AppCountryOrRegionDailyLimit "
         "LimitExceeded.AppDailyLimit LimitExceeded.AppGlobalDailyLimit LimitExceeded.AppMainlandChinaDailyLimit "
         "LimitExceeded.DailyLimit LimitExceeded.PhoneNumberCountLimit "
         "UnsupportedOperation.ChineseMainlandTemplateToGlobalPhone "
         "UnsupportedOperation.ContainDomesticAndInternationalPhoneNumber "
-        "UnsupportedOperation.GlobalTemplateToChineseMainlandPhone AuthFailure UnauthorizedOperation MissingParameter "
-        "ResourceInsufficient ResourceUnavailable"
+        "UnsupportedOperation.GlobalTemplateToChineseMainlandPhone AuthFailure UnauthorizedOperation "
+        "MissingParameter ResourceInsufficient ResourceUnavailable"
     ),
-    top_up="FailedOperation.InsufficientBalanceInSmsPackage",
-    wait=("FailedOperation.MarketingSendTimeConstraint LimitExceeded.GlobalSmsSendingRateLimit RequestLimitExceeded"),
+    signature="FailedOperation.MissingSignature FailedOperation.SignatureIncorrectOrUnapproved",
+    approval=(
+        "FailedOperation.TemplateIdNotExist FailedOperation.TemplateIncorrectOrUnapproved "
+        "FailedOperation.TemplateUnapprovedOrNotExist"
+    ),
+    clock="InternalError.RequestTimeException AuthFailure.SignatureExpire",
+    top_up="FailedOperation.InsufficientBalanceInSmsPackage UnauthorizedOperation.ServiceSuspendDueToArrears",
+    wait="FailedOperation.MarketingSendTimeConstraint LimitExceeded.GlobalSmsSendingRateLimit RequestLimitExceeded",
     opted_out="FailedOperation.PhoneNumberInBlacklist",
     number=(
         "FailedOperation.PhoneNumberParseFail InvalidParameterValue.IncorrectPhoneNumber "
@@ -92,15 +104,21 @@ TENCENT: Table = group_codes(
         "LimitExceeded.PhoneNumberOneHourLimit LimitExceeded.PhoneNumberSameContentDailyLimit "
         "LimitExceeded.PhoneNumberThirtySecondLimit LimitExceeded"
     ),
+    key="AuthFailure.InvalidSecretId AuthFailure.SecretIdNotFound AuthFailure.SignatureFailure",
+    allow="UnauthorizedOperation.RequestIpNotInWhitelist",
+    grant="AuthFailure.UnauthorizedOperation UnauthorizedOperation.RequestPermissionDeny",
 )
 """cloud.tencent.com/document/api/382/59177 and the codes that tencentcloud-sdk-python-sms 3.1.153 names, read November
 2026. Of a code that is not here its class is explained: the part before the dot."""
 
 VOLCENGINE: Table = group_codes(
-    operator=(
-        "RE:0000 RE:0001 RE:0002 RE:0003 RE:0004 RE:0005 RE:0007 RE:0012 InvalidAccessKey InvalidAuthorization "
-        "InvalidTimestamp InvalidActionOrVersion AccessDenied"
-    ),
+    key="RE:0000 InvalidAccessKey InvalidAuthorization",
+    operator="RE:0001 RE:0002 RE:0003 RE:0012 InvalidActionOrVersion",
+    signature="RE:0004",
+    approval="RE:0005",
+    allow="RE:0007",
+    clock="InvalidTimestamp",
+    grant="AccessDenied",
     number="RE:0006 RE:0011",
     template="RE:0009",
     top_up="RE:0010",
@@ -109,7 +127,9 @@ VOLCENGINE: Table = group_codes(
 """volcengine.com/docs/6361/173288, read November 2026; those without RE: are of its gateway (unverified)."""
 
 TWILIO: Table = group_codes(
-    operator=("20003 20005 20006 20403 21212 21408 21603 21606 21608 21659 21660 21661 21703 21704 21705 30002 90010"),
+    key="20003",
+    top_up="20005 30002",
+    operator="20006 20403 21212 21408 21603 21606 21608 21659 21660 21661 21703 21704 21705 90010",
     wait="20429 20500 20503 21611",
     number="21211 21217 21401 21421 21612 21614 21635 30003 30004 30005 30006",
     content="21602 21605 21617 21619 30007",

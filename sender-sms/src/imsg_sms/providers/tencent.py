@@ -114,6 +114,18 @@ CODES: Mapping[str, Meaning] = {
     "InvalidParameterValue.SdkAppIdNotExist": Meaning(Blocked, "account"),
     **_list_codes("InternalError", "RequestTimeException RestApiInterfaceNotExist", Meaning(Blocked, "account")),
     **_list_codes("InternalError", "SigFieldMissing SigVerificationFail", Meaning(Blocked, "account")),
+    **_list_codes(
+        "AuthFailure",
+        "InvalidAuthorization InvalidSecretId MFAFailure SecretIdNotFound SignatureExpire SignatureFailure "
+        "TokenFailure UnauthorizedOperation",
+        Meaning(Blocked, "account"),
+    ),
+    **_list_codes(
+        "UnauthorizedOperation",
+        "RequestIpNotInWhitelist RequestPermissionDeny SdkAppIdIsDisabled ServiceSuspendDueToArrears "
+        "SmsSdkAppIdVerifyFail",
+        Meaning(Blocked, "account"),
+    ),
     "LimitExceeded.PhoneNumberCountLimit": Meaning(Refused, "content"),
 }
 """cloud.tencent.com/document/api/382/59177 and the codes that tencentcloud-sdk-python-sms 3.1.153 names; Nov. 2026."""

@@ -99,6 +99,8 @@ class AccountState(BaseModel):
     digest: str
     """Of the account's settings."""
     found: tuple[Attention, ...] = ()
+    is_of_sends: bool = False
+    """Whether that is what sends were refused for: the provider said nothing of it when it was asked."""
 
 
 class Words(BaseModel):

@@ -132,6 +132,9 @@ class AccountSettings(Generic[Group]):
     find_conditions: Callable[[Group, str], BaseModel | None] = lambda _group, _name: None
     """Returns the conditions of an account, where they are kept beside the accounts."""
 
+    explain: Callable[[str], ProviderTrouble | None] = lambda _answer: None
+    """Says why a provider refused a send, given its code and words; None where the code is not known."""
+
     def merge(self, own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
         """Add accounts to the channel's own settings; the result is for `model`."""
         added = {account.name: {**account.settings, "kind": account.kind} for account in accounts}

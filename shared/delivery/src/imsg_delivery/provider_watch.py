@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from imsg_contract.provider_accounts import TRANSIENT, AccountState, Attention, ProviderTrouble
-from imsg_contract.topology import attention_key
+from imsg_contract.topology import attention_key, providers_key
 from imsg_delivery.provider_accounts import CHECK_S
 from imsg_delivery.provider_kinds import AccountSettings
 from imsg_delivery.tasks import wait_for_first
@@ -24,6 +24,12 @@ log = logger(__name__)
 LOOK_AFTER_S = 3_600.0
 AGAIN_AFTER_S = 60.0
 """When an account that could not be reached is looked at again."""
+
+OF_THE_ACCOUNT = frozenset({"account", "signature", "template"})
+"""What a block concerns that a person has to mend at the provider."""
+
+FRESH_S = 10
+"""How long a report of a sender is valid. It writes one every second."""
 
 TICK_S = 10.0
 """How often the records are read: Redis may be flushed, and another sender may have looked."""
@@ -38,7 +44,7 @@ NO_ANSWER = ProviderTrouble(
 
 
 class ProviderWatch:
-    """Looks after the accounts in force.
+    """Looks after the accounts in force: asks their providers, and reads what senders report of refused sends.
 
     The records outlive a restart. Where several senders run, the first that finds a record old looks for all.
     """
@@ -64,6 +70,8 @@ class ProviderWatch:
         """Account → the digest by which this process has looked at it, or found that another has."""
         self._unconfirmed: set[str] = set()
         """Accounts that could not be reached at the last look, and could before."""
+        self._sent: dict[str, int] = {}
+        """Account → how many messages the senders reported as sent lately, when this process last read it."""
 
     def wake(self) -> None:
         """Look at once at what has changed."""
@@ -90,25 +98,62 @@ class ProviderWatch:
         states = {name.decode(): AccountState.model_validate_json(text) for name, text in read.items()}
         if gone := states.keys() - known.keys():
             await self._redis.call("HDEL", attention_key(self._method), *gone)
+        reports = await self._read_reports()
         for name, (kind, account) in known.items():
             digest, state = self._digest(kind, account), states.get(name)
-            if state is not None and not self._is_due(name, digest, state):
+            refusals, sent = self._find_refusals(reports, name), sum(report["sent"] for report in reports.get(name, ()))
+            is_sending = sent > self._sent.get(name, sent)
+            self._sent[name] = sent
+            if state is None or self._seen.setdefault(name, state.digest) != digest:
+                refusals = ()  # the reports are of the account as it was before
+            elif refusals:
+                if state.found and not self._is_due(state):
+                    continue
+            elif not (self._is_due(state) or (state.is_of_sends and is_sending)):
                 continue
             try:
                 async with asyncio.timeout(CHECK_S):
                     troubles = await self._accounts.check(group, name)
             except TimeoutError:
                 troubles = (NO_ANSWER,)
-            await self._record(name, digest, troubles, () if state is None else state.found)
+            before = () if state is None else state.found
+            await self._record(name, digest, troubles or refusals, before, is_of_sends=not troubles and bool(refusals))
 
-    def _is_due(self, name: str, digest: str, state: AccountState) -> bool:
-        if self._seen.setdefault(name, state.digest) != digest:
-            return True
+    async def _read_reports(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """Return what the senders of the channel report of each account."""
+        (now_s, _) = await self._redis.call("TIME")
+        read = await self._redis.call("HGETALL", providers_key(self._method))
+        reports: dict[str, list[Mapping[str, Any]]] = {}
+        for name, text in read.items():
+            if int(name.partition(b" ")[0]) >= int(now_s) - FRESH_S:
+                for account in json.loads(text)["providers"]:
+                    reports.setdefault(account["name"], []).append(account)
+        return reports
+
+    def _find_refusals(
+        self, reports: Mapping[str, Sequence[Mapping[str, Any]]], name: str
+    ) -> tuple[ProviderTrouble, ...]:
+        """Return in words what sends by an account are refused for."""
+        blocks = [block for report in reports.get(name, ()) for block in report["blocks"]]
+        explained = [
+            self._accounts.explain(f"{block['code']} {block['detail']}")
+            for block in blocks
+            if block["concerns"] in OF_THE_ACCOUNT
+        ]
+        return tuple({trouble.code: trouble for trouble in explained if trouble is not None}.values())
+
+    def _is_due(self, state: AccountState) -> bool:
         is_transient = any(found.trouble.code in TRANSIENT for found in state.found)
         return state.at <= self._now() - (AGAIN_AFTER_S if is_transient else LOOK_AFTER_S)
 
     async def _record(
-        self, name: str, digest: str, troubles: Sequence[ProviderTrouble], before: Sequence[Attention]
+        self,
+        name: str,
+        digest: str,
+        troubles: Sequence[ProviderTrouble],
+        before: Sequence[Attention],
+        *,
+        is_of_sends: bool,
     ) -> None:
         is_away = any(trouble.code in TRANSIENT for trouble in troubles)
         if is_away and not before and name not in self._unconfirmed:
@@ -121,7 +166,7 @@ class ProviderWatch:
         for problem in found:
             if problem.trouble.code not in since:
                 log.warning("provider_needs_attention", method=self._method, provider=name, why=problem.trouble.en)
-        state = AccountState(at=self._now(), digest=digest, found=found)
+        state = AccountState(at=self._now(), digest=digest, found=found, is_of_sends=is_of_sends)
         await self._redis.call("HSET", attention_key(self._method), name, state.model_dump_json())
         self._seen[name] = digest
 
