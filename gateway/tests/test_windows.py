@@ -13,7 +13,7 @@ from imsg_limits.windows import DAYS, Calendar
 from imsg_testing.gateway import RunningGateway
 from imsg_testing.waiting import eventually
 
-ME: dict[str, Any] = {"available": True, "sms_countries": ["CN"], "quotas": []}
+ME: dict[str, Any] = {"role": "user", "available": True, "sms_countries": ["CN"], "quotas": []}
 MAIL: dict[str, Any] = {"to": "li@example.com", "method": "smtp", "content": {"subject": "later", "text": "您好"}}
 
 

@@ -53,7 +53,7 @@ async def test_what_is_too_many_for_one_address_settles_and_the_rest_of_the_list
         assert await send(many) == [sent, capped, sent]
         end = history.last(many.request, 1)
         assert end.attempt == 0
-        assert "one-user allows, 2 in a hour" in str(end.detail)
+        assert "the cap one-user, 2 in a hour" in str(end.detail)
         assert await send(to("li@example.com", user=1)) == [sent]
         assert await send(to("li@example.com", user=1)) == [capped]
         assert await send(to("li@example.com", user=2)) == [capped]
