@@ -92,7 +92,7 @@ NOT_GONE = (
 
 def is_suppressed(line: str, stage: Stage) -> bool:
     """Judge as the channel does."""
-    scopes = Scopes.of("smtp.example.com:25", "a@example.com", "b@c.cn")
+    scopes = Scopes("smtp.example.com:25", "a@example.com", "example.com to c.cn")
     result = classify_refusal(Reply.of(int(line[:3]), line[4:]), scopes, stage)
     return isinstance(result, Refused) and is_hard(result.code, result.detail)
 

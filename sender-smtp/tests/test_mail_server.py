@@ -9,11 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
-from imsg_limits.breakers import MAX_SCOPES
+from imsg_limits.breakers import MAX_SCOPES, CallScopes
 from imsg_smtp.connection_pool import Limits
 from imsg_smtp.mail_server import ACCEPTANCE_VALID_S, COOL_OFF_S, FAILURES, UNSPECIFIC_REFUSALS
 from imsg_smtp.mime import Mail
-from imsg_smtp.refusals import Scopes
 from imsg_smtp.replies import BLOCK_S
 from imsg_testing.smtp_connections import QUICK, Clock, Sending, address_of, sending_to
 from imsg_testing.smtp_connections import mail as mail_of
@@ -160,6 +159,7 @@ async def test_a_server_that_is_away_is_left_alone_after_failures_in_a_row_and_t
     async with sending_to(gone, clock=clock) as sending:
         for _ in range(FAILURES):
             assert isinstance(await sending.send(mail()), Again)
+        assert [block.scope for block in sending.pool.all[0].stats.blocks] == [gone.scope], "shown while mails wait"
         blocked, outage = await sending.send(mail()), sending.server.find_outage()
         assert isinstance(blocked, Blocked)
         assert outage is not None
@@ -327,7 +327,7 @@ async def test_what_is_remembered_of_scopes_is_bounded() -> None:
     async with answering({}) as (_, sending):
         server = sending.server
         for n in range(MAX_SCOPES + 10):
-            scopes = Scopes.of("mail.example.com:25", f"a@d{n}.example", "b@example.com")
-            server._note(scopes.domain, scopes.narrow, Sent("smtp"), "a")
-            server._note(scopes.domain, scopes.narrow, Blocked("smtp", scopes.sender, "553", "no", 300, "sender"), "b")
+            about: CallScopes = {"sender": f"a@d{n}.example", "domain": f"d{n}.example to example.com"}
+            server._note(about, Sent("smtp"), "a")
+            server._note(about, Blocked("smtp", about["sender"], "553", "no", 300, "sender"), "b")
         assert len(server._breakers._breakers) == len(server._traffic) == MAX_SCOPES

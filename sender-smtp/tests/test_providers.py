@@ -14,10 +14,12 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient
 from imsg_delivery.routes import Switch
 from imsg_smtp.channel import MailChannel
+from imsg_smtp.mail_server import MailServer
 from imsg_smtp.main import open_channel
 from imsg_smtp.server_address import Timeouts
 from imsg_smtp.settings import Smtp
-from imsg_testing.smtp_server import Act, SmtpServer, smtp_server
+from imsg_testing.smtp_server import Act, Held, SmtpServer, smtp_server
+from imsg_testing.waiting import eventually
 from imsg_web import service_client
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
@@ -144,6 +146,32 @@ async def test_a_server_that_is_switched_off_gets_nothing_and_one_that_is_forced
         assert isinstance(result, Refused)
         assert "there are default, second" in result.detail
         assert (len(first.mails), len(second.mails)) == (0, 1)
+
+
+async def test_a_mail_whose_server_is_switched_off_while_it_waits_takes_the_next_and_a_forced_one_stays() -> None:
+    held: dict[str, Any] = {"MAIL": [Held("250 2.1.0 Ok")]}
+    async with smtp_server(held) as first, smtp_server() as second, channel_to(first, second, connections=1) as channel:
+        sends = [asyncio.create_task(deliver(channel, 1))]
+        await first.wait_seen("MAIL")
+        sends += [asyncio.create_task(deliver(channel, 1, provider)) for provider in (None, "default")]
+        server = channel._servers["default"]
+        assert isinstance(server, MailServer)
+        slots = server._connections.slots
+
+        async def both_wait() -> bool:
+            return len(slots._waiters or ()) == 2
+
+        await eventually(both_wait)
+        channel.provider_pool.apply({"default": Switch(enabled=False)})
+        first.release()
+        results = [result for send in sends for result in await send]
+        assert [(type(result), result.provider) for result in results] == [
+            (Sent, "default"),
+            (Sent, "second"),
+            (Sent, "default"),
+        ]
+        assert [hop.code for hop in results[1].hops] == ["switched_off"]
+        assert (len(first.mails), len(second.mails)) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from imsg_smtp.refusals import REFUSAL_RULES, Extent, Scopes, Stage, Throttling,
 from imsg_smtp.replies import Reply
 
 SERVER = "mail.example.com:587"
-SCOPES = Scopes.of(SERVER, "noreply@example.com", "zhang@qq.com")
+SCOPES = Scopes(SERVER, "noreply@example.com", "example.com to qq.com")
 SENDER, DOMAIN = f"{SERVER} from noreply@example.com", f"{SERVER} from example.com to qq.com"
 
 

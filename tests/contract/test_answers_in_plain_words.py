@@ -59,7 +59,9 @@ def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> N
     now = datetime(2026, 11, 27, tzinfo=UTC)
     sms = aliyun.TABLE.judge("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
     wechat = ErrorAnswer(99999, "new").detail
-    smtp = classify_refusal(Reply(599, "new"), Scopes.of("mail", "a@example.com", "b@example.com"), Stage.RCPT).detail
+    smtp = classify_refusal(
+        Reply(599, "new"), Scopes("mail", "a@example.com", "example.com to example.com"), Stage.RCPT
+    ).detail
     for method, detail in (("sms", sms.detail), ("wechat", wechat), ("smtp", smtp)):
         entry = {"status": "retrying", "attempt": 1, "code": "new", "detail": detail}
         assert describe(Texts("zh"), method, entry)[-1] == "iMSG 没有收录这个错误码，按它的类别处理。"

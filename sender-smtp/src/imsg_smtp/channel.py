@@ -81,12 +81,13 @@ class MailChannel:
 
     def find_outage(self) -> Blocked | None:
         """Return why no server that is switched on accepts mail; None if one does."""
-        return self.provider_pool.find_outage(lambda name: self._servers[name].find_outage())
+        return self.provider_pool.find_outage({name: server.find_outage() for name, server in self._servers.items()})
 
     def _explain(self, mail: Mail, job: Job) -> Result:
         """Return the result of a mail for which no server may be used."""
         if job.provider is not None and self.provider_pool.find(job.provider) is None:
             why = f"There is no mail server {job.provider}; there are {', '.join(self._servers)}."
             return Refused(PROVIDER, "no_provider", why, "content")
-        what = f"mail from {addresses.domain_of(mail.sender)} to {addresses.domain_of(mail.recipient)}"
-        return self.provider_pool.refuse(what, f"give one of {variable('smtp', 'servers')} these domains, or none")
+        return self.provider_pool.refuse(
+            f"mail from {mail.domains}", f"give one of {variable('smtp', 'servers')} these domains, or none"
+        )

@@ -160,7 +160,7 @@ class Connection:
             raise _UnexpectedReplyError(*refused, wants_body=reply.code == START_INPUT)
 
     def _scopes_of(self, mail: Mail) -> Scopes:
-        return Scopes.of(self._scope, mail.sender, mail.recipient)
+        return Scopes(self._scope, mail.sender, mail.domains)
 
     def _commands(self, mail: Mail) -> tuple[tuple[bytes, float], ...]:
         """Return the commands of an envelope, each with the time limit of its reply."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from imsg_contract.addresses import domain_of
 from imsg_contract.results import Again, Result, Sent
 from imsg_limits.pace import Pace, Rate
 from imsg_runtime.logs import logger
@@ -108,20 +107,26 @@ class Domains:
         self._domains: OrderedDict[str, Domain] = OrderedDict()
 
     @asynccontextmanager
-    async def wait_turn(self, domain: Domain) -> AsyncIterator[Again | None]:
-        """Wait for a mail's turn and hold it while the context is open.
+    async def wait_turn(self, name: str) -> AsyncIterator[Again | None]:
+        """Wait for the turn of a mail to a domain and hold it while the context is open.
 
         Yields None once the mail may be sent, else the result for a mail that would wait longer than WAIT_S.
         """
+        domain = self.find(name)
+        if domain is None:
+            yield None
+            return
         if domain.slots is None:
             yield await self._wait_for_pace(domain)
             return
         async with domain.slots:
             yield await self._wait_for_pace(domain)
 
-    def note(self, recipient: str, result: Result, message: str) -> None:
-        """Adapt the pace to the result of a mail. `message` is its Message-ID."""
-        domain = self._find_or_add(recipient)
+    def note(self, name: str, result: Result, message: str) -> None:
+        """Adapt a domain's pace to the result of a mail. `message` is its Message-ID."""
+        if self.find(name) is None and not isinstance(result, Again):
+            return
+        domain = self._find_or_add(name)
         if isinstance(result, Sent):
             domain.delayed_messages.clear()
             domain.complaints = 0
@@ -196,14 +201,11 @@ class Domains:
             else Pace(Rate(per_minute, 60.0, max(1, per_minute // 10)), self._clock, self._sleep)
         )
 
-    def find(self, recipient: str) -> Domain | None:
-        """Return the state of a recipient's domain; None without settings and complaints: its mail needs no turn."""
-        name = domain_of(recipient)
-        limits = self._limits.get(name)
-        return self._find_or_add(recipient) if limits is not None else self._domains.get(name)
+    def find(self, name: str) -> Domain | None:
+        """Return the state of a domain; None without settings and complaints: its mail needs no turn."""
+        return self._find_or_add(name) if name in self._limits else self._domains.get(name)
 
-    def _find_or_add(self, recipient: str) -> Domain:
-        name = domain_of(recipient)
+    def _find_or_add(self, name: str) -> Domain:
         limits = self._limits.get(name)
         key = limits.name if limits is not None else name
         domain = self._domains.get(key)

@@ -1,17 +1,18 @@
 """One mail server: its connections, the pace of recipients' domains, and its circuit breakers."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
-from imsg_delivery.provider_pool import PooledProvider, refuse_switched_off
 from imsg_limits.breakers import MAX_SCOPES, Breakers, CallScopes
 from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.connection_pool import ConnectFailure, ConnectionPool
 from imsg_smtp.domains import Domains
 from imsg_smtp.mime import Mail
-from imsg_smtp.refusals import Scopes, UnspecificRefusal
+from imsg_smtp.refusals import UnspecificRefusal
 from imsg_smtp.replies import PROVIDER, TIMEOUT, concern_of_server, is_server_failure
 
 FAILURES = 3
@@ -25,6 +26,9 @@ UNSPECIFIC_REFUSALS = 3
 
 ACCEPTANCE_VALID_S = 600.0
 """How long an accepted mail proves that its domain is not blocked, so that an unspecific refusal fails one mail."""
+
+
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(slots=True)
@@ -62,15 +66,27 @@ class MailServer:
         self._breakers = Breakers(PROVIDER, clock, threshold=FAILURES, cool_off_s=COOL_OFF_S, scope=scope)
         self._traffic: OrderedDict[str, _Traffic] = OrderedDict()
 
-    async def send(self, mail: Mail, provider: PooledProvider, *, is_forced: bool = False) -> Result:
-        """Send a mail at the pace of its recipient's domain, unless a breaker is open once its turn has come.
+    @asynccontextmanager
+    async def wait_turn(self, mail: Mail) -> AsyncIterator[Again | None]:
+        """Wait for the pace of the recipient's domain and for a free connection; hold both while the context is open.
 
-        `provider` says whether the server is switched on; a forced mail is sent even if it is not.
+        Yields None once the mail may be sent, else the result for a mail that would wait too long.
         """
-        result = await self._send_in_turn(mail, provider, is_forced=is_forced)
-        if not isinstance(result, Sent) and (outage := self._breakers.find_outage()) is not None:
-            provider.stats.note(outage)  # during an outage calls wait, so that none would report the block
-        return result if self._name == PROVIDER else replace(result, provider=self._name)
+        async with self._domains.wait_turn(mail.recipient_domain) as paced:
+            if paced is not None:
+                yield self._name_result(paced)
+                return
+            async with self._connections.slots:
+                yield None
+
+    async def send(self, mail: Mail) -> Result:
+        """Send a mail that has its turn, unless a breaker is open."""
+        if self._return_paths is not None:
+            mail = self._return_paths.assign(mail)
+        about: CallScopes = {"sender": mail.sender, "domain": mail.domains}
+        result = self._breakers.find_block(about, (mail.message_id,)) or await self._call(mail, about)
+        self._domains.note(mail.recipient_domain, result, mail.message_id)
+        return self._name_result(result)
 
     def find_outage(self) -> Blocked | None:
         """Return why the server accepts no mail, and after how long one mail may try; None if it answers."""
@@ -80,35 +96,16 @@ class MailServer:
         """Close the connections."""
         await self._connections.close()
 
-    async def _send_in_turn(self, mail: Mail, provider: PooledProvider, *, is_forced: bool) -> Result:
-        domain = self._domains.find(mail.recipient)
-        if domain is None:
-            result = await self._send(mail, provider, is_forced=is_forced)
-            if not isinstance(result, Again):
-                return result
-        else:
-            async with self._domains.wait_turn(domain) as paced:
-                if paced is not None:
-                    return paced
-                result = await self._send(mail, provider, is_forced=is_forced)
-        self._domains.note(mail.recipient, result, mail.message_id)
-        return result
+    async def _call(self, mail: Mail, about: CallScopes) -> Result:
+        """Send a mail over a connection, and record the result in the breakers."""
+        result = await self._connections.send(mail)
+        if isinstance(result, ConnectFailure):
+            return self._note_connect_failure(result)
+        return self._note(about, result, mail.message_id)
 
-    async def _send(self, mail: Mail, provider: PooledProvider, *, is_forced: bool) -> Result:
-        if self._return_paths is not None:
-            mail = self._return_paths.assign(mail)
-        scopes = Scopes.of(self._scope, mail.sender, mail.recipient)
-        about = scopes.narrow
-        async with self._connections.slots:
-            if not (is_forced or provider.is_on):
-                return refuse_switched_off(PROVIDER, provider.name)
-            blocked = self._breakers.find_block(about, (mail.message_id,))
-            if blocked is not None:
-                return blocked
-            result = await self._connections.send(mail)
-            if isinstance(result, ConnectFailure):
-                return self._note_connect_failure(result)
-            return self._note(scopes.domain, about, result, mail.message_id)
+    def _name_result(self, result: R) -> R:
+        """Return a result with the server's name."""
+        return result if self._name == PROVIDER else replace(result, provider=self._name)
 
     def _note_connect_failure(self, failed: ConnectFailure) -> Result:
         """Count a failed connection attempt, once for all mails that waited for it."""
@@ -118,8 +115,9 @@ class MailServer:
                 self._breakers.note({}, result)
         return result
 
-    def _note(self, domain: str, about: CallScopes, result: Result, message: str) -> Result:
-        """Record a mail's result in the breakers; return the result to report. `domain` is the scope of its domains."""
+    def _note(self, about: CallScopes, result: Result, message: str) -> Result:
+        """Record a mail's result in the breakers; return the result to report."""
+        domain = about["domain"]
         if isinstance(result, Sent):
             traffic = self._traffic_of(domain)
             traffic.accepted_at, traffic.refusals = self._clock(), 0

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from textwrap import wrap
 from urllib.parse import quote
 
+from imsg_contract.addresses import domain_of
 from imsg_contract.wire import message_id
 from imsg_smtp.senders import Sender
 
@@ -72,6 +73,9 @@ class Mail:
 
     sender: str
     recipient: str
+    recipient_domain: str
+    domains: str
+    """The sender's and the recipient's: `example.com to qq.com`."""
     message_id: str
     head: bytes
     """All header lines with their line ends."""
@@ -117,7 +121,8 @@ class Rendering:
     def make_mail(self, n: int, address: str, display_name: str = "") -> Mail:
         """Make the mail of recipient `n`; `address` is in normal form, so it contains neither blank nor line end."""
         name = message_id(self.request, n) if self.sign_name is None else self.sign_name(self.request, n)
-        identity = f"<{name}@{self.sender.domain}>"
+        domain, recipient_domain = self.sender.domain, domain_of(address)
+        identity = f"<{name}@{domain}>"
         own = f"To: {_format_mailbox(display_name, address)}\r\nMessage-ID: {identity}\r\n".encode()
         if self.sign_name is not None:  # some relays, such as QQ's, replace the Message-ID
             own += f"X-IMSG-Id: {name}\r\n".encode()
@@ -126,8 +131,18 @@ class Rendering:
         if self.sign is not None:
             own = self.sign(own + self.head) + own
         head, size = own + self.head, len(own) + self.size
-        name_of = self.request, n
-        return Mail(self.sender.address, address, identity, head, self.body, size, name_of, not address.isascii())
+        return Mail(
+            self.sender.address,
+            address,
+            recipient_domain,
+            f"{domain} to {recipient_domain}",
+            identity,
+            head,
+            self.body,
+            size,
+            (self.request, n),
+            not address.isascii(),
+        )
 
 
 def render(

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from imsg_contract.addresses import domain_of
 from imsg_contract.results import Again, Blocked, Concern, Refused
 from imsg_smtp.replies import BLOCK_S, PROVIDER, Meaning, Reply, classify
 from imsg_smtp.unknown_users import names_unknown_user
@@ -76,26 +75,16 @@ class Scopes:
 
     server: str
     sender: str
-    domain: str
-
-    @classmethod
-    def of(cls, server: str, sender: str, recipient: str) -> "Scopes":
-        """Return the scopes of a mail between two addresses by a server."""
-        domains = f"{domain_of(sender)} to {domain_of(recipient)}"
-        return cls(server, f"{server} from {sender}", f"{server} from {domains}")
-
-    @property
-    def narrow(self) -> Mapping[Concern, str]:
-        """The scopes narrower than the server, by their concern."""
-        return {"sender": self.sender, "domain": self.domain}
+    domains: str
+    """The sender's and the recipient's: `example.com to qq.com`."""
 
     def find(self, extent: Extent) -> str:
         """Return the scope that a reply of this extent blocks."""
         match extent:
             case Extent.SENDER:
-                return self.sender
+                return f"{self.server} from {self.sender}"
             case Extent.DOMAIN:
-                return self.domain
+                return f"{self.server} from {self.domains}"
         return self.server
 
 
@@ -361,9 +350,9 @@ def classify_refusal(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refu
             return _make_result(rule, reply.label, text, scopes)
     result = classify(reply, scopes.server)
     if isinstance(result, Refused) and stage is Stage.MAIL:
-        return Blocked(PROVIDER, scopes.sender, reply.label, text + unlisted, BLOCK_S, "sender")
+        return Blocked(PROVIDER, scopes.find(Extent.SENDER), reply.label, text + unlisted, BLOCK_S, "sender")
     if isinstance(result, Refused) and UNSPECIFIC.match(reply_text):
-        return UnspecificRefusal(PROVIDER, scopes.domain, reply.label, text, BLOCK_S, "domain")
+        return UnspecificRefusal(PROVIDER, scopes.find(Extent.DOMAIN), reply.label, text, BLOCK_S, "domain")
     concerns: Concern = "account" if isinstance(result, Blocked) else BY_STAGE[stage]
     return replace(result, detail=result.detail + unlisted, concerns=concerns)
 

@@ -160,7 +160,7 @@ class WeChatChannel:
 
     def find_outage(self) -> Blocked | None:
         """Return a block if every account is switched off; any other block stops one account alone."""
-        return self.provider_pool.find_outage(lambda _: None)
+        return self.provider_pool.find_outage({})
 
     async def _send(self, job: Job, prepared: PreparedMessages, recipient: Recipient) -> Result:
         """Send by the follower's account, unless that is switched off; count the result."""

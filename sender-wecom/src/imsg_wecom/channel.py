@@ -85,7 +85,7 @@ class WeComChannel:
 
     def find_outage(self) -> Blocked | None:
         """Return a block if every robot is switched off; any other block stops one robot alone."""
-        return self.provider_pool.find_outage(lambda _: None)
+        return self.provider_pool.find_outage({})
 
     async def _post(self, provider: PooledProvider, message: str, job: Job, prepared: Mapping[str, Any]) -> Result:
         """Post by a robot within its rate, unless its circuit breaker is open."""

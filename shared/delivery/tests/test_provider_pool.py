@@ -159,10 +159,10 @@ async def test_what_one_may_have_is_never_given_to_another_at_later_attempts() -
 
 def test_nothing_gets_through_where_no_provider_that_is_on_takes_anything_and_the_first_to_try_says_when() -> None:
     all_, soon = pool(ALIYUN, TENCENT), replace(BLOCKED, scope="tencent", after_s=5.0)
-    assert all_.find_outage({"aliyun": BLOCKED}.get) is None
-    assert all_.find_outage({"aliyun": BLOCKED, "tencent": soon}.get) == soon
+    assert all_.find_outage({"aliyun": BLOCKED}) is None
+    assert all_.find_outage({"aliyun": BLOCKED, "tencent": soon}) == soon
     all_.apply({"tencent": Switch(enabled=False)})
-    assert all_.find_outage({"aliyun": BLOCKED}.get) == BLOCKED
+    assert all_.find_outage({"aliyun": BLOCKED}) == BLOCKED
 
 
 async def test_the_one_that_is_forced_is_asked_alone_though_switched_off() -> None:

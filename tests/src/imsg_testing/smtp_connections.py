@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from imsg_contract.results import Result
-from imsg_delivery.provider_pool import PooledProvider
-from imsg_delivery.provider_stats import ProviderStats
-from imsg_delivery.routes import Route
+from imsg_delivery.provider_pool import ProviderPool
+from imsg_delivery.routes import Facts, Route
 from imsg_smtp.connection import Connection
 from imsg_smtp.connection_pool import ConnectionPool, Limits
 from imsg_smtp.connector import connect
 from imsg_smtp.domains import Domains
 from imsg_smtp.mail_server import MailServer
 from imsg_smtp.mime import File, Mail, MailContent, render
+from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_testing.smtp_server import SmtpServer, Step, smtp_server
@@ -44,15 +44,18 @@ class Clock:
 
 
 class Sending:
-    """A mail server as the channel uses it, with its provider."""
+    """A mail server as the channel uses it, in a pool of its own."""
 
     def __init__(self, server: MailServer, clock: Callable[[], float]) -> None:
         self.server = server
-        self.provider = PooledProvider(Route("default"), ProviderStats(clock))
+        self.pool = ProviderPool(PROVIDER, [Route("default")], clock, stays=())
 
     async def send(self, mail: Mail) -> Result:
         """Send a mail."""
-        return await self.server.send(mail, self.provider)
+        facts = Facts(mail.message_id, mail.recipient, mail.sender)
+        result = await self.pool.send(mail, facts, {"default": self.server})
+        assert result is not None
+        return result
 
 
 @asynccontextmanager

@@ -195,7 +195,7 @@ def _classify(kind: Kind, reply_text: str, status: str = "") -> Report:
 def _is_hard(reply: Reply, stage: Stage) -> bool:
     if not 500 <= reply.code <= 599:  # noqa: PLR2004  RFC 5321's own numbers
         return False
-    result = classify_refusal(reply, Scopes.of("", "@", "@"), stage)
+    result = classify_refusal(reply, Scopes("", "", ""), stage)
     return isinstance(result, Refused) and is_hard(result.code, reply.text)
 
 

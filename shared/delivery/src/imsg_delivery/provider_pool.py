@@ -2,10 +2,11 @@
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from imsg_contract.results import Again, Blocked, Concern, Hop, Result, Unknown
+from imsg_contract.results import Again, Blocked, Concern, Hop, Result, Sent, Unknown
 from imsg_delivery.provider_stats import ProviderStats
 from imsg_delivery.routes import Facts, Order, Route, Switch
 from imsg_limits.retry_after import RetryAfter
@@ -48,8 +49,14 @@ M = TypeVar("M")
 class SupportsSend(Protocol[M_contra]):
     """Sends one message at a time by one provider."""
 
-    async def send(self, message: M_contra, provider: PooledProvider, /, *, is_forced: bool = False) -> Result:
-        """Send a message, unless `provider` was switched off meanwhile and the message is not forced to it."""
+    def wait_turn(self, message: M_contra, /) -> AbstractAsyncContextManager[Again | None]:
+        """Wait for a message's turn and hold it while the context is open.
+
+        Yields None once the message may be sent, else the result for a message that would wait too long.
+        """
+
+    async def send(self, message: M_contra, /) -> Result:
+        """Send a message that has its turn."""
 
     def find_outage(self) -> Blocked | None:
         """Return why the provider accepts nothing, and after how long one message may try; None if it answers."""
@@ -125,16 +132,16 @@ class ProviderPool:
         detail = f"No provider is set for {what}; {remedy}."
         return Blocked(self.method, what, "no_route", detail, SWITCHED_OFF_S, concerns="content", was_called=False)
 
-    def find_outage(self, find_outage_of: Callable[[str], Blocked | None]) -> Blocked | None:
+    def find_outage(self, outages: Mapping[str, Blocked | None]) -> Blocked | None:
         """Return why no provider accepts anything, that of the provider to try first; None if one does.
 
-        That is where all are switched off, or where `find_outage_of` finds an outage of each that is on.
+        That is where all are switched off, or where each that is on has an outage in `outages`.
         """
         used = [provider.name for provider in self._providers.values() if provider.is_on]
         if not used and self._providers:
             return refuse_switched_off(self.method, ", ".join(self._providers))
-        outages = [outage for name in used if (outage := find_outage_of(name)) is not None]
-        return min(outages, key=lambda one: one.after_s) if outages and len(outages) == len(used) else None
+        found = [outage for name in used if (outage := outages.get(name)) is not None]
+        return min(found, key=lambda one: one.after_s) if found and len(found) == len(used) else None
 
     async def send(
         self, message: M, facts: Facts, senders: Mapping[str, SupportsSend[M]], forced: str | None = None
@@ -146,14 +153,29 @@ class ProviderPool:
         ranked, is_forced = self.rank(facts, forced), forced is not None
         if len(self._providers) == 1 == len(ranked) and not self._doubtful:
             (provider,), began = ranked, self.clock()
-            result = await senders[provider.name].send(message, provider, is_forced=is_forced)
+            result = await self._send_by(provider, senders[provider.name], message, is_forced=is_forced)
             provider.stats.note(result, self.clock() - began)
             return result
 
         async def send_one(provider: PooledProvider, _: Sequence[int]) -> Mapping[int, Result]:
-            return {0: await senders[provider.name].send(message, provider, is_forced=is_forced)}
+            return {0: await self._send_by(provider, senders[provider.name], message, is_forced=is_forced)}
 
         return (await self.send_batch(ranked, {0: facts.name}, send_one)).get(0)
+
+    async def _send_by(
+        self, provider: PooledProvider, sender: SupportsSend[M], message: M, *, is_forced: bool
+    ) -> Result:
+        """Send one message in its turn, unless the provider was switched off meanwhile and is not forced."""
+        async with sender.wait_turn(message) as delayed:
+            if delayed is not None:
+                result: Result = delayed
+            elif is_forced or provider.is_on:
+                result = await sender.send(message)
+            else:
+                result = refuse_switched_off(self.method, provider.name)
+        if not isinstance(result, Sent) and (outage := sender.find_outage()) is not None:
+            provider.stats.note(outage)  # during an outage calls wait, so that none would report the block
+        return result
 
     async def send_batch(
         self, ranked: Sequence[PooledProvider], names: Mapping[int, str], send: SendBatch

@@ -217,7 +217,7 @@ class Breakers:
 
     def _refuse_message(self, key: Key, result: Blocked) -> Again | Refused:
         """Refuse a message whose refusal concerns it alone; retry it if the cause passes by itself."""
-        log.info("refused_alone", provider=self._provider, concerns=key[0], what=key[1], code=result.code)
+        log.info("refused_alone", provider=self._scope, concerns=key[0], what=key[1], code=result.code)
         if result.passes:
             return _retry_message(result, result.after_s)
         why = f"{result.detail} Others like it were accepted, so it is this message's own."
@@ -252,7 +252,7 @@ class Breakers:
     def _open(self, key: Key, breaker: _Breaker, until: float) -> None:
         if breaker.until is None and breaker.why is not None:
             code, why = breaker.why.code, breaker.why.detail
-            log.warning("scope_blocked", provider=self._provider, concerns=key[0], what=key[1], code=code, why=why)
+            log.warning("scope_blocked", provider=self._scope, concerns=key[0], what=key[1], code=code, why=why)
         breaker.until = until
 
     def _find_breaker(self, key: Key, result: Again | Blocked | Unknown) -> _Breaker:
@@ -270,7 +270,7 @@ class Breakers:
             for key in keys:
                 breaker = self._breakers.pop(key, None)
                 if breaker is not None and breaker.until is not None:
-                    log.info("scope_open", provider=self._provider, concerns=key[0], what=key[1])
+                    log.info("scope_open", provider=self._scope, concerns=key[0], what=key[1])
 
     def _block(self, key: Key, breaker: _Breaker, left_s: float) -> Blocked:
         why = breaker.why
