@@ -1,5 +1,6 @@
 """Providers in the page: an administrator sets up a mail server and sends by it, without opening a file."""
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 
@@ -245,6 +246,18 @@ def test_a_signature_is_set_up_in_the_page_and_chosen_for_a_send(fresh: Deployme
     choose(page, page.get_by_label("发件人", exact=True), "school · 【天存教育】")
     expect(page.locator(".preview-phone")).to_contain_text("【天存教育】")
     seen.axe()
+
+    ways = {"aliyun": {"template": "SMS_100000003", "variables": {"name": "{{ name }}", "time": "{{ time }}"}}}
+    words = {"default_language": "zh", "languages": {"zh": {"sms": {"providers": ways}}}}
+    template = {"name": "visit", "category": "notice", **words}
+    assert fresh.call("POST", "/api/v2/templates", template, token=fresh.token())["errorCode"] == 0
+    assert fresh.call("POST", "/api/v2/templates/visit/publish", token=fresh.token())["errorCode"] == 0
+    open_page(page, "/send?method=sms&template=visit")
+    bubble = page.locator(".bubble")
+    expect(bubble).to_contain_text(re.compile("^【天存】"), timeout=60_000)
+    choose(page, page.get_by_label("发件人", exact=True), "school · 【天存教育】")
+    expect(bubble).to_have_text(re.compile("^【天存教育】[^【】]*$"))
+    assert fresh.call("DELETE", "/api/v2/templates/visit", token=fresh.token())["errorCode"] == 0
     assert fresh.call("DELETE", "/api/v2/senders/school", token=fresh.token())["errorCode"] == 0
 
 

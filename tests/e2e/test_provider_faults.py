@@ -317,3 +317,39 @@ def test_the_command_line_lists_what_needs_attention_in_each_language(faults: Fa
         for fault in FAULTS:
             for what, remedy in faults.find(fault, language):
                 assert "".join(f"{fault.account}{what}{remedy}".split()) in printed
+
+
+@pytest.mark.parametrize(("kind", "most"), [("aliyun", 35), ("tencent", 6)])
+def test_a_variable_that_is_too_long_is_refused_before_anything_is_accepted(
+    faults: Faults, kind: str, most: int
+) -> None:
+    number = next(number for number, fault in enumerate(FAULTS) if (fault.kind, fault.name) == (kind, "balance"))
+    account = FAULTS[number].account
+    sends = {"template": SETTINGS[kind]["template"], "variables": {"content": "{{ what }}"}}
+    made = faults.call(
+        "POST",
+        "/templates",
+        {
+            "name": f"long-{kind}",
+            "category": "notice",
+            "default_language": "zh",
+            "languages": {"zh": {"sms": {"providers": {account: sends}}}},
+        },
+    )
+    assert made["errorCode"] == 0, made
+    assert faults.call("POST", f"/templates/long-{kind}/publish")["errorCode"] == 0
+    people = [
+        {"to": f"137{number:02d}30000{row}", "params": {"what": "停" * characters}}
+        for row, characters in enumerate((most, most + 1))
+    ]
+    body = {"method": "sms", "to": people, "template": f"long-{kind}"}
+    for language, row in (("zh", f"第 2 行（{people[1]['to']}）"), ("en", f"row 2 ({people[1]['to']})")):
+        for path in ("/messages", "/messages/check"):
+            refused = faults.call("POST", path, body, language)
+            assert (refused["errorCode"], refused["reason"]) == (10017, "wrong_type")
+            for part in ("params.what", row, account, str(most), str(most + 1)):
+                assert part in refused["detail"]
+    free = {"method": "sms", "to": people[0]["to"]}
+    assert faults.call("POST", "/messages/check", {**free, "content": "停" * most})["errorCode"] == 0
+    refused = faults.call("POST", "/messages/check", {**free, "content": "停" * (most + 1)})
+    assert (refused["reason"], str(most) in refused["detail"]) == ("content_shape", True), refused

@@ -129,7 +129,7 @@ class Content:
 
     def show_template(self, preview: Preview, answer: Mapping[str, Any], to: Sequence[str]) -> None:
         """Show what a template becomes: the answer of its `preview`."""
-        preview.show_template(answer, to, self._attachments.files)
+        preview.show_template(answer, to, self._attachments.files, self._signatures.get(str(self._sender.value), ""))
 
     async def read(self) -> dict[str, Any]:
         """Return what a send has of it."""

@@ -1,5 +1,6 @@
 """How a message will look: a mail with its frame, an SMS as a bubble, a WeChat message as a card."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from imsg_console.view import View
 from imsg_console.widgets.elements import element, icon, redraw
 from imsg_console.widgets.facts import write_size
 from imsg_console.widgets.html_frame import body_frame
+
+_SIGNATURE = re.compile("^【[^【】]*】")
 
 SHOWN = 4_000
 """Characters of a text that a preview shows."""
@@ -48,8 +51,13 @@ class Preview:
         first = line(to[0], 60)
         return self._t("send.to_whom", to=first) if len(to) == 1 else self._t("send.to_many", to=first, n=len(to))
 
-    def show_template(self, answer: Mapping[str, Any], to: Sequence[str], files: Sequence[Attachment]) -> None:
-        """Show what a template becomes: the answer of POST /api/v2/templates/<name>/preview."""
+    def show_template(
+        self, answer: Mapping[str, Any], to: Sequence[str], files: Sequence[Attachment], signature: str = ""
+    ) -> None:
+        """Show what a template becomes: the answer of POST /api/v2/templates/<name>/preview.
+
+        An SMS goes with the signature of the sender, if there is one, in place of its own.
+        """
         content = answer["content"]
         if "subject" in content:
             self.show_mail({"text": "", **{name: text for name, text in content.items() if text}}, to, files)
@@ -60,6 +68,8 @@ class Preview:
             for one in answer["texts"][:1]:  # of the provider that is tried first
                 values = content["providers"][one["provider"]].get("variables", {})
                 words = one["text"] or "\n".join(f"{name}: {value}" for name, value in values.items())
+                if signature:
+                    words = f"【{signature}】" + _SIGNATURE.sub("", words)
                 element("p", "bubble", block(words, SHOWN))
         self._show_html("")
 
