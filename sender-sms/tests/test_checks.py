@@ -9,6 +9,7 @@ import pytest
 
 from imsg_delivery.provider_kinds import AccountFault
 from imsg_sms import main as sms
+from imsg_sms.accounts import explain_refusal
 from imsg_testing.http_stub import reply
 from imsg_testing.sms import ACCOUNT, SIGN, TENCENT, TWILIO, VOLCENGINE, Provider, configure
 
@@ -159,3 +160,29 @@ async def test_a_provider_that_is_sent_free_text_says_so_in_place_of_templates()
         await sms.list_entries(configure({"twilio": TWILIO}), "twilio", "templates")
     assert "整条文字" in fault.value.trouble.zh
     assert "whole text" in fault.value.trouble.en
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("isv.AMOUNT_NOT_ENOUGH 账户余额不足", "balance"),
+        ("UnauthorizedOperation.ServiceSuspendDueToArrears arrears", "balance"),
+        ("UnauthorizedOperation.SmsSdkAppIdVerifyFail", "app_id"),
+        ("UnauthorizedOperation.RequestIpNotInWhitelist", "address"),
+        ("InternalError.RequestTimeException", "clock"),
+        ("isp.RAM_PERMISSION_DENY RAM权限DENY", "right"),
+        ("FailedOperation.TemplateIdNotExist", "template"),
+        ("RE:0004 签名无效", "signature"),
+        ("RE:0007 IP 不在白名单", "address"),
+        ("20005 Account not active", "balance"),
+        ("smsbao:41 余额不足", "balance"),
+        ("chuanglan:117", "address"),
+        ("mas:NOT_WHITE_IP", "address"),
+        ("yunpian:-1 非法的apikey", "secret"),
+        ("yunpian:-11 账号注销", None),
+        ("isv.UNHEARD_OF 20005", None),
+    ],
+)
+def test_what_a_send_is_refused_for_is_known_by_its_code(answer: str, code: str | None) -> None:
+    trouble = explain_refusal(answer)
+    assert (None if trouble is None else trouble.code) == code

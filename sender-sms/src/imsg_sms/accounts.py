@@ -41,9 +41,11 @@ FREE_TEXT = ProviderTrouble(
 
 DESCRIBED_CODES: Mapping[str, Sequence[str]] = {
     "key_id": ("chuanglan:101;", "smsbao:40;"),
-    "secret": ("chuanglan:102;", "luosimao:-10;", "smsbao:30;", "yunpian:-1;"),
-    "address": ("chuanglan:117;", "luosimao:-50;", "smsbao:43;", "yunpian:-3;"),
+    "secret": ("mas:InvalidUsrOrPwd;", "chuanglan:102;", "luosimao:-10;", "smsbao:30;", "yunpian:-1;"),
+    "address": ("mas:NOT_WHITE_IP;", "chuanglan:117;", "luosimao:-50;", "smsbao:43;", "yunpian:-3;"),
     "right": ("chuanglan:118;", "yunpian:-2;"),
+    "signature": ("chuanglan:116;", "luosimao:-34;", "mas:IllegalSignId;", "yunpian:15;", "yunpian:18;"),
+    "template": ("yunpian:7;", "yunpian:60;"),
     "balance": ("chuanglan:109;", "chuanglan:111;", "luosimao:-20;", "smsbao:41;", "yunpian:3;"),
 }
 """Trouble → the codes of described providers. The semicolon ends a code: yunpian:-1 is not yunpian:-11."""
@@ -146,7 +148,7 @@ TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
             "Grant its user the rights of the SMS service.",
         ),
         (
-            ("SIGNATURE", "SignatureIncorrect", "MissingSignature", "SIGN_", "RE:0004"),
+            ("SIGNATURE", "SignatureIncorrect", "MissingSignature", "SIGN_", "RE:0004", *DESCRIBED_CODES["signature"]),
             "signature",
             "短信签名不存在、未通过审核，或没有报备。",
             "The signature is unknown, not approved, or not filed.",
@@ -154,7 +156,14 @@ TROUBLES: tuple[tuple[tuple[str, ...], ProviderTrouble], ...] = tuple(
             "Compare its name there. A review takes 2 hours, filing 5 to 10 working days.",
         ),
         (
-            ("TEMPLATE", "TemplateIncorrect", "TemplateUnapproved", "TemplateIdNotExist", "RE:0005"),
+            (
+                "TEMPLATE",
+                "TemplateIncorrect",
+                "TemplateUnapproved",
+                "TemplateIdNotExist",
+                "RE:0005",
+                *DESCRIBED_CODES["template"],
+            ),
             "template",
             "模板不存在或没有通过审核。",
             "A template is unknown or not approved.",
@@ -218,8 +227,14 @@ def explain(detail: str) -> ProviderTrouble:
     )
 
 
+def explain_refusal(answer: str) -> ProviderTrouble | None:
+    """Say in words why a provider refused a send, given its code and words; None where nobody knows the code."""
+    code, _, words = answer.partition(" ")
+    return explain_known(answer) or explain_known(f"{code}; {words}")
+
+
 def explain_known(detail: str) -> ProviderTrouble | None:
-    """Say in words why a provider does not take an account or a send; None where nobody knows the code."""
+    """Say in words why a provider does not take an account; None where nobody knows the code."""
     for words, trouble in TROUBLES:
         if any(word in detail for word in words):
             if trouble.code in TRANSIENT:

@@ -21,7 +21,16 @@ from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountRefused
-from imsg_sms.accounts import DESCRIBED_KINDS, FREE_TEXT, KINDS, complete, expand, explain, explain_known, list_accounts
+from imsg_sms.accounts import (
+    DESCRIBED_KINDS,
+    FREE_TEXT,
+    KINDS,
+    complete,
+    expand,
+    explain,
+    explain_refusal,
+    list_accounts,
+)
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
 from imsg_sms.checks import ProviderCheck, check, describe_failure, judge_signature_everywhere
@@ -244,5 +253,5 @@ ACCOUNTS = AccountSettings(
     complete,
     senders=SenderSettings(_list_senders, _add_senders, judge=judge_signature),
     find_conditions=lambda sms, name: sms.routes.get(name),
-    explain=explain_known,
+    explain=explain_refusal,
 )

@@ -140,13 +140,16 @@ TWILIO: Table = group_codes(
 
 DESCRIBED: Table = group_codes(
     operator=(
-        "chuanglan:101 chuanglan:102 chuanglan:108 chuanglan:112 chuanglan:113 chuanglan:116 chuanglan:117 "
-        "chuanglan:118 chuanglan:119 chuanglan:120 chuanglan:128 chuanglan:129 chuanglan:130 chuanglan:134 "
-        "chuanglan:136 luosimao:-10 luosimao:-11 luosimao:-32 luosimao:-34 luosimao:-43 luosimao:-50 smsbao:30 "
-        "smsbao:40 smsbao:42 smsbao:43 yunpian:7 yunpian:15 yunpian:16 yunpian:18 yunpian:55 yunpian:60 yunpian:-1 "
-        "yunpian:-2 yunpian:-3 yunpian:-4 yunpian:-6 yunpian:-11 yunpian:-57 yunpian:-62 mas:IllegalMac "
-        "mas:IllegalSignId mas:NoSignId mas:InvalidUsrOrPwd mas:TooManyMobiles mas:NOT_WHITE_IP"
+        "chuanglan:108 chuanglan:112 chuanglan:113 chuanglan:119 chuanglan:120 chuanglan:128 chuanglan:129 "
+        "chuanglan:130 chuanglan:134 chuanglan:136 luosimao:-11 luosimao:-32 luosimao:-43 smsbao:42 "
+        "yunpian:16 yunpian:55 yunpian:-4 yunpian:-6 yunpian:-11 yunpian:-57 yunpian:-62 mas:IllegalMac "
+        "mas:NoSignId mas:TooManyMobiles"
     ),
+    key="chuanglan:101 chuanglan:102 luosimao:-10 smsbao:30 smsbao:40 yunpian:-1 mas:InvalidUsrOrPwd",
+    allow="chuanglan:117 luosimao:-50 smsbao:43 yunpian:-3 mas:NOT_WHITE_IP",
+    grant="chuanglan:118 yunpian:-2",
+    signature="chuanglan:116 luosimao:-34 yunpian:15 yunpian:18 mas:IllegalSignId",
+    approval="yunpian:7 yunpian:60",
     wait="chuanglan:103 chuanglan:104 chuanglan:110 yunpian:13 yunpian:-5",
     content=(
         "chuanglan:105 chuanglan:106 chuanglan:115 chuanglan:123 luosimao:-30 luosimao:-31 luosimao:-33 smsbao:-1 "
