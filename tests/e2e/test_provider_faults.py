@@ -17,6 +17,8 @@ from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # seventeen accounts, each looked at in turn
+
 TEXT = "您有一条新通知：${content}，请及时查看。"
 CARRIERS = ("mobile", "unicom", "telecom")
 
