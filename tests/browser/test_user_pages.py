@@ -62,7 +62,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
     dialog.get_by_label("用户名").first.fill(name)
     password = dialog.get_by_label("密码").first.input_value()
     dialog.get_by_role("switch", name="可发验证码").click()
-    dialog.get_by_label("可用的发信人").fill("shop，news")
+    dialog.get_by_label("可用的发件人与签名").fill("shop，news")
     dialog.get_by_role("button", name="创建用户").click()
     expect(page.get_by_role("dialog").filter(has_text=name)).to_be_visible()
     made = deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())

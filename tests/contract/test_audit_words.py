@@ -67,7 +67,7 @@ def test_every_field_and_word_of_the_audit_has_a_text(language: Language) -> Non
             "配额：编号：a，计数：请求数，周期：天，上限：5，方式：— → —",
         ),
         ({"note": True}, {"note": True}, ""),
-        ({"senders": None}, {"senders": {"smtp": ["office"]}}, "可用的发信人：— → 邮件：office"),
+        ({"senders": None}, {"senders": {"smtp": ["office"]}}, "可用的发件人：— → 邮件：office"),
         ({"holidays": {}}, {"holidays": {"2027-05-03": "holiday"}}, "节假日：— → 2027-05-03：放假"),
         ({}, {"due_at": "2026-12-01T01:00:00Z"}, "发送时间：2026-12-01 09:00:00"),
         ({}, {"people": [{"method": "smtp", "to": {"masked": "z***@163.com"}}]}, "地址：方式：邮件，至：z***@163.com"),

@@ -78,6 +78,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
         "late_s": 0,
         "senders": [],
         "reply_to": [],
+        "signatures": {},
     }
     assert [message["status"] for message in deployment.messages(accepted["id"])] == ["queued"]
 
