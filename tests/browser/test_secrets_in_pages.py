@@ -14,6 +14,8 @@ from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
+pytestmark = pytest.mark.timeout(1_200)
+
 LENGTH = 24
 
 
