@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from imsg_contract.provider_reports import FRESH_S
 from imsg_contract.topology import Lane, providers_key
 from imsg_contract.wire import Job
-from imsg_gateway.provider_reports import FRESH_S, merge
+from imsg_gateway.provider_reports import merge
 from imsg_testing.gateway import RunningGateway
 
 NOW = 1_795_000_000

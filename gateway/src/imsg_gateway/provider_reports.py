@@ -1,11 +1,9 @@
 """The state of a channel's providers, merged from the reports of its sender processes. Pure."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-FRESH_S = 10
-"""How long a report is valid. A sender writes one every second."""
+from imsg_contract.provider_reports import list_fresh
 
 WHOLE_PROVIDER = ("account", "provider")
 """The scopes of a block that stops all messages."""
@@ -14,31 +12,12 @@ Provider = Mapping[str, Any]
 
 
 def merge(reports: Mapping[bytes, bytes], now_s: int) -> list[Provider]:
-    """Merge the reports of several processes: the sum of the counts, the newest reason, the slowest time.
-
-    `reports` maps `UNIX_SECONDS PROCESS` to JSON, as the hash in Redis does.
-    """
+    """Merge the reports of several processes: the sum of the counts, the newest reason, the slowest time."""
     by_name: dict[str, list[Provider]] = {}
-    for report in _list_fresh(reports, now_s):
+    for report in list_fresh(reports, now_s):
         for provider in report.get("providers", ()):
             by_name.setdefault(provider["name"], []).append(provider)
     return [_merge_provider(name, states) for name, states in by_name.items()]
-
-
-def _list_fresh(reports: Mapping[bytes, bytes], now_s: int) -> Iterable[Mapping[str, Any]]:
-    """Return the newest report of each process, the newest of all first."""
-    newest: dict[str, tuple[int, bytes]] = {}
-    for field, body in reports.items():
-        at, _, process = field.decode(errors="replace").partition(" ")
-        if at.isdigit() and int(at) >= now_s - FRESH_S:
-            newest[process] = max(newest.get(process, (0, b"")), (int(at), body))
-    for _, body in sorted(newest.values(), reverse=True):
-        try:
-            report = json.loads(body)
-        except ValueError:
-            continue
-        if isinstance(report, dict):
-            yield report
 
 
 def _merge_provider(name: str, states: Sequence[Provider]) -> Provider:

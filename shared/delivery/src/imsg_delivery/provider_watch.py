@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from imsg_contract.provider_accounts import TRANSIENT, AccountState, Attention, ProviderTrouble
+from imsg_contract.provider_reports import list_fresh
 from imsg_contract.topology import attention_key, providers_key
 from imsg_delivery.provider_accounts import CHECK_S
 from imsg_delivery.provider_kinds import AccountSettings
@@ -27,9 +28,6 @@ AGAIN_AFTER_S = 60.0
 
 OF_THE_ACCOUNT = frozenset({"account", "signature", "template"})
 """What a block concerns that a person has to mend at the provider."""
-
-FRESH_S = 10
-"""How long a report of a sender is valid. It writes one every second."""
 
 TICK_S = 10.0
 """How often the records are read: Redis may be flushed, and another sender may have looked."""
@@ -101,16 +99,13 @@ class ProviderWatch:
         reports = await self._read_reports()
         for name, (kind, account) in known.items():
             digest, state = self._digest(kind, account), states.get(name)
-            refusals, sent = self._find_refusals(reports, name), sum(report["sent"] for report in reports.get(name, ()))
-            is_sending = sent > self._sent.get(name, sent)
-            self._sent[name] = sent
+            is_sending, refusals = self._is_sending(reports, name), self._find_refusals(reports, name)
             if state is None or self._seen.setdefault(name, state.digest) != digest:
                 refusals = ()  # the reports are of the account as it was before
-            elif refusals:
-                if state.found and not self._is_due(state):
+            elif not self._is_due(state):
+                is_news = not state.found if refusals else state.is_of_sends and is_sending
+                if not is_news:
                     continue
-            elif not (self._is_due(state) or (state.is_of_sends and is_sending)):
-                continue
             try:
                 async with asyncio.timeout(CHECK_S):
                     troubles = await self._accounts.check(group, name)
@@ -124,11 +119,16 @@ class ProviderWatch:
         (now_s, _) = await self._redis.call("TIME")
         read = await self._redis.call("HGETALL", providers_key(self._method))
         reports: dict[str, list[Mapping[str, Any]]] = {}
-        for name, text in read.items():
-            if int(name.partition(b" ")[0]) >= int(now_s) - FRESH_S:
-                for account in json.loads(text)["providers"]:
-                    reports.setdefault(account["name"], []).append(account)
+        for report in list_fresh(read, int(now_s)):
+            for account in report.get("providers", ()):
+                reports.setdefault(account["name"], []).append(account)
         return reports
+
+    def _is_sending(self, reports: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> bool:
+        """Return whether an account has sent something since this process last asked."""
+        sent: int = sum(report["sent"] for report in reports.get(name, ()))
+        before, self._sent[name] = self._sent.get(name, sent), sent
+        return sent > before
 
     def _find_refusals(
         self, reports: Mapping[str, Sequence[Mapping[str, Any]]], name: str
