@@ -99,7 +99,7 @@ class Checker:
 
     async def _count_suppressed(self, draft: Draft) -> int:
         """Count whom the sender would pass by, as the catalog's mirror has it now."""
-        sender = draft.account or draft.signature or draft.sender or ("" if draft.method.has_reply_to else None)
+        sender = draft.account or draft.signature or draft.sender or ("" if draft.method.sender == "address" else None)
         mirror = SuppressionMirror(self._store, draft.method.name)
         found: int = 0
         for first in range(0, len(draft.recipients), AT_ONCE):

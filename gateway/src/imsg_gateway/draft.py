@@ -116,7 +116,7 @@ class Draft(NamedTuple):
     @property
     def sender(self) -> str | None:
         """The name of its sender; None for the default one, or the account's own signature."""
-        name = self.content.get("sender") if self.method.has_senders and isinstance(self.content, dict) else None
+        name = self.content.get("sender") if self.method.sender and isinstance(self.content, dict) else None
         return name if isinstance(name, str) else None
 
     def leave_out(self, numbers: AbstractSet[int]) -> "Draft":
@@ -367,7 +367,7 @@ class DraftReader:
         Raises Refusal wrong_type, may_not_send_by for a name that is gone.
         """
         method, words, signature = draft.method, draft.content, None
-        if method.has_senders and isinstance(draft.content, dict):
+        if method.sender and isinstance(draft.content, dict):
             names = {field: draft.content[field] for field in SENDER_FIELDS if draft.content.get(field)}
             await self._names.check(method.name, names, username)
             words, signature = drop_names(words, method), await self._names.find_signature(method.name, draft.sender)

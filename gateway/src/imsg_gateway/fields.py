@@ -62,7 +62,7 @@ def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]
     `PublishedNames` knows which names exist, and who may use them.
     """
     names = {}
-    taken = {"sender": method.has_senders, "reply_to": method.has_reply_to}
+    taken = {"sender": method.sender is not None, "reply_to": method.sender == "address"}
     for field in SENDER_FIELDS:
         name = fields.get(field)
         if name is None:

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, cast
@@ -249,6 +250,13 @@ class MailRequest(NamedSenderRequest):
     ] = None
 
 
+_BASES: Mapping[str | None, type[SendRequest]] = {
+    "address": MailRequest,
+    "signature": NamedSenderRequest,
+    None: SendRequest,
+}
+
+
 def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     """Describe what a send by a channel takes; its content describes itself."""
     examples = [{**channel.example, "method": channel.name}]
@@ -265,7 +273,7 @@ def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     }
     return create_model(
         "Send" + channel.content.__name__.removesuffix("Content"),
-        __base__=MailRequest if channel.has_reply_to else NamedSenderRequest if channel.has_senders else SendRequest,
+        __base__=_BASES[channel.sender],
         __doc__=channel.to.en,
         __cls_kwargs__={"json_schema_extra": {**channel.request_schema, **_WORDS, "examples": examples}},
         **fields,

@@ -86,7 +86,7 @@ def compose_senders() -> Lines:
         yield "    <<: *settings"
         yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
         yield '    IMSG_PROVIDER_KEY: "{provider_key}"'
-        if channel.has_hooks or channel.has_senders:
+        if channel.has_hooks or channel.sender:
             yield "    IMSG_PUBLIC_URL:"
         if channel.calls_history:
             yield '    IMSG_SERVICE_KEY: "{service_key}"'
@@ -220,7 +220,7 @@ def kubernetes_settings() -> Lines:
         yield "  literals:"
         yield "    - IMSG_ERASURE_KEY={erasure_key}"
         yield "    - IMSG_PROVIDER_KEY={provider_key}"
-        if channel.has_senders:
+        if channel.sender:
             yield "    - IMSG_PUBLIC_URL=https://imsg.example.com"
         if channel.calls_history:
             yield "    - IMSG_SERVICE_KEY={service_key}"

@@ -19,7 +19,6 @@ from imsg_auth.schemas.senders import (
 )
 from imsg_auth.senders import ShownSender
 from imsg_channels import CHANNELS
-from imsg_channels.sms import SMS
 from imsg_contract.addresses import read_sender
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
@@ -28,7 +27,8 @@ from imsg_web.authorization import Administrator, InternalRoute, Reader
 from imsg_web.responses import refuse_value
 from imsg_web.schemas import Success, describe_refusals
 
-METHODS = tuple(channel.name for channel in CHANNELS if channel.has_senders)
+SENDERS: Mapping[str, str] = {channel.name: channel.sender for channel in CHANNELS if channel.sender is not None}
+"""Method → the field that a sender of it is: its address or its signature."""
 
 CHANGED = ("no_right", "not_found", "name_in_settings")
 
@@ -51,10 +51,10 @@ async def add_sender(
     administrator: Administrator, body: NewSender, language: Language, services: AuthServices
 ) -> SenderAnswer:
     """Set up a sender: of smtp an address, of sms a signature; sends may name it within 2 s."""
-    if body.method not in METHODS:
-        names = ", ".join(METHODS)
+    if body.method not in SENDERS:
+        names = ", ".join(SENDERS)
         raise refuse_value("method", f"只有 {names} 有发件人", f"only {names} have senders")
-    wanted = "signature" if body.method == SMS.name else "address"
+    wanted = SENDERS[body.method]
     given = body.model_dump(include={"address", "signature", "reply_to"}, exclude_none=True)
     if wanted not in given:
         raise Refusal("missing", field=wanted)
@@ -70,7 +70,7 @@ async def change_sender(
     """Change the address of a sender, where replies go, or the signature."""
     values, known = body.model_dump(exclude_unset=True), await services.senders.find(name)
     if not values:
-        raise Refusal("missing", field="signature" if known.method == SMS.name else "address")
+        raise Refusal("missing", field=SENDERS[known.method])
     await services.senders.change(administrator, name, _check_values(known.method, values))
     return await _answer(services, name, language)
 
@@ -96,9 +96,9 @@ async def examine_sender_dns(_: Reader, name: str, language: Language, services:
 def _check_values(method: str, values: Mapping[str, str | None]) -> dict[str, Any]:
     """Return addresses without outer blanks, and a signature without 【】. Raises Refusal wrong_type."""
     checked: dict[str, Any] = {}
+    wanted = SENDERS[method]
     for field, text in values.items():
-        if (field == "signature") != (method == SMS.name):
-            wanted = "signature" if method == SMS.name else "address"
+        if (field == "signature") != (wanted == "signature"):
             raise refuse_value(
                 field, f"{method} 的发件人没有这一项，请填写 {wanted}", f"a sender of {method} has a {wanted} instead"
             )

@@ -169,7 +169,7 @@ SMS = ChannelSpec(
         secrets=("sms_access_key_secret", "sms_hook_secret"),
     ),
     contact="phone",
-    has_senders=True,
+    sender="signature",
     has_templates=True,
     has_hooks=True,
     segments=segments.count,

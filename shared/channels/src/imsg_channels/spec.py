@@ -101,10 +101,9 @@ class ChannelSpec:
     contact: Literal["email", "phone", "wechat"] | None = None
     """The contact of a user that it sends to; None: it does not accept usernames."""
     has_attachments: bool = False
-    has_senders: bool = False
-    """Whether a request may set `sender`."""
-    has_reply_to: bool = False
-    """Whether it may set `reply_to`, and comes from a default sender where it sets no `sender`."""
+    sender: Literal["address", "signature"] | None = None
+    """What a sender of it is, which a request may name: an address, with a default one and addresses for replies, or a
+    signature in place of the account's; None: it has no senders."""
     has_accounts: bool = False
     """Whether it sends by official accounts to their followers."""
     has_templates: bool = False
