@@ -17,7 +17,7 @@ from imsg_contract.magic_recipients import find_refusal
 from imsg_contract.send_times import write_time
 from imsg_contract.templates import is_template
 from imsg_contract.topology import SCHEDULE, job_key
-from imsg_contract.wire import ChargeRecord, EventKind, Reference
+from imsg_contract.wire import Category, ChargeRecord, EventKind, Reference
 from imsg_gateway import limits
 from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Credential, Owner
@@ -168,7 +168,7 @@ class Acceptor:
         self, draft: Draft, kind: Kind | None, credential: Credential, owner: Owner, now: datetime
     ) -> Charged:
         """Charge a draft, and check the caps. Raises Refusal: may_not_send_by, and what the charge refuses."""
-        cost = (await _make_cost(draft, kind))._replace(default_category=draft.default_category)
+        cost = await _make_cost(draft, kind, is_test=draft.is_test, default_category=draft.default_category)
         if draft.is_test:
             _refuse_magic(draft, cost, credential.zone, now)
         charged = await credential.charge(cost._replace(cap=await self._find_cap(draft, cost, owner)))
@@ -190,7 +190,7 @@ class Acceptor:
         jobs: list[tuple[LegDraft, bytes]] = []
         try:
             for leg in draft.legs:
-                cost = (await _make_cost(leg.draft, "leg"))._replace(is_test=draft.is_test)
+                cost = await _make_cost(leg.draft, "leg", is_test=draft.is_test)
                 charges.append(await credential.charge(cost))
                 stored, content_at = _split_off(leg.draft)
                 await self._store(leg.request, stored, self._now() + LEGS_KEPT_FOR)
@@ -276,14 +276,17 @@ class Acceptor:
             self._refund_problem.note(away)
 
 
-async def _make_cost(draft: Draft, kind: Kind | None) -> Cost:
+async def _make_cost(
+    draft: Draft, kind: Kind | None, *, is_test: bool, default_category: Category | None = None
+) -> Cost:
     return Cost(
         len(draft.recipients),
         kind,
         _count_segments(draft),
         draft.method.name,
-        is_test=draft.is_test,
+        is_test=is_test,
         countries=await _find_countries(draft),
+        default_category=default_category,
     )
 
 

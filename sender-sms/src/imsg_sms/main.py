@@ -93,7 +93,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
     sender.work(channel)
     names: Mapping[str, Names] = {
         "sender": dict.fromkeys(channel.senders, ()),
-        "signature": {n: (s,) for n, s in channel.senders.items()},
+        "signature": {name: (signature,) for name, signature in channel.senders.items()},
     }
     sender.watch(publish_names(sender.redis, "sms", names), "names")
     sender.watch(_publish(channel.templates, sender.redis), "templates")
