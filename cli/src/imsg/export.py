@@ -31,7 +31,7 @@ MANIFEST = "export.json"
 LOOK_S = 1.0
 
 TELL_S = 5.0
-"""How often it is reported_at what still waits."""
+"""How often a line says what still waits."""
 
 EMPTY_LOOKS = 3
 """How often in a row the queues must be empty: a service publishes from its own tables some moments later."""

@@ -159,7 +159,7 @@ class Windows:
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
             given = form.read()
             window = {**given, **{name: given[name].strip() for name in ("id", "zone", "from", "to")}}
-            others = [{name: window[name] for name in FIELDS} for window in self._windows if window["id"] != known]
+            others = [{name: other[name] for name in FIELDS} for other in self._windows if other["id"] != known]
             return await self._put(WINDOWS, {"windows": [*others, window]})
 
         make = FieldMaker(t, "windows.", row)
