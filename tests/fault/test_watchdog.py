@@ -22,8 +22,7 @@ SINGLES = 20
 MINUTE_S = 60.0
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("processor_s", [pytest.param(2.0, marks=pytest.mark.quick), 20.0])
+@pytest.mark.parametrize("processor_s", [pytest.param(2.0, marks=[pytest.mark.quick, pytest.mark.long]), 20.0])
 def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
     command = [sys.executable, "-m", "imsg_testing.fault_spin", str(processor_s)]
     with run_embedded(tmp_path, command=command) as deployment:

@@ -21,7 +21,7 @@ from imsg.valkey import Valkey, ValkeyDied
 from imsg_runtime import unknown_settings
 from imsg_runtime.heartbeat import Heartbeat
 from imsg_runtime.lines import fill
-from imsg_runtime.logs import configure
+from imsg_runtime.logs import HeldLines, configure
 from imsg_runtime.masking import mask_line
 from imsg_runtime.settings import StartError, load, variable
 from imsg_web.bodies import InboundLimits
@@ -37,17 +37,20 @@ def main(*, with_console: bool = True) -> int:
     """Run until a signal or until a part dies; return the exit code."""
     os.umask(0o077)  # the data folder is private to this user
     heartbeat = Heartbeat.from_environment(os.environ)
+    lines = HeldLines(sys.stderr)
     try:
         settings = load(Settings)
-        configure(settings.log_level, settings.log_format)
+        configure(settings.log_level, settings.log_format, lines)
         for unknown in unknown_settings.find(all_in_one.MODELS):
             _complain(unknown.line)
-        return uvloop.run(run(settings, heartbeat, with_console=with_console))
+        return uvloop.run(run(settings, heartbeat, lines, with_console=with_console))
     except StartError as error:
         _complain(error.line)
         return 2
     except KeyboardInterrupt:  # before it serves, or a second one while it closes
         return 130
+    finally:
+        lines.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,11 @@ class _Ports:
     certificate: CertificateFiles | None
 
 
-async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = True) -> int:
-    """Bind the ports, lock the data folder, start Valkey if it is embedded, open the services, and serve."""
+async def run(settings: Settings, heartbeat: Heartbeat, lines: HeldLines, *, with_console: bool = True) -> int:
+    """Bind the ports, lock the data folder, start Valkey if it is embedded, open the services, and serve.
+
+    The log's lines follow the banner: on a busy machine, a start may lose and find again what it has just opened.
+    """
     with _open_ports(settings) as ports:
         async with heartbeat.run(), AsyncExitStack() as stack:
             lock = await stack.enter_async_context(data_folder.hold(settings.data_dir))
@@ -81,7 +87,7 @@ async def run(settings: Settings, heartbeat: Heartbeat, *, with_console: bool = 
             if backups is not None:
                 everything.watch(backups.run(), "backups")
             tune_garbage_collector()
-            return await _serve(ports, inbound_limits, config, everything, server)
+            return await _serve(ports, inbound_limits, config, everything, server, lines=lines)
 
 
 @contextlib.contextmanager
@@ -111,6 +117,8 @@ async def _serve(
     config: RuntimeConfig,
     everything: AllInOne,
     server: Valkey | None,
+    *,
+    lines: HeldLines,
 ) -> int:
     announcing: list[asyncio.Task[None]] = []
     watched = {part.name: asyncio.create_task(part.failure()) for part in everything.parts}
@@ -128,7 +136,7 @@ async def _serve(
             inbound_limits,
             on_stop=stop,
             failure=_find_first(watched),
-            on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything))),
+            on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything, lines))),
             unready_s=0.0,  # no load balancer stands before this one
             tls=ports.tls,
         )
@@ -137,8 +145,8 @@ async def _serve(
             task.cancel()
 
 
-async def _announce(config: RuntimeConfig, everything: AllInOne) -> None:
-    """Print the banner as soon as every part is ready; after READY_TIMEOUT_S, name the parts that are not."""
+async def _announce(config: RuntimeConfig, everything: AllInOne, lines: HeldLines) -> None:
+    """Print the banner as soon as every part is ready, then the log; after READY_TIMEOUT_S, name what is not ready."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while unmet := everything.router.unmet():
         if time.monotonic() > deadline:
@@ -149,6 +157,7 @@ async def _announce(config: RuntimeConfig, everything: AllInOne) -> None:
             break
         await asyncio.sleep(0.02)
     print(banner.text(config, with_console=everything.has_console), flush=True)
+    lines.release()
 
 
 async def _find_first(watched: Mapping[str, "asyncio.Task[BaseException]"]) -> BaseException:

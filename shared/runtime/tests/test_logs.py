@@ -2,13 +2,14 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 import structlog
 
-from imsg_runtime.logs import RecurringProblem, configure, logger
+from imsg_runtime.logs import HeldLines, RecurringProblem, configure, logger
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +37,17 @@ def test_a_token_in_a_url_reaches_no_line(form: str, capsys: pytest.CaptureFixtu
     assert "c2VjcmV0" not in said
     assert said.count("oken=••••") >= 5
     assert "&to=x is wrong" in said
+
+
+def test_lines_that_are_held_follow_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = HeldLines(sys.stderr)
+    configure("INFO", "json", lines)
+    logger("test").warning("first")
+    logging.getLogger("library").warning("second")
+    assert capsys.readouterr().err == ""
+    lines.release()
+    logger("test").warning("third")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["first", "second", "third"]
 
 
 SECRET_URLS = (

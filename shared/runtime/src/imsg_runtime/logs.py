@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -17,8 +17,34 @@ CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "imapclient", "alembic", 
 Log = structlog.typing.FilteringBoundLogger
 
 
-def configure(level: str, form: Literal["text", "json"]) -> None:
-    """Set up logging of this process, libraries included, to standard error."""
+class HeldLines:
+    """A stream that keeps what is written until `release`, so that a process can introduce itself first."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._held: list[str] | None = []
+
+    def write(self, text: str) -> None:
+        """Write to the stream, or keep the text for later."""
+        if self._held is None:
+            self._stream.write(text)
+        else:
+            self._held.append(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self._stream.flush()
+
+    def release(self) -> None:
+        """Write what was kept, in order, and keep nothing from now on."""
+        held, self._held = self._held, None
+        self._stream.writelines(held or ())
+        self._stream.flush()
+
+
+def configure(level: str, form: Literal["text", "json"], stream: HeldLines | None = None) -> None:
+    """Set up logging of this process, libraries included, to a stream; without one, to standard error."""
+    to: Any = stream or sys.stderr
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -33,10 +59,10 @@ def configure(level: str, form: Literal["text", "json"]) -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, hide_secrets, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(to),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(to)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
