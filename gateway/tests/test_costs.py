@@ -9,8 +9,9 @@ from imsg_contract.prices import Price, write_prices
 from imsg_contract.topology import PRICES
 from imsg_contract.wire import Recipient
 from imsg_gateway.costs import CostEstimator
-from imsg_gateway.draft import Draft, Share
+from imsg_gateway.draft import Draft
 from imsg_gateway.provider_reports import Provider
+from imsg_gateway.shares import Share
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually

@@ -13,7 +13,8 @@ from imsg_contract.send_times import write_time
 from imsg_contract.wire import Category, Recipient
 from imsg_gateway.costs import CostEstimator
 from imsg_gateway.credentials import Credential
-from imsg_gateway.draft import Draft, DraftReader
+from imsg_gateway.draft import Draft
+from imsg_gateway.draft_reader import DraftReader
 from imsg_gateway.providers import Providers
 from imsg_gateway.recipients import FoundRecipients
 from imsg_gateway.request import ClientRequest

@@ -9,8 +9,9 @@ from imsg_channels import METHODS
 from imsg_channels.spec import ChannelSpec
 from imsg_contract.countries import find_country
 from imsg_contract.prices import Cost, Costs, sum_costs
-from imsg_gateway.draft import Draft, Share
+from imsg_gateway.draft import Draft
 from imsg_gateway.provider_reports import Provider
+from imsg_gateway.shares import Share
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 

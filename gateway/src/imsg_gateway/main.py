@@ -23,7 +23,7 @@ from imsg_gateway.authentication import Authenticator
 from imsg_gateway.channels import Channels
 from imsg_gateway.check import Checker
 from imsg_gateway.costs import CostEstimator
-from imsg_gateway.draft import DraftReader
+from imsg_gateway.draft_reader import DraftReader
 from imsg_gateway.erasures import ErasureGuard
 from imsg_gateway.exports import Exports
 from imsg_gateway.failed_suppressions import FailedSuppressions

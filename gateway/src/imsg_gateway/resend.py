@@ -15,7 +15,8 @@ from imsg_contract.wire import Attachment, Category, Recipient, Reference
 from imsg_gateway.attachments import File
 from imsg_gateway.authentication import Authenticator
 from imsg_gateway.credentials import Credential, Owner
-from imsg_gateway.draft import Draft, DraftReader
+from imsg_gateway.draft import Draft
+from imsg_gateway.draft_reader import DraftReader
 from imsg_gateway.fields import CODE_S
 from imsg_gateway.resend_lock import ResendLocks
 from imsg_runtime.redis import RedisRefused, RedisUnavailable

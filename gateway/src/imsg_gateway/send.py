@@ -13,7 +13,8 @@ from imsg_contract.topology import SCHEDULE, job_key
 from imsg_contract.wire import Content, Job
 from imsg_gateway.accept import Accepted, Acceptor
 from imsg_gateway.credentials import MAX_ROUNDS, Credential, DefaultCategoryChanged, Owner
-from imsg_gateway.draft import Draft, DraftReader
+from imsg_gateway.draft import Draft
+from imsg_gateway.draft_reader import DraftReader
 from imsg_gateway.idempotency import IdempotencyKeys, Replayed, Reservation, StoredAnswer, fingerprint, read_key
 from imsg_gateway.jobs import kind_of
 from imsg_gateway.request import ClientRequest
