@@ -10,7 +10,7 @@ from imsg_channels import METHODS
 from imsg_contract.findings import Finding, Replica, Sentence
 from imsg_contract.provider_accounts import AccountState, Attention, ProviderTrouble
 from imsg_contract.topology import REPLICAS, attention_key
-from imsg_gateway.status import APPS, judge_broker, judge_channel, judge_databases, judge_redis, judge_replicas
+from imsg_gateway.judgements import APPS, judge_broker, judge_channel, judge_databases, judge_redis, judge_replicas
 from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
