@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from imsg_runtime.settings import StartError, load
 from imsg_runtime.unknown_settings import find
+from imsg_sms.account_settings import Tencent
 from imsg_sms.http_settings import Http
-from imsg_sms.settings import Settings, Tencent
+from imsg_sms.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,11 @@ from urllib.parse import urlencode
 
 import pytest
 
+from imsg_sms.account_settings import Twilio
 from imsg_sms.providers import HookRequest
 from imsg_sms.providers.calls import open_pool
 from imsg_sms.providers.twilio import PRICE_AFTER_S, TwilioProvider
 from imsg_sms.providers.twilio_signature import sign
-from imsg_sms.settings import Twilio
 from imsg_sms.templates import build_text_book
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_testing.sms import TWILIO

@@ -7,9 +7,10 @@ from pydantic import BaseModel
 
 from imsg_contract.provider_accounts import TRANSIENT, ProviderAccount, ProviderTrouble, SetUp, Words
 from imsg_delivery.provider_kinds import ProviderKind, split_settings
+from imsg_sms.account_settings import Aliyun, AnyAccount, Tencent, Twilio, Volcengine
 from imsg_sms.described_providers import make_kind, make_settings, show_settings
 from imsg_sms.http_settings import Http, list_descriptions
-from imsg_sms.settings import Aliyun, AnyAccount, Sms, SmsRoute, Tencent, Twilio, Volcengine
+from imsg_sms.settings import Sms, SmsRoute
 
 RECEIPTS = SetUp(
     title=Words(zh="状态报告的回调地址", en="The URL for receipts"),

@@ -11,8 +11,9 @@ from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountRefused
+from imsg_sms.account_settings import Aliyun, AnyAccount, Tencent, Volcengine
 from imsg_sms.providers.calls import open_pool
-from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Volcengine
+from imsg_sms.settings import Sms
 from imsg_sms.templates import PUBLISH, SCOPE, bracket
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 

@@ -9,9 +9,10 @@ from imsg_contract.provider_accounts import Filing, ProviderEntry, ProviderTroub
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountApi, AccountRefused
 from imsg_sms.account_apis.reading import FILINGS
+from imsg_sms.account_settings import Aliyun, AnyAccount, Tencent, Volcengine
 from imsg_sms.accounts import explain
 from imsg_sms.countries import MAINLAND
-from imsg_sms.settings import Aliyun, AnyAccount, Sms, Tencent, Volcengine
+from imsg_sms.settings import Sms
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 LOW = 0.05

@@ -21,6 +21,7 @@ from imsg_runtime.settings import variable
 from imsg_sms import hooks
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountRefused
+from imsg_sms.account_settings import MODELS, AnyAccount, Twilio
 from imsg_sms.accounts import (
     DESCRIBED_KINDS,
     FREE_TEXT,
@@ -40,7 +41,7 @@ from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.receipts import Receipts
 from imsg_sms.router import SmsRouter
-from imsg_sms.settings import MODELS, AnyAccount, NamedSignature, Settings, Sms, Twilio
+from imsg_sms.settings import NamedSignature, Settings, Sms
 from imsg_sms.signatures import find_only_signature
 from imsg_sms.templates import Templates, describe_limits, merge_limits
 from imsg_web.app import make_app

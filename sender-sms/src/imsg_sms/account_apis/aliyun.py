@@ -20,8 +20,8 @@ from imsg_sms.account_apis.reading import (
     read_objects,
     read_words,
 )
+from imsg_sms.account_settings import Aliyun
 from imsg_sms.providers import aliyun_signature
-from imsg_sms.settings import Aliyun
 from imsg_web.http_pool import HttpPool
 
 AT_ONCE = 8

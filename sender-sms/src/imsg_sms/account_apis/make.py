@@ -6,8 +6,8 @@ from imsg_sms.account_apis.port import AccountApi
 from imsg_sms.account_apis.tencent import TencentAccount
 from imsg_sms.account_apis.twilio import TwilioAccount
 from imsg_sms.account_apis.volcengine import VolcengineAccount
+from imsg_sms.account_settings import Aliyun, AnyAccount, Tencent, Twilio, Volcengine
 from imsg_sms.http_settings import Http, HttpCheck
-from imsg_sms.settings import Aliyun, AnyAccount, Tencent, Twilio, Volcengine
 from imsg_web.http_pool import HttpPool
 
 

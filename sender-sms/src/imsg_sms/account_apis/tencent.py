@@ -16,9 +16,9 @@ from imsg_sms.account_apis.reading import (
     read_whole_number,
     read_words,
 )
+from imsg_sms.account_settings import Tencent
 from imsg_sms.providers import tencent_signature
 from imsg_sms.providers.meanings import BEIJING
-from imsg_sms.settings import Tencent
 from imsg_web.http_pool import HttpPool
 
 BOUGHT_WITHIN = timedelta(days=3 * 365)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from imsg_sms.account_apis.port import AccountRefused, Balance, WithoutEntries
 from imsg_sms.account_apis.reading import read_json
-from imsg_sms.settings import Twilio
+from imsg_sms.account_settings import Twilio
 from imsg_web.http_pool import HttpPool
 
 

@@ -16,8 +16,8 @@ from imsg_sms.account_apis.reading import (
     read_objects,
     read_words,
 )
+from imsg_sms.account_settings import Volcengine
 from imsg_sms.providers import volcengine_signature
-from imsg_sms.settings import Volcengine
 from imsg_web.http_pool import HttpPool
 
 

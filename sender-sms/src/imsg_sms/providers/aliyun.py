@@ -15,6 +15,7 @@ from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.wire import Inbound, Job, Receipt, Recipient, Status
 from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
+from imsg_sms.account_settings import Aliyun
 from imsg_sms.providers import Concern, ProviderReply, ReceiptReport, numbers
 from imsg_sms.providers.aliyun_signature import Request, encode, headers
 from imsg_sms.providers.context import ProviderContext
@@ -30,7 +31,6 @@ from imsg_sms.providers.meanings import (
 )
 from imsg_sms.providers.template_provider import Hook, ReceiptFields, TemplateProvider, make_report, read_object
 from imsg_sms.receipts import Receipts
-from imsg_sms.settings import Aliyun
 from imsg_sms.templates import ProviderTemplate, TemplateAccount, TemplateBook, bracket, build_account_book
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.wire import Inbound, Receipt, Status
+from imsg_sms.account_settings import Aliyun, Tencent, Volcengine
 from imsg_sms.providers import HookReply, HookRequest, ProviderReply, ReceiptReport, ReportBatch
 from imsg_sms.providers.entries import read_entries
 from imsg_sms.providers.meanings import CodeTable, clean_text, judge_failure
-from imsg_sms.settings import Aliyun, Tencent, Volcengine
 from imsg_sms.templates import Message, ProviderTemplate, TemplateAccount, TemplateBook, bracket, build_account_book
 from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_contract.wire import Inbound
+from imsg_sms.account_settings import Tencent
 from imsg_sms.providers import Concern, FetchReports, ProviderReply, ReceiptReport, ReportBatch, numbers
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.providers.inbound import InboundFields, make_inbound
@@ -34,7 +35,6 @@ from imsg_sms.providers.template_provider import (
     read_object,
 )
 from imsg_sms.providers.tencent_signature import Request, headers
-from imsg_sms.settings import Tencent
 from imsg_sms.templates import ProviderTemplate, TemplateBook
 from imsg_web.http_pool import HttpPool, NoAnswer
 

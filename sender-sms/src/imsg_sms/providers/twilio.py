@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_contract.wire import Inbound, Receipt, Status
+from imsg_sms.account_settings import Twilio
 from imsg_sms.providers import (
     FetchReports,
     HookReply,
@@ -35,7 +36,6 @@ from imsg_sms.providers.meanings import (
 )
 from imsg_sms.providers.template_provider import read_object
 from imsg_sms.providers.twilio_signature import is_signed
-from imsg_sms.settings import Twilio
 from imsg_sms.templates import Message, TemplateBook, build_text_book
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 

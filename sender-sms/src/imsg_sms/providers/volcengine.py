@@ -9,6 +9,7 @@ from typing import Any
 
 from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_contract.wire import Inbound
+from imsg_sms.account_settings import Volcengine
 from imsg_sms.providers import ProviderReply, ReceiptReport, numbers
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.providers.inbound import InboundFields, make_inbound
@@ -22,7 +23,6 @@ from imsg_sms.providers.template_provider import (
     read_object,
 )
 from imsg_sms.providers.volcengine_signature import Request, encode, headers
-from imsg_sms.settings import Volcengine
 from imsg_sms.templates import ProviderTemplate, TemplateBook
 from imsg_web.http_pool import HttpPool
 
