@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from imsg_console.recipients.recipient_reader import strip_heading
+from imsg_console.recipients.headings import strip_heading
 
 _SAME = """
     name 姓名 名字 称呼 fullname studentname 学生姓名 员工姓名 客户姓名 收件人姓名 联系人

@@ -8,7 +8,7 @@ from imsg_channels import CHANNELS
 from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, is_blank, read_cell
 from imsg_console.recipients.classify_recipient import is_intended, strip_invisible
 from imsg_console.recipients.field_names import find_column
-from imsg_console.recipients.recipient_reader import count_headings, explain_row, strip_heading
+from imsg_console.recipients.headings import count_headings, explain_row, strip_heading
 from imsg_console.spreadsheets import name_columns, read_values
 
 METHODS = tuple(channel.name for channel in CHANNELS if channel.contact is not None)

@@ -6,14 +6,8 @@ from typing import Any
 
 from imsg_console.readers import UnreadableError
 from imsg_console.recipients.classify_recipient import is_intended
-from imsg_console.recipients.recipient_reader import (
-    FoundRecipient,
-    IgnoredText,
-    Reading,
-    name_fields,
-    read,
-    read_table,
-)
+from imsg_console.recipients.headings import name_fields
+from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading, read, read_table
 from imsg_console.spreadsheets import PIECE, decode, split
 from imsg_console.spreadsheets import read as read_sheets
 from imsg_console.workbooks import MAX_ROWS

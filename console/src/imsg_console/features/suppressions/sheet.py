@@ -8,8 +8,8 @@ from typing import Any
 from imsg_channels import METHODS
 from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, is_blank, read_cell
 from imsg_console.recipients.classify_recipient import strip_invisible
+from imsg_console.recipients.headings import explain_row
 from imsg_console.recipients.people_sheet import TO, find_columns
-from imsg_console.recipients.recipient_reader import explain_row
 from imsg_console.sanitize import line
 from imsg_console.spreadsheets import find_heading
 from imsg_console.texts import Texts, in_every_language

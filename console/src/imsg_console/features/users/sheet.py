@@ -9,7 +9,7 @@ from typing import Any
 from imsg_channels import BY_NAME, CHANNELS, CONTACTS
 from imsg_console.features.users.records import LIMITS, MAX_LIMIT, MAX_NAME, MAX_PASSWORD, MIN_PASSWORD
 from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, is_blank, read_cell
-from imsg_console.recipients.recipient_reader import explain_row, strip_heading
+from imsg_console.recipients.headings import explain_row, strip_heading
 from imsg_console.spreadsheets import find_heading, merge_headings
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
