@@ -16,8 +16,9 @@ from imsg_console.widgets.facts import code_block, page_head
 from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 
 CHIPS = {"waiting": ("schedule", "warn"), "delivered": ("check_circle", "good"), "failed": ("error", "bad")}
 """State of a delivery → symbol and tone."""

@@ -14,8 +14,9 @@ from imsg_console.widgets.dialogs import confirm, reading_dialog
 from imsg_console.widgets.elements import element
 from imsg_console.widgets.facts import code_block
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 
 PATH = "/api/v2/dead"
 PAGE_ROWS = 20

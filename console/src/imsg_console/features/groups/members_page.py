@@ -19,8 +19,9 @@ from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.forms import Field, Form, ask_form
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Loaded, Position, Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 from imsg_contract.roles import SENDERS
 
 SHOWN_FIELDS = 6

@@ -13,8 +13,9 @@ from imsg_console.widgets.dialogs import ask_to_delete
 from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import FieldMaker, Form, ask_form
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 from imsg_contract.roles import SENDERS
 
 PATH = "/api/v2/groups"

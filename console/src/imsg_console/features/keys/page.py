@@ -15,8 +15,9 @@ from imsg_console.widgets.dialogs import ask_to_delete
 from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.filters import Filter
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 
 PATH = "/api/v2/keys"
 

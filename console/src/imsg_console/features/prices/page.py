@@ -19,8 +19,9 @@ from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Loaded, Position, Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 
 PATH = "/api/v2/prices"
 FIELDS = ("method", "provider", "country", "per", "amount", "currency", "from")

@@ -17,8 +17,9 @@ from imsg_console.widgets.dialogs import ask_to_delete, confirm, reading_dialog
 from imsg_console.widgets.elements import button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.notices import empty, error_notice, toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Loaded, Position, Row
-from imsg_console.widgets.tables import Column, PagedTable, Table
+from imsg_console.widgets.tables import Column, Table
 
 MAX_NAME = 64
 

@@ -6,8 +6,9 @@ from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.filters import Filter
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 
 MAX_TEXT = 600
 MAX_SENDER = 254

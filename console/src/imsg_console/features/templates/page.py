@@ -20,8 +20,9 @@ from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Loaded, Position, Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 
 PATH = "/api/v2/templates"
 CATEGORIES = ("notice", "marketing", "code")

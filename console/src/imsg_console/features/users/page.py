@@ -20,8 +20,9 @@ from imsg_console.widgets.exports import download_button
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.filters import Filter
 from imsg_console.widgets.notices import toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Loaded, Position, Row
-from imsg_console.widgets.tables import Column, PagedTable
+from imsg_console.widgets.tables import Column
 from imsg_console.widgets.work import Work, run_each, start
 
 PATH = "/api/v2/users"

@@ -15,8 +15,9 @@ from imsg_console.widgets.elements import button, element, heading, redraw
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import notice, toast
+from imsg_console.widgets.paged_table import PagedTable
 from imsg_console.widgets.paging import Load, Loaded, Position, Row
-from imsg_console.widgets.tables import Actions, Column, PagedTable
+from imsg_console.widgets.tables import Actions, Column
 
 WINDOWS, HOLIDAYS, REQUESTS = "/api/v2/windows", "/api/v2/holidays", "/api/v2/requests"
 FIELDS = ("id", "methods", "categories", "zone", "days", "from", "to", "holidays")
