@@ -1,6 +1,6 @@
-"""What became of a request: how far it is, what failed, and the code that sends the same."""
+"""What became of a request: how far it is, what failed, and what can still be done about it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -8,16 +8,14 @@ from nicegui import ui
 
 from imsg_console.client import ApiError, make_url, path
 from imsg_console.explanations import explain
+from imsg_console.features.send.sent_code import SentCode
 from imsg_console.features.send.steps import Steps
-from imsg_console.message import snippets
 from imsg_console.message.blocks import explain_block
 from imsg_console.message.cancelling import ask_and_cancel, cancel
-from imsg_console.message.code_tabs import draw_code, read_base_url
 from imsg_console.message.filters import RESENDABLE, STATUSES, UNSETTLED, Filters
 from imsg_console.message.pace import Pace
 from imsg_console.message.resend_dialog import ResendDialog
 from imsg_console.message.simulated import is_simulated
-from imsg_console.message.snippets import SentRequest
 from imsg_console.message.summary import is_template
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -102,7 +100,7 @@ class Sent:
             with element("section", "card stack"):
                 self._draw_status(request)
             with card(t("sent.lines")):
-                await self._draw_code(request)
+                await SentCode(self._view, request).draw()
         await self._show(request)
 
     def _draw_status(self, request: Mapping[str, Any]) -> None:
@@ -274,43 +272,6 @@ class Sent:
         """Ask, resend, and lead to the new request."""
         dialog = ResendDialog(self._view, on_request=_go_to_request)
         await dialog.ask_all(Filters(id=self._identity), {"id": self._identity})
-
-    async def _draw_code(self, request: Mapping[str, Any]) -> None:
-        """Draw the code that sends the same, for curl, Python and Java."""
-        t, api = self._t, self._view.api
-        element("p", "muted", t("sent.lines_what", key=snippets.KEY_PLACE))
-        link_to(t("sent.make_key"), "/keys", "vpn_key").classes("button")
-        if request["content"] is None:
-            notice(t("sent.content_gone"), "info")
-            return
-        messages = (await api.get("/api/v2/messages", id=self._identity, limit=snippets.LONG_LIST + 1))["messages"]
-        sent = SentRequest(
-            read_base_url(),
-            request["method"],
-            [str(message["to"]) for message in messages if message["to"] is not None],  # else erased
-            request["content"],
-            [str(attachment["filename"]) for attachment in request["attachments"]],
-            category=str(request["category"] or "notice"),
-        )
-        if sent.is_long:
-            with element("div", "actions"):
-                button(t("sent.list_file", name=snippets.LIST_FILE), self._download, symbol="download")
-                element("span", "muted", t("sent.list_file_what"))
-        if sent.files:
-            element("p", "muted", t("sent.files_what"))
-        if is_template(request["content"]):
-            element("p", "muted", t("sent.template_code"))
-        draw_code(self._view, sent)
-
-    def _download(self) -> None:
-        address = self._view.files.offer(
-            self._view.session.key, snippets.LIST_FILE, "text/plain; charset=utf-8", self._write_recipients
-        )
-        ui.navigate.to(address)
-
-    async def _write_recipients(self) -> AsyncIterator[bytes]:
-        async for page in self._view.api.pages("/api/v2/messages", "messages", id=self._identity):
-            yield "".join(f"{message['to']}\n" for message in page).encode()
 
 
 def _go_to_request(identity: str, count: int) -> None:
