@@ -22,4 +22,4 @@ def test_a_version_is_former_for_a_week_after_the_next_replaced_it() -> None:
         make(1, 3 * FORMER_FOR),
         make(1, 9 * FORMER_FOR, name="other", is_current=True),
     ]
-    assert [(one.name, one.version) for one in list_former(versions, NOW)] == [("cloud", 3), ("cloud", 2)]
+    assert [(account.name, account.version) for account in list_former(versions, NOW)] == [("cloud", 3), ("cloud", 2)]

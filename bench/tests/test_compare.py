@@ -39,7 +39,7 @@ def test_what_only_one_run_has_is_left_out() -> None:
 
 def test_what_is_not_reached_is_listed() -> None:
     low, high = result(90, 95, 92), result(120, 130, 110)
-    assert [one.key for one, _ in list_missed([low, high])] == ["A"]
+    assert [result.key for result, _ in list_missed([low, high])] == ["A"]
     assert list_missed([high]) == []
 
 

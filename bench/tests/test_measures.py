@@ -13,7 +13,7 @@ from imsg_bench.table import METHODS, TABLE
 
 
 def test_every_measurement_has_a_key_of_its_own_and_a_page_of_its_method() -> None:
-    assert len({one.KEY for one in TABLE}) == len(TABLE)
+    assert len({measurement.KEY for measurement in TABLE}) == len(TABLE)
     assert all(len(page) > 100 for page in METHODS.values())
 
 

@@ -101,4 +101,4 @@ async def test_a_code_leaves_on_another_connection_where_the_free_one_was_closed
 
     async with serve_tcp(serve_once) as port:
         sent = await Codes(f"http://127.0.0.1:{port}/api/send", ["{}"], "code").run([0.0, 0.1, 0.2])
-    assert [one.accepted for one in sent] == [True, True, True]
+    assert [code.accepted for code in sent] == [True, True, True]

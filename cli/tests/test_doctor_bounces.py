@@ -70,7 +70,7 @@ async def test_a_server_that_refuses_the_tokens_is_named_with_its_mailbox() -> N
 async def test_a_domain_with_a_way_in_is_looked_up() -> None:
     given = {"bounce_domain": DOMAIN, **SECRET}
     found = await look(given)
-    assert not any(one.remedy for one in found.values())
+    assert not any(finding.remedy for finding in found.values())
     assert found["bounces"].state == f"go to {DOMAIN}, and come in pushed"
     assert found[f"MX {DOMAIN}"].state == "mx.example.com"
     assert "MX record" in (await look(given, {}))[f"MX {DOMAIN}"].remedy

@@ -66,7 +66,7 @@ async def keep_endpoint(folder: Path) -> None:
 def test_a_key_that_opens_no_secret_is_named_and_nothing_is_made(tmp_path: Path) -> None:
     def remedies(*keys: SecretStr) -> list[str]:
         found = asyncio.run(examine(Settings(data_dir=tmp_path, secret_key=keys)))
-        return [one.remedy for one in found if one.remedy]
+        return [finding.remedy for finding in found if finding.remedy]
 
     assert remedies() == []
     asyncio.run(keep_endpoint(tmp_path))

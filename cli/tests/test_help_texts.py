@@ -31,27 +31,29 @@ def walk(command: object) -> Iterator[TyperCommand | TyperGroup]:
     assert isinstance(command, TyperCommand | TyperGroup)
     yield command
     if isinstance(command, TyperGroup):
-        for one in command.commands.values():
-            yield from walk(one)
+        for subcommand in command.commands.values():
+            yield from walk(subcommand)
 
 
 def test_the_help_of_a_group_names_its_verbs(command: TyperGroup) -> None:
-    groups = [one for one in walk(command) if isinstance(one, TyperGroup) and one is not command]
+    groups = [
+        subcommand for subcommand in walk(command) if isinstance(subcommand, TyperGroup) and subcommand is not command
+    ]
 
     assert len(groups) > 10
-    assert {one.name: one.help for one in groups if not split_verbs(one)[1]} == {}
+    assert {group.name: group.help for group in groups if not split_verbs(group)[1]} == {}
 
 
 def test_every_text_stands_in_chinese_and_no_other(command: TyperGroup) -> None:
     listed = list(walk(command))
     texts = {split_verbs(one)[0] for one in listed}
-    texts |= {find_key(getattr(parameter, "help", None) or "") for one in listed for parameter in one.params}
+    texts |= {find_key(getattr(parameter, "help", None) or "") for command in listed for parameter in command.params}
     known = json.loads(FILE.read_text())
 
     assert sorted(texts - {"", *known}) == []
     assert sorted(set(known) - texts) == ["Show this message and exit."]
     translate(command)
-    assert [one.name for one in listed if not CHINESE.search(one.help or "")] == []
+    assert [command.name for command in listed if not CHINESE.search(command.help or "")] == []
 
 
 def test_a_table_wider_than_the_terminal_shows_each_row_below_its_first_cell(
@@ -81,4 +83,6 @@ def test_chinese_help_is_whole_on_a_narrow_terminal(command: TyperGroup) -> None
     words = set(re.findall(r"[a-z-]+", shown))
 
     assert "…" not in shown
-    assert {verb for one in command.commands.values() if isinstance(one, TyperGroup) for verb in one.commands} <= words
+    assert {
+        verb for command in command.commands.values() if isinstance(command, TyperGroup) for verb in command.commands
+    } <= words

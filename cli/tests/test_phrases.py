@@ -21,7 +21,7 @@ PRINTS = {"say", "complain", "_complain", "usage", "confirm", "say_table"}
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {"cli", "tests", "bench", "console"}
-SOURCES = [one for one in (*ROOT.glob("*/src"), *ROOT.glob("shared/*/src")) if one.parent.name not in OTHERS]
+SOURCES = [folder for folder in (*ROOT.glob("*/src"), *ROOT.glob("shared/*/src")) if folder.parent.name not in OTHERS]
 """The packages that `imsg up` starts, whose start errors it prints."""
 
 WORD = re.compile(r"[A-Za-z]{2}")

@@ -166,17 +166,17 @@ def test_what_is_not_given_stands_in_no_body() -> None:
 
 def test_a_large_group_becomes_recipients_with_what_the_template_takes(serve: Serve) -> None:
     """It takes what is published, whatever the draft says; members of one address are one recipient, the first."""
-    one = {"contacts": {}, "to": "zhang@example.com", "params": {"姓名": "张三", "班级": "三二班"}, "language": None}
+    member = {"contacts": {}, "to": "zhang@example.com", "params": {"姓名": "张三", "班级": "三二班"}, "language": None}
     members = [
-        one,
+        member,
         {
-            **one,
+            **member,
             "contacts": {"smtp": "li@example.com", "sms": "13800138000"},
             "params": {"班级": "三二班"},
             "language": "en",
         },
-        {**one, "to": "wang@example.com", "params": {}},
-        {**one, "params": {"姓名": "别人"}},
+        {**member, "to": "wang@example.com", "params": {}},
+        {**member, "params": {"姓名": "别人"}},
     ]
     server = serve(
         OK | {"members": 10_001},

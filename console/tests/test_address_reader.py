@@ -147,7 +147,7 @@ def write_class() -> bytes:
 def test_every_import_reads_a_class_with_merged_titles_and_loses_no_row() -> None:
     sheets = spreadsheets.join(spreadsheets.read_columns(write_class()))
     rows = range(5, 5 + len(CLASS) + 1)
-    place, people = people_sheet.read_best([one.rows for one in sheets])
+    place, people = people_sheet.read_best([sheet.rows for sheet in sheets])
     assert sheets[place].name == "三年级二班"
     phones = {person.line: person.contacts["sms"] for person in people.people}
     assert phones == {
@@ -159,14 +159,14 @@ def test_every_import_reads_a_class_with_merged_titles_and_loses_no_row() -> Non
         11: "+85291234567",
         12: "13800138008",
     }
-    named = {one.line: describe(ZH, one.why, one.text) for one in [*people.problems, *people.left_out]}
+    named = {problem.line: describe(ZH, problem.why, problem.text) for problem in [*people.problems, *people.left_out]}
     assert sorted(list(phones) + list(named)) == list(rows)
 
     users_read = users.read(ZH, sheets[place].rows)
     assert users_read.ignored == ("序号",)
-    assert {one.number: one.fields["phone"] for one in users_read.good if "phone" in one.fields} == phones
-    assert [one.number for one in users_read.good if "phone" not in one.fields] == [15]
-    assert [one.number for one in users_read.bad] == [10, 13, 14, 16, 17]
+    assert {row.number: row.fields["phone"] for row in users_read.good if "phone" in row.fields} == phones
+    assert [row.number for row in users_read.good if "phone" not in row.fields] == [15]
+    assert [row.number for row in users_read.bad] == [10, 13, 14, 16, 17]
     assert users_read.bad[-1].problems == ("这一行不是用户：是合计行。",)
 
     place, suppressed = suppressions.read_best(ZH, sheets, "sms", "opt_out")

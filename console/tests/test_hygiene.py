@@ -47,7 +47,7 @@ def test_the_head_of_a_page_gets_style_sheets_of_ours_alone() -> None:
     named = [call.args[0] for _, call in _calls() if _name(call) == "style_sheet"]
 
     assert [where.split(":")[0] for where in adding] == ["widgets/elements.py"]
-    assert [one for one in named if not isinstance(one, ast.Constant | ast.Name)] == []
+    assert [named_class for named_class in named if not isinstance(named_class, ast.Constant | ast.Name)] == []
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".css")])
@@ -82,7 +82,7 @@ def test_every_class_has_a_rule_or_a_test_that_looks_for_it() -> None:
     named = [(where, one) for where, text in texts if isinstance(text, ast.Constant) for one in str(text.value).split()]
 
     assert named
-    assert [(where, one) for where, one in named if one not in ruled | hooks | OTHERS] == []
+    assert [(where, named_class) for where, named_class in named if named_class not in ruled | hooks | OTHERS] == []
 
 
 def _has_class(call: ast.Call) -> bool:

@@ -119,7 +119,7 @@ def test_changes_are_found_in_place_and_news_are_counted_not_shown() -> None:
     shown = [message(5, "queued"), message(4), message(3)]
     fresh = [message(7), message(6), message(5, "sent", "2026-11-25T00:00:01Z"), message(4)]
     news = compare(shown, fresh, ended=False)
-    assert [one["status"] for one in news.messages] == ["sent", "sent", "sent"]
+    assert [message["status"] for message in news.messages] == ["sent", "sent", "sent"]
     assert (news.arrived, news.gone, news.changed) == (2, frozenset(), True)
 
 

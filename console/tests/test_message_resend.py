@@ -18,7 +18,7 @@ UNKNOWN = ApiError("outcome_unknown", "不能确定。", 10012)
 
 def write_asked(*ids: str) -> list[dict[str, Any]]:
     """Write what is asked for."""
-    return [{"id": one} for one in ids]
+    return [{"id": message_id} for message_id in ids]
 
 
 def message(identity: str, status: str = "failed", code: str = "554 5.3.0", **more: object) -> dict[str, Any]:
@@ -89,7 +89,7 @@ async def test_a_refusal_of_one_is_told_and_the_others_go_on() -> None:
 
 
 async def test_a_filter_means_what_failed_or_what_it_names() -> None:
-    assert [one["id"] for one in await find_failed(History(), Filters(), {})] == [
+    assert [message["id"] for message in await find_failed(History(), Filters(), {})] == [
         "b-0-expired,failed",
         "b-1-expired,failed",
         "a-0",
@@ -110,10 +110,10 @@ def test_what_was_resent_and_what_can_only_fail_again_is_left_out() -> None:
             message("a-0"),
         ]
     )
-    assert [one["id"] for one in plan.failed] == ["a-0", "a-4"]
-    assert [one["id"] for one in plan.hopeless] == ["a-1"]
-    assert [one["id"] for one in plan.resent] == ["a-2"]
-    assert [one["id"] for one in plan.uncertain] == ["a-3"]
+    assert [message["id"] for message in plan.failed] == ["a-0", "a-4"]
+    assert [message["id"] for message in plan.hopeless] == ["a-1"]
+    assert [message["id"] for message in plan.resent] == ["a-2"]
+    assert [message["id"] for message in plan.uncertain] == ["a-3"]
     assert plan.others == 1
 
 

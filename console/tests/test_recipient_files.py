@@ -64,8 +64,11 @@ def test_a_first_row_that_is_mistyped_is_no_heading() -> None:
 def test_rows_without_a_recipient_are_told_and_the_others_say_whose_they_are() -> None:
     found = table("姓名,手机\n张三,13800138000\n李四,\n王五,13900139000.0\n".encode(), "sms")
     reading = found.read(found.column, has_heading=True)
-    assert [(one.text, one.label) for one in reading.found] == [("13800138000", "张三"), ("13900139000", "王五")]
-    assert [(one.text, one.why) for one in reading.ignored] == [("李四", "send.no_sms_in_row")]
+    assert [(recipient.text, recipient.label) for recipient in reading.found] == [
+        ("13800138000", "张三"),
+        ("13900139000", "王五"),
+    ]
+    assert [(ignored.text, ignored.why) for ignored in reading.ignored] == [("李四", "send.no_sms_in_row")]
 
 
 @pytest.mark.parametrize("title", ["通讯录\n", "通讯录,,\n", "通讯录,,\n制表人：王芳,,2026 年\n,,\n", "客户,,\n"])
@@ -73,8 +76,10 @@ def test_headings_are_found_below_a_title(title: str) -> None:
     found = table(f"{title}姓名,手机,邮箱\n张三,13800138000,zhang@example.com\n李四,,\n".encode(), "sms")
     reading = found.read(found.column, has_heading=found.has_heading)
     assert (found.rows[found.heading], found.column) == (("姓名", "手机", "邮箱"), 1)
-    assert [(one.text, one.label) for one in reading.found] == [("13800138000", "张三 zhang@example.com")]
-    assert [one.text for one in reading.ignored] == ["李四"]
+    assert [(recipient.text, recipient.label) for recipient in reading.found] == [
+        ("13800138000", "张三 zhang@example.com")
+    ]
+    assert [ignored.text for ignored in reading.ignored] == ["李四"]
 
 
 def test_blank_rows_and_columns_around_a_table_are_no_part_of_it() -> None:

@@ -83,7 +83,7 @@ def test_what_is_wrong_is_said(text: str, method: str, kind: Kind, why: str) -> 
 async def test_a_recipient_written_twice_is_kept_once_and_told() -> None:
     people = Recipients("sms")
     await people.add(people_of("13800138000", "+8613800138000", "13900139000", "13800138000"))
-    assert (len(people), [one.text for one in people.ignored]) == (2, ["+8613800138000", "13800138000"])
+    assert (len(people), [ignored.text for ignored in people.ignored]) == (2, ["+8613800138000", "13800138000"])
     assert (people.counts.read, people.counts.adopted, people.counts.ignored) == (4, 2, 2)
     assert people.texts == ["13800138000", "13900139000"]
 
@@ -92,7 +92,7 @@ async def test_another_method_judges_all_anew() -> None:
     people = Recipients("smtp")
     await people.add(people_of("a@x.com", "13800138000", "zhang"))
     await people.change_method("sms")
-    assert [one.text for one in people.wrong] == ["a@x.com"]
+    assert [recipient.text for recipient in people.wrong] == ["a@x.com"]
     people.remove_wrong()
     assert people.texts == ["13800138000", "zhang"]
 
@@ -225,8 +225,8 @@ async def test_ten_thousand_are_taken_whole() -> None:
 )
 def test_nothing_that_was_pasted_vanishes(pasted: str, method: str, found: list[str], ignored: list[str]) -> None:
     reading = read(pasted, method)
-    assert [f"{one.text}:{one.label}".removesuffix(":") for one in reading.found] == found
-    assert [f"{one.text}:{one.why}" for one in reading.ignored] == ignored
+    assert [f"{recipient.text}:{recipient.label}".removesuffix(":") for recipient in reading.found] == found
+    assert [f"{ignored.text}:{ignored.why}" for ignored in reading.ignored] == ignored
 
 
 def test_three_hundred_rows_of_excel_are_all_accounted_for() -> None:
@@ -261,8 +261,11 @@ def test_whatever_stands_between_them_every_address_is_adopted(people: list[tupl
 )
 def test_every_letter_of_a_paste_can_be_found_again(pasted: str, method: str) -> None:
     reading = read(pasted, method)
-    shown = "".join([one.text + one.label for one in reading.found] + [one.text for one in reading.ignored])
-    assert {one for one in pasted if one.isalnum()} <= set(shown)
+    shown = "".join(
+        [recipient.text + recipient.label for recipient in reading.found]
+        + [ignored.text for ignored in reading.ignored]
+    )
+    assert {character for character in pasted if character.isalnum()} <= set(shown)
 
 
 _WORDS = ["张三", "foo", "a@x.com", "王五 <b@x.com>", '"Li, Si" <c@x.com>', "13800138000", "010-8888", "zhang@163,com"]
@@ -274,7 +277,10 @@ _WORDS = ["张三", "foo", "a@x.com", "王五 <b@x.com>", '"Li, Si" <c@x.com>', 
 )
 def test_every_word_of_a_paste_is_shown_somewhere(words: list[tuple[str, str]], method: str) -> None:
     reading = read("".join(word + sign for word, sign in words), method)
-    shown = " ".join([f"{one.text} {one.label}" for one in reading.found] + [one.text for one in reading.ignored])
+    shown = " ".join(
+        [f"{recipient.text} {recipient.label}" for recipient in reading.found]
+        + [ignored.text for ignored in reading.ignored]
+    )
     missing = [part for word, _ in words for part in re.findall(r"[^\W_]+", word) if part not in shown]
     assert missing == []
 
@@ -282,4 +288,4 @@ def test_every_word_of_a_paste_is_shown_somewhere(words: list[tuple[str, str]], 
 async def test_case_makes_no_second_recipient_of_a_mail() -> None:
     people = Recipients("smtp")
     await people.add(people_of("Zhang@x.com", "zhang@X.com"))
-    assert (people.texts, [one.why for one in people.ignored]) == (["Zhang@x.com"], ["send.doubled"])
+    assert (people.texts, [ignored.why for ignored in people.ignored]) == (["Zhang@x.com"], ["send.doubled"])

@@ -34,7 +34,7 @@ def test_every_sentence_stands_in_both_languages(folder: Path) -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_both_languages_fill_in_the_same(folder: Path) -> None:
     zh, en = _sentences(folder, "zh"), _sentences(folder, "en")
-    wrong = [key for key, forms in en.items() if not all(_fields(one) <= _fields(zh[key][0]) for one in forms)]
+    wrong = [key for key, forms in en.items() if not all(_fields(form) <= _fields(zh[key][0]) for form in forms)]
 
     assert wrong == []
 
@@ -125,7 +125,7 @@ def _sentences(folder: Path, language: Language) -> Mapping[str, tuple[str, ...]
     """Return what a catalogue says by key, in each of its forms."""
     catalogue = _catalogue(folder, language)
     assert not [error for _, errors in catalogue.check() for error in errors]
-    return {_key(one): _forms(one) for one in catalogue if one.id}
+    return {_key(entry): _forms(entry) for entry in catalogue if entry.id}
 
 
 def _forms(message: Message) -> tuple[str, ...]:
@@ -174,20 +174,20 @@ def _list_described() -> Iterator[str]:
         named = [(getattr(call.func, "id", ""), call) for call in calls]
         for name, call in named:
             if name == "PagedTable":
-                given = {one.arg: one.value for one in call.keywords}
+                given = {keyword.arg: keyword.value for keyword in call.keywords}
                 has_filters = isinstance(given.get("filters"), ast.List)  # else there may be none
                 endings = ("empty", "none") if has_filters else ("empty",)
-                for one in _list_words(given["texts"]):
-                    yield from (f"{one}.{ending}_{part}" for ending in endings for part in ("title", "text"))
+                for word in _list_words(given["texts"]):
+                    yield from (f"{word}.{ending}_{part}" for ending in endings for part in ("title", "text"))
             elif name == "ask_to_delete":
-                yield from (f"{one}_{part}" for one in _list_words(call.args[2]) for part in QUESTION)
-        for start in {one for name, call in named if name == "FieldMaker" for one in _list_words(call.args[1])}:
+                yield from (f"{word}_{part}" for word in _list_words(call.args[2]) for part in QUESTION)
+        for start in {word for name, call in named if name == "FieldMaker" for word in _list_words(call.args[1])}:
             makes = [call for name, call in named if name == "make" and call.args]
-            yield from (f"{start}{one}" for call in makes for one in _list_words(call.args[0]))
+            yield from (f"{start}{word}" for call in makes for word in _list_words(call.args[0]))
 
 
 def _list_words(value: ast.expr) -> list[str]:
-    return [one.value for one in ast.walk(value) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return [node.value for node in ast.walk(value) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def _is_texts(function: ast.expr) -> bool:

@@ -32,7 +32,7 @@ async def test_a_work_has_no_timer_before_the_page_is_drawn() -> None:
 
 
 def _count_timers(client: Client) -> int:
-    return sum(isinstance(one, ui.timer) for one in client.elements.values())
+    return sum(isinstance(element, ui.timer) for element in client.elements.values())
 
 
 def _make_view(gateway: Gateway) -> View:

@@ -93,7 +93,7 @@ async def test_channels_are_blocked_while_redis_takes_nothing(
 
             async def look() -> tuple[str, str]:
                 answer = (await gateway.client.get("/api/v2/channels", params={"token": token})).json()
-                (smtp,) = (one for one in answer["channels"] if one["method"] == "smtp")
+                (smtp,) = (channel for channel in answer["channels"] if channel["method"] == "smtp")
                 return smtp["state"], smtp["why"] or ""
 
             async def is_open() -> bool:

@@ -136,7 +136,7 @@ async def test_countries_that_the_user_may_not_send_to_are_named(gateway: Runnin
     fields = {"token": await gateway.user(), "method": "sms", "to": to, "content": "天黑了"}
     answer = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()
     assert (answer["count"], answer["problems_total"]) == (2, 3)
-    assert [(one["to"], one["reason"]) for one in answer["problems"]] == [
+    assert [(problem["to"], problem["reason"]) for problem in answer["problems"]] == [
         (number, "country_not_allowed") for number in to[2:]
     ]
     assert answer["segments"] == 2

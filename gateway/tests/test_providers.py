@@ -94,7 +94,7 @@ async def test_administrators_see_providers_and_users_do_not(gateway: RunningGat
     for token, names in ((admin, ["aliyun"]), (user, [])):
         answer = await gateway.client.get("/api/v2/channels", params={"token": token})
         (sms,) = (each for each in answer.json()["channels"] if each["method"] == "sms")
-        assert [one["name"] for one in sms["providers"]] == names
+        assert [provider["name"] for provider in sms["providers"]] == names
 
 
 async def test_what_is_switched_is_a_provider_there_is_and_reaches_auth(gateway: RunningGateway) -> None:

@@ -47,7 +47,7 @@ async def test_a_resend_is_a_new_request_that_names_the_old_and_counts_once(gate
     assert answer["id"] != OLD
     (job,) = await gateway.jobs(lane=Lane.BULK)
     assert (job.request, job.resend_of, job.username) == (answer["id"], OLD, "zhang")
-    assert [(one.n, one.to, one.address) for one in job.recipients] == [
+    assert [(recipient.n, recipient.to, recipient.address) for recipient in job.recipients] == [
         (0, "li@example.com", "li@example.com"),
         (1, "王五", "wang@example.com"),
     ]

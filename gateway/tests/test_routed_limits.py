@@ -38,9 +38,16 @@ async def publish(gateway: RunningGateway, *providers: ProviderLimits, off: str 
     await gateway.redis.call("SET", route_limits_key("sms"), RouteLimits(providers=providers).encode())
     (now_s, _) = await gateway.redis.call("TIME")
     states = [
-        {"name": one.name, "enabled": one.name != off, "weight": one.weight, "share": None, "sent": 0, "failed": 0}
+        {
+            "name": provider.name,
+            "enabled": provider.name != off,
+            "weight": provider.weight,
+            "share": None,
+            "sent": 0,
+            "failed": 0,
+        }
         | {"blocks": [], "last_error": None, "p95_ms": None}
-        for one in providers
+        for provider in providers
     ]
     # Far ahead, so that it is fresh however slow the test is.
     await gateway.redis.call("HSET", providers_key("sms"), f"{int(now_s) + 600} x", json.dumps({"providers": states}))
@@ -144,7 +151,7 @@ async def test_a_check_foretells_whose_country_no_provider_takes(gateway: Runnin
     answer = (await gateway.client.post("/api/v2/messages/check", json={**fields, "provider": forced})).json()
 
     assert (answer["count"], answer["problems_total"]) == (1, 2)
-    assert [(one["to"], one["reason"]) for one in answer["problems"]] == [
+    assert [(problem["to"], problem["reason"]) for problem in answer["problems"]] == [
         (ABROAD, "country_not_taken"),
         ("+85291234567", "country_not_taken"),
     ]

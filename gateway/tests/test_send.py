@@ -27,7 +27,9 @@ async def test_a_mail_is_accepted_and_stands_at_the_broker(gateway: RunningGatew
     assert job.request == body["id"]
     assert job.username == "zhang"
     assert job.content == {"subject": "开会通知", "text": "下午两点半"}
-    assert [(one.n, one.to, one.address) for one in job.recipients] == [(0, "li@example.com", "li@example.com")]
+    assert [(recipient.n, recipient.to, recipient.address) for recipient in job.recipients] == [
+        (0, "li@example.com", "li@example.com")
+    ]
     assert job.expires_at - job.accepted_at == timedelta(hours=24)
 
 
@@ -52,7 +54,7 @@ async def test_an_email_address_is_one_person_whatever_its_case_and_is_sent_to_a
     answer = (await gateway.send(token=token, to=to)).json()
     assert answer["count"] == 2
     (job,) = await gateway.jobs(lane=Lane.BULK)
-    assert [(one.to, one.address) for one in job.recipients] == [
+    assert [(recipient.to, recipient.address) for recipient in job.recipients] == [
         ("Zhang.San@example.com", "Zhang.San@example.com"),
         ("li", "LI@example.com"),
     ]
@@ -64,7 +66,7 @@ async def test_duplicates_are_sent_once_and_messages_are_numbered_in_order(gatew
     answer = await gateway.send(token=token, to=to)
     assert answer.json()["count"] == 3
     (job,) = await gateway.jobs(lane=Lane.BULK)
-    assert [(one.n, one.to, one.address) for one in job.recipients] == [
+    assert [(recipient.n, recipient.to, recipient.address) for recipient in job.recipients] == [
         (0, "wang@Example.com", "wang@example.com"),
         (1, "li@example.com", "li@example.com"),
         (2, "赵@例子.中国", "赵@xn--fsqu00a.xn--fiqs8s"),
@@ -79,7 +81,7 @@ async def test_usernames_and_addresses_may_be_mixed_and_a_users_own_address_is_s
     answer = await gateway.send(token=token, to=["天存-system-1001", "tian@example.com", "li@example.com"])
     assert answer.json()["count"] == 2
     (job,) = await gateway.jobs(lane=Lane.BULK)
-    assert [one.to for one in job.recipients] == ["天存-system-1001", "li@example.com"]
+    assert [recipient.to for recipient in job.recipients] == ["天存-system-1001", "li@example.com"]
     answer = await gateway.send(token=token, method="sms", to="天存-system-1001", content="明天下雨")
     (job,) = await gateway.jobs(method="sms")
     assert job.recipients[0].address == "+8613800138000"
@@ -123,7 +125,7 @@ async def test_several_attachments_and_an_empty_file_are_taken(gateway: RunningG
     files = [{"filename": "a.txt", "file": "aGk="}, {"filename": "空", "file": ""}]
     assert (await gateway.send(token=token, attachment=files)).json()["errorCode"] == 0
     (job,) = await gateway.jobs()
-    assert [(one.filename, one.type, one.size) for one in job.attachments] == [
+    assert [(attachment.filename, attachment.type, attachment.size) for attachment in job.attachments] == [
         ("a.txt", "text/plain", 2),
         ("空", "application/octet-stream", 0),
     ]

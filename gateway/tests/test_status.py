@@ -31,7 +31,7 @@ ALL = [make_replica(service) for service in sorted((*APPS, *METHODS))]
 def test_services_without_a_replica_are_faults_and_those_without_a_store_too() -> None:
     assert {finding.level for finding in judge_replicas(ALL, METHODS)} == {"well"}
 
-    replicas = [one for one in ALL if one.service not in {"catalog", "history", "auth"}]
+    replicas = [replica for replica in ALL if replica.service not in {"catalog", "history", "auth"}]
     replicas += [make_replica("history", "a:1", "database"), make_replica("auth", "a:1", "redis"), make_replica("auth")]
     judged = {finding.name: finding for finding in judge_replicas(replicas, METHODS)}
     assert {name for name, finding in judged.items() if finding.level == "fault"} == {"catalog", "history"}
@@ -40,7 +40,7 @@ def test_services_without_a_replica_are_faults_and_those_without_a_store_too() -
 
 
 def test_two_versions_and_what_a_replica_found_are_shown_once() -> None:
-    found = [one.model_copy(update={"findings": (BACKUP,)}) for one in ALL[:2]]
+    found = [replica.model_copy(update={"findings": (BACKUP,)}) for replica in ALL[:2]]
     judged = [*judge_replicas([*found, *ALL[2:], make_replica("auth", "b:1", version="2")], METHODS)]
 
     assert judged.count(BACKUP) == 1
@@ -58,8 +58,8 @@ def test_an_alarm_and_a_full_redis_are_faults() -> None:
 
 def test_each_database_has_a_row() -> None:
     with_databases = [
-        one.model_copy(update={"conditions": ("broker", "database"), "unmet": unmet})
-        for one, unmet in (
+        replica.model_copy(update={"conditions": ("broker", "database"), "unmet": unmet})
+        for replica, unmet in (
             (make_replica("auth"), ()),
             (make_replica("history", "a:1"), ("database",)),
             (make_replica("history", "b:1"), ()),
@@ -118,7 +118,7 @@ async def test_the_worst_comes_first_in_the_language_of_the_request(gateway: Run
     answer = (await gateway.client.get("/api/v2/status", params={"token": token})).json()
 
     assert answer["level"] == "fault"
-    assert [one["service"] for one in answer["replicas"] if one["service"] in METHODS] == ["smtp"]
+    assert [replica["service"] for replica in answer["replicas"] if replica["service"] in METHODS] == ["smtp"]
     levels = [finding["level"] for finding in answer["findings"]]
     assert levels == sorted(levels, key=["fault", "notice", "well"].index)
     rows = {(finding["part"], finding["name"]): finding for finding in answer["findings"]}
@@ -136,9 +136,9 @@ async def test_a_service_that_the_gateway_cannot_ask_is_a_fault_though_its_repli
 ) -> None:
     token = await gateway.user(role="auditor")
     now_s, _ = await gateway.redis.call("TIME")
-    ready = [one.model_copy(update={"at_s": int(now_s)}) for one in ALL]
-    for one in ready:
-        await gateway.redis.call("HSET", REPLICAS, f"{one.service} x", one.model_dump_json())
+    ready = [replica.model_copy(update={"at_s": int(now_s)}) for replica in ALL]
+    for replica in ready:
+        await gateway.redis.call("HSET", REPLICAS, f"{replica.service} x", replica.model_dump_json())
 
     kept: dict[str, object] = {"errorCode": 0, "errorMessage": "OK", "buckets": [], "dead": [], "next": None}
     gateway.history.answer = JSONResponse(kept)

@@ -45,8 +45,14 @@ async def answer(gateway: RunningGateway, request: V1Request, tokens: dict[str, 
     gateway.history.relayed.clear()
     got = await gateway.client.request(request.verb, path, content=body, headers=headers)
     relayed = [
-        [one.verb, one.path, one.query, one.body.decode(errors="replace"), one.headers.get("x-imsg-caller")]
-        for one in (*gateway.auth.relayed, *gateway.history.relayed)
+        [
+            relayed_call.verb,
+            relayed_call.path,
+            relayed_call.query,
+            relayed_call.body.decode(errors="replace"),
+            relayed_call.headers.get("x-imsg-caller"),
+        ]
+        for relayed_call in (*gateway.auth.relayed, *gateway.history.relayed)
     ]
     told = {
         "status": got.status_code,

@@ -37,7 +37,9 @@ async def test_readiness_comes_back_after_the_loop_stood_still_while_a_writer_wa
         with closing(sqlite3.connect(path)) as other:
             other.execute("BEGIN IMMEDIATE")
             waiting = [asyncio.create_task(store.ping()) for _ in range(3)]
-            writer = asyncio.create_task(store.write(lambda one: one.execute(text("CREATE TABLE t (i)")), 0.1))
+            writer = asyncio.create_task(
+                store.write(lambda connection: connection.execute(text("CREATE TABLE t (i)")), 0.1)
+            )
             await asyncio.sleep(0)
             time.sleep(QUERY_TIMEOUT_S + 0.5)  # noqa: ASYNC251  the loop stands still: longer than a ping may take
             with pytest.raises(DatabaseUnavailable):
@@ -47,5 +49,5 @@ async def test_readiness_comes_back_after_the_loop_stood_still_while_a_writer_wa
         async with asyncio.timeout(60):
             while not store.available:
                 await store.ping()
-        await store.write(lambda one: one.execute(text("CREATE TABLE t (i)")))
+        await store.write(lambda connection: connection.execute(text("CREATE TABLE t (i)")))
         assert store.available

@@ -11,10 +11,13 @@ from imsg_testing.history import job, make_delivery, outcome, receipt
 
 
 def test_each_key_is_read_as_its_kind() -> None:
-    one = job()
-    sent = outcome(one, Status.SENT, provider_id="Q")
-    change = Change(actor="admin", action="modify", target="张三", at=one.accepted_at)
-    kinds = [type(read_fact(make_delivery(message))) for message in (one, sent, receipt(sent, "a@example.com"), change)]
+    accepted_job = job()
+    sent = outcome(accepted_job, Status.SENT, provider_id="Q")
+    change = Change(actor="admin", action="modify", target="张三", at=accepted_job.accepted_at)
+    kinds = [
+        type(read_fact(make_delivery(message)))
+        for message in (accepted_job, sent, receipt(sent, "a@example.com"), change)
+    ]
     assert kinds == [AcceptedJob, Outcomes, Receipt, Change]
 
 

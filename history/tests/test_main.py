@@ -74,8 +74,8 @@ async def publish(broker_url: str, *published: BaseModel, **headers: str) -> Non
             return broker.ready
 
         await eventually(is_ready, WITHIN_S)
-        for one in published:
-            delivery = make_delivery(one, DEAD if headers else None)
+        for published_body in published:
+            delivery = make_delivery(published_body, DEAD if headers else None)
             await broker.publish(delivery.body, broker.topology.new(delivery.key), headers)
 
 
@@ -94,34 +94,34 @@ async def shows(service: Service, path: str, caller: Caller, count: int, **param
 async def test_a_request_shows_to_its_owner_and_to_an_administrator_within_a_second(
     service: Service, broker_url: str
 ) -> None:
-    one = job(to=("a@example.com", "b@example.com"))
-    await publish(broker_url, one, outcome(one, Status.SENT, 1))
-    answer = await shows(service, "/api/query", OWNER, 1, id=one.request, status="sent")
+    accepted_job = job(to=("a@example.com", "b@example.com"))
+    await publish(broker_url, accepted_job, outcome(accepted_job, Status.SENT, 1))
+    answer = await shows(service, "/api/query", OWNER, 1, id=accepted_job.request, status="sent")
     QueryAnswer.model_validate(answer)
-    answer = await shows(service, "/api/query", ADMIN, 1, id=f"{one.request}-1")
+    answer = await shows(service, "/api/query", ADMIN, 1, id=f"{accepted_job.request}-1")
     shape = QueryAnswer.model_validate(answer)
     assert shape.messages[0].timeline is not None
-    assert (await get(service, "/api/query", user("other"), id=one.request)).json()["messages"] == []
+    assert (await get(service, "/api/query", user("other"), id=accepted_job.request)).json()["messages"] == []
 
 
 async def test_stats_answer_in_their_shape(service: Service, broker_url: str) -> None:
-    one = job(username="计数")
-    await publish(broker_url, one)
+    accepted_job = job(username="计数")
+    await publish(broker_url, accepted_job)
     await shows(service, "/api/query", ADMIN, 1, username="计数")
     answer = (await get(service, "/api/stats", ADMIN, username="计数", bucket="hour")).json()
     counted = StatsAnswer.model_validate(answer)
     assert (counted.timezone, len(counted.buckets)) == ("Asia/Shanghai", 25)
     assert sum(bucket.counts.get("smtp", {}).get("queued", 0) for bucket in counted.buckets) == 1
-    assert [(one.username, one.method, one.messages) for one in counted.users] == [("计数", "smtp", 1)]
+    assert [(user.username, user.method, user.messages) for user in counted.users] == [("计数", "smtp", 1)]
 
 
 async def test_dead_letters_are_the_administrators_alone(service: Service, broker_url: str) -> None:
-    one = job()
-    await publish(broker_url, one, reason="broke the worker 3 times", queue="imsg.smtp.single")
+    accepted_job = job()
+    await publish(broker_url, accepted_job, reason="broke the worker 3 times", queue="imsg.smtp.single")
     answer = await shows(service, "/api/dead", ADMIN, 1)
     (letter,) = DeadListAnswer.model_validate(answer).dead
     whole = DeadAnswer.model_validate((await get(service, f"/api/dead/{letter.id}", ADMIN)).json())
-    assert whole.request == one.request
+    assert whole.request == accepted_job.request
     draft = (await get(service, f"/internal/resend/{letter.id}", ADMIN, uncertain="0")).json()
     assert [recipient["n"] for recipient in draft["recipients"]] == [0]
     for path in ("/api/dead", f"/api/dead/{letter.id}", f"/internal/dead/{letter.id}"):

@@ -80,7 +80,7 @@ async def test_a_receipt_is_pushed_again_until_it_is_answered() -> None:
 
         await eventually(is_answered)
     assert hook.pushes[0] == hook.pushes[1] == hook.pushes[2]
-    assert [(one["phone_number"], one["success"], one["biz_id"], one["out_id"]) for one in hook.pushes[0]] == [
+    assert [(push["phone_number"], push["success"], push["biz_id"], push["out_id"]) for push in hook.pushes[0]] == [
         (to, True, answer["BizId"], "r/0") for to in ("13800138000", "13800138001")
     ]
 
@@ -106,7 +106,7 @@ async def test_a_batch_gives_each_number_its_own_words() -> None:
             "TemplateParamJson": json.dumps([{"content": "一"}, {"content": "二"}]),
         }
         assert await code(service, "SendBatchSms", given) == "OK"
-        assert [one.text for one in service.inbox.find()] == ["【天存】通知：一。", "【天存】通知：二。"]
+        assert [message.text for message in service.inbox.find()] == ["【天存】通知：一。", "【天存】通知：二。"]
         assert await code(service, "SendBatchSms", {**given, "SignNameJson": '["天存"]'}) == "isv.INVALID_PARAMETERS"
 
 
@@ -137,7 +137,7 @@ async def test_a_call_is_refused_whole() -> None:
         "OK",
         "isv.BUSINESS_LIMIT_CONTROL",
     ]
-    assert [one.to for one in kept] == ["13800138000"]
+    assert [message.to for message in kept] == ["13800138000"]
 
 
 async def test_details_come_in_pages_newest_first() -> None:
@@ -148,5 +148,5 @@ async def test_details_come_in_pages_newest_first() -> None:
         answer = await service.perform("QuerySendDetails", asked)
         elsewhere = await service.perform("QuerySendDetails", {**asked, "SendDate": "20261124"})
     assert answer["TotalCount"] == 3
-    assert [one["OutId"] for one in answer["SmsSendDetailDTOs"]["SmsSendDetailDTO"]] == ["r/0"]
+    assert [detail["OutId"] for detail in answer["SmsSendDetailDTOs"]["SmsSendDetailDTO"]] == ["r/0"]
     assert elsewhere["TotalCount"] == 0

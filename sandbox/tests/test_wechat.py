@@ -261,7 +261,7 @@ async def test_values_that_wechat_refuses_are_refused() -> None:
             body = side.message(openid, template_id="TM2", data=data)
             assert await side.code("message/template/send", body) == code, state
         listed = await side.call("template/get_all_private_template", method="GET")
-        assert {one["template_id"] for one in listed["template_list"]} == {"TM1", "TM2"}
+        assert {template["template_id"] for template in listed["template_list"]} == {"TM1", "TM2"}
 
 
 async def test_a_notice_uses_up_one_grant_and_tells_what_became_of_it() -> None:
@@ -289,7 +289,7 @@ async def test_a_notice_uses_up_one_grant_and_tells_what_became_of_it() -> None:
         answer = await side.client.get(
             "/sandbox/wechat/api/wxaapi/newtmpl/gettemplate", params={"access_token": side.token}
         )
-        assert [one["priTmplId"] for one in answer.json()["data"]] == ["SUB1"]
+        assert [template["priTmplId"] for template in answer.json()["data"]] == ["SUB1"]
 
 
 async def test_a_text_has_600_characters_and_2048_bytes_at_most(side: Side) -> None:
@@ -342,6 +342,6 @@ async def test_a_customer_service_message_is_taken_only_after_its_recipient_did_
     await side.client.post(f"/sandbox/wechat/followers/{openid}/say", json={"text": "在吗"})
     assert [await side.code(send, message) for _ in range(6)] == [0, 0, 0, 0, 0, 45047]
     inbox = (await side.client.get("/sandbox/inbox", params={"method": "wechat"})).json()["messages"]
-    assert {one["text"] for one in inbox} == {"您好"}
+    assert {message["text"] for message in inbox} == {"您好"}
     async with open_sandbox() as again:
         assert await again.code(send, message) == 45015

@@ -133,20 +133,20 @@ def play(seed: int) -> None:
                     reached.add(n)
             case 1:
                 people.advance(now_ms)
-                people.let_on([one for _, one in people.list_leaving()])
+                people.let_on([leg_job for _, leg_job in people.list_leaving()])
             case 2:
                 people = People.decode(rules, people.encode())
             case _:
                 for at in range(1, len(rules)):
                     waiting = people.list_waiting(at)
-                    assert not {(at, one) for one in waiting} & begun, seed
+                    assert not {(at, wait) for wait in waiting} & begun, seed
                     assert set(waiting) <= set(rules[at].people), seed
                     assert not set(waiting) & reached, seed
                     people.mark(at, waiting, now_ms)
                     assert not people.list_waiting(at), seed
                     if draw.random() < 0.8:  # else the scheduler is killed while it publishes
                         people.release(at, waiting, now_ms)
-                        begun |= {(at, one) for one in waiting}
+                        begun |= {(at, wait) for wait in waiting}
                 people.repeat(now_ms)
         assert sum(people.counts) == count, seed
         assert people.counts.reached == len(reached), seed
@@ -154,8 +154,10 @@ def play(seed: int) -> None:
     assert people.counts == Counts(len(reached), count - len(reached), 0), seed
     for at in range(1, len(rules)):
         unused = set(people.list_unused(at))
-        assert unused | {one for leg, one in begun if leg == at} | set(people.list_waiting(at)) <= set(ALL), seed
-        assert not unused & {one for leg, one in begun if leg == at}, seed
+        assert unused | {leg_job for leg, leg_job in begun if leg == at} | set(people.list_waiting(at)) <= set(ALL), (
+            seed
+        )
+        assert not unused & {leg_job for leg, leg_job in begun if leg == at}, seed
 
 
 def test_who_leaves_a_leg_by_the_time_passes_those_without_an_address_also_after_a_restart() -> None:

@@ -33,7 +33,7 @@ def test_conditions_of_the_page_stand_beside_those_of_the_settings() -> None:
     assert route.templates == frozenset({"code"})
     assert route.categories == frozenset({Category.CODE})
     assert sms.provider_routes["old"].prefixes == ("+1",)
-    shown = {one.name: one.settings for one in ACCOUNTS.show(sms, is_simulated=False)}
+    shown = {account.name: account.settings for account in ACCOUNTS.show(sms, is_simulated=False)}
     assert shown["old"]["routes.numbers"] == "+1"
     assert "templates" not in shown["old"]
     assert {name: shown["one"][f"routes.{name}"] for name in ("numbers", "templates", "categories")} == {

@@ -41,7 +41,7 @@ async def test_aliyuns_words_are_taken_with_the_signature_and_the_length_of_the_
 
 async def test_tencents_numbers_are_the_names_of_its_variables() -> None:
     found = await ask("tencent", TENCENT, {"Response": {"DescribeTemplateStatusSet": TENCENT_LIST}})
-    assert {name: (one.text, list(one.variables)) for name, one in found.items()} == {
+    assert {name: (template.text, list(template.variables)) for name, template in found.items()} == {
         "7": ("验证码${2}，${1}分钟内有效。", ["2", "1"])
     }
 
@@ -52,7 +52,7 @@ async def test_volcengines_words_are_taken_where_they_are_approved() -> None:
         {"templateId": "ST_2", "status": 1, "content": "${code}"},
     ]
     found = await ask("volcengine", VOLCENGINE, {"ResponseMetadata": {}, "Result": {"list": rows, "total": 2}})
-    assert {name: (one.text, one.variables, one.signature) for name, one in found.items()} == {
+    assert {name: (template.text, template.variables, template.signature) for name, template in found.items()} == {
         "ST_1": ("您的验证码为${code}。", {"code": 35}, "【天存】")
     }
 

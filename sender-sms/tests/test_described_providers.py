@@ -75,7 +75,7 @@ def test_an_account_of_the_settings_is_shown_as_its_firm_and_hides_its_secrets()
     account = {"kind": "http", "use": "smsbao", "secrets": {"user": "zhang", "password": "p"}, "signature": "【天存】"}
     own = {"kind": "http", "url": "https://sms.example.com/?key=secret&m={number}", "success": "status=200"}
     shown = ACCOUNTS.show(Sms.model_validate({"accounts": {"bao": account, "own": own}}), is_simulated=False)
-    assert [(one.name, one.kind, one.settings) for one in shown] == [
+    assert [(account.name, account.kind, account.settings) for account in shown] == [
         ("bao", "smsbao", {"password": {"set": True}, "signature": "【天存】"})
     ]
 

@@ -275,7 +275,9 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
             "http", Http.model_validate(given), pool, TemplateBook("", {}, {}), lambda: 1735704000.0
         )
         reports = await described.pulls[0]()
-        assert [(one.receipt.provider_id, one.receipt.status) for one in reports.receipts] == [("7", "delivered")]
+        assert [(receipt.receipt.provider_id, receipt.receipt.status) for receipt in reports.receipts] == [
+            ("7", "delivered")
+        ]
         stand_in.says = {"code": 5}
         with pytest.raises(NoAnswer, match="5"):
             await described.pulls[0]()
@@ -287,7 +289,7 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
 def test_a_receipt_is_read_as_the_description_says(name: str) -> None:
     reports = provider(name).read(PUSHES[name]())
     assert reports is not None
-    ((receipt,),) = ([one.receipt for one in reports.receipts],)
+    ((receipt,),) = ([receipt.receipt for receipt in reports.receipts],)
     assert (receipt.provider_id, receipt.address, receipt.status) == ("7", ZHANG, "delivered")
     assert receipt.at == datetime.fromtimestamp(1735704000, UTC)
 
@@ -303,7 +305,7 @@ def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
     body = json.dumps([{**entry, "why": "2:70"}, {**entry, "state": "2:70"}, {**entry, "why": "2:12"}, entry])
     reports = reading.read(HookRequest("https://imsg.test/hooks/sms/http/x", {}, body.encode()))
     assert reports is not None
-    assert [one.opted_out for one in reports.receipts] == [True, True, False, False]
+    assert [receipt.opted_out for receipt in reports.receipts] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -326,8 +328,8 @@ def test_digits_are_a_number_of_the_countries_that_the_provider_takes(countries:
     written = reading.read(HookRequest("https://imsg.test/x", {}, b'{"to": "13865551234", "text": "STOP"}'))
     assert read is not None
     assert written is not None
-    assert [one.receipt.address for one in read.receipts] == [number]
-    assert [one.address for one in written.inbound] == [number]
+    assert [receipt.receipt.address for receipt in read.receipts] == [number]
+    assert [inbound.address for inbound in written.inbound] == [number]
 
 
 @pytest.mark.parametrize("name", PUSHES)
@@ -372,9 +374,9 @@ def test_what_people_write_is_read_as_the_description_says(name: str) -> None:
     """By a URL of its own, or by that of receipts where the provider has one for both."""
     reports = provider(name).read(WRITTEN[name]())
     assert reports is not None
-    ((one,), reports_of_messages) = (reports.inbound, reports.receipts)
-    assert (one.address, one.text, one.to, list(reports_of_messages)) == (ZHANG, "退订", "10690", [])
-    assert one.at == datetime(2025, 1, 1, 4, 0, tzinfo=UTC)
+    ((inbound,), reports_of_messages) = (reports.inbound, reports.receipts)
+    assert (inbound.address, inbound.text, inbound.to, list(reports_of_messages)) == (ZHANG, "退订", "10690", [])
+    assert inbound.at == datetime(2025, 1, 1, 4, 0, tzinfo=UTC)
     assert reports.reply is not None
 
 
@@ -400,7 +402,7 @@ def test_a_push_in_gbk_is_read_where_it_is_signed_as_described() -> None:
 
     reports = _make_signed().read(push())
     assert reports is not None
-    assert [one.text for one in reports.inbound] == ["退订谢谢"]
+    assert [inbound.text for inbound in reports.inbound] == ["退订谢谢"]
     for forged in (push(sign=""), push(sign="0" * 32), push(mobile="13900139000")):
         with pytest.raises(NotSigned):
             _make_signed().read(forged)
@@ -413,6 +415,6 @@ def test_a_push_may_be_signed_in_a_header_over_its_body() -> None:
     described = _make_signed(signed=signed)
     reports = described.read(HookRequest("https://imsg.test/x", {"x-sign": sign}, body))
     assert reports is not None
-    assert [one.address for one in reports.inbound] == [ZHANG]
+    assert [inbound.address for inbound in reports.inbound] == [ZHANG]
     with pytest.raises(NotSigned):
         described.read(HookRequest("https://imsg.test/x", {}, body))

@@ -41,7 +41,7 @@ def test_an_opt_out_is_of_marketing_and_its_opposite_lifts_all_that_opt_outs_kee
     back = read_reply(wrote("START", opt_in=True))
 
     assert (out.reason, out.sender, out.category, out.lifts) == (Reason.OPT_OUT, "天存", "marketing", False)
-    assert [(one.sender, one.category, one.lifts) for one in back] == [
+    assert [(suppression.sender, suppression.category, suppression.lifts) for suppression in back] == [
         ("天存", "notice", True),
         ("天存", "marketing", True),
     ]
@@ -58,10 +58,10 @@ def test_a_number_that_opted_out_at_its_provider_gets_no_notices_nor_marketing(
 ) -> None:
     told = read_refusal(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
 
-    assert [(one.address, one.reason, one.sender, one.category) for one in told] == [
-        (ZHANG.address, Reason.OPT_OUT, sender, category) for category in ("notice", "marketing")
-    ]
-    assert {(one.request, one.n) for one in told} == {(JOB.request, 3)}
+    assert [
+        (suppression.address, suppression.reason, suppression.sender, suppression.category) for suppression in told
+    ] == [(ZHANG.address, Reason.OPT_OUT, sender, category) for category in ("notice", "marketing")]
+    assert {(suppression.request, suppression.n) for suppression in told} == {(JOB.request, 3)}
 
 
 def test_any_other_refusal_says_nothing_of_what_a_person_wants() -> None:
@@ -72,7 +72,8 @@ def test_any_other_refusal_says_nothing_of_what_a_person_wants() -> None:
 def test_who_opted_out_of_marketing_still_gets_notices() -> None:
     refused = Refused("aliyun", "isv.CUSTOMER_REFUSED", "用户已退订推广短信", "recipient")
     assert [
-        (one.sender, one.category) for one in read_refusal(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
+        (suppression.sender, suppression.category)
+        for suppression in read_refusal(JOB, ZHANG, refused, "天存", NOW, kind=refused.provider)
     ] == [("天存", "marketing")]
 
 
@@ -106,17 +107,26 @@ def receipt(
 )
 def test_a_receipt_that_says_so_keeps_notices_and_marketing_back(provider: str, code: str, detail: str | None) -> None:
     told = read_receipt_opt_out(receipt(provider, code, detail), "天存", kind=provider)
-    assert [(one.method, one.address, one.reason, one.sender, one.category, one.lifts) for one in told] == [
-        ("sms", ZHANG.address, Reason.OPT_OUT, "天存", category, False) for category in ("notice", "marketing")
-    ]
-    assert {one.evidence for one in told} == {f"{code} {detail or ''}".strip()}
+    assert [
+        (
+            suppression.method,
+            suppression.address,
+            suppression.reason,
+            suppression.sender,
+            suppression.category,
+            suppression.lifts,
+        )
+        for suppression in told
+    ] == [("sms", ZHANG.address, Reason.OPT_OUT, "天存", category, False) for category in ("notice", "marketing")]
+    assert {suppression.evidence for suppression in told} == {f"{code} {detail or ''}".strip()}
 
 
 def test_what_a_description_calls_an_opt_out_is_one_whatever_its_words() -> None:
     plain = receipt("http", "2:70", "网关拒绝")
     assert read_receipt_opt_out(plain, None, kind="http") == ()
     assert [
-        (one.sender, one.category) for one in read_receipt_opt_out(plain, None, kind="http", is_described=True)
+        (suppression.sender, suppression.category)
+        for suppression in read_receipt_opt_out(plain, None, kind="http", is_described=True)
     ] == [
         (None, "notice"),
         (None, "marketing"),
@@ -124,7 +134,9 @@ def test_what_a_description_calls_an_opt_out_is_one_whatever_its_words() -> None
 
 
 def test_a_stop_told_by_a_callback_is_of_whatever_comes_from_there() -> None:
-    assert {one.sender for one in read_receipt_opt_out(receipt("twilio", "21610"), "天存", kind="twilio")} == {None}
+    assert {
+        suppression.sender for suppression in read_receipt_opt_out(receipt("twilio", "21610"), "天存", kind="twilio")
+    } == {None}
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ class Named(Strict):
 @pytest.mark.parametrize("most", [1_000, 200, 99, 10, 2])
 async def test_a_list_of_bad_numbers_costs_a_call_for_each_batch_and_few_more(most: int) -> None:
     people = make_recipients(1_000)
-    provider = Strict(most, *(one.address for one in people))
+    provider = Strict(most, *(person.address for person in people))
     results = await route(provider).send(WORDS, people, JOB)
     assert len(provider.calls) <= math.ceil(1_000 / most) + MAX_REFUSED_CALLS + MAX_CONCURRENT_CALLS
     assert {type(result) for result in results.values()} == {Refused}
@@ -216,7 +216,7 @@ async def test_good_numbers_among_bad_ones_are_sent_or_retried(most: int, good_o
     """No good number is refused; if a third of the list is good, all of them are sent at once."""
     people = make_recipients(1_000)
     good = {people[n].address for n in good_ones}
-    provider = Strict(most, *(one.address for one in people if one.address not in good))
+    provider = Strict(most, *(person.address for person in people if person.address not in good))
     results = await route(provider).send(WORDS, people, JOB)
     sent = [n for n in good_ones if isinstance(results[n], Sent)]
     assert {type(results[n]) for n in good_ones} <= {Sent, Again}

@@ -98,7 +98,7 @@ def test_an_account_has_the_kind_that_it_is_called_by_or_that_it_names(configure
     for name, value in given.items():
         configured.setenv(f"IMSG_SMS__ACCOUNTS__{name}", value)
     sms = load(Settings).sms
-    assert {name: one.kind for name, one in sms.used.items()} == {
+    assert {name: provider.kind for name, provider in sms.used.items()} == {
         "aliyun": "aliyun",
         "spare": "aliyun",
         "tencent": "tencent",
@@ -134,5 +134,5 @@ def test_a_wrong_account_is_told_by_its_own_field(
 
 def test_a_misspelt_field_of_an_account_is_found(configured: pytest.MonkeyPatch) -> None:
     configured.setenv("IMSG_SMS__ACCOUNTS__ALIYUN__ACCES_KEY_ID", "x")
-    (one,) = find([Settings])
-    assert one.nearest == "IMSG_SMS__ACCOUNTS__ALIYUN__ACCESS_KEY_ID"
+    (misspelling,) = find([Settings])
+    assert misspelling.nearest == "IMSG_SMS__ACCOUNTS__ALIYUN__ACCESS_KEY_ID"

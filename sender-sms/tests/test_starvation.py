@@ -70,12 +70,12 @@ async def find_starved_by(answer: ProviderReply, name: str, seed: int) -> dict[s
     random, clock = begin(seed)
     arrivals = draw_arrivals(random)
     route = SmsRouter([RefusesOneNumber(name, answer)], clock)
-    people = {one: Recipient(n=n, to=one, address=f"+86139{n:08d}") for n, one in enumerate(arrivals)}
+    people = {arrival: Recipient(n=n, to=arrival, address=f"+86139{n:08d}") for n, arrival in enumerate(arrivals)}
     people[POISON] = people[POISON].model_copy(update={"address": BAD})
 
-    async def send(one: str) -> Result:
-        recipient = people[one]
-        return (await route.send(WORDS, [recipient], job(one)))[recipient.n]
+    async def send(address: str) -> Result:
+        recipient = people[address]
+        return (await route.send(WORDS, [recipient], job(address)))[recipient.n]
 
     return find_starved(await play(clock, arrivals, send, random, 3_600.0), arrivals)
 

@@ -89,7 +89,7 @@ def test_what_a_provider_of_words_takes_is_published_whatever_its_own_templates_
     known = {"SMS_1": free({"content": 35}), "SMS_2": TemplateLimits(signature="【天存】", text="码${code}")}
     told = describe_limits({}, known, takes_text=True)
     assert told is not None
-    assert {name: one.default for name, one in told.items()} == {"SMS_2": False, "text": True}
+    assert {name: template.default for name, template in told.items()} == {"SMS_2": False, "text": True}
     assert (fill("看 http://a.cn\n" * 20, told), told["SMS_2"].signature) == ("看 http://a.cn\n" * 20, "")
     assert describe_limits({}, known, takes_text=False) == {}
     assert describe_limits({}, {}, takes_text=True) is None
@@ -97,7 +97,7 @@ def test_what_a_provider_of_words_takes_is_published_whatever_its_own_templates_
 
 def test_an_account_without_variables_takes_no_free_text() -> None:
     tencent = build_account_book(account("tencent", 0), {}, {"1110": free({"text": None})})
-    assert not any(one.default for one in tencent.limits.values())
+    assert not any(limit.default for limit in tencent.limits.values())
 
 
 def test_what_stands_around_a_text_is_counted() -> None:

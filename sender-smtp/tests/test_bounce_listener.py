@@ -246,8 +246,8 @@ async def test_others_have_their_turn_between_commands_that_come_in_one_go() -> 
 
 async def test_a_connection_hands_over_so_many_and_no_more() -> None:
     async with listening(messages=2) as running:
-        one = b"MAIL FROM:<>\r\nRCPT TO:<b+true@bounce.example.com>\r\nDATA\r\n" + BOUNCE + b".\r\n"
-        answered = await running.talk(b"EHLO x\r\n", one * 3, until_closed=True)
+        transaction = b"MAIL FROM:<>\r\nRCPT TO:<b+true@bounce.example.com>\r\nDATA\r\n" + BOUNCE + b".\r\n"
+        answered = await running.talk(b"EHLO x\r\n", transaction * 3, until_closed=True)
     assert b"421 4.7.0 too many messages" in answered
     assert len(running.recorder.kept) == 2
 

@@ -279,7 +279,8 @@ def _subjects(server: Dovecot, user: str, folder: str) -> list[str]:
         person.select_folder(folder, readonly=True)
         found = person.fetch(person.search(), ["BODY.PEEK[HEADER.FIELDS (SUBJECT)]"])
         return sorted(
-            next(v for k, v in one.items() if k.startswith(b"BODY")).decode()[9:].strip() for one in found.values()
+            next(v for k, v in mailbox.items() if k.startswith(b"BODY")).decode()[9:].strip()
+            for mailbox in found.values()
         )
 
 

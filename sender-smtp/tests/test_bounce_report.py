@@ -186,7 +186,7 @@ def test_the_token_is_found_wherever_the_way_here_has_put_it() -> None:
         (bounces.dsn(other, returned=f"Return-Path: <{TO}>"), []),
         (bounces.complaint("fbl@example.com", TO), ["fbl@example.com"]),
     ):
-        assert [one.lower() for one in read_report(raw, rcpt=rcpt).tokens] == [TOKEN]
+        assert [token.lower() for token in read_report(raw, rcpt=rcpt).tokens] == [TOKEN]
     assert read_report(bounces.dsn(other)).tokens == ()
 
 

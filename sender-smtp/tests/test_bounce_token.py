@@ -18,7 +18,7 @@ def test_what_is_made_is_read_again_in_any_case_and_fits_a_local_part(
     request: str, n: int, data: st.DataObject
 ) -> None:
     token = make_token(KEY, request, n)
-    changed = "".join(one.upper() if data.draw(st.booleans()) else one for one in token)
+    changed = "".join(character.upper() if data.draw(st.booleans()) else character for character in token)
 
     assert read_token(KEY, changed) == (request, n)
     assert len(token) <= 64

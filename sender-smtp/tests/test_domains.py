@@ -177,7 +177,7 @@ def test_a_setting_replaces_the_preset_of_its_name_and_takes_its_domains_from_th
         DomainLimits("qq", frozenset({"qq.com"}), 1),
         DomainLimits("mine", frozenset({"gmail.com"}), 2),
     ]
-    found = {one.name: one for one in merge_presets(own)}
+    found = {domain.name: domain for domain in merge_presets(own)}
     assert found["qq"].domains == {"qq.com"}
     assert found["gmail"].domains == {"googlemail.com"}
     assert set(found) == {"qq", "mine", "netease", "gmail"}

@@ -234,8 +234,8 @@ async def test_the_spf_record_to_enter_lets_every_server_send_and_keeps_what_is_
 async def test_auth_is_told_what_to_enter_and_what_is_found() -> None:
     async with dns_server(without("s1._domainkey.example.com TXT", "_dmarc.example.com TXT")) as (resolver, _):
         found = await examine(SETUP, english=True, resolver=resolver)
-    records = {one.record: one for one in found.records}
-    assert {name: one.verdict for name, one in records.items()} == {
+    records = {record.record: record for record in found.records}
+    assert {name: record.verdict for name, record in records.items()} == {
         "MX": "good",
         "SPF": "good",
         "DKIM s1": "missing",
@@ -245,12 +245,12 @@ async def test_auth_is_told_what_to_enter_and_what_is_found() -> None:
     assert (records["DKIM s1"].name, records["DKIM s1"].wanted) == ("s1._domainkey.example.com", RECORD)
     assert (records["DMARC"].name, records["DMARC"].wanted) == ("_dmarc.example.com", "v=DMARC1; p=none")
     assert records["SPF"].found == ("v=spf1 ip4:8.8.8.0/24 include:spf.example.net -all",)
-    assert [one.receiver for one in found.receivers] == ["QQ", "163", "Gmail"]
+    assert [receiver.receiver for receiver in found.receivers] == ["QQ", "163", "Gmail"]
 
     async with dns_server({}, silent=True) as (resolver, _), asyncio.timeout(30):
         silent = await examine(SETUP, english=False, resolver=resolver)
-    assert {one.verdict for one in silent.records} == {"unknown"}
-    assert all("不知道" in one.verdict for one in silent.receivers)
+    assert {record.verdict for record in silent.records} == {"unknown"}
+    assert all("不知道" in receiver.verdict for receiver in silent.receivers)
 
 
 async def test_what_stands_in_dns_reaches_no_terminal_as_a_command() -> None:
@@ -272,5 +272,5 @@ def test_a_key_of_the_domain_above_and_the_servers_that_take_the_domain_count(tm
     smtp = Smtp.model_validate(given)
     setup = read_setup(smtp, "news.example.com")
     assert list(setup.hosts) == ["smtpdm.aliyun.com"]
-    assert [(one.at, one.record) for one in setup.keys] == [("s1._domainkey.example.com", key.record)]
+    assert [(key.at, key.record) for key in setup.keys] == [("s1._domainkey.example.com", key.record)]
     assert list(read_setup(smtp, "example.org").keys) == []

@@ -122,9 +122,9 @@ async def test_an_address_that_is_not_there_is_told_to_the_catalog_and_no_other_
     replies = {"RCPT": ["550 5.2.2 mailbox full", "550 5.1.1 no such user", "250 ok", "550 User suspended", NOT_FOUND]}
     people = [Recipient(n=n, to=f"{n}@tiancun.cn", address=f"{n}@tiancun.cn") for n in range(5)]
     async with smtp_server(replies) as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
-        made = [job(1).model_copy(update={"recipients": (one,)}) for one in people]
-        for one in made:
-            await outcomes_of(broker, one)
+        made = [job(1).model_copy(update={"recipients": (person,)}) for person in people]
+        for made_mail in made:
+            await outcomes_of(broker, made_mail)
         async with asyncio.timeout(WITHIN_S), broker.consume(broker.topology.catalog, 10) as deliveries:
             told = Suppression.model_validate_json((await anext(deliveries)).body)
             by_words = Suppression.model_validate_json((await anext(deliveries)).body)

@@ -139,7 +139,7 @@ async def test_a_no_to_the_sender_holds_all_of_its_mail_whatever_its_envelope() 
     async with smtp_server(replies) as server, channel_of(server, bounce_domain="b.example.com") as channel:
         results = await send(channel, "a@example.net", "c@example.net", "d@example.net")
 
-    assert all(isinstance(one, Blocked) and one.scope.endswith("from noreply@example.com") for one in results)
+    assert all(isinstance(result, Blocked) and result.scope.endswith("from noreply@example.com") for result in results)
     assert server.commands.count("RCPT") == 2
 
 

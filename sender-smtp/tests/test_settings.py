@@ -162,7 +162,10 @@ def test_the_senders_own_mailbox_is_logged_in_to_as_its_server_is(monkeypatch: p
         "IMSG_SMTP__SERVERS__PLAIN__HOST": "mail.example.com",
     }
     mailboxes = read(monkeypatch, **given).smtp.bounce_mailboxes
-    found = {name: (one.host, one.username, one.password.get_secret_value()) for name, one in mailboxes.items()}
+    found = {
+        name: (mailbox.host, mailbox.username, mailbox.password.get_secret_value())
+        for name, mailbox in mailboxes.items()
+    }
     assert found == {
         "default": ("imap.163.com", "noreply@163.com", "hunter22"),
         "qq": ("imap.qq.com", "1@qq.com", "hunter44"),

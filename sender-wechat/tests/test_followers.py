@@ -112,13 +112,13 @@ async def test_pages_reach_every_follower(store: Store) -> None:
 async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(store: Store, redis: Redis) -> None:
     told: list[Suppression] = []
 
-    async def tell(one: Suppression) -> None:
-        told.append(one)
-        key, entry = suppressed_key("wechat"), Entry(one.reason, one.sender, None)
-        if one.lifts:
+    async def tell(suppression: Suppression) -> None:
+        told.append(suppression)
+        key, entry = suppressed_key("wechat"), Entry(suppression.reason, suppression.sender, None)
+        if suppression.lifts:
             asyncio.get_running_loop().call_later(0.1, lift.set)
         else:
-            await redis.call("HSET", key, one.address, write_entries([entry]))
+            await redis.call("HSET", key, suppression.address, write_entries([entry]))
 
     async def lift_later() -> None:
         await lift.wait()
@@ -133,7 +133,10 @@ async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(
     await followers.follow("main", "oA", 300)
 
     assert await redis.call("EXISTS", suppressed_key("wechat")) == 0
-    assert [(one.address, one.reason, one.sender, one.category, one.lifts) for one in told] == [
+    assert [
+        (suppression.address, suppression.reason, suppression.sender, suppression.category, suppression.lifts)
+        for suppression in told
+    ] == [
         (tag, "unsubscribe", "main", None, False),
         (tag, "unsubscribe", "main", None, True),
     ]

@@ -311,7 +311,7 @@ async def test_a_receipt_just_after_a_renewal_is_told_of_both_tags(side: Side, f
     renewed = await followers.renew(before, int(time.time()))
     assert renewed is not None
     assert (await side.post(FINISHED)).text == "success"
-    assert {(one.address, one.provider_id) for one in side.receipts} == {
+    assert {(receipt.address, receipt.provider_id) for receipt in side.receipts} == {
         (tag, "9007199254740993") for tag in (before, renewed.tag)
     }
 

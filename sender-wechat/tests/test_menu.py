@@ -34,7 +34,7 @@ def test_a_bar_with_room_gets_a_button_more_and_keeps_the_others() -> None:
 def test_below_a_button_of_the_same_name_it_joins_the_others() -> None:
     merged = merge([group(PARENT_NAME, 2), NEWS])
     assert merged is not None
-    assert [one["name"] for one in merged[0]["sub_button"]] == ["我的0", "我的1", OPENID_BUTTON["name"]]
+    assert [button["name"] for button in merged[0]["sub_button"]] == ["我的0", "我的1", OPENID_BUTTON["name"]]
 
 
 def test_a_full_bar_takes_it_below_the_last_button_that_has_a_place() -> None:

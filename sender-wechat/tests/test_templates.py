@@ -158,7 +158,7 @@ def test_fixed_and_computed_values_stand_beside_params_in_the_order_of_the_ways(
 
 def test_a_way_that_a_value_does_not_fit_is_left_out_and_where_none_fits_all_is_refused() -> None:
     long = "一" * 19
-    kinds = [type(one) for one in ORDER.fill(("order", {"goods": long, "number": "1"}), NOW)]
+    kinds = [type(option) for option in ORDER.fill(("order", {"goods": long, "number": "1"}), NOW)]
     assert kinds == [Notice, Text]
     with pytest.raises(UnfitValue):
         ORDER.fill(("order", {"goods": "一" * 700, "number": "1"}), NOW)

@@ -94,5 +94,5 @@ async def test_a_server_that_hangs_is_waited_for_once_by_all(redis: Redis) -> No
     ):
         made = tokens(server, redis, calls)
         found = await asyncio.gather(*(made.get() for _ in range(20)))
-        assert all(isinstance(one, CallFailure) and not one.may_have_it for one in found)
+        assert all(isinstance(result, CallFailure) and not result.may_have_it for result in found)
         assert len(server.of(TOKEN_PATH)) == 1

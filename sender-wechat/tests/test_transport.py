@@ -22,7 +22,7 @@ async def test_the_environments_proxy_is_gone_through(monkeypatch: pytest.Monkey
             through = await calls.call("GET", "http://wechat.test/cgi-bin/menu/get")
             await calls.call("GET", f"{server.url}/cgi-bin/menu/get")
     assert not isinstance(through, CallFailure)
-    assert [httpx.URL(one.path).path for one in proxy.requests] == ["/cgi-bin/menu/get"]
+    assert [httpx.URL(request.path).path for request in proxy.requests] == ["/cgi-bin/menu/get"]
     assert len(server.requests) == 1
 
 

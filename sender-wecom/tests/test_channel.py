@@ -76,8 +76,10 @@ async def test_a_text_and_markdown_are_posted_in_the_robots_format() -> None:
         assert await deliver(channel) == Sent("wecom", detail="ok")
         assert await deliver(channel, {"markdown": "**磁盘**已满"}) == Sent("wecom", detail="ok")
 
-    assert [(one.verb, one.target) for one in stub.asked] == [("POST", f"/cgi-bin/webhook/send?key={KEY}")] * 2
-    assert [one.json for one in stub.asked] == [
+    assert [(request.verb, request.target) for request in stub.asked] == [
+        ("POST", f"/cgi-bin/webhook/send?key={KEY}")
+    ] * 2
+    assert [request.json for request in stub.asked] == [
         {"msgtype": "text", "text": {"content": "磁盘已满"}},
         {"msgtype": "markdown", "markdown": {"content": "**磁盘**已满"}},
     ]
@@ -183,8 +185,8 @@ async def test_a_check_of_a_robots_key_posts_nothing(answer: bytes, *, wrong: bo
     async with open_channel(answer) as (channel, stub):
         faults = await check_robots(WeCom(robots=channel._robots))
     assert (faults["ops"] is not None) is wrong
-    assert [one.target for one in stub.asked] == [f"/cgi-bin/webhook/upload_media?type=file&key={KEY}"]
-    assert [one.body for one in stub.asked] == [b""]
+    assert [request.target for request in stub.asked] == [f"/cgi-bin/webhook/upload_media?type=file&key={KEY}"]
+    assert [request.body for request in stub.asked] == [b""]
 
 
 async def test_a_disabled_robot_posts_nothing() -> None:

@@ -45,7 +45,7 @@ def list_imports(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in (folder / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                names = [one.name for one in node.names]
+                names = [name.name for name in node.names]
             else:
                 names = [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             for name in names:

@@ -7,7 +7,9 @@ import pytest
 from imsg_testing.generate import ROOT, fill, generate
 
 
-@pytest.mark.parametrize(("path", "text"), [pytest.param(*one, id=str(one[0].relative_to(ROOT))) for one in generate()])
+@pytest.mark.parametrize(
+    ("path", "text"), [pytest.param(*generated, id=str(generated[0].relative_to(ROOT))) for generated in generate()]
+)
 def test_a_file_follows_from_the_channels(path: Path, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, "run make generate"
 

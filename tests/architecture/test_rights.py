@@ -27,7 +27,7 @@ OF_THE_BROKER = ("redis_streams",)
 
 def code(folder: str) -> str:
     """Read all of a folder's modules."""
-    modules = [one for one in ROOT.glob(f"{folder}/**/*.py") if not set(OF_THE_BROKER) & set(one.parts)]
+    modules = [path for path in ROOT.glob(f"{folder}/**/*.py") if not set(OF_THE_BROKER) & set(path.parts)]
     assert modules
     return "\n".join(module.read_text() for module in modules)
 
@@ -36,7 +36,7 @@ def commands(text: str) -> set[str]:
     """Find the commands that a text calls: `redis.call('HSET'` in a script, `.call("HSET"` on a connection."""
     in_scripts = re.findall(r"""redis\.p?call\(\s*['"]([A-Za-z]+)""", text)
     on_connections = re.findall(r"""(?:redis|cache|connection|store)\.call\(\s*"([A-Z]+)""", text)
-    return {one.lower() for one in (*in_scripts, *on_connections)}
+    return {role.lower() for role in (*in_scripts, *on_connections)}
 
 
 @pytest.mark.parametrize("service", SOURCES)

@@ -54,7 +54,7 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
             inner = next(get_arg for get_arg in get_args(inner) if get_arg is not NoneType)
         chosen = get_args(inner)[1] if get_origin(inner) is dict else None
         models = [
-            one for one in (get_args(chosen) or (chosen,)) if isinstance(one, type) and issubclass(one, BaseModel)
+            arg for arg in (get_args(chosen) or (chosen,)) if isinstance(arg, type) and issubclass(arg, BaseModel)
         ]
         if chosen is not None:
             yield variable(*path, name, CHOSEN)
@@ -69,8 +69,8 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
 
 def unknown(named: set[str], known: set[str]) -> set[str]:
     """Return the variables that nobody reads."""
-    patterns = [re.compile(one.replace(CHOSEN, "[A-Z0-9]+")) for one in known if CHOSEN in one]
-    return {one for one in named - known if not any(pattern.fullmatch(one) for pattern in patterns)}
+    patterns = [re.compile(setting.replace(CHOSEN, "[A-Z0-9]+")) for setting in known if CHOSEN in setting]
+    return {setting for setting in named - known if not any(pattern.fullmatch(setting) for pattern in patterns)}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_container_is_given_only_what_its_service_reads(package: str) -> None:
 
     assert part is not None
     given = set(re.findall(r"^ +(IMSG_\w+):", part[2], re.MULTILINE))
-    assert unknown(given, {name for one in part[1].split() for name in names(SERVICES[one])}) == set()
+    assert unknown(given, {name for word in part[1].split() for name in names(SERVICES[word])}) == set()
 
 
 def test_the_frame_knows_every_first_word() -> None:

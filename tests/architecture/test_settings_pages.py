@@ -17,7 +17,9 @@ from imsg_testing.settings_texts import CHINESE, ELSEWHERE
 
 SETTINGS = find_settings()
 WITH_EXAMPLE = [
-    one for one in SETTINGS if one.example and not one.example.endswith(".pem") and one.path[0] != "peer_keys"
+    setting
+    for setting in SETTINGS
+    if setting.example and not setting.example.endswith(".pem") and setting.path[0] != "peer_keys"
 ]
 """All but tables, files that would have to be here, and the one that is a part of its field."""
 
@@ -34,7 +36,7 @@ def test_every_first_word_that_a_service_reads_is_on_the_page() -> None:
 def test_every_description_is_translated_and_no_translation_is_left_over() -> None:
     """A field of a provider's form has its Chinese beside it."""
     others = [setting for setting in SETTINGS if find_form_field(setting.info) is None]
-    described = {describe(setting) for setting in others} | {one.meaning for one in ELSEWHERE}
+    described = {describe(setting) for setting in others} | {setting.meaning for setting in ELSEWHERE}
     assert described == set(CHINESE)
 
 
@@ -46,7 +48,7 @@ def test_an_example_is_taken(setting: Setting) -> None:
 
 
 def test_a_wrong_example_is_not_taken() -> None:
-    (weight,) = (one for one in SETTINGS if one.path == ("smtp", "weight"))
+    (weight,) = (setting for setting in SETTINGS if setting.path == ("smtp", "weight"))
     with pytest.raises(ValidationError):
         TypeAdapter(weight.info.rebuild_annotation()).validate_python("many")
 

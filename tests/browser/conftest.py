@@ -71,7 +71,7 @@ def visit(browser: Browser, deployment: Deployment, request: pytest.FixtureReque
 
     yield open_one
     if request.node.stash.get(_failed, False):
-        for number, one in enumerate(opened):
-            one.shoot(f"failed-{request.node.name}-{number}", is_wanted=True)
-    complaints = [complaint for one in opened for complaint in one.close()]
+        for number, session in enumerate(opened):
+            session.shoot(f"failed-{request.node.name}-{number}", is_wanted=True)
+    complaints = [complaint for session in opened for complaint in session.close()]
     assert not complaints, "\n".join(["the pages complained:", *complaints])

@@ -105,7 +105,7 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
     words, user = WORDS[look.language], deployment.new_user()
     token = deployment.token(user, PASSWORD)
     body = {"url": receiver.url(), "events": ["message.sent"], "token": token}
-    one = f"/api/v2/callbacks/{deployment.call('POST', '/api/v2/callbacks', body)['id']}"
+    endpoint_path = f"/api/v2/callbacks/{deployment.call('POST', '/api/v2/callbacks', body)['id']}"
     receiver.status, receiver.answer = 503, "维护中 <b>".encode()
     send(deployment, token)
     wait(lambda: [delivery["status"] for delivery in deliveries(deployment, token)] == [503])
@@ -129,11 +129,11 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
 
     receiver.status, receiver.answer = 204, b""
     page.get_by_role("button", name=words["resend"]).first.click()
-    wait(lambda: [one["state"] for one in deliveries(deployment, token)] == ["delivered"])
-    deployment.call("PATCH", one, {"token": token, "enabled": False})
+    wait(lambda: [delivery["state"] for delivery in deliveries(deployment, token)] == ["delivered"])
+    deployment.call("PATCH", endpoint_path, {"token": token, "enabled": False})
     missed = send(deployment, token)
     wait(lambda: any(missed in event["id"] for event in events(deployment, token)))
-    deployment.call("PATCH", one, {"token": token, "enabled": True})
+    deployment.call("PATCH", endpoint_path, {"token": token, "enabled": True})
     open_page(page, page.url)
     expect(table).to_contain_text(words["delivered"])
     page.get_by_role("button", name=words["recover"], exact=True).click()
@@ -152,10 +152,10 @@ def send(deployment: Deployment, token: str) -> str:
 
 def deliveries(deployment: Deployment, token: str) -> list[dict[str, Any]]:
     """List what the only callback was told."""
-    (one,) = deployment.call("GET", "/api/v2/callbacks", {"token": token})["callbacks"]
-    found: list[dict[str, Any]] = deployment.call("GET", f"/api/v2/callbacks/{one['id']}/deliveries", {"token": token})[
-        "deliveries"
-    ]
+    (endpoint,) = deployment.call("GET", "/api/v2/callbacks", {"token": token})["callbacks"]
+    found: list[dict[str, Any]] = deployment.call(
+        "GET", f"/api/v2/callbacks/{endpoint['id']}/deliveries", {"token": token}
+    )["deliveries"]
     return found
 
 

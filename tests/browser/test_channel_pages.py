@@ -23,7 +23,7 @@ def card(page: Page, method: str) -> Locator:
 def channel(deployment: Deployment, method: str) -> dict[str, object]:
     """Return how a channel is."""
     listed = deployment.look_up("/api/v2/channels", token=deployment.token()).get("channels", [])
-    return next((one for one in listed if one["method"] == method), {})
+    return next((provider for provider in listed if provider["method"] == method), {})
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("en", PHONE)], ids=lambda look: look.name)

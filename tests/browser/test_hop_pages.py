@@ -57,7 +57,7 @@ def test_who_was_asked_first_is_a_line_of_its_own(two_providers: Deployment, vis
     expect(lines.filter(has_text="tencent").first).to_be_visible()
     wanted = ["aliyun", "tencent"]
     names = lines.locator("strong").all_inner_texts()
-    assert [one for name in names for one in wanted if one in name][:2] == wanted, names
+    assert [text for name in names for text in wanted if text in name][:2] == wanted, names
     assert not scrolls_sideways(page)
     seen.axe()
     seen.shoot("message-hop")

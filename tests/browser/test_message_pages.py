@@ -139,7 +139,7 @@ def test_some_of_what_failed_is_resent_then_the_rest(deployment: Deployment, vis
     def list_resent() -> list[bool]:
         messages = deployment.look_up("/api/v2/messages", token=deployment.token(), id=request)["messages"]
         by_address = {message["to"]: bool(message["resent_as"]) for message in messages}
-        return [by_address[one] for one in to]
+        return [by_address[address] for address in to]
 
     wait(lambda: list_resent() == [True, True, False], 60)
     page.goto(f"/messages?id={request}&by=recipient")

@@ -40,10 +40,10 @@ def test_each_cause_leads_to_its_messages_and_what_stops_people_comes_first(
     causes.get_by_text("查看数字").click()
     expect(causes.locator(".table-row").first).to_be_visible()
     legend = causes.locator(".legend li").filter(has=page.locator("a"))
-    counted = [(one.locator("a").get_attribute("href"), one.locator("strong").inner_text()) for one in legend.all()]
+    counted = [(item.locator("a").get_attribute("href"), item.locator("strong").inner_text()) for item in legend.all()]
     assert len(counted) >= 2
     cells = causes.locator(".table-row a")
-    counted += [(one.get_attribute("href"), one.inner_text()) for one in cells.all()]
+    counted += [(cell.get_attribute("href"), cell.inner_text()) for cell in cells.all()]
     for address, shown in counted:
         page.goto(str(address))
         expect(page.locator(".table-row")).to_have_count(int(shown))

@@ -23,7 +23,7 @@ def row(page: Page, name: str) -> Locator:
 def aliyun(deployment: Deployment) -> dict[str, object]:
     """Say how the provider stands."""
     listed = deployment.look_up("/api/v2/channels", token=deployment.token())["channels"]
-    (sms,) = [one for one in listed if one["method"] == "sms"]
+    (sms,) = [provider for provider in listed if provider["method"] == "sms"]
     return next((provider for provider in sms["providers"] if provider["name"] == "aliyun"), {})
 
 

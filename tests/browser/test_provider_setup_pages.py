@@ -118,7 +118,7 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     page.get_by_role("button", name="恢复第 1 版").click()
     expect(page.get_by_text("第 3 版")).to_be_visible()
     listed = fresh.look_up("/api/v2/providers", token=fresh.token())["providers"]
-    assert next(one for one in listed if one["name"] == "second")["settings"]["sender"] == USER
+    assert next(provider for provider in listed if provider["name"] == "second")["settings"]["sender"] == USER
     remove(fresh, "second")
 
 
@@ -129,7 +129,7 @@ def test_a_provider_that_needs_attention_stands_on_the_overview_with_its_remedy(
     body = {"method": "smtp", "name": "stale", "kind": "smtp", "settings": settings}
     assert fresh.call("POST", "/api/v2/providers", body, token=fresh.token())["errorCode"] == 0
     listed = "/api/v2/providers"
-    wait(lambda: any(one["attention"] for one in fresh.look_up(listed, token=fresh.token())["providers"]), 60)
+    wait(lambda: any(provider["attention"] for provider in fresh.look_up(listed, token=fresh.token())["providers"]), 60)
     seen = visit(Look("zh", DESK), fresh.url)
     log_in(seen)
     page = seen.page
@@ -239,7 +239,7 @@ def test_a_signature_is_set_up_in_the_page_and_chosen_for_a_send(fresh: Deployme
 
     def is_offered() -> bool:
         channels = fresh.call("GET", "/api/v2/channels", token=fresh.token())["channels"]
-        return any(one["signatures"] == {"school": "天存教育"} for one in channels)
+        return any(channel["signatures"] == {"school": "天存教育"} for channel in channels)
 
     wait(is_offered, 60)
     open_page(page, "/send?method=sms")

@@ -70,7 +70,10 @@ def listen(page: Page) -> list[str]:
 def test_no_page_and_no_form_holds_a_secret(fresh: Deployment, visit: Visits) -> None:
     planted = plant(fresh)
     token = fresh.token()
-    wait(lambda: any(one["attention"] for one in fresh.look_up("/api/v2/providers", token=token)["providers"]), 120)
+    wait(
+        lambda: any(provider["attention"] for provider in fresh.look_up("/api/v2/providers", token=token)["providers"]),
+        120,
+    )
     seen = visit(Look("zh", DESK), fresh.url)
     page = seen.page
     received = listen(page)

@@ -51,7 +51,7 @@ def confirm(seen: Visit) -> None:
 def check_arrived(deployment: Deployment, domain: str, numbers: range) -> None:
     """See that everybody got their own words."""
     arrived = [deployment.wait_arrived(to=f"{number}@{domain}") for number in numbers]
-    assert [(one["subject"], one["text"].strip()) for one in arrived] == [
+    assert [(message["subject"], message["text"].strip()) for message in arrived] == [
         (f"学生{number}的成绩", f"{90 + number} 分，春季学期") for number in numbers
     ]
 

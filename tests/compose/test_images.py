@@ -61,7 +61,7 @@ def test_an_archive_of_a_release_holds_every_image_for_its_architecture(tmp_path
     services = ("gateway", "auth", "history", "callbacks", "catalog", "console", "sandbox", "cli")
     senders = (channel.service for channel in CHANNELS)
     assert sorted(tags) == sorted(
-        f"{name}:0.0.0-test" for name in ("imsg", *(f"imsg-{one}" for one in (*services, *senders)))
+        f"{name}:0.0.0-test" for name in ("imsg", *(f"imsg-{service}" for service in (*services, *senders)))
     )
 
 

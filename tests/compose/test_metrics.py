@@ -30,7 +30,7 @@ SERVICES = {
     "catalog",
     "scheduler",
     "console",
-    *(one.service for one in CHANNELS),
+    *(channel.service for channel in CHANNELS),
 }
 
 METHODS = {channel.name for channel in CHANNELS}
@@ -113,7 +113,7 @@ def test_every_service_is_scraped_and_at_rest_no_alert_is_even_pending(
 
     for metric in ("imsg_queue_depth", "imsg_queue_consumers", "imsg_breaker_open"):
         found = read(prometheus, "/query", query=f"count by (method) ({metric})")["result"]
-        assert {one["metric"]["method"] for one in found} == METHODS, metric
+        assert {sample["metric"]["method"] for sample in found} == METHODS, metric
 
     def alerts() -> dict[str, str]:
         (group,) = read(prometheus, "/rules", type="alert")["groups"]

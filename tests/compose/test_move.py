@@ -22,9 +22,9 @@ MAIL = {"method": "smtp", "content": {"subject": "hello", "text": "您好"}}
 def box() -> Iterator[OneContainer]:
     """Yield a container that does not run yet; remove it and its volume."""
     build()
-    one = OneContainer()
-    yield one
-    one.close()
+    container = OneContainer()
+    yield container
+    container.close()
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def fill(api: Api, password: str) -> str:
     for more in ({"to": "you@example.com"}, {"to": "later@example.com", "send_at": tomorrow}):
         answer = api.call("POST", "/api/v2/messages", {"token": key, **more, **MAIL})
         assert answer["errorCode"] == 0, answer
-    wait(lambda: sorted(one["status"] for one in show(api, key)["messages"]) == ["scheduled", "sent"], 60)
+    wait(lambda: sorted(message["status"] for message in show(api, key)["messages"]) == ["scheduled", "sent"], 60)
     return key
 
 

@@ -15,9 +15,9 @@ pytestmark = [pytest.mark.timeout(900)]
 def container() -> Iterator[OneContainer]:
     """Yield a container that does not run yet; remove it and its volume."""
     build()
-    one = OneContainer()
-    yield one
-    one.close()
+    container = OneContainer()
+    yield container
+    container.close()
 
 
 def test_it_sends_a_mail_without_root_and_keeps_it_in_its_volume(container: OneContainer) -> None:
@@ -29,7 +29,7 @@ def test_it_sends_a_mail_without_root_and_keeps_it_in_its_volume(container: OneC
     mail = {"to": "you@example.com", "method": "smtp", "content": {"subject": "hello", "text": "您好"}}
     sent = api.call("POST", "/api/v2/messages", {"token": token, **mail})
     path = f"/api/v2/messages?request={sent['id']}"
-    wait(lambda: [one["status"] for one in api.call("GET", path, token=token)["messages"]] == ["sent"], 60)
+    wait(lambda: [message["status"] for message in api.call("GET", path, token=token)["messages"]] == ["sent"], 60)
 
     docker("exec", container.name, "imsg", "login", "admin", "--password", password)
     assert "you@example.com" in docker("exec", container.name, "imsg", "query")
@@ -38,4 +38,4 @@ def test_it_sends_a_mail_without_root_and_keeps_it_in_its_volume(container: OneC
     container.run()
 
     token = api.call("POST", "/api/v2/login", {"username": "admin", "password": password})["token"]
-    assert [one["to"] for one in api.call("GET", path, token=token)["messages"]] == ["you@example.com"]
+    assert [message["to"] for message in api.call("GET", path, token=token)["messages"]] == ["you@example.com"]

@@ -23,7 +23,7 @@ def read_commands() -> dict[str, str]:
     (section,) = re.findall(r"^## Troubleshooting\n(.*?)^## ", page, re.DOTALL | re.MULTILINE)
     entries = re.findall(r"^\*\*(.+?)\*\*(.*)$", section, re.MULTILINE)
     commands = {title: re.findall(r"`([^`]+)`", text) for title, text in entries}
-    first = {title: next((one for one in found if one.startswith(WORDS)), "") for title, found in commands.items()}
+    first = {title: next((line for line in found if line.startswith(WORDS)), "") for title, found in commands.items()}
     runbooks = {
         path.stem: re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)[0]
         for path in sorted((ROOT / "docs/runbooks").glob("Imsg*[a-z].md"))

@@ -48,7 +48,7 @@ def test_each_line_recreates_the_containers_that_read_it_and_takes_no_other_alon
     project = Project(tmp_path)
     described = project.describe()
     readers = {
-        name: {service for service, one in described.items() if re.search(rf"\b{name}\b", json.dumps(one))}
+        name: {service for service, settings in described.items() if re.search(rf"\b{name}\b", json.dumps(settings))}
         for name in set(re.findall(r"\bIMSG_\w+", json.dumps(described)))
     }
     before = project.hash_services()
@@ -58,7 +58,7 @@ def test_each_line_recreates_the_containers_that_read_it_and_takes_no_other_alon
         after = project.hash_services(f"{name}=7")
         changed = {service for service in before if before[service] != after[service]}
         assert changed <= readers.get(name, set()), name
-        waiting = {service for service, one in described.items() if changed & set(one.get("depends_on", ()))}
+        waiting = {service for service, settings in described.items() if changed & set(settings.get("depends_on", ()))}
         assert name == OF_THE_STORES or waiting <= changed, f"{name} takes {waiting - changed} along"
 
 
@@ -66,7 +66,9 @@ def test_one_changed_setting_of_a_sender_and_one_of_history_restart_these_two_al
     def started() -> dict[str, str]:
         names = containers.compose("ps", "--quiet").split()
         output = json.loads(containers.run("docker", "inspect", *names))
-        return {one["Config"]["Labels"]["com.docker.compose.service"]: one["State"]["StartedAt"] for one in output}
+        return {
+            image["Config"]["Labels"]["com.docker.compose.service"]: image["State"]["StartedAt"] for image in output
+        }
 
     before = started()
     with containers.setting(IMSG_SMS__OPT_OUT='["TD","退订"]', IMSG_RETENTION_DAYS="89"):

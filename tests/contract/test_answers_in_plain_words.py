@@ -51,7 +51,7 @@ def test_the_same_number_says_another_thing_at_another_described_provider(texts:
     said = [
         explain(texts, "sms", "failed", code) for code in ("yunpian:-1", "smsbao:-1", "yunpian:-50", "luosimao:-50")
     ]
-    assert len({one.meaning for one in said if one is not None}) == 4
+    assert len({code.meaning for code in said if code is not None}) == 4
 
 
 def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> None:

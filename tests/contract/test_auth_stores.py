@@ -232,17 +232,17 @@ async def test_accounts_keep_the_order_in_which_they_were_set_up_and_their_lates
         current = await rows.list_accounts("smtp")
         versions = await rows.list_account_versions("smtp", "office")
         everything = await rows.list_accounts()
-    assert [(one.name, one.version) for one in current] == [("office", MAX_VERSIONS + 2), ("backup", 1)]
-    assert [one.version for one in versions] == [*range(MAX_VERSIONS + 2, 2, -1)]
-    assert [one.is_current for one in versions] == [True, *[False] * (MAX_VERSIONS - 1)]
-    assert {one.method for one in everything} == {"smtp", "sms"}
+    assert [(account.name, account.version) for account in current] == [("office", MAX_VERSIONS + 2), ("backup", 1)]
+    assert [version.version for version in versions] == [*range(MAX_VERSIONS + 2, 2, -1)]
+    assert [version.is_current for version in versions] == [True, *[False] * (MAX_VERSIONS - 1)]
+    assert {account.method for account in everything} == {"smtp", "sms"}
     async with store.writing() as rows:
         await rows.seal_account_again(versions[1], "sealed anew")
         await rows.remove_account("smtp", "backup")
     async with store.reading() as rows:
         assert (await rows.list_account_versions("smtp", "office"))[1].settings == "sealed anew"
-        assert [one.name for one in await rows.list_accounts("smtp")] == ["office"]
-        assert [one.name for one in await rows.list_switches()] == ["office"]
+        assert [account.name for account in await rows.list_accounts("smtp")] == ["office"]
+        assert [switch.name for switch in await rows.list_switches()] == ["office"]
     async with store.writing() as rows:
         await rows.remove_account("smtp", "office")
     async with store.reading() as rows:

@@ -100,13 +100,13 @@ async def test_the_first_host_that_answers_is_used(url: str, topology: Topology)
 async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)
     async with (
-        Proxy("127.0.0.1", rabbit.amqp_port).running() as one,
+        Proxy("127.0.0.1", rabbit.amqp_port).running() as proxy,
         Proxy("127.0.0.1", rabbit.amqp_port).running() as other,
     ):
-        hosts = f"127.0.0.1:{one.port},127.0.0.1:{other.port}"
+        hosts = f"127.0.0.1:{proxy.port},127.0.0.1:{other.port}"
         url = rabbit.url.replace(f"127.0.0.1:{rabbit.amqp_port}", hosts)
         async with open_ready(url, topology) as broker, broker.consume(queue, 1) as jobs:
-            for away, living in ((one, other), (other, one), (one, other)):
+            for away, living in ((proxy, other), (other, proxy), (proxy, other)):
                 away.is_closed, living.is_closed = True, False
                 away.cut()
                 await eventually(lambda: _is_taken(broker, topology), 60)

@@ -60,7 +60,7 @@ async def test_endpoints_that_hang_hold_up_nobody_else(bench: Bench, receiver: R
         hanging = [call for call in receiver.calls if call.path.startswith("/hang")]
         receiver.hangs.set()
 
-    assert sorted(find_arrived()) == sorted(one.id for one in events)
+    assert sorted(find_arrived()) == sorted(event.id for event in events)
     assert 0 < len(hanging) <= HALF * AT_ONCE
 
 
@@ -80,7 +80,7 @@ async def test_what_is_handed_over_is_sent_once_and_what_there_is_no_room_for_is
         sending.enqueue(appended.leased, appended.remaining)
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=60)
 
-    assert receiver.ids() == dict.fromkeys((one.id for one in events), 1)
+    assert receiver.ids() == dict.fromkeys((event.id for event in events), 1)
     shown, _ = await bench.deliveries.list_page("a", "delivered", 500, None)
     assert len(shown) == len(events), "what came of them is kept before the end"
 
@@ -100,7 +100,7 @@ async def test_of_all_endpoints_no_more_is_handed_over_than_there_is_room_for(
         await eventually(lambda: _is(len(receiver.calls) >= len(events)), within_s=60)
 
     told = sorted(call.headers["webhook-id"] for call in receiver.calls)
-    assert told == sorted(one.id for one in events), "each once"
+    assert told == sorted(event.id for event in events), "each once"
 
 
 async def test_what_fails_waits_for_its_time_and_is_sent_under_the_same_id(bench: Bench, receiver: Receiver) -> None:

@@ -100,7 +100,7 @@ async def test_a_recovery_sends_what_did_not_arrive_each_once(bench: Bench) -> N
         pass
 
     taken = await bench.deliveries.lease("a", 10, LEASE_MS)
-    assert [one.event for one in taken] == ["evt_failed", "evt_missed"]
+    assert [delivery.event for delivery in taken] == ["evt_failed", "evt_missed"]
 
 
 async def test_a_change_of_keys_keeps_every_secret(bench: Bench) -> None:

@@ -57,7 +57,7 @@ async def test_a_cursor_skips_nothing_while_several_append(bench: Bench, databas
 
     async with AsyncExitStack() as stack:
         writers = [await stack.enter_async_context(connect(read_url(database_url), OPTIONS)) for _ in range(3)]
-        working = asyncio.gather(*(write(str(at), one) for at, one in enumerate(writers)))
+        working = asyncio.gather(*(write(str(at), writer) for at, writer in enumerate(writers)))
         cursor: str | None = None
         while not working.done() or len(read) < told:
             found, cursor = await bench.read(cursor)
@@ -97,7 +97,7 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
         await append(connection, [event("evt_1")], bench.now)
     bench.reader.wake([OTHER])
     await asyncio.sleep(0.05)
-    assert not any(one.done() for one in (*waiting, another)), "there is nothing of OTHER's, and nobody told USER"
+    assert not any(task.done() for task in (*waiting, another)), "there is nothing of OTHER's, and nobody told USER"
     bench.reader.wake([USER])
     async with asyncio.timeout(60):
         assert [found for found, _ in await asyncio.gather(*waiting)] == [["evt_1"]] * MAX_WAITING_READS
@@ -152,7 +152,7 @@ async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
     bodies = [json.loads(body) for body in (await bench.reader.read(USER, None, 0, 10)).bodies]
     assert [body["data"]["to"] for body in bodies] == [None, "li@a.cn"]  # the second names somebody else
     shown, _ = await bench.deliveries.list_page("a", None, 10, None)
-    assert [one["answer"] for one in shown if one["event"] == "evt_li"] == [None]
+    assert [delivery["answer"] for delivery in shown if delivery["event"] == "evt_li"] == [None]
 
 
 async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_cannot_be_sent_again(
@@ -178,12 +178,12 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
     bench.now += 60_000  # what is told late is of a request that was accepted before
     await bench.append(*await bench.erasure.redact_arriving([(settled, bench.now)]))
     answer = EndpointReply(500, "HTTP 500", "no such customer: li@a.cn")
-    await bench.deliveries.settle([Attempt("a", one.number, answer, bench.now, None) for one in taken])
+    await bench.deliveries.settle([Attempt("a", delivery.number, answer, bench.now, None) for delivery in taken])
 
     shown, _ = await bench.deliveries.list_page("a", None, 10, None)
     assert "li@a.cn" not in json.dumps(shown)
     bodies = [json.loads(body)["data"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies]
-    assert [(one["to"], one["reference"], one["provider_id"]) for one in bodies] == [("wang@a.cn", None, "Q1")] * 2
+    assert [(body["to"], body["reference"], body["provider_id"]) for body in bodies] == [("wang@a.cn", None, "Q1")] * 2
     bench.now += 5
     await erase(bench, "wang@a.cn")
     await bench.erasure.erase_recorded()
@@ -204,7 +204,7 @@ async def test_who_is_erased_again_is_forgotten_again(bench: Bench) -> None:
     await erase(bench, "li@a.cn")
     await bench.erasure.erase_recorded()
 
-    assert [json.loads(one)["data"]["to"] for one in (await bench.reader.read(USER, None, 0, 9)).bodies] == [None]
+    assert [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies] == [None]
 
 
 async def test_what_was_on_its_way_when_somebody_was_erased_arrives_empty(bench: Bench) -> None:
@@ -271,7 +271,7 @@ async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrator
 
     async def types(user: str) -> list[tuple[str, str, str | None]]:
         bodies = [json.loads(body) for body in (await bench.reader.read(user, None, 0, 9)).bodies]
-        return [(one["type"], one["data"]["method"], one["data"]["why"]) for one in bodies]
+        return [(body["type"], body["data"]["method"], body["data"]["why"]) for body in bodies]
 
     await watch.check()
     assert await types(boss) == []
@@ -313,7 +313,7 @@ async def test_what_is_wrong_with_a_provider_is_told_to_administrators_once_whil
 
     async def told() -> list[str]:
         bodies = [json.loads(body) for body in (await bench.reader.read(boss, None, 0, 9)).bodies]
-        return [one["data"]["provider"] for one in bodies]
+        return [body["data"]["provider"] for body in bodies]
 
     await find("login")
     await find("login")

@@ -321,8 +321,8 @@ async def test_what_was_on_its_way_when_somebody_was_erased_brings_no_address(
         for reason in (Reason.OPT_OUT, Reason.INVALID)
     ]
     async with broker_at(redis_url, topology) as broker:
-        for one in told:
-            await broker.publish(one.encode(), topology.suppressions)
+        for suppression in told:
+            await broker.publish(suppression.encode(), topology.suppressions)
 
         async def is_kept() -> bool:
             return bool((await catalog.page())["suppressions"])

@@ -69,7 +69,7 @@ async def test_the_sandbox_takes_a_list_in_one_call(sandbox: OpenSandbox) -> Non
     assert len(results) == 3
     assert len(identities) == 1
     kept = await sandbox.inbox(method="sms")
-    assert [(one["to"], one["from"], one["text"]) for one in kept] == [
+    assert [(message["to"], message["from"], message["text"]) for message in kept] == [
         (to, "天存", "【天存】您有一条新通知：明天下雨，请及时查看。")
         for to in ("13800138000", "13800138001", "12025550123")
     ]

@@ -151,7 +151,7 @@ async def test_whatever_the_provider_does_to_one_message_has_its_result(
         assert set(results) == {0}
         assert isinstance(results[0], case.expected[0]), results[0]
         assert results[0].provider == "wechat"
-        kept = json.dumps([getattr(results[0], one, None) for one in ("code", "detail", "provider_id", "scope")])
+        kept = json.dumps([getattr(results[0], field, None) for field in ("code", "detail", "provider_id", "scope")])
         assert "\\u0000" not in kept
         assert "TOKEN-" not in kept
         assert "a-secret" not in kept

@@ -67,16 +67,24 @@ def read_bill() -> Iterator[tuple[Job, Outcome, BaseModel]]:
     for line in csv.DictReader(io.StringIO(ALIYUN)):
         at = datetime.fromisoformat(line["发送时间"]).replace(tzinfo=ZONE)
         to = f"+86{line['手机号码']}"
-        one = job(at=at, method="sms", to=[to], username="library", segments=1)  # we counted one of each
-        sent = outcome(one, Status.SENT, provider="aliyun", provider_id=f"biz-{to}").model_copy(update={"at": at})
+        accepted_job = job(at=at, method="sms", to=[to], username="library", segments=1)  # we counted one of each
+        sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id=f"biz-{to}").model_copy(
+            update={"at": at}
+        )
         status = Status.DELIVERED if line["发送状态"] == "成功" else Status.FAILED
-        yield one, sent, receipt(sent, to, status, segments=int(line["计费条数"]))
+        yield accepted_job, sent, receipt(sent, to, status, segments=int(line["计费条数"]))
     for line in csv.DictReader(io.StringIO(TWILIO)):
         at = datetime.fromisoformat(line["SentDate"].replace(" UTC", "+00:00"))
-        one = job(at=at, method="sms", to=[line["To"]], username="tax", segments=1)
-        sent = outcome(one, Status.SENT, provider="twilio", provider_id=line["Sid"]).model_copy(update={"at": at})
+        accepted_job = job(at=at, method="sms", to=[line["To"]], username="tax", segments=1)
+        sent = outcome(accepted_job, Status.SENT, provider="twilio", provider_id=line["Sid"]).model_copy(
+            update={"at": at}
+        )
         status = Status.DELIVERED if line["Status"] == "delivered" else Status.FAILED
-        yield one, sent, receipt(sent, line["To"], status, price=line["Price"].lstrip("-"), currency=line["PriceUnit"])
+        yield (
+            accepted_job,
+            sent,
+            receipt(sent, line["To"], status, price=line["Price"].lstrip("-"), currency=line["PriceUnit"]),
+        )
 
 
 async def keep(database: Database, facts: Sequence[BaseModel], seed: int) -> None:
@@ -107,7 +115,7 @@ async def read_costs(database: Database, *by: str) -> dict[tuple[str, ...], list
     """Read the costs of October by dimensions."""
     rows = json.loads(await make_report(database, kind="usage", by=by))["rows"]
     return {
-        tuple(row[name] for name in by): [(one["amount"], one["currency"], one["estimated"]) for one in row["cost"]]
+        tuple(row[name] for name in by): [(cost["amount"], cost["currency"], cost["estimated"]) for cost in row["cost"]]
         for row in rows
     }
 
@@ -116,7 +124,7 @@ async def test_octobers_bill_is_that_of_the_providers_to_the_fen(database: Datab
     """Whatever order facts come in, and after an erasure too; currencies are never added to one another."""
     lines = list(read_bill())
     november = job(at=datetime(2026, 10, 31, 16, tzinfo=ZoneInfo("UTC")), method="sms", to=["+8613800000009"])
-    await keep(database, [one for one, _, _ in lines] + [sent for _, sent, _ in lines] + [november], 1)
+    await keep(database, [line for line, _, _ in lines] + [sent for _, sent, _ in lines] + [november], 1)
     await keep(database, [outcome(november, Status.SENT, provider="aliyun")], 1)
     estimates = await read_costs(database, "provider")
     assert estimates == {("aliyun",): [("0.255", "CNY", True)], ("twilio",): [("0.03", "USD", True)]}
@@ -163,15 +171,15 @@ async def test_a_sheet_has_a_column_of_numbers_for_each_currency(database: Datab
 async def test_segments_of_a_providers_answer_replace_the_count(database: Database) -> None:
     """Tencent names them as it takes a message; a number that cannot be is none."""
     to = [f"+861380000000{n}" for n in range(3)]
-    one = job(at=datetime(2026, 10, 20, tzinfo=ZONE), method="sms", to=to, segments=1)
+    accepted_job = job(at=datetime(2026, 10, 20, tzinfo=ZONE), method="sms", to=to, segments=1)
     named = (3, 0, None)
     outcomes = [
-        outcome(one, Status.SENT, n, provider="tencent", provider_id=f"S{n}", segments=segments)
+        outcome(accepted_job, Status.SENT, n, provider="tencent", provider_id=f"S{n}", segments=segments)
         for n, segments in enumerate(named)
     ]
-    await keep(database, [one, *outcomes], 5)
+    await keep(database, [accepted_job, *outcomes], 5)
     prices = PriceList((Price("sms", "tencent", "CN", "segment", 50_000, "CNY", "2026-01-01"),))
-    page = await MessageQuery(database).find(MessagesQuery.model_validate({"id": one.request}), ADMIN, prices)
+    page = await MessageQuery(database).find(MessagesQuery.model_validate({"id": accepted_job.request}), ADMIN, prices)
     costs = [(message["cost"]["amount"], message["cost"]["estimated"]) for message in page.rows]
     assert costs == [("0.15", False), ("0.05", True), ("0.05", True)]
     assert await read_day_facts(database) == await count_messages(database)
@@ -180,12 +188,14 @@ async def test_segments_of_a_providers_answer_replace_the_count(database: Databa
 async def test_a_message_shows_its_cost_and_none_where_no_provider_took_it(database: Database) -> None:
     """What may have been taken counts; figures that cannot be are none."""
     to = [f"+861380000000{n}" for n in range(6)]
-    one = job(at=datetime(2026, 10, 20, tzinfo=ZONE), method="sms", to=to, segments=2)
+    accepted_job = job(at=datetime(2026, 10, 20, tzinfo=ZONE), method="sms", to=to, segments=2)
     ends = (Status.SENT, Status.UNCERTAIN, Status.FAILED, Status.RETRYING, Status.SENT)
-    outcomes = [outcome(one, status, n, provider="aliyun", provider_id=f"biz-{n}") for n, status in enumerate(ends)]
+    outcomes = [
+        outcome(accepted_job, status, n, provider="aliyun", provider_id=f"biz-{n}") for n, status in enumerate(ends)
+    ]
     absurd = receipt(outcomes[4], to[4], segments=-3, price="NaN", currency="CNY")
-    await keep(database, [one, *outcomes, absurd], 4)
-    query = MessagesQuery.model_validate({"id": one.request})
+    await keep(database, [accepted_job, *outcomes, absurd], 4)
+    query = MessagesQuery.model_validate({"id": accepted_job.request})
     page = await MessageQuery(database).find(query, ADMIN, PRICES)
     estimate = {"amount": "0.08", "currency": "CNY", "estimated": True}
     by_number = {message["id"].rpartition("-")[2]: message["cost"] for message in page.rows}

@@ -38,7 +38,7 @@ SPANS = [
 
 
 async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Database) -> None:
-    one = job(
+    accepted_job = job(
         at=NOW - timedelta(days=3),
         method="sms",
         to=(PHONE,),
@@ -47,13 +47,25 @@ async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Datab
         key="图书馆",
         department="研发部",
     )
-    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="b-1")
-    await keep(database, one, sent)
-    late = receipt(sent, PHONE).model_copy(update={"at": one.accepted_at + timedelta(hours=1)})
+    sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id="b-1")
+    await keep(database, accepted_job, sent)
+    late = receipt(sent, PHONE).model_copy(update={"at": accepted_job.accepted_at + timedelta(hours=1)})
     await keep(database, late, late)
 
     facts = await read_day_facts(database)
-    key = ("2026-11-22", one.user_id, one.username, "研发部", "图书馆", "sms", "aliyun", "SMS_1", "notice", "CN", "")
+    key = (
+        "2026-11-22",
+        accepted_job.user_id,
+        accepted_job.username,
+        "研发部",
+        "图书馆",
+        "sms",
+        "aliyun",
+        "SMS_1",
+        "notice",
+        "CN",
+        "",
+    )
     assert facts == {
         key: {
             "messages": 1, "segments": 2, "sent": 1, "delivered": 1, "sent_in_0": 1, "delivered_in_8": 1,
@@ -77,10 +89,10 @@ async def test_what_test_keys_send_is_in_no_statistic(database: Database) -> Non
     assert [bucket["counts"] for bucket in buckets if bucket["counts"]] == [{"smtp": {"sent": 1, "failed": 1}}]
     assert [cause["count"] for cause in await Statistics(database, zone).count_failures(span)] == [1]
     by_hour = replace(span, bucket="hour")
-    for one in (span, by_hour):
-        (found,) = await LatencyStatistics(database).find(one)
+    for entry in (span, by_hour):
+        (found,) = await LatencyStatistics(database).find(entry)
         assert found["sent"]["count"] == 1
-        (counted,) = await UserStatistics(database).find(one)
+        (counted,) = await UserStatistics(database).find(entry)
         assert counted["messages"] == 2
 
 
@@ -111,8 +123,10 @@ async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Datab
 async def test_an_erasure_and_a_writer_of_one_request_never_wait_for_each_other(migrated_postgres: str) -> None:
     """A writer holds another message of the request, and then wants the facts."""
     async with connect(read_url(migrated_postgres)) as database:
-        one = job(at=NOW, to=("li@example.com", "zhang@example.com"))
-        await keep(database, one, outcome(one, Status.FAILED, 1, detail="the box of li@example.com is full"))
+        accepted_job = job(at=NOW, to=("li@example.com", "zhang@example.com"))
+        await keep(
+            database, accepted_job, outcome(accepted_job, Status.FAILED, 1, detail="the box of li@example.com is full")
+        )
         stone = Tombstone(secrets.token_hex(16), DIGESTS.of("li@example.com"), NOW + timedelta(minutes=1))
 
         async def is_waiting(connection: AsyncConnection) -> bool:
@@ -132,29 +146,29 @@ async def test_an_erasure_and_a_writer_of_one_request_never_wait_for_each_other(
 
 
 async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -> None:
-    one = job(at=NOW)
-    early = outcome(one, Status.UNCERTAIN)
+    accepted_job = job(at=NOW)
+    early = outcome(accepted_job, Status.UNCERTAIN)
     await keep(database, early)
     assert await read_day_facts(database) == {}
-    await keep(database, one, early)
+    await keep(database, accepted_job, early)
     (fact,) = (await read_day_facts(database)).values()
     assert fact == {"messages": 1, "uncertain": 1, "charged": 1, "charged_segments": 1, "estimated": 1}
 
 
 async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(database: Database) -> None:
     to = [f"{n}@example.com" for n in range(20)]
-    one = job(at=NOW, to=to)
+    accepted_job = job(at=NOW, to=to)
     seconds = [0.5] * 12 + [4] * 7 + [200_000]
     outcomes = [
-        outcome(one, Status.SENT, n).model_copy(update={"at": NOW + timedelta(seconds=took)})
+        outcome(accepted_job, Status.SENT, n).model_copy(update={"at": NOW + timedelta(seconds=took)})
         for n, took in enumerate(seconds)
     ]
-    await keep(database, one, *outcomes)
+    await keep(database, accepted_job, *outcomes)
     latencies = LatencyStatistics(database)
     wanted = [{"method": "smtp", "sent": {"count": 20, "p50_s": 1, "p95_s": 5}, "delivered": None}]
     for span in SPANS:
         assert await latencies.find(span) == wanted
-        owner, stranger = Ownership(one.username, one.user_id), Ownership("li", one.user_id)
+        owner, stranger = Ownership(accepted_job.username, accepted_job.user_id), Ownership("li", accepted_job.user_id)
         assert await latencies.find(replace(span, ownership=owner)) == wanted
         assert await latencies.find(replace(span, ownership=stranger)) == []
     assert find_percentile([0] * 10 + [3], 0.5) is None
@@ -183,20 +197,23 @@ async def test_users_of_hours_and_of_days_are_those_of_the_messages(database: Da
 
 
 async def test_facts_stay_when_the_messages_are_gone(database: Database) -> None:
-    one = job(at=NOW)
-    await keep(database, one, outcome(one, Status.SENT))
+    accepted_job = job(at=NOW)
+    await keep(database, accepted_job, outcome(accepted_job, Status.SENT))
     before = await read_day_facts(database)
     for table in (messages, requests):
         await database.execute(delete(table))
-    await keep(database, outcome(one, Status.DELIVERED))  # without its request it belongs to nobody
+    await keep(database, outcome(accepted_job, Status.DELIVERED))  # without its request it belongs to nobody
     assert await read_day_facts(database) == before != {}
 
 
 async def test_a_day_is_one_of_the_named_zone_and_never_changes(database: Database) -> None:
     """A changed zone moves no request that was recorded before."""
     late_evening = NOW.replace(hour=17)  # 01:00 of the next day in Shanghai
-    one = job(at=late_evening)
-    for zone, fact in ((ZoneInfo("Asia/Shanghai"), one), (ZoneInfo("UTC"), outcome(one, Status.SENT))):
+    accepted_job = job(at=late_evening)
+    for zone, fact in (
+        (ZoneInfo("Asia/Shanghai"), accepted_job),
+        (ZoneInfo("UTC"), outcome(accepted_job, Status.SENT)),
+    ):
         writer = BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(CollectorRegistry()), zone=zone)
         await writer.write([make_delivery(fact)])
     facts = await read_day_facts(database)

@@ -26,7 +26,7 @@ def list_routers(package: str) -> Iterator[APIRouter]:
     root = importlib.import_module(package)
     for found in pkgutil.walk_packages(root.__path__, f"{package}."):
         if "routes" in found.name:
-            yield from (one for one in vars(importlib.import_module(found.name)).values() if isinstance(one, APIRouter))
+            yield from (var for var in vars(importlib.import_module(found.name)).values() if isinstance(var, APIRouter))
 
 
 def list_calls(dependant: Dependant) -> Iterator[object]:

@@ -57,7 +57,7 @@ async def test_members_are_added_replaced_paged_and_removed_by_any_address(
         assert (len(listed), first["total"], rest["next"]) == (122, 122, None)
         assert listed[0]["contacts"] == {"smtp": "ZHANG.SAN@example.com"}
         assert [member["to"] for member in listed if member["to"]] == ["li"]
-        assert [one["params"] for one in (await _list(catalog, find="张珊"))["members"]] == [{"姓名": "张珊"}]
+        assert [member["params"] for member in (await _list(catalog, find="张珊"))["members"]] == [{"姓名": "张珊"}]
         removed = await catalog.client.post(
             f"{GROUP}/members/remove", json={"to": ["+8613800000000", "zhang.san@EXAMPLE.com", "li", "wang"]}
         )
@@ -142,7 +142,7 @@ async def test_a_group_is_seen_and_changed_by_whom_it_concerns(database_url: str
                     await client.patch(f"/api/groups/{path}", json={"note": "x"}, headers=headers),
                     await client.delete(f"/api/groups/{path}", headers=headers),
                 ]
-                assert [one.json()["reason"] for one in refusals] == [reason] * 4
+                assert [refusal.json()["reason"] for refusal in refusals] == [reason] * 4
         assert (await client.get("/api/groups/own/members", headers=other)).json()["reason"] == "not_found"
         auditor = await client.post("/api/groups", json={"name": "audit"}, headers=_of("a", "auditor"))
         assert auditor.status_code == 403
@@ -168,7 +168,7 @@ async def test_an_erasure_reaches_every_field_of_the_groups(database_url: str, r
         await _add(catalog, ZHANG, mother, {"to": "li"})
         digests, at = Digests((ERASURE,)), datetime.now(UTC) + timedelta(seconds=1)
         people = ("zhang.san@example.com", "+8613711112222")
-        stones = [Tombstone(f"an erasure {n}", digests.of(one), at) for n, one in enumerate(people)]
+        stones = [Tombstone(f"an erasure {n}", digests.of(person), at) for n, person in enumerate(people)]
         await Tombstones(redis, digests).keep(stones)
 
         async def is_erased() -> bool:
@@ -176,7 +176,7 @@ async def test_an_erasure_reaches_every_field_of_the_groups(database_url: str, r
 
         await eventually(is_erased, 60)
         page = await _list(catalog)
-        assert [(one["to"], one["contacts"], one["params"]) for one in page["members"]] == [
+        assert [(member["to"], member["contacts"], member["params"]) for member in page["members"]] == [
             (None, {"sms": "+8613800000001"}, {"姓名": "李四"}),
             ("li", {}, {}),
         ]

@@ -42,43 +42,44 @@ async def test_dead_letters_of_one_batch_are_listed_newest_first(database: Datab
 
 
 async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -> None:
-    one = job(to=("a@example.com", "b@example.com", "c@example.com"), at=NOW)
-    await keep(database, one, outcome(one, Status.SENT, 0), outcome(one, Status.RETRYING, 1))
-    await keep(database, make_delivery(one, DEAD, reason="broke the worker 3 times", queue="imsg.smtp.bulk"))
-    assert await read_statuses(database, one) == ["sent", "failed", "failed"]
-    (message,) = await find(database, id=f"{one.request}-2")
+    accepted_job = job(to=("a@example.com", "b@example.com", "c@example.com"), at=NOW)
+    await keep(database, accepted_job, outcome(accepted_job, Status.SENT, 0), outcome(accepted_job, Status.RETRYING, 1))
+    await keep(database, make_delivery(accepted_job, DEAD, reason="broke the worker 3 times", queue="imsg.smtp.bulk"))
+    assert await read_statuses(database, accepted_job) == ["sent", "failed", "failed"]
+    (message,) = await find(database, id=f"{accepted_job.request}-2")
     assert message["error"] == {"code": "dead_letter", "detail": "broke the worker 3 times"}
     (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
-    assert (letter["request"], letter["method"]) == (one.request, "smtp")
+    assert (letter["request"], letter["method"]) == (accepted_job.request, "smtp")
     shown = await DeadLetters(database).show(letter["id"], ADMIN)
-    assert (shown["queue"], json.loads(shown["body"])["request"]) == ("imsg.smtp.bulk", one.request)
+    assert (shown["queue"], json.loads(shown["body"])["request"]) == ("imsg.smtp.bulk", accepted_job.request)
 
 
 async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None:
-    one = job(at=NOW)
+    accepted_job = job(at=NOW)
     await keep(
-        database, make_delivery(one, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"})
+        database,
+        make_delivery(accepted_job, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"}),
     )
-    assert await read_statuses(database, one) == ["failed"]
+    assert await read_statuses(database, accepted_job) == ["failed"]
     (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert letter["reason"] == "delivery_limit"
     assert (await DeadLetters(database).show(letter["id"], ADMIN))["queue"] == "imsg.smtp.single"
 
 
 async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database) -> None:
-    one = job(at=NOW)
-    await keep(database, make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.single"))
-    await keep(database, outcome(one, Status.SENT))
-    assert await read_statuses(database, one) == ["sent"]
+    accepted_job = job(at=NOW)
+    await keep(database, make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.single"))
+    await keep(database, outcome(accepted_job, Status.SENT))
+    assert await read_statuses(database, accepted_job) == ["sent"]
 
 
 async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Database) -> None:
-    one = job(to=("a@example.com", "b@example.com"), at=NOW)
-    await keep(database, one, make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"))
+    accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW)
+    await keep(database, accepted_job, make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.bulk"))
     (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     resends = Resends(database)
     assert len((await resends.draft_dead_letter(letter["id"], ADMIN, again=False))["recipients"]) == 2
-    await keep(database, job(to=("a@example.com", "b@example.com"), at=NOW, resend_of=one.request))
+    await keep(database, job(to=("a@example.com", "b@example.com"), at=NOW, resend_of=accepted_job.request))
     for ask in (resends.draft_dead_letter(letter["id"], ADMIN, again=False),):
         with pytest.raises(Refusal) as refusal:
             await ask
@@ -87,18 +88,18 @@ async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Databas
 
 
 async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> None:
-    one = job(to=("a@example.com", "b@example.com"), at=NOW)
-    await keep(database, one, outcome(one, Status.SENT, 0))
+    accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW)
+    await keep(database, accepted_job, outcome(accepted_job, Status.SENT, 0))
     await keep(
         database,
-        make_delivery(one, DEAD, reason="broke", queue="imsg.smtp.bulk"),
+        make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.bulk"),
         make_delivery(b"{", DEAD, reason="x"),
     )
     letters = (await DeadLetters(database).find(TimePageQuery())).rows
     names = {letter["method"]: letter["id"] for letter in letters}
     draft = await Resends(database).draft(names["smtp"], ADMIN, uncertain=False, again=False)
     assert (draft["request"], [recipient["to"] for recipient in draft["recipients"]]) == (
-        one.request,
+        accepted_job.request,
         ["b@example.com"],
     )
     resends = Resends(database)
@@ -122,14 +123,16 @@ async def test_dead_letters_page_newest_first(database: Database) -> None:
 
 
 async def test_a_dead_letter_is_removed_and_its_message_stays(database: Database) -> None:
-    one = job(at=NOW)
-    await keep(database, one, outcome(one, Status.SENT), make_delivery(b"{", DEAD, reason="unreadable"))
+    accepted_job = job(at=NOW)
+    await keep(
+        database, accepted_job, outcome(accepted_job, Status.SENT), make_delivery(b"{", DEAD, reason="unreadable")
+    )
     letters = DeadLetters(database)
     (letter,) = (await letters.find(TimePageQuery())).rows
 
     await letters.remove(letter["id"], ADMIN, NOW)
 
     assert (await letters.find(TimePageQuery())).rows == []
-    assert await read_statuses(database, one) == ["sent"]
+    assert await read_statuses(database, accepted_job) == ["sent"]
     with pytest.raises(Refusal, match="not_found"):
         await letters.remove(letter["id"], ADMIN, NOW)

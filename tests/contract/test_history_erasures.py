@@ -49,7 +49,7 @@ def stones(database: Database, redis: Redis, tmp_path: Path) -> TombstoneStore:
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Record one batch."""
     keeper = BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(CollectorRegistry()), DIGESTS)
-    await keeper.write([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
+    await keeper.write([event if isinstance(event, Delivery) else make_delivery(event) for event in batch])
 
 
 async def place_tombstone(stones: TombstoneStore, address: str, at: datetime = NOW) -> Tombstone:
@@ -122,9 +122,14 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
 
     assert not await holds(database, MAIL)
     assert not await holds(database, "to them")
-    (one,) = await read_messages(database, single)
-    assert (one["method"], one["provider"], one["status"], one["to"]) == ("smtp", "mail.example.com", "sent", None)
-    assert (one["updated_at"], one["provider_id"]) == ("2026-11-01T00:00:00.000Z", None)
+    (message,) = await read_messages(database, single)
+    assert (message["method"], message["provider"], message["status"], message["to"]) == (
+        "smtp",
+        "mail.example.com",
+        "sent",
+        None,
+    )
+    assert (message["updated_at"], message["provider_id"]) == ("2026-11-01T00:00:00.000Z", None)
     assert [message["status"] for message in await read_messages(database, listed)] == ["sent", "failed"]
     assert (await read_messages(database, listed))[0]["content"] == {"subject": "大家好", "text": "x"}
     (never,) = await read_messages(database, waiting)
@@ -234,8 +239,8 @@ async def test_what_is_said_of_others_goes_where_it_names_the_person(
     ]
     own = {"reference": f"about-{MAIL}", "params": {"contact": MAIL}}
     chunks = [
-        one.model_copy(update={"recipients": (one.recipients[0].model_copy(update=own), one.recipients[1])})
-        for one in chunks
+        chunk.model_copy(update={"recipients": (chunk.recipients[0].model_copy(update=own), chunk.recipients[1])})
+        for chunk in chunks
     ]
     said: dict[str, Any] = {"n": 0, "detail": f"550 <{MAIL}> is over quota"}
     for listed in chunks:
@@ -380,8 +385,10 @@ async def test_contents_go_before_rows(database: Database) -> None:
     assert [
         (message["content"], message["subject"], message["status"]) for message in await read_messages(database, old)
     ] == [(None, None, "failed")]
-    assert [one["content"] for one in await read_messages(database, young)] == [young.content]
-    assert [one["content"] for one in await read_messages(database, open_)] == [open_.content], "it is to be sent still"
+    assert [message["content"] for message in await read_messages(database, young)] == [young.content]
+    assert [message["content"] for message in await read_messages(database, open_)] == [open_.content], (
+        "it is to be sent still"
+    )
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0
     (one,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert (await DeadLetters(database).show(one["id"], ADMIN))["body"] == ""

@@ -64,7 +64,7 @@ async def test_what_is_retried_expires_by_its_time_or_a_day_later_where_a_block_
     later = again[-1].model_copy(update={"at": NOW + timedelta(seconds=9)})
     await keep(database, tried, blocked, Outcomes(outcomes=(*again[:2], later)))
     assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 1
-    assert [await read_statuses(database, one) for one in (tried, blocked)] == [["expired"], ["retrying"]]
+    assert [await read_statuses(database, attempt) for attempt in (tried, blocked)] == [["expired"], ["retrying"]]
     assert await expiry(database, paused, timedelta(hours=25)).run_once() == 1
 
 

@@ -32,7 +32,7 @@ async def test_pages_are_whole_and_stable_while_messages_arrive(database: Databa
         for i in range(12)
     ]
     await keep(database, *jobs)
-    expected = [f"{one.request}-{n}" for one in reversed(jobs) for n in range(len(one.recipients))]
+    expected = [f"{job.request}-{n}" for job in reversed(jobs) for n in range(len(job.recipients))]
     finder = MessageQuery(database)
     page = await finder.find_v1(V1MessagesQuery.model_validate({"limit": "5"}), ADMIN)
     seen = [message["id"] for message in page.rows]
@@ -234,7 +234,7 @@ async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database:
     hers_early = job(username="张三", at=registered - timedelta(seconds=2), user_id="2" * 32)  # one that is behind
     hers = job(username="张三", at=registered + timedelta(minutes=1), user_id="2" * 32)
     every = [his, his_late, hers_early, hers]
-    await keep(database, *every, *(outcome(one, Status.FAILED) for one in every))
+    await keep(database, *every, *(outcome(found_job, Status.FAILED) for found_job in every))
     seen = {m["id"].partition("-")[0] for m in await find(database, second)}
     assert seen == {hers_early.request, hers.request}
     for filters in ({"to": "zhang@example.com"}, {"status": "failed", "method": "smtp"}, {"username": "张三"}):
@@ -247,11 +247,13 @@ async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database:
     counted = await counter.count(find_span(StatsQuery.model_validate(given), second, counter.zone, later))
     assert sum(bucket["counts"].get("smtp", {}).get("failed", 0) for bucket in counted) == len(seen)
     resends = Resends(database)
-    for one in every:
-        if one.request in seen:
-            assert (await resends.draft(one.request, second, uncertain=False, again=False))["user_id"] == one.user_id
+    for found_job in every:
+        if found_job.request in seen:
+            assert (await resends.draft(found_job.request, second, uncertain=False, again=False))[
+                "user_id"
+            ] == found_job.user_id
         else:
-            again = partial(resends.draft, one.request, second, uncertain=False, again=False)
+            again = partial(resends.draft, found_job.request, second, uncertain=False, again=False)
             assert await catch_refusal(again) == "not_found"
 
 
@@ -269,7 +271,7 @@ async def test_an_address_is_found_whatever_its_case(database: Database) -> None
     jobs = [job(to=(spelling,), addresses=(str(email(spelling)),), at=NOW) for spelling in spellings]
     by_name = job(to=("张三",), addresses=("Zhang.San@example.com",), at=NOW)
     await keep(database, *jobs, by_name)
-    expected = {f"{one.request}-0" for one in (*jobs[:3], by_name)}
+    expected = {f"{job.request}-0" for job in (*jobs[:3], by_name)}
     for asked in (*spellings[:3], "zhang.SAN@EXAMPLE.com"):
         listed = [message["id"] for message in await find(database, to=asked)]
         assert set(listed) == expected, asked

@@ -76,13 +76,13 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
     assert b"fallback" not in bytes(body.body)  # the addresses of legs are scheduler's alone
     shown_by = RequestList(database, lambda: LATER, None)  # type: ignore[arg-type]
     shown = await shown_by.show(root.request, ADMIN)
-    assert [(one["id"], one["state"]) for one in shown["legs"]] == [(root.request, "queued"), (leg.request, "waiting")]
+    assert [(leg["id"], leg["state"]) for leg in shown["legs"]] == [(root.request, "queued"), (leg.request, "waiting")]
     assert (shown["reached"], shown["not_reached"], shown["open"]) == (0, 0, 2)
 
     await keep(database, outcome(root, Status.DELIVERED), outcome(root, Status.FAILED, n=1))
     told = await relay(database)
-    outcomes = [one for body in told.bodies[LEG] for one in Outcomes.model_validate_json(body).outcomes]
-    assert {(one.request, one.n, one.status) for one in outcomes} == {
+    outcomes = [outcome for body in told.bodies[LEG] for outcome in Outcomes.model_validate_json(body).outcomes]
+    assert {(outcome.request, outcome.n, outcome.status) for outcome in outcomes} == {
         (root.request, 0, Status.DELIVERED), (root.request, 1, Status.FAILED),
     }  # fmt: skip
     assert "request.settled" not in [kind for kind, _, _ in list_events(told)]
@@ -100,7 +100,7 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
     ]
     shown = await shown_by.show(root.request, ADMIN)
     assert (shown["state"], shown["reached"], shown["open"]) == ("settled", 2, 0)
-    assert [one["state"] for one in shown["legs"]] == ["settled", "settled"]
+    assert [leg["state"] for leg in shown["legs"]] == ["settled", "settled"]
     (message,) = (await find_page(database, id=leg.request)).rows
     assert (message["leg"], message["leg_of"], message["id"]) == (2, root.request, f"{leg.request}-1")
 
@@ -123,7 +123,7 @@ async def test_a_leg_holds_all_who_began_it_whenever_they_did(
         for n in (0, 1)
     ]
     batch = [begun[n] for n in order]
-    for part in [batch] if together else [[one] for one in batch]:
+    for part in [batch] if together else [[event] for event in batch]:
         await keep(database, *part)
     for name, still_open in ((leg.request, [0, 1]), (f"{leg.request}-0", [0]), (f"{leg.request}-1", [1])):
         found = await OpenMessages(database).find(name, ADMIN)

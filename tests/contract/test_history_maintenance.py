@@ -67,7 +67,7 @@ class Bench:
 
     async def keep(self, *batch: Any) -> None:  # noqa: ANN401  messages
         """Record them."""
-        await self.keeper.write([make_delivery(one) for one in batch])
+        await self.keeper.write([make_delivery(event) for event in batch])
 
     def oldest_age_s(self, method: str) -> float | None:
         """Read for how long the channel's oldest message waits, as Prometheus is told."""
@@ -113,10 +113,10 @@ async def test_of_a_further_leg_each_person_who_has_not_ended_is_published_again
     bench.clock.at += timedelta(minutes=1)
     assert await bench.stuck_jobs.republish() == 2
     async with consume_lane(bench) as deliveries:
-        again = [Job.model_validate_json(one.body) for one in await arrivals(deliveries, 2)]
-    assert [(one.request, one.chunk, one.recipients, one.expires_at) for one in again] == [
-        (leg.request, n, leg.recipients[n : n + 1], leg.expires_at + timedelta(minutes=n)) for n in (0, 2)
-    ]
+        again = [Job.model_validate_json(arrival.body) for arrival in await arrivals(deliveries, 2)]
+    assert [
+        (queued_job.request, queued_job.chunk, queued_job.recipients, queued_job.expires_at) for queued_job in again
+    ] == [(leg.request, n, leg.recipients[n : n + 1], leg.expires_at + timedelta(minutes=n)) for n in (0, 2)]
 
 
 async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Bench) -> None:
@@ -184,8 +184,10 @@ async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) 
 async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None:
     waiting = [job(at=NOW), job(at=NOW)]
     await bench.keep(*waiting)
-    for one in waiting:
-        await bench.broker.publish(make_delivery(one).body, bench.broker.topology.new(job_key("smtp", Lane.NORMAL)))
+    for waiting_job in waiting:
+        await bench.broker.publish(
+            make_delivery(waiting_job).body, bench.broker.topology.new(job_key("smtp", Lane.NORMAL))
+        )
     bench.clock.at = NOW + timedelta(hours=3)
     assert await bench.stuck_jobs.republish() == 0
 
@@ -272,8 +274,8 @@ async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Be
 
 @pytest.mark.parametrize("which", ["clock", "servers_clock"])
 async def test_a_clock_that_runs_ahead_removes_nothing(bench: Bench, which: str) -> None:
-    one = job(at=NOW)
-    await bench.keep(one, outcome(one, Status.SENT))
+    accepted_job = job(at=NOW)
+    await bench.keep(accepted_job, outcome(accepted_job, Status.SENT))
     await bench.keeper.write([make_delivery(b"{", DEAD, reason="unreadable")])
     bench.servers_clock = Clock()
     setattr(bench, which, Clock(NOW + 4 * RETENTION))
@@ -285,8 +287,8 @@ async def test_a_clock_that_runs_ahead_removes_nothing(bench: Bench, which: str)
 
 
 async def test_a_job_that_is_not_settled_is_kept_to_be_published_again(bench: Bench) -> None:
-    one = job(at=NOW)
-    await bench.keep(one, outcome(one, Status.RETRYING))
+    accepted_job = job(at=NOW)
+    await bench.keep(accepted_job, outcome(accepted_job, Status.RETRYING))
     bench.clock.at = NOW + timedelta(days=10)
     await bench.maintenance.delete_old()
     assert await bench.rows(jobs) == 1

@@ -39,11 +39,11 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
     jobs = [
         job(request=request_id(NOW, tail=i), to=[f"{i}{n}@example.com" for n in range(3)], at=NOW) for i in range(2)
     ]
-    story = [make_delivery(one) for one in jobs]
+    story = [make_delivery(job) for job in jobs]
     for kind, which, n, attempt, status, provider_id, second in drawn:
-        one = jobs[which]
+        accepted_job = jobs[which]
         unique = provider_id and f"{provider_id}{which}{n}"
-        said = outcome(one, status, n, attempt=attempt, provider_id=unique, detail=provider_id)
+        said = outcome(accepted_job, status, n, attempt=attempt, provider_id=unique, detail=provider_id)
         said = said.model_copy(update={"at": NOW + timedelta(seconds=second)})
         match kind:
             case "outcome":
@@ -61,12 +61,16 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
                 )
             case "bounce":
                 settled = Status.FAILED if second else Status.DELIVERED
-                story.append(make_delivery(receipt(said, "", settled, provider_id="x", request=one.request, n=n)))
+                story.append(
+                    make_delivery(receipt(said, "", settled, provider_id="x", request=accepted_job.request, n=n))
+                )
             case "complaint":
-                told = receipt(said, "", provider_id="x", complaint_of=one.request, n=n, code="complaint")
+                told = receipt(said, "", provider_id="x", complaint_of=accepted_job.request, n=n, code="complaint")
                 story.append(make_delivery(told))
             case "dead":
-                part = one.model_copy(update={"chunk": n, "recipients": one.recipients[n:], "attempt": attempt})
+                part = accepted_job.model_copy(
+                    update={"chunk": n, "recipients": accepted_job.recipients[n:], "attempt": attempt}
+                )
                 story.append(make_delivery(part, DEAD, reason="broke", queue="imsg.smtp.bulk"))
     return story
 
@@ -125,16 +129,18 @@ async def _dump(connection: AsyncConnection) -> dict[str, list[tuple[Any, ...]]]
 async def test_two_recorders_side_by_side_end_in_the_same_rows(migrated_url: str) -> None:
     """Two replicas take the same and neighbouring events at once, and neither loses or blocks the other for good."""
     jobs = [job(to=[f"{i}x{n}@example.com" for n in range(10)], at=NOW + timedelta(milliseconds=i)) for i in range(40)]
-    story = [make_delivery(one) for one in jobs]
-    for one in jobs:
+    story = [make_delivery(job) for job in jobs]
+    for accepted_job in jobs:
         for n in range(10):
-            sent = outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}")
-            story += [make_delivery(sent), make_delivery(receipt(sent, one.recipients[n].address))]
+            sent = outcome(accepted_job, Status.SENT, n, provider_id=f"{accepted_job.request}{n}")
+            story += [make_delivery(sent), make_delivery(receipt(sent, accepted_job.recipients[n].address))]
     async with connect(read_url(migrated_url)) as first, connect(read_url(migrated_url)) as second:
         halves = [story[::2] + story[::3], story[1::2] + story[::5]]
         for i, half in enumerate(halves):
             random.Random(i).shuffle(half)  # noqa: S311
-        await asyncio.gather(*(_record_all(one, half) for one, half in zip((first, second), halves, strict=True)))
+        await asyncio.gather(
+            *(_record_all(accepted_job, half) for accepted_job, half in zip((first, second), halves, strict=True))
+        )
         assert len(await find_all_ids(first, status="delivered", limit="500")) == 400
         waiting = await first.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts)))
         assert waiting == 0

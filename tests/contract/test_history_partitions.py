@@ -65,7 +65,7 @@ async def keep_all(database: Database, *batch: Any, retention: timedelta = FOR_E
     """Record messages; return what was counted."""
     registry = CollectorRegistry()
     await BatchWriter(database, lambda: NOW, retention, writer.WriterMetrics(registry)).write(
-        [make_delivery(one) for one in batch]
+        [make_delivery(event) for event in batch]
     )
     return registry
 
@@ -119,7 +119,7 @@ async def test_what_lies_in_the_default_one_moves_when_its_month_is_made(databas
     assert await places(database) == ["messages_default"] * 2
     await sweeper(broker, database, datetime(2026, 12, 1, tzinfo=UTC)).delete_old()
     assert await places(database) == ["messages_2027_02"] * 2
-    assert [await read_statuses(database, one) for one in early] == [["queued"], ["sent"]]
+    assert [await read_statuses(database, partition) for partition in early] == [["queued"], ["sent"]]
 
 
 async def test_what_came_with_a_wrong_clock_gets_months_of_its_own_and_never_sticks(
@@ -130,8 +130,8 @@ async def test_what_came_with_a_wrong_clock_gets_months_of_its_own_and_never_sti
     await keep_all(database, *strayed)
     await sweeper(broker, database, NOW).delete_old()
     assert await places(database) == ["messages_2026_09", "messages_2026_11", "messages_2028_02"]
-    await keep_all(database, *(outcome(one, Status.SENT) for one in strayed))
-    assert [await read_statuses(database, one) for one in strayed] == [["sent"]] * 3
+    await keep_all(database, *(outcome(partition, Status.SENT) for partition in strayed))
+    assert [await read_statuses(database, partition) for partition in strayed] == [["sent"]] * 3
 
 
 async def test_what_is_dated_beyond_every_calendar_does_no_harm(database: Database, broker: Broker) -> None:
@@ -170,12 +170,12 @@ async def test_two_sweeps_and_a_start_at_once_make_each_month_once(
 async def test_replicas_whose_clocks_differ_neither_lack_a_month_nor_drop_one(
     database: Database, broker: Broker
 ) -> None:
-    one = job(at=NOW)
-    await keep_all(database, one)
+    accepted_job = job(at=NOW)
+    await keep_all(database, accepted_job)
     for ours, servers in ((NOW + timedelta(days=400), NOW), (NOW - timedelta(days=400), NOW), (NOW, NOW)):
         await sweeper(broker, database, ours, servers).delete_old()
     assert {"messages_2026_11", "messages_2026_12", "messages_2027_01"} <= set(await names(database))
-    assert await read_statuses(database, one) == ["queued"]
+    assert await read_statuses(database, accepted_job) == ["queued"]
 
 
 async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_month_is_made(
@@ -190,7 +190,7 @@ async def test_rows_on_their_way_into_the_default_one_are_recorded_while_their_m
         recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.WriterMetrics(CollectorRegistry()))
         while not done.is_set():
             new = [job(at=month + timedelta(minutes=len(written) % 1_000)) for month in months]
-            await _patiently(recorder, [make_delivery(one) for one in new])
+            await _patiently(recorder, [make_delivery(partition) for partition in new])
             written.extend(new)
 
     recording = [asyncio.create_task(record()) for _ in range(3)]
@@ -210,7 +210,7 @@ async def test_a_row_refused_by_the_default_one_since_its_month_was_made_is_not_
     database: Database, migrated_postgres: str
 ) -> None:
     month = datetime(2028, 1, 1, tzinfo=UTC)
-    one = job(at=month)
+    accepted_job = job(at=month)
     low, high = Partition("messages", month).limits
     async with connect(read_url(migrated_postgres)) as other:
 
@@ -218,7 +218,7 @@ async def test_a_row_refused_by_the_default_one_since_its_month_was_made_is_not_
             await connection.execute(text("CREATE TABLE strayed (LIKE messages INCLUDING ALL)"))
             await connection.execute(text("LOCK TABLE messages_default IN ACCESS EXCLUSIVE MODE"))
             recorder = BatchWriter(database, lambda: NOW, FOR_EVER, writer.WriterMetrics(CollectorRegistry()))
-            recording = asyncio.create_task(_patiently(recorder, [make_delivery(one)]))
+            recording = asyncio.create_task(_patiently(recorder, [make_delivery(accepted_job)]))
             waits = text("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'messages_default'::regclass")
 
             async def is_waiting() -> bool:
@@ -252,7 +252,7 @@ async def test_months_past_retention_are_dropped_whole_while_others_write_and_qu
             recorder = BatchWriter(database, lambda: NOW, RETENTION, writer.WriterMetrics(CollectorRegistry()))
             while not done.is_set():
                 new = [job(at=NOW) for _ in range(20)]
-                await _patiently(recorder, [make_delivery(one) for one in new])
+                await _patiently(recorder, [make_delivery(partition) for partition in new])
                 written.extend(new)
                 assert await read_statuses(database, new[0]) == ["queued"]
 

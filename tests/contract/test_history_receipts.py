@@ -17,25 +17,25 @@ from imsg_testing.history_store import find, find_all_ids, keep, make_writer, re
 
 @pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
 async def test_a_receipt_finds_its_message_early_or_late(database: Database, early: str) -> None:
-    one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
-    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="900619746936498440")
-    events = {"job": one, "outcome": sent, "receipt": receipt(sent, "+8613800138000")}
+    accepted_job = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
+    sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id="900619746936498440")
+    events = {"job": accepted_job, "outcome": sent, "receipt": receipt(sent, "+8613800138000")}
     for event in (events.pop(early), *reversed(events.values())):
         await keep(database, event)
-    assert await read_statuses(database, one) == ["delivered"]
+    assert await read_statuses(database, accepted_job) == ["delivered"]
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
 
 
 @pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
 async def test_a_receipt_that_names_its_message_finds_it_early_or_late(database: Database, early: str) -> None:
-    one = job(at=NOW)
-    sent = outcome(one, Status.SENT, provider_id="Q1")
-    named = {"request": one.request, "n": 0, "provider": "smtp", "provider_id": f"{one.request}-0"}
+    accepted_job = job(at=NOW)
+    sent = outcome(accepted_job, Status.SENT, provider_id="Q1")
+    named = {"request": accepted_job.request, "n": 0, "provider": "smtp", "provider_id": f"{accepted_job.request}-0"}
     bounced = receipt(sent, "", Status.FAILED, **named, code="550 5.1.1", detail="no such user")
-    events = {"job": one, "outcome": sent, "receipt": bounced}
+    events = {"job": accepted_job, "outcome": sent, "receipt": bounced}
     for event in (events.pop(early), *reversed(events.values()), bounced):
         await keep(database, event)
-    (message,) = await find(database, id=f"{one.request}-0")
+    (message,) = await find(database, id=f"{accepted_job.request}-0")
     assert (message["status"], message["error"]["code"], message["attempts"]) == ("failed", "550 5.1.1", 1)
     assert [line["status"] for line in message["timeline"]] == ["sent", "failed"]
     assert (message["provider"], message["provider_id"]) == (sent.provider, "Q1")
@@ -43,12 +43,14 @@ async def test_a_receipt_that_names_its_message_finds_it_early_or_late(database:
 
 
 async def test_a_complaint_is_a_line_of_its_message_early_or_late_and_moves_nothing(database: Database) -> None:
-    one = job(at=NOW)
-    sent = outcome(one, Status.SENT, provider_id="Q1")
-    complaint = receipt(sent, "", complaint_of=one.request, n=0, code="complaint", detail="Feedback-Type: abuse")
-    for event in (complaint, sent, one, complaint):
+    accepted_job = job(at=NOW)
+    sent = outcome(accepted_job, Status.SENT, provider_id="Q1")
+    complaint = receipt(
+        sent, "", complaint_of=accepted_job.request, n=0, code="complaint", detail="Feedback-Type: abuse"
+    )
+    for event in (complaint, sent, accepted_job, complaint):
         await keep(database, event)
-    (message,) = await find(database, id=f"{one.request}-0")
+    (message,) = await find(database, id=f"{accepted_job.request}-0")
     assert (message["status"], message["error"], message["provider_id"]) == ("sent", None, "Q1")
     assert [(line["status"], line["code"]) for line in message["timeline"]] == [
         ("sent", None),
@@ -58,18 +60,20 @@ async def test_a_complaint_is_a_line_of_its_message_early_or_late_and_moves_noth
 
 
 async def test_a_message_is_delivered_for_good_whatever_bounces_later(database: Database) -> None:
-    one = job(at=NOW)
-    sent = outcome(one, Status.SENT, provider_id="Q1")
-    named: dict[str, Any] = {"request": one.request, "n": 0}
-    await keep(database, one, sent, receipt(sent, "", **named), receipt(sent, "", Status.FAILED, code="550", **named))
-    assert await read_statuses(database, one) == ["delivered"]
+    accepted_job = job(at=NOW)
+    sent = outcome(accepted_job, Status.SENT, provider_id="Q1")
+    named: dict[str, Any] = {"request": accepted_job.request, "n": 0}
+    await keep(
+        database, accepted_job, sent, receipt(sent, "", **named), receipt(sent, "", Status.FAILED, code="550", **named)
+    )
+    assert await read_statuses(database, accepted_job) == ["delivered"]
 
 
 async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(database: Database) -> None:
     numbers = [f"+86138{n:08}" for n in range(1_000)]
-    one = job(method="sms", to=numbers, content="明天下雨", at=NOW)
-    sent = [outcome(one, Status.SENT, n, provider="aliyun", provider_id="9006") for n in range(1_000)]
-    await keep(database, one, Outcomes(outcomes=tuple(sent)))
+    accepted_job = job(method="sms", to=numbers, content="明天下雨", at=NOW)
+    sent = [outcome(accepted_job, Status.SENT, n, provider="aliyun", provider_id="9006") for n in range(1_000)]
+    await keep(database, accepted_job, Outcomes(outcomes=tuple(sent)))
     failed = {3, 500, 999}
     reports = [
         receipt(
@@ -86,28 +90,30 @@ async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(data
 
 
 async def test_a_receipt_of_an_earlier_attempt_counts_too(database: Database) -> None:
-    one = job(at=NOW)
-    first = outcome(one, Status.SENT, attempt=1, provider_id="A")
-    await keep(database, one, first, outcome(one, Status.SENT, attempt=2, provider_id="B"))
+    accepted_job = job(at=NOW)
+    first = outcome(accepted_job, Status.SENT, attempt=1, provider_id="A")
+    await keep(database, accepted_job, first, outcome(accepted_job, Status.SENT, attempt=2, provider_id="B"))
     await keep(database, receipt(first, "zhang@example.com"))
-    assert await read_statuses(database, one) == ["delivered"]
+    assert await read_statuses(database, accepted_job) == ["delivered"]
 
 
 async def test_it_is_told_how_long_a_receipt_took(database: Database) -> None:
-    one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW - timedelta(minutes=5))
-    sent = outcome(one, Status.SENT, provider="aliyun", provider_id="9006")
+    accepted_job = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW - timedelta(minutes=5))
+    sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id="9006")
     registry = CollectorRegistry()
     await make_writer(database, registry).write(
-        [make_delivery(event) for event in (one, sent, receipt(sent, "+8613800138000"))]
+        [make_delivery(event) for event in (accepted_job, sent, receipt(sent, "+8613800138000"))]
     )
     assert registry.get_sample_value("imsg_receipt_lag_seconds_count", {"provider": "aliyun"}) == 1
     assert registry.get_sample_value("imsg_receipt_lag_seconds_sum", {"provider": "aliyun"}) == pytest.approx(299)
 
 
 async def test_a_receipt_nobody_was_sent_waits(database: Database) -> None:
-    one = job(at=NOW)
-    await keep(database, one, receipt(outcome(one, Status.SENT, provider_id="X"), "zhang@example.com"))
-    assert await read_statuses(database, one) == ["queued"]
+    accepted_job = job(at=NOW)
+    await keep(
+        database, accepted_job, receipt(outcome(accepted_job, Status.SENT, provider_id="X"), "zhang@example.com")
+    )
+    assert await read_statuses(database, accepted_job) == ["queued"]
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 1
 
 
@@ -121,10 +127,16 @@ async def test_many_receipts_are_joined_by_the_statements_that_few_are(database:
     def batch(count: int) -> list[Any]:
         sent = []
         for n in range(count):
-            one = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
-            sent.append((one, outcome(one, Status.SENT, provider="aliyun", provider_id=f"{count}-{n}")))
-        received = [receipt(one, "+8613800138000") for _, one in sent]
-        return [*(one for one, _ in sent), Outcomes(outcomes=tuple(one for _, one in sent)), *received]
+            accepted_job = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
+            sent.append(
+                (accepted_job, outcome(accepted_job, Status.SENT, provider="aliyun", provider_id=f"{count}-{n}"))
+            )
+        received = [receipt(result, "+8613800138000") for _, result in sent]
+        return [
+            *(sent_job for sent_job, _ in sent),
+            Outcomes(outcomes=tuple(result for _, result in sent)),
+            *received,
+        ]
 
     listen(Engine, "before_cursor_execute", note)
     await keep(database, *batch(2))

@@ -15,12 +15,12 @@ from imsg_testing.history_store import RETENTION, catch_refusal, find, find_all_
 
 
 async def test_a_new_request_shows_one_queued_message_a_recipient(database: Database) -> None:
-    one = job(to=("a@example.com", "张三"), addresses=("a@example.com", "zhang@example.com"), at=NOW)
-    await keep(database, one)
+    accepted_job = job(to=("a@example.com", "张三"), addresses=("a@example.com", "zhang@example.com"), at=NOW)
+    await keep(database, accepted_job)
     newest = await find(database)
     assert [(message["id"], message["to"], message["status"]) for message in newest] == [
-        (f"{one.request}-0", "a@example.com", "queued"),
-        (f"{one.request}-1", "张三", "queued"),
+        (f"{accepted_job.request}-0", "a@example.com", "queued"),
+        (f"{accepted_job.request}-1", "张三", "queued"),
     ]
     assert newest[0]["created_at"] == "2026-11-25T08:00:00.000Z"
     assert newest[0]["content"] == {"subject": "开会通知", "text": "下午两点半"}
@@ -28,39 +28,39 @@ async def test_a_new_request_shows_one_queued_message_a_recipient(database: Data
 
 
 async def test_an_outcome_before_its_job_is_not_lost(database: Database) -> None:
-    one = job(at=NOW)
-    await keep(database, outcome(one, Status.SENT))
+    accepted_job = job(at=NOW)
+    await keep(database, outcome(accepted_job, Status.SENT))
     assert await find(database) == []
-    await keep(database, one)
-    assert await read_statuses(database, one) == ["sent"]
+    await keep(database, accepted_job)
+    assert await read_statuses(database, accepted_job) == ["sent"]
 
 
 async def test_a_status_only_climbs(database: Database) -> None:
-    one = job(at=NOW)
-    await keep(database, one)
-    await keep(database, outcome(one, Status.SENT, attempt=2))
-    await keep(database, outcome(one, Status.RETRYING, attempt=1, code="451", detail="greylisted"))
+    accepted_job = job(at=NOW)
+    await keep(database, accepted_job)
+    await keep(database, outcome(accepted_job, Status.SENT, attempt=2))
+    await keep(database, outcome(accepted_job, Status.RETRYING, attempt=1, code="451", detail="greylisted"))
     (message,) = await find(database)
     assert (message["status"], message["attempts"], message["error"]) == ("sent", 2, None)
 
 
 async def test_ten_thousand_recipients_are_recorded_and_listed(database: Database) -> None:
-    one = job(to=[f"user{n}@example.com" for n in range(10_000)], at=NOW)
-    await keep(database, one)
+    accepted_job = job(to=[f"user{n}@example.com" for n in range(10_000)], at=NOW)
+    await keep(database, accepted_job)
     parts = [
-        Outcomes(outcomes=tuple(outcome(one, Status.SENT, n) for n in range(start, start + 50)))
+        Outcomes(outcomes=tuple(outcome(accepted_job, Status.SENT, n) for n in range(start, start + 50)))
         for start in range(0, 10_000, 50)
     ]
     await keep(database, *parts)
     ids = await find_all_ids(database, status="sent", limit="500")
-    assert ids == [f"{one.request}-{n}" for n in range(10_000)]
+    assert ids == [f"{accepted_job.request}-{n}" for n in range(10_000)]
 
 
 async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> None:
-    one = job(at=NOW)
-    answer = outcome(one, Status.FAILED, code="5\x0050", detail="no\x00such user").model_dump(mode="json")
+    accepted_job = job(at=NOW)
+    answer = outcome(accepted_job, Status.FAILED, code="5\x0050", detail="no\x00such user").model_dump(mode="json")
     body = json.dumps({"v": 1, "outcomes": [{**answer, "detail": "\ud800 and \x00"}]}).encode()
-    await keep(database, one, make_delivery(body, "outcome"))
+    await keep(database, accepted_job, make_delivery(body, "outcome"))
     (message,) = await find(database)
     assert message["error"] == {"code": "5\ufffd50", "detail": "\ufffd and \ufffd"}
 

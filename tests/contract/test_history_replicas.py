@@ -66,12 +66,12 @@ def replicas(server: DividedPostgres, own_rabbit_url: str, tmp_path: Path) -> It
     settings = {**KEYS, "IMSG_BROKER_URL": own_rabbit_url, "IMSG_DATABASE_URL": server.url_of_service("history")}
     started = [Service("imsg_history", tmp_path, settings) for _ in range(2)]
     try:
-        for one in started:
-            one.start()
+        for service in started:
+            service.start()
         yield started
     finally:
-        for one in started:
-            one.process.close()
+        for service in started:
+            service.process.close()
 
 
 def deadlocks(server: DividedPostgres) -> int:
@@ -86,10 +86,10 @@ async def test_recorders_of_the_same_messages_in_any_order_never_wait_in_a_circl
     server: DividedPostgres, stores: Sequence[Database]
 ) -> None:
     jobs = [job(to=[f"{n}@example.com" for n in range(20)], at=NOW + timedelta(seconds=n)) for n in range(10)]
-    sent = [outcome(one, Status.SENT, n, provider_id=f"{one.request}{n}") for one in jobs for n in range(20)]
-    events = [make_delivery(one) for one in jobs]
-    events += [make_delivery(one) for one in sent]
-    events += [make_delivery(receipt(one, f"{one.n}@example.com")) for one in sent]
+    sent = [outcome(job, Status.SENT, n, provider_id=f"{job.request}{n}") for job in jobs for n in range(20)]
+    events = [make_delivery(job) for job in jobs]
+    events += [make_delivery(result) for result in sent]
+    events += [make_delivery(receipt(result, f"{result.n}@example.com")) for result in sent]
     events += [make_delivery(jobs[0], DEAD, reason="broke", queue="imsg.smtp.bulk")]
     order = random.Random(5)  # noqa: S311  the same orders at each run
     before = deadlocks(server)
@@ -136,9 +136,9 @@ async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
 async def _publish(broker: Broker, told: Sequence[Job]) -> None:
     for start in range(0, len(told), 50):
         some = told[start : start + 50]
-        sent = [outcome(one, Status.SENT, provider_id=one.request) for one in some]
-        reports = [receipt(one, of.recipients[0].address) for one, of in zip(sent, some, strict=True)]
-        events = [make_delivery(one) for group in (reports, some, sent) for one in group]
+        sent = [outcome(sent_job, Status.SENT, provider_id=sent_job.request) for sent_job in some]
+        reports = [receipt(result, sent_job.recipients[0].address) for result, sent_job in zip(sent, some, strict=True)]
+        events = [make_delivery(event) for group in (reports, some, sent) for event in group]
         await asyncio.gather(*(broker.publish(event.body, broker.topology.new(event.key)) for event in events))
 
 
@@ -157,8 +157,8 @@ def _count(server: DividedPostgres, where: str) -> int:
     return int(row[0])
 
 
-def _deliveries(one: Service) -> float:
+def _deliveries(service: Service) -> float:
     """Read how many deliveries a replica has recorded."""
-    answer = httpx.get(f"{one.url}/metrics").text
+    answer = httpx.get(f"{service.url}/metrics").text
     matches = [line for line in answer.splitlines() if line.startswith("imsg_history_events_total ")]
     return float(matches[0].split()[1])

@@ -42,7 +42,7 @@ async def keep(database: Database, *batch: Any, tell: PublishSuppression = _igno
     writer = BatchWriter(
         database, lambda: NOW, timedelta(days=90), WriterMetrics(CollectorRegistry()), DIGESTS, reply_matcher=matcher
     )
-    await writer.write([make_delivery(one) for one in batch])
+    await writer.write([make_delivery(event) for event in batch])
 
 
 async def find(database: Database, caller: Caller = ADMIN, **asked: str) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ async def test_a_reply_answers_the_last_message_and_whoever_sent_it_sees_it(data
         "reference": "brolly",
         "at": "2026-11-25T07:59:00.000Z",
     }
-    assert [one["opt_out"] for one in await find(database, STRANGER)] == [True]
+    assert [reply["opt_out"] for reply in await find(database, STRANGER)] == [True]
     assert len(await find(database)) == 2
     again = Caller("wang", role="user", user_id=request_id(NOW), since=NOW)
     assert await find(database, again) == []
@@ -102,18 +102,18 @@ async def test_a_push_that_comes_again_is_one_reply_and_the_provider_decides_bet
     await keep(database, outcome(by_aliyun, Status.SENT, provider="aliyun"))
     for _ in range(2):
         await keep(database, wrote(provider="tencent"), wrote())
-    results = {one["provider"]: one["message"] for one in await find(database)}
+    results = {reply["provider"]: reply["message"] for reply in await find(database)}
     assert results == {"tencent": f"{by_tencent.request}-0", "aliyun": f"{by_aliyun.request}-0"}
 
 
 async def test_a_message_that_is_recorded_after_its_reply_is_found_later(database: Database) -> None:
     late = sms(timedelta(minutes=5))
     await keep(database, wrote())
-    assert [one["message"] for one in await find(database)] == [None]
+    assert [reply["message"] for reply in await find(database)] == [None]
     assert await find(database, OWNER) == []
     await keep(database, late)
     assert await ReplyMatcher(database, _ignore).match(NOW) == 1
-    assert [one["message"] for one in await find(database, OWNER)] == [f"{late.request}-0"]
+    assert [reply["message"] for reply in await find(database, OWNER)] == [f"{late.request}-0"]
 
 
 async def test_who_sent_the_message_is_told_of_its_reply_where_they_want_to_hear(database: Database) -> None:
@@ -155,15 +155,16 @@ async def test_who_opts_out_of_a_notice_gets_none_of_that_signature(
     await keep(database, answered := sms(timedelta(minutes=5), category=category))
     await keep(database, wrote("TD", signature="天存", opt_out=True), wrote("收到", "2"), tell=refuse)
     assert await ReplyMatcher(database, tell).match(NOW) == is_told
-    assert [(one.address, one.reason, one.sender, one.category, one.request) for one in told] == (
-        [(ZHANG, Reason.OPT_OUT, "天存", Category.NOTICE, answered.request)] if is_told else []
-    )
-    assert [one["message"] for one in await find(database)] == [f"{answered.request}-0"] * 2
+    assert [
+        (suppression.address, suppression.reason, suppression.sender, suppression.category, suppression.request)
+        for suppression in told
+    ] == ([(ZHANG, Reason.OPT_OUT, "天存", Category.NOTICE, answered.request)] if is_told else [])
+    assert [reply["message"] for reply in await find(database)] == [f"{answered.request}-0"] * 2
 
 
 async def test_pages_and_filters_find_what_they_say(database: Database) -> None:
-    one = sms(timedelta(minutes=5))
-    await keep(database, one, *(wrote(str(n), str(n), at=NOW - timedelta(seconds=n // 2)) for n in range(9)))
+    sent_job = sms(timedelta(minutes=5))
+    await keep(database, sent_job, *(wrote(str(n), str(n), at=NOW - timedelta(seconds=n // 2)) for n in range(9)))
     await keep(database, wrote("别人", "x", LI))
     seen: list[str] = []
     cursor = ""
@@ -176,8 +177,8 @@ async def test_pages_and_filters_find_what_they_say(database: Database) -> None:
         if not cursor:
             break
     assert sorted(seen) == [str(n) for n in range(9)]
-    assert len(await find(database, id=f"{one.request}-0")) == 9
-    assert await find(database, id=f"{one.request}-1") == []
+    assert len(await find(database, id=f"{sent_job.request}-0")) == 9
+    assert await find(database, id=f"{sent_job.request}-1") == []
     assert len(await find(database, since="2026-11-25T07:59:58Z", until="2026-11-25T08:00:00Z")) == 4
     assert len(await find(database, username=OWNER.username)) == 9
     assert await find(database, method="smtp") == []
@@ -187,7 +188,7 @@ async def test_who_was_written_to_by_name_answers_by_that_name(database: Databas
     """The contact is the user's own and the administrators': a number does not find the answer to a name."""
     named = sms(timedelta(minutes=5), to=("li.wei",))
     await keep(database, named, wrote())
-    assert [one["from"] for one in await find(database, OWNER)] == ["li.wei"]
+    assert [reply["from"] for reply in await find(database, OWNER)] == ["li.wei"]
     assert len(await find(database, OWNER, from_="li.wei")) == 1
     assert await find(database, OWNER, from_=ZHANG) == []
     guess = await Replies(database).find(RepliesQuery.model_validate({"from": ZHANG, "total": "1"}), OWNER)
@@ -198,10 +199,10 @@ async def test_who_was_written_to_by_name_answers_by_that_name(database: Databas
 async def test_replies_are_erased_with_whoever_wrote_them_and_their_words_with_contents(database: Database) -> None:
     await keep(database, sms(timedelta(days=50)), wrote("old", "0", at=NOW - timedelta(days=40)), wrote("new"))
     await ContentRetention(database, 30).erase(NOW, timedelta(days=90))
-    assert [one["text"] for one in await find(database)] == ["new", None]
+    assert [reply["text"] for reply in await find(database)] == ["new", None]
     stone = Tombstone("0" * 32, DIGESTS.of(ZHANG), NOW - timedelta(days=1))
     await Eraser(database, DIGESTS).erase([stone])
-    assert [one["text"] for one in await find(database)] == ["new"]
+    assert [reply["text"] for reply in await find(database)] == ["new"]
 
     async def addresses(connection: Any) -> list[str]:  # noqa: ANN401
         return list(await connection.scalars(select(replies.c.address)))

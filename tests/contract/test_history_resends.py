@@ -17,22 +17,23 @@ from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find_page, k
 
 
 async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> None:
-    one = job(to=[f"{n}@example.com" for n in range(5)], at=NOW)
+    accepted_job = job(to=[f"{n}@example.com" for n in range(5)], at=NOW)
     ends = (Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN, Status.RETRYING)
-    await keep(database, one, *(outcome(one, status, n) for n, status in enumerate(ends)))
+    await keep(database, accepted_job, *(outcome(accepted_job, status, n) for n, status in enumerate(ends)))
     resends = Resends(database)
-    draft = await resends.draft(one.request, OWNER, uncertain=False, again=False)
+    draft = await resends.draft(accepted_job.request, OWNER, uncertain=False, again=False)
     assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2]
-    assert draft["content"] == one.content
-    draft = await resends.draft(one.request, ADMIN, uncertain=True, again=False)
+    assert draft["content"] == accepted_job.content
+    draft = await resends.draft(accepted_job.request, ADMIN, uncertain=True, again=False)
     assert [recipient["n"] for recipient in draft["recipients"]] == [1, 2, 3]
     assert (
-        await catch_refusal(lambda: resends.draft(f"{one.request}-0", OWNER, uncertain=False, again=False))
+        await catch_refusal(lambda: resends.draft(f"{accepted_job.request}-0", OWNER, uncertain=False, again=False))
         == "nothing_to_resend"
     )
     stranger = user("other")
     assert (
-        await catch_refusal(lambda: resends.draft(one.request, stranger, uncertain=False, again=False)) == "not_found"
+        await catch_refusal(lambda: resends.draft(accepted_job.request, stranger, uncertain=False, again=False))
+        == "not_found"
     )
 
 
@@ -79,29 +80,30 @@ async def list_requests(database: Database, of: Job) -> Sequence[Row[Any]]:
 
 
 async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: Database) -> None:
-    one = job(to=[f"{n}@example.com" for n in range(3)], at=NOW)
-    await keep(database, one, *(outcome(one, Status.FAILED, n) for n in range(3)))
-    second = job(to=("1@example.com",), at=NOW + timedelta(seconds=1), resend_of=f"{one.request}-1")
+    accepted_job = job(to=[f"{n}@example.com" for n in range(3)], at=NOW)
+    await keep(database, accepted_job, *(outcome(accepted_job, Status.FAILED, n) for n in range(3)))
+    second = job(to=("1@example.com",), at=NOW + timedelta(seconds=1), resend_of=f"{accepted_job.request}-1")
     await keep(database, second)
     resends = Resends(database)
-    assert await catch_refusal(lambda: resends.draft(f"{one.request}-1", OWNER, uncertain=False, again=False)) == (
-        "already_resent"
-    )
-    draft = await resends.draft(one.request, OWNER, uncertain=False, again=False)
+    assert await catch_refusal(
+        lambda: resends.draft(f"{accepted_job.request}-1", OWNER, uncertain=False, again=False)
+    ) == ("already_resent")
+    draft = await resends.draft(accepted_job.request, OWNER, uncertain=False, again=False)
     assert [recipient["n"] for recipient in draft["recipients"]] == [0, 2]
-    third = job(to=("0@example.com", "2@example.com"), at=NOW + timedelta(seconds=2), resend_of=one.request)
+    third = job(to=("0@example.com", "2@example.com"), at=NOW + timedelta(seconds=2), resend_of=accepted_job.request)
     await keep(database, third)
     assert (
-        await catch_refusal(lambda: resends.draft(one.request, OWNER, uncertain=False, again=False)) == "already_resent"
+        await catch_refusal(lambda: resends.draft(accepted_job.request, OWNER, uncertain=False, again=False))
+        == "already_resent"
     )
-    draft = await resends.draft(one.request, OWNER, uncertain=False, again=True)
+    draft = await resends.draft(accepted_job.request, OWNER, uncertain=False, again=True)
     assert [recipient["n"] for recipient in draft["recipients"]] == [0, 1, 2]
-    fourth = job(to=("1@example.com",), at=NOW + timedelta(seconds=3), resend_of=f"{one.request}-1")
+    fourth = job(to=("1@example.com",), at=NOW + timedelta(seconds=3), resend_of=f"{accepted_job.request}-1")
     await keep(database, fourth)
     shown = (await find_page(database, OWNER)).rows
     assert {message["id"]: message["resent_as"] for message in shown if message["resent_as"]} == {
-        f"{one.request}-0": [f"{third.request}-0"],
-        f"{one.request}-1": [f"{second.request}-0", f"{fourth.request}-0"],
-        f"{one.request}-2": [f"{third.request}-1"],
+        f"{accepted_job.request}-0": [f"{third.request}-0"],
+        f"{accepted_job.request}-1": [f"{second.request}-0", f"{fourth.request}-0"],
+        f"{accepted_job.request}-2": [f"{third.request}-1"],
     }
-    assert {message["resend_of"] for message in shown} == {None, one.request, f"{one.request}-1"}
+    assert {message["resend_of"] for message in shown} == {None, accepted_job.request, f"{accepted_job.request}-1"}

@@ -64,7 +64,7 @@ async def test_what_is_open_is_found_by_its_id_its_message_and_its_reference(dat
     message = await found.find(f"{both.request}-1", ADMIN)
     assert (message["total"], message["open"]) == (1, [])
     listed = await found.list_by_reference("r", both.username, "", ADMIN)
-    assert [(one["request"], one["total"], one["open"]) for one in listed] == [
+    assert [(request["request"], request["total"], request["open"]) for request in listed] == [
         (both.request, 2, 1),
         (other.request, 1, 0),
     ]
@@ -81,7 +81,7 @@ async def test_v1_shows_what_waits_as_queued_and_what_was_cancelled_as_expired(d
         (shown,) = await find(database, id=f"{of.request}-0")
         assert shown["status"] == in_v1
         assert {line["status"] for line in shown["timeline"]} <= {in_v1}
-        assert [one["id"] for one in await find(database, status=in_v1)] == [shown["id"]]
+        assert [message["id"] for message in await find(database, status=in_v1)] == [shown["id"]]
         (listed,) = (await find_page(database, status=in_v2)).rows
         assert (listed["id"], listed["status"]) == (shown["id"], in_v2)
 

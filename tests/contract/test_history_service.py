@@ -88,7 +88,7 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[asyncio
 
 async def publish(broker: Broker, *published: BaseModel) -> None:
     """Publish as the gateway and the senders do."""
-    deliveries = [make_delivery(one) for one in published]
+    deliveries = [make_delivery(body) for body in published]
     await asyncio.gather(*(broker.publish(delivery.body, broker.topology.new(delivery.key)) for delivery in deliveries))
 
 
@@ -111,9 +111,9 @@ def stories(count: int) -> Sequence[tuple[Job, BaseModel, BaseModel]]:
     """Make so many jobs, each with its outcome and receipt."""
     made = []
     for i in range(count):
-        one = job(to=(f"user{i}@example.com",))
-        sent = outcome(one, Status.SENT, provider_id=f"{one.request}")
-        made.append((one, sent, receipt(sent, f"user{i}@example.com")))
+        accepted_job = job(to=(f"user{i}@example.com",))
+        sent = outcome(accepted_job, Status.SENT, provider_id=f"{accepted_job.request}")
+        made.append((accepted_job, sent, receipt(sent, f"user{i}@example.com")))
     return made
 
 
@@ -123,7 +123,7 @@ async def test_what_the_broker_brings_is_recorded_and_acked(
     async with open_ready(broker_url, topology) as broker, open_store(database_url) as database:
         told = stories(100)
         async with recording(broker, database), recording(broker, database):
-            await publish(broker, *(one for story in told for one in reversed(story[1:])))
+            await publish(broker, *(event for story in told for event in reversed(story[1:])))
             await publish(broker, *(story[0] for story in told))
             await all_are(database, Status.DELIVERED, 100)
             await depth_is(broker, topology.history, 0)

@@ -33,12 +33,12 @@ async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(datab
     await keep(database, named, plain, long, gone)
     await Attachments(database).put(AttachmentKey(long.request, at.sha256), body, NOW + timedelta(days=1))
 
-    matches = [await Recipients(database).find(f"{one.request}-{n}") for one, n in ((named, 1), (plain, 0))]
+    matches = [await Recipients(database).find(f"{shown_job.request}-{n}") for shown_job, n in ((named, 1), (plain, 0))]
     assert matches == [
         {"method": "smtp", "address": "b@corp.cn", "category": "marketing", "sender": "news"},
         {"method": "smtp", "address": "zhang@example.com", "category": "notice", "sender": ""},
     ]
-    senders = [(await Recipients(database).find(f"{one.request}-0"))["sender"] for one in (long, gone)]
+    senders = [(await Recipients(database).find(f"{shown_job.request}-0"))["sender"] for shown_job in (long, gone)]
     assert senders == ["big", None]
     for unknown in (f"{request_id(NOW)}-0", f"{named.request}-2", named.request, "x"):
         with pytest.raises(Refusal, match="not_found"):
@@ -46,19 +46,22 @@ async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(datab
 
 
 async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: Database) -> None:
-    one = job(to=("a@example.com", "b@example.com"), at=NOW)
-    await keep(database, one, job(at=NOW))
-    await keep(database, outcome(one, Status.RETRYING, 1, attempt=1, code="451", detail="try later"))
-    await keep(database, outcome(one, Status.SENT, 1, attempt=2, provider_id="Q7", detail="250 OK"))
-    assert [m["id"] for m in await find(database, id=one.request.upper())] == [f"{one.request}-0", f"{one.request}-1"]
-    (message,) = await find(database, id=f"{one.request}-1")
+    accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW)
+    await keep(database, accepted_job, job(at=NOW))
+    await keep(database, outcome(accepted_job, Status.RETRYING, 1, attempt=1, code="451", detail="try later"))
+    await keep(database, outcome(accepted_job, Status.SENT, 1, attempt=2, provider_id="Q7", detail="250 OK"))
+    assert [m["id"] for m in await find(database, id=accepted_job.request.upper())] == [
+        f"{accepted_job.request}-0",
+        f"{accepted_job.request}-1",
+    ]
+    (message,) = await find(database, id=f"{accepted_job.request}-1")
     assert [(line["attempt"], line["status"], line["code"], line["detail"]) for line in message["timeline"]] == [
         (1, "retrying", "451", "try later"),
         (2, "sent", None, "250 OK"),
     ]
-    assert await find(database, id=f"{one.request}-2") == []
-    assert await find(database, OWNER, id=f"{one.request}-1") != []
-    assert await find(database, user("other"), id=f"{one.request}-1") == []
+    assert await find(database, id=f"{accepted_job.request}-2") == []
+    assert await find(database, OWNER, id=f"{accepted_job.request}-1") != []
+    assert await find(database, user("other"), id=f"{accepted_job.request}-1") == []
 
 
 async def test_a_message_is_resent_with_its_own_reference(database: Database) -> None:
@@ -67,16 +70,19 @@ async def test_a_message_is_resent_with_its_own_reference(database: Database) ->
     named = named.model_copy(update={"recipients": own})
     await keep(database, named, outcome(named, Status.FAILED, 0), outcome(named, Status.FAILED, 1))
     draft = await Resends(database).draft(named.request, ADMIN, uncertain=False, again=False)
-    assert (draft["reference"], [one["reference"] for one in draft["recipients"]]) == ("invoices", ["invoice-17", None])
+    assert (draft["reference"], [recipient["reference"] for recipient in draft["recipients"]]) == (
+        "invoices",
+        ["invoice-17", None],
+    )
 
 
 async def test_a_hop_is_a_line_before_its_attempt_and_leaves_the_status_alone(database: Database) -> None:
-    one = job(at=NOW)
+    accepted_job = job(at=NOW)
     hops = (Hop("aliyun", "isv.AMOUNT_NOT_ENOUGH", "no money", 0.4), Hop("tencent", "unreachable", "", 0.0))
-    carried = outcome(one, Status.SENT, provider="twilio", provider_id="SM1", hops=hops)
-    await keep(database, one, carried)
+    carried = outcome(accepted_job, Status.SENT, provider="twilio", provider_id="SM1", hops=hops)
+    await keep(database, accepted_job, carried)
     await keep(database, carried)  # told twice
-    (message,) = await find(database, id=f"{one.request}-0")
+    (message,) = await find(database, id=f"{accepted_job.request}-0")
     assert (message["status"], message["provider"], message["attempts"]) == ("sent", "twilio", 1)
     assert [(line["provider"], line["status"], line["code"], line["detail"]) for line in message["timeline"]] == [
         ("aliyun", "retrying", "isv.AMOUNT_NOT_ENOUGH", "no money"),
@@ -89,12 +95,14 @@ async def test_content_kept_by_reference_shows_its_subject_and_for_its_id_the_wh
     content = {"subject": "长文", "text": "文" * 40_000}
     body = json.dumps(content, ensure_ascii=False).encode()
     reference = Reference(sha256=hashlib.sha256(body).hexdigest(), size=len(body))
-    one = job(content=None, content_at=reference, at=NOW)
-    await Attachments(database).put(AttachmentKey(one.request, reference.sha256), body, one.expires_at)
-    await keep(database, one)
+    accepted_job = job(content=None, content_at=reference, at=NOW)
+    await Attachments(database).put(
+        AttachmentKey(accepted_job.request, reference.sha256), body, accepted_job.expires_at
+    )
+    await keep(database, accepted_job)
     (listed,) = await find(database)
     assert (listed["subject"], listed["content"]) == ("长文", None)
-    (whole,) = await find(database, id=f"{one.request}-0")
+    (whole,) = await find(database, id=f"{accepted_job.request}-0")
     assert whole["content"] == content
 
 
@@ -154,13 +162,13 @@ async def test_failures_are_counted_by_their_cause_and_one_hides_no_other(databa
 async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(database: Database) -> None:
     code, notice = job(at=NOW, category=Category.CODE), job(at=NOW)
     await keep(database, code, notice)
-    for one, category in ((code, "code"), (notice, "notice")):
-        assert (await RequestList(database, lambda: NOW, asyncio.Event()).show(one.request, OWNER))[
+    for shown_job, category in ((code, "code"), (notice, "notice")):
+        assert (await RequestList(database, lambda: NOW, asyncio.Event()).show(shown_job.request, OWNER))[
             "category"
         ] == category
-        (shown,) = (await find_page(database, OWNER, id=one.request)).rows
+        (shown,) = (await find_page(database, OWNER, id=shown_job.request)).rows
         assert shown["category"] == category
-        (frozen,) = await find(database, id=one.request)
+        (frozen,) = await find(database, id=shown_job.request)
         assert "category" not in frozen
 
 
@@ -187,15 +195,15 @@ async def test_what_the_sandbox_took_stays_marked_when_it_is_delivered(database:
 
 
 async def test_a_request_is_waited_for_until_it_is_recorded_and_settled(database: Database) -> None:
-    one = job(at=NOW)
+    accepted_job = job(at=NOW)
     finder = RequestList(database, lambda: NOW, asyncio.Event())
-    waiting = asyncio.create_task(finder.show(one.request, OWNER, 60))
-    await keep(database, one)
+    waiting = asyncio.create_task(finder.show(accepted_job.request, OWNER, 60))
+    await keep(database, accepted_job)
     await asyncio.wait([waiting], timeout=1.5)
     assert not waiting.done()
-    assert (await finder.show(one.request, OWNER, 0.6))["state"] == "queued"
+    assert (await finder.show(accepted_job.request, OWNER, 0.6))["state"] == "queued"
 
-    await keep(database, outcome(one, Status.SENT, 0))
+    await keep(database, outcome(accepted_job, Status.SENT, 0))
 
     assert (await asyncio.wait_for(waiting, 60))["state"] == "settled"
 
@@ -212,26 +220,31 @@ async def test_a_request_is_not_waited_for_that_never_comes_or_once_history_stop
 
 
 async def test_a_request_at_a_glance(database: Database) -> None:
-    one = job(to=("a@example.com", "b@example.com"), at=NOW, reference="r")
-    await keep(database, one)
+    accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW, reference="r")
+    await keep(database, accepted_job)
     finder = RequestList(database, lambda: NOW, asyncio.Event())
-    shown = await finder.show(one.request, OWNER)
-    assert (shown["id"], shown["reference"], shown["method"], shown["category"]) == (one.request, "r", "smtp", "notice")
+    shown = await finder.show(accepted_job.request, OWNER)
+    assert (shown["id"], shown["reference"], shown["method"], shown["category"]) == (
+        accepted_job.request,
+        "r",
+        "smtp",
+        "notice",
+    )
     assert (shown["state"], shown["created_at"]) == ("queued", "2026-11-25T08:00:00.000Z")
-    page = await finder.find(MessagesQuery.model_validate({"id": one.request}), OWNER)
+    page = await finder.find(MessagesQuery.model_validate({"id": accepted_job.request}), OWNER)
     assert page.rows == [
         {name: shown[name] for name in shown if name not in {"legs", "reached", "not_reached", "open"}}
     ]
     assert {status: count for status, count in shown["counts"].items() if count} == {"queued": 2}
-    await keep(database, outcome(one, Status.SENT, 0))
-    assert (await finder.show(one.request.upper(), ADMIN))["state"] == "sending"
-    await keep(database, outcome(one, Status.FAILED, 1))
-    shown = await finder.show(one.request, OWNER)
+    await keep(database, outcome(accepted_job, Status.SENT, 0))
+    assert (await finder.show(accepted_job.request.upper(), ADMIN))["state"] == "sending"
+    await keep(database, outcome(accepted_job, Status.FAILED, 1))
+    shown = await finder.show(accepted_job.request, OWNER)
     assert (shown["state"], shown["counts"]["sent"], shown["counts"]["failed"]) == ("settled", 1, 1)
     for name, caller in (
-        (one.request, user("other")),
+        (accepted_job.request, user("other")),
         ("0" * 32, ADMIN),
-        (f"{one.request}-0", ADMIN),
+        (f"{accepted_job.request}-0", ADMIN),
     ):
         with pytest.raises(Refusal) as refusal:
             await finder.show(name, caller)

@@ -89,7 +89,7 @@ def test_the_job_before_a_roll_is_confined_and_has_the_secrets_that_it_asks_for(
     (job,) = manifests.of("Job").values()
     specification = pod(job)
     (container,) = specification["containers"]
-    (settings,) = (one["data"] for one in manifests.of("ConfigMap").values())
+    (settings,) = (manifest["data"] for manifest in manifests.of("ConfigMap").values())
     listed = (ROOT / "docs" / "kubernetes.md").read_text()
 
     assert re.fullmatch(rf"(registry[.]example[.]com/)?imsg-cli:{re.escape(VERSION)}", container["image"])
@@ -282,11 +282,11 @@ def test_the_ingress_is_the_table_of_the_edge() -> None:
     for matcher, service in served.items():
         if service in ("sandbox", "console"):
             continue
-        for path in {one.removesuffix("/*") for one in matchers[matcher].split()}:
+        for path in {word.removesuffix("/*") for word in matchers[matcher].split()}:
             assert table.pop(path) == service
             parted.add(path)
     (nobody,) = re.findall(r"@console not path (.+)$", caddy, re.MULTILINE)
-    for path in {one.removesuffix("/*") for one in nobody.split()} - parted:
+    for path in {word.removesuffix("/*") for word in nobody.split()} - parted:
         assert table.pop(path) == "nowhere"
     assert table == {"/": "console"}
 
@@ -389,6 +389,8 @@ def test_bounces_are_led_to_the_port_that_is_listened_on() -> None:
     assert service["ports"] == [{"name": "smtp", "port": 25, "targetPort": "bounces"}]
     assert service["selector"].items() <= sender["spec"]["template"]["metadata"]["labels"].items()
     (policy,) = [
-        one for one in manifests.of("NetworkPolicy").values() if one["metadata"]["name"] == "bounces-from-the-world"
+        manifest
+        for manifest in manifests.of("NetworkPolicy").values()
+        if manifest["metadata"]["name"] == "bounces-from-the-world"
     ]
     assert policy["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": "bounces"}]}]

@@ -49,8 +49,8 @@ class Place:
 
     async def publish(self, *published: Any) -> None:  # noqa: ANN401  what history hears
         """Tell history."""
-        for one in published:
-            delivery = make_delivery(one)
+        for body in published:
+            delivery = make_delivery(body)
             await self.broker.publish(delivery.body, self.broker.topology.new(delivery.key))
 
     async def message(self, of: Job) -> dict[str, Any]:
@@ -72,10 +72,10 @@ class Place:
 
     async def send(self, **given: Any) -> Job:  # noqa: ANN401  a job's fields
         """Have history know a mail that was handed over."""
-        one = job(to=("zhang@corp.cn",), **given)
-        await self.publish(one, outcome(one, Status.SENT, at=datetime.now(UTC)))
-        await self.has_status(one, "sent")
-        return one
+        accepted_job = job(to=("zhang@corp.cn",), **given)
+        await self.publish(accepted_job, outcome(accepted_job, Status.SENT, at=datetime.now(UTC)))
+        await self.has_status(accepted_job, "sent")
+        return accepted_job
 
     async def learned(self) -> Suppression:
         """Take what the catalog is told next."""
@@ -301,9 +301,9 @@ async def test_a_complaint_about_a_notice_keeps_this_senders_marketing_away_too(
     await place.push(bounces.complaint(f"fbl@{DOMAIN}", address_of(sent), date=bounces.now()), to=f"fbl@{DOMAIN}")
 
     told = [await place.learned() for _ in range(2)]
-    assert [(one.address, one.reason, one.sender, one.category) for one in told] == [
-        ("zhang@corp.cn", Reason.COMPLAINT, "bills", category) for category in (Category.NOTICE, Category.MARKETING)
-    ]
+    assert [
+        (suppression.address, suppression.reason, suppression.sender, suppression.category) for suppression in told
+    ] == [("zhang@corp.cn", Reason.COMPLAINT, "bills", category) for category in (Category.NOTICE, Category.MARKETING)]
 
 
 @pytest.mark.parametrize("date", ["", "Wed, 25 Nov 2020 10:00:05 +0800", "yesterday"])
@@ -327,31 +327,31 @@ async def test_a_bounce_that_is_pushed_twice_stands_once_and_leaves_the_provider
 
 
 async def test_what_comes_before_its_job_and_outcome_is_kept_for_them(place: Place) -> None:
-    one = job(to=("zhang@corp.cn",))
-    raw = bounces.dsn(address_of(one), status="5.0.0", diagnostic="smtp; 550 no", date=bounces.now())
+    accepted_job = job(to=("zhang@corp.cn",))
+    raw = bounces.dsn(address_of(accepted_job), status="5.0.0", diagnostic="smtp; 550 no", date=bounces.now())
 
     assert (await place.push(raw)).json()["result"] == "accepted"
-    await place.publish(outcome(one, Status.SENT, at=datetime.now(UTC)), one)
+    await place.publish(outcome(accepted_job, Status.SENT, at=datetime.now(UTC)), accepted_job)
 
     async def is_known() -> bool:
-        return bool((await place.message(one)).get("to"))
+        return bool((await place.message(accepted_job)).get("to"))
 
     await eventually(is_known, WITHIN_S)
-    message = await place.message(one)
+    message = await place.message(accepted_job)
     assert (message["status"], message["error"]["code"]) == ("failed", "550")
     assert {"sent", "failed"} <= {line["status"] for line in message["timeline"]}
 
 
 async def test_a_hard_bounce_of_what_history_has_not_recorded_yet_is_to_come_again(place: Place) -> None:
-    one = job(to=("zhang@corp.cn",))
+    accepted_job = job(to=("zhang@corp.cn",))
 
-    answer = await place.push(bounces.dsn(address_of(one)))
+    answer = await place.push(bounces.dsn(address_of(accepted_job)))
 
     assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
-    await place.publish(one)
-    await place.has_status(one, "queued")
-    assert (await place.push(bounces.dsn(address_of(one)))).status_code == 200
-    assert (await place.learned()).request == one.request
+    await place.publish(accepted_job)
+    await place.has_status(accepted_job, "queued")
+    assert (await place.push(bounces.dsn(address_of(accepted_job)))).status_code == 200
+    assert (await place.learned()).request == accepted_job.request
 
 
 async def test_what_names_no_message_of_ours_is_not_found(place: Place) -> None:

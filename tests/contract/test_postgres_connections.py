@@ -164,7 +164,7 @@ async def test_a_connection_that_went_without_a_word_while_it_was_idle_is_replac
     """Its peer answers nothing, as where an address has moved: the ping is what finds out."""
     async with connect(read_url(postgres.url), OPTIONS) as database:
         async with database.reading() as connection:
-            opened = await connection.run_sync(lambda one: one.connection.driver_connection)
+            opened = await connection.run_sync(lambda synchronous: synchronous.connection.driver_connection)
             pid = await connection.scalar(text("SELECT pg_backend_pid()"))
         assert opened is not None
         opened._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)

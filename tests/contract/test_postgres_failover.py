@@ -193,8 +193,8 @@ async def test_bounds_hold_behind_pgbouncer_and_stay_with_their_transaction(pool
         # Ten transactions share two sessions with those of somebody else, who wants no bound: history's own way.
         async with connect(read_url(pooled_url), DatabaseOptions("imsg-other", statement_timeout_s=None)) as other:
 
-            async def read_bound(one: Database) -> str:
-                async with one.reading() as connection:
+            async def read_bound(replica: Database) -> str:
+                async with replica.reading() as connection:
                     await connection.execute(text("SELECT pg_sleep(0.02)"))
                     return str(await connection.scalar(text("SELECT current_setting('statement_timeout')")))
 

@@ -154,7 +154,9 @@ def test_the_script_makes_the_columns_of_the_audit_that_history_writes(server: D
         made = connection.execute(
             "SELECT column_name, is_nullable FROM information_schema.columns WHERE table_schema = 'audit'"
         ).fetchall()
-    assert {name: nullable == "YES" for name, nullable in made} == {one.name: one.nullable for one in audit.columns}
+    assert {name: nullable == "YES" for name, nullable in made} == {
+        column.name: column.nullable for column in audit.columns
+    }
 
 
 def test_a_second_login_takes_turns_with_the_first_so_that_a_password_changes_without_a_gap(

@@ -202,7 +202,7 @@ class Faults:
     def find(self, fault: Fault, language: str = "zh") -> list[tuple[str, str]]:
         """Return what needs attention at an account, each with its remedy."""
         listed = self.call("GET", "/providers", language=language)["providers"]
-        (account,) = (one for one in listed if one["name"] == fault.account)
+        (account,) = (provider for provider in listed if provider["name"] == fault.account)
         return [(problem["what"], problem["remedy"]) for problem in account["attention"]]
 
     def run(self, locale: str, *words: str) -> str:
@@ -277,13 +277,17 @@ def test_a_fault_is_said_in_words_with_its_remedy_wherever_a_person_looks(faults
         assert [is_in(language, words) for words in found] == [True, True], found
         assert duration in found[1]
         status = faults.call("GET", "/status", language=language)["findings"]
-        assert found in [(one["state"], one["remedy"]) for one in status if one["name"] == f"sms {fault.account}"]
+        assert found in [
+            (provider["state"], provider["remedy"]) for provider in status if provider["name"] == f"sms {fault.account}"
+        ]
 
     def list_told() -> list[tuple[str, tuple[str, str]]]:
         heard = faults.call("GET", "/events", after=faults.since, limit="500")["events"]
         told = [event["data"] for event in heard if event["type"] == "provider.attention"]
         return [
-            (one["code"], (one["what"]["zh"], one["remedy"]["zh"])) for one in told if one["provider"] == fault.account
+            (finding["code"], (finding["what"]["zh"], finding["remedy"]["zh"]))
+            for finding in told
+            if finding["provider"] == fault.account
         ]
 
     wait(lambda: list_told() == [(fault.name, faults.find(fault)[0])], 60, why=lambda: str(list_told()))

@@ -94,8 +94,12 @@ async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  jobs a
 async def send(database: Database, username: str, at: datetime, statuses: Sequence[Status], **given: Any) -> None:  # noqa: ANN401  fields of a job
     """Record a list whose recipients end with these statuses."""
     to = [f"+86139{n:08}" for n in range(len(statuses))]
-    one = job(username=username, at=at, method="sms", to=to, segments=2, **given)
-    await keep(database, one, *(outcome(one, status, n, provider="aliyun") for n, status in enumerate(statuses)))
+    accepted_job = job(username=username, at=at, method="sms", to=to, segments=2, **given)
+    await keep(
+        database,
+        accepted_job,
+        *(outcome(accepted_job, status, n, provider="aliyun") for n, status in enumerate(statuses)),
+    )
 
 
 async def test_usage_of_october_by_user_is_there_when_the_messages_are_gone(database: Database, desk: Desk) -> None:

@@ -65,9 +65,9 @@ async def work(client: httpx.AsyncClient, *tokens: str) -> tuple[str, list[Mappi
     """Log in, and use that token and others; return it, and every answer."""
     answers = [(await client.post("/api/login", json={"username": "admin", "password": "123"})).json()]
     token = str(answers[0].get("token"))
-    for one in (token, *tokens):
-        answers.append((await client.get("/api/v2/me", params={"token": one})).json())
-        answers.append((await client.get("/api/query", params={"token": one})).json())
+    for old_token in (token, *tokens):
+        answers.append((await client.get("/api/v2/me", params={"token": old_token})).json())
+        answers.append((await client.get("/api/query", params={"token": old_token})).json())
     mail = {"to": f"{secrets.token_hex(4)}@example.com", "method": "smtp", "content": {"subject": "a", "text": "b"}}
     answers.append((await client.post("/api/send", json={"token": token, **mail})).json())
     return token, answers

@@ -95,8 +95,8 @@ def scheduled(due_in_s: float, **given: Any) -> Job:  # noqa: ANN401  any field 
 
 async def publish(broker: Broker, jobs: Sequence[Job]) -> None:
     """Publish jobs as the gateway does."""
-    for one in jobs:
-        await broker.publish(one.encode(), TOPOLOGY.new(SCHEDULE))
+    for accepted in jobs:
+        await broker.publish(accepted.encode(), TOPOLOGY.new(SCHEDULE))
 
 
 def count_rows(database_url: str) -> int:
@@ -132,7 +132,7 @@ async def test_what_is_due_goes_once_to_its_channel_and_to_history_and_its_life_
     ):
         await publish(streams, [late, later])
         released = Job.model_validate_json((await arrivals(channel, 1, WITHIN_S))[0].body)
-        recorded = [Job.model_validate_json(one.body) for one in await arrivals(history, 3, WITHIN_S)]
+        recorded = [Job.model_validate_json(arrival.body) for arrival in await arrivals(history, 3, WITHIN_S)]
         await wait_for_rows(database_url, 1)
 
         async def is_next_due_known() -> bool:  # so that a scheduler that is away is seen to be late
@@ -143,7 +143,7 @@ async def test_what_is_due_goes_once_to_its_channel_and_to_history_and_its_life_
     assert released.expires_at - released.released_at == timedelta(hours=1)
     expected = {"released_at": released.released_at, "expires_at": released.expires_at}
     assert released == late.model_copy(update=expected)
-    assert [one.request for one in recorded if one.released_at] == [late.request]
+    assert [released_job.request for released_job in recorded if released_job.released_at] == [late.request]
 
 
 async def test_the_urgent_go_first_and_a_crowd_takes_the_lanes_below(
@@ -154,7 +154,7 @@ async def test_the_urgent_go_first_and_a_crowd_takes_the_lanes_below(
     jobs = [listed, *singles, code]
     await asyncio.to_thread(migrate, read_url(database_url), MIGRATIONS)
     with open_database(database_url) as engine, engine.begin() as connection:
-        connection.execute(SCHEDULED.insert(), [write_row(one) for one in jobs])
+        connection.execute(SCHEDULED.insert(), [write_row(job) for job in jobs])
     async with run_scheduler(database_url, redis_url):
         await wait_for_rows(database_url, 0)
     depths = {lane: await streams.depth(TOPOLOGY.queue("smtp", lane)) for lane in Lane}
@@ -165,11 +165,11 @@ async def test_the_urgent_go_first_and_a_crowd_takes_the_lanes_below(
 async def test_a_crash_between_publish_and_removal_repeats_an_id_and_delivers_once(
     streams: Broker, database_url: str, redis_url: str, provider: ScriptedProvider
 ) -> None:
-    one = scheduled(-1)
+    released_job = scheduled(-1)
     await asyncio.to_thread(migrate, read_url(database_url), MIGRATIONS)
     for _ in range(2):
         with open_database(database_url) as engine, engine.begin() as connection:
-            connection.execute(SCHEDULED.insert(), [{**write_row(one), "releasing": 1}])
+            connection.execute(SCHEDULED.insert(), [{**write_row(released_job), "releasing": 1}])
         async with run_scheduler(database_url, redis_url):
             await wait_for_rows(database_url, 0)
     queue = TOPOLOGY.queue("smtp", Lane.NORMAL)
@@ -180,7 +180,7 @@ async def test_a_crash_between_publish_and_removal_repeats_an_id_and_delivers_on
 
     async with worker_at(streams, redis_url, provider.port):
         await eventually(is_consumed, WITHIN_S)
-    assert provider.count(one.request) == {0: 1}
+    assert provider.count(released_job.request) == {0: 1}
 
 
 async def test_two_schedulers_release_every_job_once(postgres_database: str, streams: Broker, redis_url: str) -> None:
@@ -223,8 +223,8 @@ async def test_what_is_due_while_its_window_is_closed_is_held_and_goes_when_that
         run_scheduler(database_url, redis_url),
     ):
         await publish(streams, [due, code])
-        told = [Job.model_validate_json(one.body) for one in await arrivals(history, 4, WITHIN_S)]
-        (held,) = [one for one in told if one.held_until]
+        told = [Job.model_validate_json(arrival.body) for arrival in await arrivals(history, 4, WITHIN_S)]
+        (held,) = [outcome for outcome in told if outcome.held_until]
         assert (held.request, held.held_by, held.moves) == (due.request, "night", 1)
         assert held.held_until is not None
         assert (held.held_until.time(), held.expires_at) == (window.since, held.held_until + timedelta(hours=1))
@@ -262,7 +262,7 @@ async def test_an_erasure_takes_people_out_of_what_waits_and_out_of_what_is_on_i
     with open_database(database_url) as engine, engine.connect() as connection:
         (row,) = connection.execute(SCHEDULED.select()).all()
     left = Job.model_validate_json(row.body)
-    assert (left.request, [one.n for one in left.recipients]) == (shared.request, [1])
+    assert (left.request, [recipient.n for recipient in left.recipients]) == (shared.request, [1])
     assert b"li@example.com" not in row.body
 
 
@@ -311,9 +311,9 @@ async def test_a_further_leg_begins_at_once_for_who_failed_and_by_the_time_for_t
         await tell(streams, root, 0, Status.FAILED)
         await tell(streams, root, 2, Status.FAILED)  # who has no address of the second leg
         at_once = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
-        assert (at_once.request, [one.n for one in at_once.recipients]) == (leg.request, [0])
+        assert (at_once.request, [recipient.n for recipient in at_once.recipients]) == (leg.request, [0])
         by_time = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
-        assert [one.n for one in by_time.recipients] == [1]
+        assert [recipient.n for recipient in by_time.recipients] == [1]
         assert by_time.released_at is not None
         await tell(streams, root, 1, Status.SENT)  # late, and on its own leg
         await tell(streams, leg, 0, Status.SENT)
@@ -339,11 +339,11 @@ async def test_what_a_provider_has_in_hand_is_awaited_before_the_next_leg_while_
         await arrivals(mails, 1, WITHIN_S)
         await redis.call("HSET", claims, "1", f"c worker {2**50}")  # a worker is sending it
         other = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
-        assert (other.request, [one.n for one in other.recipients]) == (leg.request, [0])
+        assert (other.request, [recipient.n for recipient in other.recipients]) == (leg.request, [0])
         ended = datetime.now(UTC)
         await redis.call("HSET", claims, "1", "c worker 1")  # its lease is over
         held_back = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
-        assert [one.n for one in held_back.recipients] == [1]
+        assert [recipient.n for recipient in held_back.recipients] == [1]
         assert held_back.released_at is not None
         assert held_back.released_at > ended - timedelta(milliseconds=2)
 
@@ -354,7 +354,7 @@ async def test_ten_thousand_people_with_two_fallbacks_cost_a_row_and_a_byte_stri
     root, leg = with_fallback(after_s=3_600)
     people = tuple(Recipient(n=n, to=f"{n}@x.cn", address=f"{n}@x.cn") for n in range(10_000))
     legs = [leg.model_copy(update={"request": new_id(n), "leg": n, "recipients": people}) for n in (2, 3)]
-    further = tuple(NextLeg(after_s=3_600, job=one) for one in legs)
+    further = tuple(NextLeg(after_s=3_600, job=leg) for leg in legs)
     async with run_scheduler(database_url, redis_url):
         await publish(streams, [root.model_copy(update={"recipients": people, "fallback": further})])
 
@@ -393,7 +393,7 @@ async def test_an_erasure_reaches_the_addresses_of_legs_that_have_not_begun(
                     return bytes(connection.execute(FALLBACKS.select()).one().plan)
 
             plan = Job.model_validate_json(await asyncio.to_thread(read))
-            return [one.address for one in plan.fallback[0].job.recipients] == ["a"]
+            return [recipient.address for recipient in plan.fallback[0].job.recipients] == ["a"]
 
         await eventually(is_erased, WITHIN_S)
 
@@ -482,10 +482,10 @@ async def test_a_scheduler_whose_own_clock_jumps_releases_nothing_early_twice_or
                 await client.patch(f"/api/requests/{moved.request}", json={"send_at": due_at.isoformat()}),
                 await client.post(f"/api/requests/{asked.request}/release"),
             ]
-            assert [one.status_code for one in answers] == [200, 200], [one.text for one in answers]
-            released = [Job.model_validate_json(one.body) for one in await arrivals(channel, 3, WITHIN_S)]
-            assert {one.request for one in released} == {soon.request, moved.request, asked.request}
-            assert all(one.released_at >= one.due_at for one in released if one.request != asked.request)  # type: ignore[operator]
+            assert [answer.status_code for answer in answers] == [200, 200], [answer.text for answer in answers]
+            released = [Job.model_validate_json(arrival.body) for arrival in await arrivals(channel, 3, WITHIN_S)]
+            assert {sent.request for sent in released} == {soon.request, moved.request, asked.request}
+            assert all(sent.released_at >= sent.due_at for sent in released if sent.request != asked.request)  # type: ignore[operator]
             answer = await client.post(f"/api/requests/{later.request}/cancel")
             assert answer.json()["cancelled"] == 1
             await publish(streams, [last := scheduled(-1)])

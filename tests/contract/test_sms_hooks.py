@@ -303,12 +303,15 @@ async def test_what_people_write_is_kept_and_a_word_of_opting_out_is_known(redis
         text="ＴＤ", opt_out=True, at=datetime(2026, 11, 25, 2, 0, 1, tzinfo=UTC),
     )  # fmt: skip
     assert found[1] == found[2]
-    assert [(one.provider, one.address, one.text, one.opt_out) for one in found[2:]] == [
+    assert [(inbound.provider, inbound.address, inbound.text, inbound.opt_out) for inbound in found[2:]] == [
         ("tencent", "+8613800138001", "收到", False),
         ("volcengine", "+8613800138002", "退订", True),
         ("twilio", "+12025550123", "N", True),
     ]
-    assert [(one.address, one.sender, one.category, one.evidence) for one in suppressed] == [
+    assert [
+        (suppression.address, suppression.sender, suppression.category, suppression.evidence)
+        for suppression in suppressed
+    ] == [
         ("+8613800138000", "天存", "marketing", "ＴＤ"),
         ("+8613800138002", None, "marketing", "退订"),
         ("+12025550123", None, "marketing", "N"),
@@ -328,7 +331,9 @@ async def test_whoever_answers_start_takes_an_opt_out_back(redis_url: str) -> No
         await push_until_kept(lambda: client.post(f"/hooks/sms/aliyun/{secret}", json=[aliyun]))
         assert (await client.post(path, data=twilio, headers=_sign_twilio(path, twilio))).is_success
         told = await take_suppressions(redis_url, 4)
-    assert {(one.address, one.sender, one.category, one.lifts) for one in told} == {
+    assert {
+        (suppression.address, suppression.sender, suppression.category, suppression.lifts) for suppression in told
+    } == {
         (address, sender, category, True)
         for address, sender in (("+8613800138000", "天存"), ("+12025550123", None))
         for category in ("notice", "marketing")
@@ -351,7 +356,9 @@ async def test_a_receipt_of_a_number_on_a_black_list_is_told_to_the_catalog_too(
         assert (await client.post(f"/hooks/sms/tencent/{secret}", json=[tencent])).is_success
         told = await take_suppressions(redis_url, 4)
         kept = await take_receipts(redis_url, 3)
-    assert sorted((one.address, one.sender, one.category, one.evidence) for one in told) == [
+    assert sorted(
+        (suppression.address, suppression.sender, suppression.category, suppression.evidence) for suppression in told
+    ) == [
         (address, sender, category, evidence)
         for address, sender, evidence in (
             ("+8613800138000", "天存", "MOBILE_IN_BLACK 手机号在黑名单"),
@@ -359,4 +366,4 @@ async def test_a_receipt_of_a_number_on_a_black_list_is_told_to_the_catalog_too(
         )
         for category in ("marketing", "notice")
     ]
-    assert sorted(one.status for one in kept) == ["delivered", "failed", "failed"]
+    assert sorted(message.status for message in kept) == ["delivered", "failed", "failed"]

@@ -83,7 +83,7 @@ async def test_each_takes_a_template_and_reports_what_became_of_it(sandbox: Open
     results = await deliver(sandbox, name, job([ZHANG, LI], CODE))
     assert {type(result) for result in results.values()} == {Sent}
     # Who takes one number a call is called for both at once.
-    assert sorted((one["to"], one["text"]) for one in await sandbox.inbox(method="sms")) == [
+    assert sorted((message["to"], message["text"]) for message in await sandbox.inbox(method="sms")) == [
         ("13800138000", TEXT),
         ("13800138001", TEXT),
     ]
@@ -106,7 +106,7 @@ async def test_a_fault_leaves_a_send_unknown(sandbox: OpenSandbox, name: str, fa
 async def test_a_bad_number_fails_alone(sandbox: OpenSandbox, name: str) -> None:
     results = await deliver(sandbox, name, job([ZHANG, BAD, LI], CODE))
     assert [type(results[n]) for n in range(3)] == [Sent, Refused, Sent]
-    assert sorted(one["to"] for one in await sandbox.inbox(method="sms")) == ["13800138000", "13800138001"]
+    assert sorted(message["to"] for message in await sandbox.inbox(method="sms")) == ["13800138000", "13800138001"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -150,7 +150,7 @@ async def test_one_bad_number_among_a_thousand_costs_few_calls(sandbox: OpenSand
     results = await deliver(sandbox, "volcengine", job(numbers, CODE))
     assert [n for n, result in results.items() if not isinstance(result, Sent)] == [637]
     kept = await sandbox.inbox(method="sms")
-    assert len(kept) == len({one["to"] for one in kept}) == 999
+    assert len(kept) == len({message["to"] for message in kept}) == 999
 
 
 async def test_tencents_receipts_can_be_pulled(sandbox: OpenSandbox) -> None:
@@ -173,11 +173,11 @@ async def test_tencents_receipts_can_be_pulled(sandbox: OpenSandbox) -> None:
             (provider,) = channel.providers
             first = await provider.pulls[0]()  # type: ignore[attr-defined]
             second = await provider.pulls[0]()  # type: ignore[attr-defined]
-    assert [(one.receipt.address, one.receipt.status, one.reference) for one in first.receipts] == [
+    assert [(receipt.receipt.address, receipt.receipt.status, receipt.reference) for receipt in first.receipts] == [
         (ZHANG, "delivered", new.name),
         (LATE, "failed", new.name),
     ]
-    assert {one.receipt.provider_id for one in first.receipts} == {
+    assert {receipt.receipt.provider_id for receipt in first.receipts} == {
         result.provider_id for result in results.values() if isinstance(result, Sent)
     }
     assert second.receipts == []

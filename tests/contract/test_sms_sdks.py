@@ -55,8 +55,8 @@ async def test_aliyuns_sdk_sends_and_asks() -> None:
         kept = await sandbox.inbox(method="sms")
     assert (said["code"], said["has_id"], said["refused"]) == ("OK", True, "isv.MOBILE_NUMBER_ILLEGAL")
     assert said["listed"] == [["13800138000", "request/0", TEMPLATE]]
-    assert [one["to"] for one in kept] == ["13800138000", "13800138001"]
-    assert {one["text"] for one in kept} == {"【天存】您有一条新通知：明天下雨，请及时查看。"}
+    assert [message["to"] for message in kept] == ["13800138000", "13800138001"]
+    assert {message["text"] for message in kept} == {"【天存】您有一条新通知：明天下雨，请及时查看。"}
 
 
 async def test_tencents_sdk_sends_and_pulls() -> None:
@@ -69,7 +69,7 @@ async def test_tencents_sdk_sends_and_pulls() -> None:
     assert said["codes"] == ["Ok", "InvalidParameterValue.IncorrectPhoneNumber"]
     assert said["package"] == [10_000, 1]
     assert said["pulled"] == [[said["serials"][0], "SUCCESS", "request/0"]]
-    assert [one["text"] for one in kept] == ["【天存】您的验证码为4370，五分钟内有效。"]
+    assert [message["text"] for message in kept] == ["【天存】您的验证码为4370，五分钟内有效。"]
 
 
 async def test_volcengines_sdk_sends() -> None:
@@ -85,7 +85,7 @@ async def test_volcengines_sdk_sends() -> None:
         )
         kept = await sandbox.inbox(method="sms")
     assert len(said["Result"]["MessageID"]) == 1
-    assert [one["to"] for one in kept] == ["13800138000", "13800138001"]
+    assert [message["to"] for message in kept] == ["13800138000", "13800138001"]
 
 
 async def test_twilios_library_sends_and_takes_our_signature() -> None:
@@ -99,4 +99,4 @@ async def test_twilios_library_sends_and_takes_our_signature() -> None:
         )
         kept = await sandbox.inbox(method="sms")
     assert (said["status"], said["refused"], said["is_valid"]) == ("queued", 21211, True)
-    assert [(one["to"], one["text"]) for one in kept] == [("12025550123", "明天下雨")]
+    assert [(message["to"], message["text"]) for message in kept] == [("12025550123", "明天下雨")]

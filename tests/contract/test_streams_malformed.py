@@ -42,10 +42,10 @@ async def test_a_malformed_entry_is_a_dead_letter_and_what_follows_is_delivered(
             assert good.body == b"good"
             await broker.ack(good)
             told = await arrivals(kept, len(MALFORMED) + 1)
-            dead = [one for one in told if one.key == DEAD]
+            dead = [delivery for delivery in told if delivery.key == DEAD]
             assert len(dead) == len(MALFORMED)
-            assert {one.headers["queue"] for one in dead} == {queue}
-            assert all(one.headers["reason"].startswith("malformed: ") for one in dead)
+            assert {delivery.headers["queue"] for delivery in dead} == {queue}
+            assert all(delivery.headers["reason"].startswith("malformed: ") for delivery in dead)
             await depth_is(broker, queue, 0)
 
 

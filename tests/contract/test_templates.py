@@ -91,7 +91,7 @@ async def test_a_draft_is_published_and_an_earlier_version_can_be_published_agai
     await call(catalog, "POST", "/order/publish", json={"version": 1})
     assert await published(catalog, "order") == (1, MAIL)
     versions = (await call(catalog, "GET", "/order/versions"))["versions"]
-    assert [(one["version"], one["state"]) for one in versions] == [(2, "published"), (1, "published")]
+    assert [(version["version"], version["state"]) for version in versions] == [(2, "published"), (1, "published")]
 
     await catalog.redis.call("DEL", TEMPLATES)
 
@@ -120,7 +120,7 @@ async def test_a_template_is_its_owners_and_shared_with_whom_it_says(catalog: Ca
     await catalog.redis.call("HSET", template_limits_key("sms"), "SMS_1", ORDER.encode())
 
     listed = (await call(catalog, "GET", by=WANG))["templates"]
-    assert [(one["from"], one["name"]) for one in listed] == [
+    assert [(template["from"], template["name"]) for template in listed] == [
         ("settings", "SMS_1"), ("catalog", "li-2"), ("catalog", "wang"),
     ]  # fmt: skip
     assert listed[1]["languages"] == {"zh": ["smtp", "sms"]}
@@ -128,7 +128,7 @@ async def test_a_template_is_its_owners_and_shared_with_whom_it_says(catalog: Ca
     cursor: str | None = ""
     while cursor is not None:
         page = await call(catalog, "GET", f"?limit=2{cursor and '&cursor='}{cursor}", by=AUDITOR)
-        seen += [one["name"] for one in page["templates"] if one["from"] == "catalog"]
+        seen += [template["name"] for template in page["templates"] if template["from"] == "catalog"]
         cursor = page["next"]
     assert seen == ["li-0", "li-1", "li-2", "wang"]
 

@@ -79,7 +79,7 @@ async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
     old = await replicas[0].follow("main", "oA", 1)
     renewed = [one for one in await asyncio.gather(*(replicas[n % 2].renew(old, 5) for n in range(4))) if one]
     new = renewed[0].tag
-    assert [one.tag for one in renewed] == [new] * 4
+    assert [follower.tag for follower in renewed] == [new] * 4
     assert new != old
     assert await replicas[0].find_tag("main", "oA") == new
     assert await redis.call("SMISMEMBER", left_key("main"), old, new) == [1, 0]

@@ -52,9 +52,9 @@ def test_fields_of_a_newer_version_are_ignored(name: str) -> None:
 
 def test_no_message_between_services_refuses_fields_of_a_newer_version() -> None:
     def list_kinds(kind: type[Wire]) -> Iterator[type[Wire]]:
-        for one in kind.__subclasses__():
-            yield one
-            yield from list_kinds(one)
+        for subclass in kind.__subclasses__():
+            yield subclass
+            yield from list_kinds(subclass)
 
     kinds = {*list_kinds(Wire)}
     assert {Job, Events, PublishedTemplate, ChargeRecord} < kinds
@@ -81,7 +81,9 @@ def _with_more(value: object) -> object:
     match value:
         case dict():
             free = {"content", "before", "after"}
-            return {key: one if key in free else _with_more(one) for key, one in value.items()} | {"newer": [1, None]}
+            return {key: element if key in free else _with_more(element) for key, element in value.items()} | {
+                "newer": [1, None]
+            }
         case list():
-            return [_with_more(one) for one in value]
+            return [_with_more(element) for element in value]
     return value

@@ -83,7 +83,7 @@ async def test_a_job_that_is_split_twice_sends_each_recipient_once(
 async def test_a_long_list_does_not_delay_a_single_message(
     broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
-    crowd, one = job(400), job()
+    crowd, accepted_job = job(400), job()
     provider.latency_s = 0.05
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, crowd)
@@ -92,8 +92,8 @@ async def test_a_long_list_does_not_delay_a_single_message(
             return len(provider.taken) >= 20
 
         await eventually(at_work)
-        await accept(broker, one)
-        await history.wait_settled(one.request, within_s=2)
+        await accept(broker, accepted_job)
+        await history.wait_settled(accepted_job.request, within_s=2)
         assert len(provider.count(crowd.request)) < 300
 
 
@@ -103,8 +103,8 @@ async def test_no_more_calls_are_in_flight_than_the_lanes_share(
     crowd, singles = job(60), [job() for _ in range(20)]
     provider.latency_s = 0.02
     async with worker_at(broker, redis_url, provider.port):
-        for one in (crowd, *singles):
-            await accept(broker, one)
+        for queued_job in (crowd, *singles):
+            await accept(broker, queued_job)
         await history.wait_settled(crowd.request, 60)
         for single in singles:
             await history.wait_settled(single.request)
@@ -326,17 +326,17 @@ async def test_pausing_a_channel_at_work_stops_it(
         await redis.call("HSET", channel_key("smtp"), "paused", "1")
 
         async def takes_nothing() -> bool:
-            await accept(broker, one := job())
+            await accept(broker, accepted_job := job())
             with contextlib.suppress(TimeoutError):
-                await history.wait_settled(one.request, within_s=2)
-            waiting.append(one)
-            return not provider.count(one.request)
+                await history.wait_settled(accepted_job.request, within_s=2)
+            waiting.append(accepted_job)
+            return not provider.count(accepted_job.request)
 
         waiting: list[Job] = []
         await eventually(takes_nothing)
         await redis.call("HSET", channel_key("smtp"), "paused", "0")
-        for one in waiting:
-            await history.wait_settled(one.request)
+        for queued_job in waiting:
+            await history.wait_settled(queued_job.request)
 
 
 async def test_what_was_accepted_before_redis_lost_its_data_and_released_since_waits_for_the_cancels(
@@ -349,18 +349,20 @@ async def test_what_was_accepted_before_redis_lost_its_data_and_released_since_w
     async with worker_at(broker, redis_url, provider.port):
         await redis.call("SET", BORN_KEY, round(now.timestamp() * 1_000))
         await redis.call("DEL", CANCELS)
-        for one in (taken_back, kept):
-            await accept(broker, one)
+        for queued_job in (taken_back, kept):
+            await accept(broker, queued_job)
 
         async def wait() -> bool:
-            return all("retrying" in history.statuses(one.request).get(0, ()) for one in (taken_back, kept))
+            return all(
+                "retrying" in history.statuses(queued_job.request).get(0, ()) for queued_job in (taken_back, kept)
+            )
 
         await eventually(wait)
         assert not provider.taken
         await redis.call("HSET", CANCELS, taken_back.request, "*", CANCELS_COMPLETE, 1)  # as scheduler does
-        for one in (taken_back, kept):
-            await history.wait_settled(one.request)
-    assert [history.last(one.request).status for one in (taken_back, kept)] == ["cancelled", "sent"]
+        for queued_job in (taken_back, kept):
+            await history.wait_settled(queued_job.request)
+    assert [history.last(queued_job.request).status for queued_job in (taken_back, kept)] == ["cancelled", "sent"]
     assert (provider.count(taken_back.request), provider.count(kept.request)) == ({}, {0: 1})
 
 

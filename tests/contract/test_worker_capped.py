@@ -24,7 +24,7 @@ def broker_url(rabbit_url: str) -> str:
 
 def to(*addresses: str, user: int = 0) -> Job:
     """Return a job of a user's to these addresses."""
-    recipients = tuple(Recipient(n=n, to=one, address=one) for n, one in enumerate(addresses))
+    recipients = tuple(Recipient(n=n, to=address, address=address) for n, address in enumerate(addresses))
     return job(len(addresses), recipients=recipients, user_id=f"{user:032}")
 
 

@@ -78,7 +78,10 @@ async def test_a_kill_in_the_middle_of_a_bulk_costs_no_more_than_what_was_in_fli
         assert statuses[-1] == "sent", n
         assert set(statuses) <= {"retrying", "sent"}, n
     assert not history.dead
-    ends = {n: {one.provider_id for one in heard if one.status == "sent"} for (_, n), heard in history.outcomes.items()}
+    ends = {
+        n: {outcome.provider_id for outcome in heard if outcome.status == "sent"}
+        for (_, n), heard in history.outcomes.items()
+    }
     assert all(len(end) == 1 for end in ends.values())
 
 
@@ -89,8 +92,8 @@ async def test_a_kill_in_the_middle_of_many_singles_costs_no_more_than_what_was_
     singles = [job() for _ in range(80)]
     provider.latency_s = 0.02
     worker = start()
-    for one in singles:
-        await accept(broker, one)
+    for queued_job in singles:
+        await accept(broker, queued_job)
 
     async def far_enough() -> bool:
         return len(provider.taken) >= 30
@@ -100,7 +103,7 @@ async def test_a_kill_in_the_middle_of_many_singles_costs_no_more_than_what_was_
     start()
     for single in singles:
         await history.wait_settled(single.request, within_s=60)
-    assert {taken.request for taken in provider.taken} == {one.request for one in singles}
+    assert {taken.request for taken in provider.taken} == {queued_job.request for queued_job in singles}
     assert len(provider.taken) - 80 <= TERMS.concurrency[Lane.NORMAL]
     assert not history.dead
 
@@ -111,8 +114,8 @@ async def test_two_workers_killed_at_once_lose_nothing(
     new, singles = job(200), [job() for _ in range(30)]
     provider.latency_s = 0.01
     workers = [start(), start()]
-    for one in (new, *singles):
-        await accept(broker, one)
+    for queued_job in (new, *singles):
+        await accept(broker, queued_job)
 
     async def far_enough() -> bool:
         return len(provider.taken) >= 60
@@ -133,8 +136,8 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
 ) -> None:
     poison = job(content={"subject": "die", "text": ""})
     neighbours = [job() for _ in range(25)]
-    for one in (*neighbours[:12], poison, *neighbours[12:]):
-        await accept(broker, one)
+    for queued_job in (*neighbours[:12], poison, *neighbours[12:]):
+        await accept(broker, queued_job)
     worker, claims = start(), list[set[tuple[str, bytes]]]()
 
     async def is_dead_lettered() -> bool:
@@ -149,10 +152,10 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
         await history.wait_settled(neighbour.request)
     assert len(claims) == 3, "it killed three workers"
     assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
-    assert {history.last(one.request).status for one in neighbours} == {"sent"}
+    assert {history.last(neighbour.request).status for neighbour in neighbours} == {"sent"}
     # Only the first death can repeat neighbours, those in flight beside it; from then on the poison is taken alone.
     first, *later = claims
-    taken = {one.request: provider.count(one.request)[0] for one in neighbours}
+    taken = {neighbour.request: provider.count(neighbour.request)[0] for neighbour in neighbours}
     assert {request for request, times in taken.items() if times > 1} <= {request for request, _ in first}
     assert set(taken.values()) <= {1, 2}
     assert len(first) < TERMS.concurrency[Lane.NORMAL]
@@ -161,7 +164,7 @@ async def test_a_poison_job_is_buried_alone_after_it_killed_three_workers(
 
 async def find_claimed(redis: Redis, jobs: Sequence[Job]) -> set[tuple[str, bytes]]:
     """Find who is claimed and has no result yet, with the claim: what the dead worker may have been sending."""
-    entries = {one.request: await redis.call("HGET", f"imsg:ledger:{one.request}/0", "0") for one in jobs}
+    entries = {job.request: await redis.call("HGET", f"imsg:ledger:{job.request}/0", "0") for job in jobs}
     return {(request, entry) for request, entry in entries.items() if entry is not None and entry.startswith(b"c ")}
 
 
@@ -171,8 +174,8 @@ async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_
     """The worker is ended by the parent that watches it, and started anew by it too."""
     poison = job(content={"subject": "spin", "text": ""})
     neighbours = [job() for _ in range(25)]
-    for one in (*neighbours[:12], poison, *neighbours[12:]):
-        await accept(broker, one)
+    for queued_job in (*neighbours[:12], poison, *neighbours[12:]):
+        await accept(broker, queued_job)
     worker = start()
 
     async def is_dead_lettered() -> bool:
@@ -184,7 +187,7 @@ async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_
         await history.wait_settled(neighbour.request)
     assert [Job.model_validate_json(body).request for _, body in history.dead] == [poison.request]
     assert history.dead[0][0] == "broke the worker 3 times"
-    assert {history.last(one.request).status for one in neighbours} == {"sent"}
+    assert {history.last(neighbour.request).status for neighbour in neighbours} == {"sent"}
     said = worker.last_lines(10_000)
     assert said.count("of processor time without a sign of life") == 3
     assert said.count('worker_harness.py", line') >= 3, "where it stood"
@@ -204,8 +207,8 @@ async def test_who_is_stopped_again_and_again_over_a_message_costs_it_nothing(
     single, part = job(), job(3)
     provider.open.clear()
     worker = start()
-    for one in (single, part):
-        await accept(broker, one)
+    for queued_job in (single, part):
+        await accept(broker, queued_job)
     seen = 0
     for _ in range(BREAKS + 1):
         await eventually(partial(_is_asked, provider, seen), 60)
@@ -380,7 +383,9 @@ async def cut(broker_url: str, redis: Redis) -> None:
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api", auth=("guest", "guest")) as client:
 
         async def all_cut() -> bool:
-            names = [one["name"] for one in (await client.get("/connections")).json() if "name" in one]
+            names = [
+                connection["name"] for connection in (await client.get("/connections")).json() if "name" in connection
+            ]
             for name in names:
                 await client.delete(f"/connections/{name}")
             return bool(names)

@@ -23,10 +23,12 @@ from imsg_testing.worker_harness import (
 )
 
 
-async def place_tombstone(redis: Redis, one: str, at: datetime | None = None, key: SecretStr = ERASURE_KEYS[0]) -> None:
+async def place_tombstone(
+    redis: Redis, address: str, at: datetime | None = None, key: SecretStr = ERASURE_KEYS[0]
+) -> None:
     """Write the tombstone of an address, of this moment unless another is given."""
     digests = Digests((key,))
-    stone = Tombstone(secrets.token_hex(16), digests.of(one), at or datetime.now(UTC))
+    stone = Tombstone(secrets.token_hex(16), digests.of(address), at or datetime.now(UTC))
     await Tombstones(redis, digests).keep([stone])
 
 

@@ -69,7 +69,9 @@ class ProviderChannel:
         assert prepared == job.name
         self._provider.sent.update(recipient.n for recipient in recipients)
         await self._provider.open.wait()
-        return {one.n: _next(self._provider.sends, one.n, Sent("provider", "biz-0")) for one in recipients}
+        return {
+            recipient.n: _next(self._provider.sends, recipient.n, Sent("provider", "biz-0")) for recipient in recipients
+        }
 
     async def query_status(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Answer the next question about each."""
@@ -77,7 +79,7 @@ class ProviderChannel:
         self._provider.asked.update(recipient.n for recipient in recipients)
         self._provider.calls.append(len(recipients))
         self._provider.taken_by.append(job.taken_by)
-        return {one.n: _next(self._provider.answers, one.n, TAKEN) for one in recipients}
+        return {recipient.n: _next(self._provider.answers, recipient.n, TAKEN) for recipient in recipients}
 
 
 def _next(told: dict[int, list[Result]], n: int, otherwise: Result) -> Result:

@@ -62,8 +62,8 @@ def test_whoever_reads_what_another_wrote_is_named_with_their_key(deployment: De
     read = deployment.call("GET", "/api/v2/audit", token=deployment.token(), action="content_read", target=request)
 
     assert (line["actor"], line["key"]) == ("admin", "the archive")
-    assert [one["key"] for one in read["audit"] if one["key"]] == ["the archive"]
-    assert {one["actor"] for one in read["audit"]} == {"admin"}
+    assert [line["key"] for line in read["audit"] if line["key"]] == ["the archive"]
+    assert {line["actor"] for line in read["audit"]} == {"admin"}
 
 
 def test_a_callback_is_there_from_its_beginning_to_its_end(deployment: Deployment) -> None:

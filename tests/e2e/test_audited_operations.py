@@ -93,7 +93,7 @@ def manage(deployment: Deployment, caller: Caller) -> None:
     do("DELETE /keys/{id}", "admin", id=key["id"])
     do("POST /keys/leaked", "admin", key=newer["key"])
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
-    provider = next(one["providers"][0]["name"] for one in channels if one["method"] == "sms")
+    provider = next(channel["providers"][0]["name"] for channel in channels if channel["method"] == "sms")
     named = {"method": "sms", "name": provider}
     do("POST /providers/{method}/{name}/test", f"sms/{provider}", **named, to="13800138000")
     for paused in (True, False):

@@ -57,9 +57,9 @@ def _write_pipe(path: Path, url: str) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
     """`imsg up` beside a Postfix."""
     folder = tmp_path_factory.mktemp("pipe")
-    for one in (folder, *folder.parents):
-        if one.stat().st_mode & 0o005 != 0o005:
-            one.chmod(0o755)
+    for path in (folder, *folder.parents):
+        if path.stat().st_mode & 0o005 != 0o005:
+            path.chmod(0o755)
     box, script = folder / "box", folder / "imsg-bounce"
     box.mkdir()
     shutil.chown(box, mail_owner().pw_uid, mail_owner().pw_gid)

@@ -85,15 +85,15 @@ def test_messages_have_references_of_their_own(told: Deployment, receiver: Recei
 def test_what_failed_is_seen_with_its_answer_and_sent_again_when_asked(told: Deployment, receiver: Receiver) -> None:
     receiver.status, receiver.answer = 503, "维护中".encode()
     made = add(told, receiver, "message.sent")
-    one = f"/api/v2/callbacks/{made['id']}"
+    endpoint_path = f"/api/v2/callbacks/{made['id']}"
     told.send("li@example.com")
 
     def find_waiting() -> list[dict[str, Any]]:
-        page = told.call("GET", f"{one}/deliveries", {"token": told.token()}, state="waiting")
+        page = told.call("GET", f"{endpoint_path}/deliveries", {"token": told.token()}, state="waiting")
         found: list[dict[str, Any]] = page["deliveries"]
         return found
 
-    wait(lambda: any(one["attempts"] for one in find_waiting()))
+    wait(lambda: any(delivery["attempts"] for delivery in find_waiting()))
     (failed,) = find_waiting()
     assert (failed["status"], failed["answer"], failed["error"]) == (503, "维护中", "HTTP 503")
     (known,) = told.call("GET", "/api/v2/callbacks", {"token": told.token()})["callbacks"]
@@ -101,41 +101,43 @@ def test_what_failed_is_seen_with_its_answer_and_sent_again_when_asked(told: Dep
     assert "secret" not in json.dumps({name: value for name, value in known.items() if name != "old_secret_until"})
 
     receiver.status = 200
-    resent = told.call("POST", f"{one}/deliveries/{failed['event']}/resend", {"token": told.token()})
+    resent = told.call("POST", f"{endpoint_path}/deliveries/{failed['event']}/resend", {"token": told.token()})
 
     assert resent["errorCode"] == 0
     wait(lambda: told.call("GET", "/api/v2/callbacks", {"token": told.token()})["callbacks"][0]["state"] == "ok")
-    rotated = told.call("POST", f"{one}/rotate", {"token": told.token()})
-    tried = told.call("POST", f"{one}/test", {"token": told.token()})
+    rotated = told.call("POST", f"{endpoint_path}/rotate", {"token": told.token()})
+    tried = told.call("POST", f"{endpoint_path}/test", {"token": told.token()})
     assert (tried["delivered"], tried["status"]) == (True, 200)
     call = receiver.calls[-1]
     assert call.event["type"] == "callback.test"
     for secret in (made["secret"], rotated["secret"]):
         Webhook(secret).verify(call.body, dict(call.headers))
-    told.call("DELETE", one, {"token": told.token()})
+    told.call("DELETE", endpoint_path, {"token": told.token()})
 
 
 def test_tests_of_an_endpoint_that_hangs_are_bounded_by_user(told: Deployment, receiver: Receiver) -> None:
     made = add(told, receiver, "message.sent", path="/hang")
-    one = f"/api/v2/callbacks/{made['id']}"
+    endpoint_path = f"/api/v2/callbacks/{made['id']}"
     token, other = told.token(), told.new_user_token()
 
     def count_tests() -> int:
         return len(receiver.types("/hang"))
 
     with ThreadPoolExecutor(TESTS_AT_ONCE) as threads:
-        hanging = [threads.submit(told.call, "POST", f"{one}/test", {"token": token}) for _ in range(TESTS_AT_ONCE)]
+        hanging = [
+            threads.submit(told.call, "POST", f"{endpoint_path}/test", {"token": token}) for _ in range(TESTS_AT_ONCE)
+        ]
         wait(lambda: count_tests() == TESTS_AT_ONCE)
-        refused = told.call("POST", f"{one}/test", {"token": token})
-        nobodys = told.call("POST", f"{one}/test", {"token": other})
+        refused = told.call("POST", f"{endpoint_path}/test", {"token": token})
+        nobodys = told.call("POST", f"{endpoint_path}/test", {"token": other})
         receiver.hangs.set()
-        ended = [one.result() for one in hanging]
+        ended = [call.result() for call in hanging]
 
     assert (refused["errorCode"], refused["reason"]) == (10016, "too_many_tries")
     assert nobodys["reason"] == "not_found", "another user is not held up"
-    assert [one["delivered"] for one in ended] == [True] * TESTS_AT_ONCE
-    assert told.call("POST", f"{one}/test", {"token": token})["delivered"]
-    told.call("DELETE", one, {"token": token})
+    assert [delivery["delivered"] for delivery in ended] == [True] * TESTS_AT_ONCE
+    assert told.call("POST", f"{endpoint_path}/test", {"token": token})["delivered"]
+    told.call("DELETE", endpoint_path, {"token": token})
 
 
 def test_a_url_that_leads_inside_is_refused(told: Deployment) -> None:
@@ -169,15 +171,15 @@ def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receive
     entered = told.call(
         "POST", "/api/v2/suppressions", {"method": "smtp", "to": "gone@example.com", "token": told.token()}
     )
-    one = f"/api/v2/callbacks/{made['id']}"
+    endpoint_path = f"/api/v2/callbacks/{made['id']}"
     of_callbacks: list[tuple[str, str, dict[str, Any]]] = [
-        ("PATCH", one, {"description": "mine now"}),
-        ("POST", f"{one}/test", {}),
-        ("POST", f"{one}/rotate", {}),
-        ("POST", f"{one}/recover", {"since": "2026-01-01T00:00:00Z"}),
-        ("GET", f"{one}/deliveries", {}),
-        ("POST", f"{one}/deliveries/evt_1/resend", {}),
-        ("DELETE", one, {}),
+        ("PATCH", endpoint_path, {"description": "mine now"}),
+        ("POST", f"{endpoint_path}/test", {}),
+        ("POST", f"{endpoint_path}/rotate", {}),
+        ("POST", f"{endpoint_path}/recover", {"since": "2026-01-01T00:00:00Z"}),
+        ("GET", f"{endpoint_path}/deliveries", {}),
+        ("POST", f"{endpoint_path}/deliveries/evt_1/resend", {}),
+        ("DELETE", endpoint_path, {}),
     ]
     of_suppressions: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/api/v2/suppressions", {}),
@@ -195,12 +197,12 @@ def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receive
         ("GET", "/api/v2/events", {}),
     ]
     assert refusals([*of_callbacks, *of_suppressions, *open_to_all], None) == {"token_missing"}
-    assert refusals([*of_callbacks, ("GET", one, {})], other) == {"not_found"}
+    assert refusals([*of_callbacks, ("GET", endpoint_path, {})], other) == {"not_found"}
     assert refusals(of_callbacks[:-1], told.token()) == {"not_found"}
     for stranger in (other, told.token()):
         assert told.call("GET", "/api/v2/callbacks", {"token": stranger})["callbacks"] == []
-    shown = told.call("GET", one, {"token": told.token()})
-    assert shown == told.call("GET", one, {"token": owner})
+    shown = told.call("GET", endpoint_path, {"token": told.token()})
+    assert shown == told.call("GET", endpoint_path, {"token": owner})
     listed = told.call("GET", "/api/v2/callbacks", token=told.token(), username=shown["username"])
     assert [callback["id"] for callback in listed["callbacks"]] == [made["id"]]
     answer = told.call("GET", "/api/v2/callbacks", token=other, username=shown["username"])
@@ -217,11 +219,11 @@ def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receive
         told.call("GET", "/api/v2/events", {"token": stranger})
         theirs = told.call("GET", "/api/v2/events", {"token": stranger})["events"]
         assert read[0]["id"] not in {event["id"] for event in theirs}
-    assert told.call("PATCH", one, {"methods": ["sms"], "token": owner})["methods"] == ["sms"]
-    assert told.call("PATCH", one, {"description": "x", "token": owner})["methods"] == ["sms"]
-    assert told.call("PATCH", one, {"methods": None, "token": owner})["methods"] is None
-    assert told.call("DELETE", one, {"token": told.token()})["errorCode"] == 0
-    assert refusals([("GET", one, {})], owner) == {"not_found"}
+    assert told.call("PATCH", endpoint_path, {"methods": ["sms"], "token": owner})["methods"] == ["sms"]
+    assert told.call("PATCH", endpoint_path, {"description": "x", "token": owner})["methods"] == ["sms"]
+    assert told.call("PATCH", endpoint_path, {"methods": None, "token": owner})["methods"] is None
+    assert told.call("DELETE", endpoint_path, {"token": told.token()})["errorCode"] == 0
+    assert refusals([("GET", endpoint_path, {})], owner) == {"not_found"}
 
 
 def test_users_see_the_suppressions_that_failed_their_own_messages_and_nothing_of_others(told: Deployment) -> None:
@@ -237,8 +239,10 @@ def test_users_see_the_suppressions_that_failed_their_own_messages_and_nothing_o
 
     page = told.call("GET", "/api/v2/suppressions", {"token": owner})["suppressions"]
 
-    assert {one["to"] for one in page} == {colleague, "Left@example.com"}
-    assert {(one["reason"], one["note"], one["added_by"]) for one in page} == {("hard_bounce", "", None)}
+    assert {suppression["to"] for suppression in page} == {colleague, "Left@example.com"}
+    assert {(suppression["reason"], suppression["note"], suppression["added_by"]) for suppression in page} == {
+        ("hard_bounce", "", None)
+    }
     assert "colleague@" not in str(page)
     first = told.call("GET", "/api/v2/suppressions", token=owner, limit="1")
     second = told.call("GET", "/api/v2/suppressions", token=owner, limit="1", cursor=first["next"])

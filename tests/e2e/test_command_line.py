@@ -244,8 +244,8 @@ def test_who_is_suppressed_is_passed_by_until_they_are_taken_off_the_list(
     assert json.loads(scoped.stdout)["added"] == 1, scoped.stderr
 
     request = deployment.send(["gone@example.com", "news@example.com", "here@example.com"], subject="名单", text="您好")
-    settled = {one["to"]: one for one in deployment.wait_settled(request["id"], 3)}
-    assert {to: one["status"] for to, one in settled.items()} == {
+    settled = {message["to"]: message for message in deployment.wait_settled(request["id"], 3)}
+    assert {to: message["status"] for to, message in settled.items()} == {
         "gone@example.com": "failed",
         "news@example.com": "sent",
         "here@example.com": "sent",
@@ -262,16 +262,16 @@ def test_who_is_suppressed_is_passed_by_until_they_are_taken_off_the_list(
     lines = out.read_text(encoding="utf-8-sig").splitlines()
     assert len(lines) == 3
     listed = json.loads(call(deployment, "suppressions", "--json").stdout)["suppressions"]
-    removed = call(deployment, "suppressions", "remove", *[one["id"] for one in listed], "--yes")
+    removed = call(deployment, "suppressions", "remove", *[suppression["id"] for suppression in listed], "--yes")
     assert removed.returncode == 0, removed.stderr
     assert "No suppressions." in call(deployment, "suppressions").stdout
     anew.write_text("退订名单（2026 年）,,\n\n" + out.read_text(encoding="utf-8-sig"), encoding="utf-8")
     assert "2 added" in call(deployment, "suppressions", "import", str(anew)).stdout
     again = json.loads(call(deployment, "suppressions", "--json").stdout)["suppressions"]
-    assert {one["to"]: (one["reason"], one["scope"]) for one in again} == {
-        one["to"]: (one["reason"], one["scope"]) for one in listed
+    assert {suppression["to"]: (suppression["reason"], suppression["scope"]) for suppression in again} == {
+        suppression["to"]: (suppression["reason"], suppression["scope"]) for suppression in listed
     }
-    call(deployment, "suppressions", "remove", *[one["id"] for one in again], "--yes")
+    call(deployment, "suppressions", "remove", *[suppression["id"] for suppression in again], "--yes")
     assert (
         deployment.wait_settled(deployment.send("gone@example.com", subject="x", text="y")["id"])[0]["status"] == "sent"
     )
@@ -303,7 +303,7 @@ def test_a_group_takes_the_people_of_a_sheet_and_names_the_rows_that_it_leaves_o
     wrong.write_text(wrong.read_text(encoding="utf-8-sig").replace("1380013800", "13800138001"), encoding="gbk")
     assert call(deployment, "groups", "import", "三二班", str(wrong)).stdout == "三二班: 1 added, 0 changed.\n"
     members = json.loads(call(deployment, "groups", "members", "三二班", "--json").stdout)["members"]
-    assert [(one["contacts"]["sms"], one["params"]["姓名"]) for one in members] == [
+    assert [(member["contacts"]["sms"], member["params"]["姓名"]) for member in members] == [
         ("+8613800138000", "张三"), ("+8613711112222", "李四"), ("+8613800138001", "王五"),
     ]  # fmt: skip
     assert members[0]["consent"]["source"] == "家长会"
@@ -413,7 +413,7 @@ def test_the_columns_of_a_sheet_are_the_params_of_a_template(deployment: Deploym
     sent = call(deployment, *words, "--leave-out")
     assert (sent.returncode, sent.stdout.startswith("2 messages accepted")) == (0, True), sent.stderr
     arrived = [deployment.wait_arrived(to=f"{name}@sheet.example") for name in ("zhang", "li")]
-    assert [(one["subject"], one["text"].strip()) for one in arrived] == [
+    assert [(message["subject"], message["text"].strip()) for message in arrived] == [
         ("张三的成绩", "95 分，春季"), ("李四的成绩", "88 分，春季，进步大"),
     ]  # fmt: skip
 
@@ -426,7 +426,7 @@ def test_all_requests_of_a_list_are_checked_before_the_first_is_sent(deployment:
 
     def list_checked() -> list[str]:
         listed = deployment.call("GET", "/api/v2/messages", token=deployment.token(), reference="checked")
-        return [one["to"] for one in listed["messages"]]
+        return [message["to"] for message in listed["messages"]]
 
     wait(lambda: list_checked() == ["b@checked.example", "a@checked.example"], 60, why=lambda: str(list_checked()))
 

@@ -269,8 +269,8 @@ def test_query_shows_own_messages_newest_first_page_by_page(decided: VersionedAp
     assert [sorted(set(message) ^ keys) for message in shown] == [[]] * 3
     assert decided.check_ok(decided.ask("GET", "/api/query", token=other, id=ids[0]))["messages"] == []
     assert decided.check_ok(decided.ask("GET", "/api/query", token=decided.api.token(), id=ids[0]))["messages"]
-    (one,) = decided.check_ok(decided.ask("GET", "/api/query", token=token, id=f"{ids[0]}-0"))["messages"]
-    assert set(one) == keys | {"timeline"}
+    (message,) = decided.check_ok(decided.ask("GET", "/api/query", token=token, id=f"{ids[0]}-0"))["messages"]
+    assert set(message) == keys | {"timeline"}
 
 
 @pytest.mark.parametrize(

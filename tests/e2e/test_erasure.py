@@ -88,7 +88,7 @@ def test_a_person_is_erased_from_every_place_that_held_their_address(deployment:
     deployment.wait_settled(listed, 3)
     deployment.order("5xx", times=1)
     late = mail(deployment, MAIL)
-    wait(lambda: [one["status"] for one in deployment.messages(late)] in (["retrying"], ["failed"]))
+    wait(lambda: [message["status"] for message in deployment.messages(late)] in (["retrying"], ["failed"]))
     text = send(deployment, "sms", PHONE, "您的包裹已到")["id"]
     deployment.wait_settled(text)
     pause(deployment, "smtp", paused=True)
@@ -105,7 +105,7 @@ def test_a_person_is_erased_from_every_place_that_held_their_address(deployment:
         wait_until_done(deployment, erasure)
 
     assert search(deployment.data, *SPELLINGS, PHONE) == []
-    times = [one["to"].lower() for one in deployment.inbox(method="smtp")].count(MAIL.lower())
+    times = [message["to"].lower() for message in deployment.inbox(method="smtp")].count(MAIL.lower())
     assert times == 3, "what was accepted before is not sent after"
     (kept,) = deployment.messages(single)
     assert (kept["to"], kept["content"], kept["subject"], kept["attachments"]) == (None, None, None, [])
@@ -113,9 +113,12 @@ def test_a_person_is_erased_from_every_place_that_held_their_address(deployment:
     others = {message["to"]: message for message in deployment.messages(listed)}
     assert others[OTHER]["status"] == "sent"
     assert set(others) == {OTHER, None, "wang.wu@example.com"}
-    assert {one["to"]: one["status"] for one in deployment.messages(queued)} == {None: "failed", OTHER: "sent"}
-    assert [one["status"] for one in deployment.messages(late)] == ["failed"]
-    assert [one["segments"] for one in deployment.messages(text)] == [1]
+    assert {message["to"]: message["status"] for message in deployment.messages(queued)} == {
+        None: "failed",
+        OTHER: "sent",
+    }
+    assert [message["status"] for message in deployment.messages(late)] == ["failed"]
+    assert [message["segments"] for message in deployment.messages(text)] == [1]
 
 
 def test_what_is_sent_to_them_afterwards_is_a_new_relation(deployment: Deployment) -> None:
@@ -128,7 +131,7 @@ def test_what_is_sent_to_them_afterwards_is_a_new_relation(deployment: Deploymen
 def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deployment) -> None:
     deployment.order("greylist", times=1)
     request = mail(deployment, "waiting@example.com")
-    wait(lambda: [one["status"] for one in deployment.messages(request)] == ["retrying"])
+    wait(lambda: [message["status"] for message in deployment.messages(request)] == ["retrying"])
     erasure = erase(deployment, "smtp", "waiting@example.com")
     latest: dict[str, Any] = {}
 
@@ -139,7 +142,7 @@ def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deploymen
     wait(waits, 60, every_s=0.2, why=lambda: f"{latest}\n{deployment.logs}")
     assert latest["state"] == "draining"
     until = {datetime.fromisoformat(place["until"]) for place in latest["remains"] if place["until"]}
-    assert all(timedelta(hours=71) < one - datetime.now(UTC) < timedelta(hours=73) for one in until)
+    assert all(timedelta(hours=71) < moment - datetime.now(UTC) < timedelta(hours=73) for moment in until)
     (message,) = deployment.messages(request)
     assert (message["to"], message["status"]) == (None, "failed"), "though its job waits still"
 

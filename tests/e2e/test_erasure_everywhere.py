@@ -41,9 +41,9 @@ class Site:
             command = [self.postgres.program("pg_dump"), f"--dbname={self.postgres.url_of('imsg')}"]
             dump = subprocess.run(command, check=True, capture_output=True).stdout.lower()
             found += [
-                f"dump of PostgreSQL: {one}"
-                for one in NEEDLES
-                if (one.lower().encode() in dump) or (one.lower().encode().hex().encode() in dump)
+                f"dump of PostgreSQL: {needle}"
+                for needle in NEEDLES
+                if (needle.lower().encode() in dump) or (needle.lower().encode().hex().encode() in dump)
             ]
         return found
 

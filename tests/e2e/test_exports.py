@@ -74,8 +74,8 @@ def test_a_copy_has_what_is_kept_of_an_address_and_of_nobody_else(deployment: De
     assert (message["id"], message["to"], message["content"]["text"]) == (f"{request}-0", to, "请查收")
     assert message["timeline"]
     assert base64.b64decode(message["files"][0]["body_base64"]) == b"the minutes"
-    assert [one["note"] for one in copy["suppressions"]] == ["asked by phone"]
-    assert [(one["group"], one["params"]) for one in copy["groups"]] == [("exported", {"姓名": "张三"})]
+    assert [suppression["note"] for suppression in copy["suppressions"]] == ["asked by phone"]
+    assert [(group["group"], group["params"]) for group in copy["groups"]] == [("exported", {"姓名": "张三"})]
     assert {event["data"]["to"] for event in copy["events"]} == {to}
     assert copy["users"] == []
     assert "other@example.com" not in str(copy)

@@ -66,7 +66,7 @@ def test_what_the_first_channel_refuses_goes_by_the_second_at_once(deployment: D
     assert deployment.messages(answer["id"])[0]["status"] == "failed"
     (mail,) = deployment.messages(answer["legs"][1]["id"])
     assert (mail["status"], mail["to"], mail["id"]) == ("sent", NO_PHONE, f"{answer['legs'][1]['id']}-0")
-    assert [one["to"] for one in deployment.inbox(to="second@example.com")] == ["second@example.com"]
+    assert [message["to"] for message in deployment.inbox(to="second@example.com")] == ["second@example.com"]
     token = deployment.token()
     (listed,) = deployment.call("GET", "/api/v2/messages", id=mail["id"], token=token)["messages"]
     assert (listed["leg"], listed["leg_of"]) == (2, answer["id"])
@@ -132,7 +132,7 @@ def test_whoever_has_no_address_of_the_leg_is_named_so(deployment: Deployment) -
     answer = send(deployment, deployment.token(), to, [by_mail()])
     shown = wait_settled(deployment, answer["id"])
     assert (shown["reached"], shown["not_reached"]) == (1, 1)
-    second = {one["id"]: one for one in deployment.messages(answer["legs"][1]["id"])}
+    second = {message["id"]: message for message in deployment.messages(answer["legs"][1]["id"])}
     missed = second[f"{answer['legs'][1]['id']}-1"]
     assert (missed["status"], missed["error"]["code"]) == ("failed", "no_contact")
 
@@ -233,12 +233,12 @@ def test_a_leg_by_a_template_has_each_persons_words_and_what_is_wrong_with_it_is
     assert answer["errorCode"] == 0, answer
     shown = wait_settled(deployment, answer["id"])
     assert shown["reached"] == 2, shown
-    mails = {one["to"]: one for one in deployment.inbox() if one["to"].endswith("@legs.example.com")}
+    mails = {message["to"]: message for message in deployment.inbox() if message["to"].endswith("@legs.example.com")}
     assert {to: mail["subject"] for to, mail in mails.items()} == {
         "zhang@legs.example.com": "张三，开会",
         "li@legs.example.com": "Li: meeting",
     }
-    second = {one["to"]: one["content"] for one in deployment.messages(answer["legs"][1]["id"])}
+    second = {message["to"]: message["content"] for message in deployment.messages(answer["legs"][1]["id"])}
     assert second[NO_PHONE]["text"] == "二楼见，请准时"
     assert second["19900000001"]["text"] == "at 三楼"
 
@@ -294,7 +294,7 @@ def test_a_cancel_stops_the_further_legs_whatever_the_first_has_become(deploymen
         legs = [by_mail(3_600), by_mail()]  # so long the one that awaits a receipt does not go on
         answer = send(deployment, token, to, legs, reference=reference)
         second = answer["legs"][1]["id"]
-        wait(lambda: [one["status"] for one in deployment.messages(second)] == ["queued"], 60)
+        wait(lambda: [message["status"] for message in deployment.messages(second)] == ["queued"], 60)
         wait(lambda: show(deployment, answer["id"])["reached"] == 1, 60)
         wait(lambda: show(deployment, answer["id"])["counts"]["sent"] == 1, 60)
         path = "requests/cancel" if chosen_by == "reference" else f"requests/{answer['id']}/cancel"
@@ -303,7 +303,7 @@ def test_a_cancel_stops_the_further_legs_whatever_the_first_has_become(deploymen
             assert cancel(deployment, token, path, **body) == (1, 0, 2)
         shown = wait_settled(deployment, answer["id"])
         assert (shown["reached"], shown["not_reached"], shown["legs"][2]["state"]) == (1, 2, "unused")
-        assert [one["status"] for one in deployment.messages(second)] == ["expired"]  # v1's word of cancelled
+        assert [message["status"] for message in deployment.messages(second)] == ["expired"]  # v1's word of cancelled
         wait_used(deployment, token, 1, 3)
         assert cancel(deployment, token, f"messages/{answer['id']}-1/cancel") == (0, 0, 1)
     finally:
@@ -324,7 +324,7 @@ def test_a_further_leg_is_cancelled_by_its_own_id_for_who_has_begun_it_and_who_h
     try:
         answer = send(deployment, token, to, [by_mail(3_600), by_mail()])
         second, third = (leg["id"] for leg in answer["legs"][1:])
-        wait(lambda: [one["status"] for one in deployment.messages(second)] == ["queued"], 60)
+        wait(lambda: [message["status"] for message in deployment.messages(second)] == ["queued"], 60)
         wait(lambda: show(deployment, answer["id"])["reached"] == 1, 60)
         other = {"token": deployment.new_user_token()}
         assert deployment.call("POST", f"/api/v2/requests/{third}/cancel", other)["reason"] == "not_found"

@@ -37,7 +37,7 @@ async def call_on(tried: list[Tried], http: httpx.AsyncClient, urls: list[str], 
 
 def list_late(tried: list[Tried], ended: float) -> list[int]:
     """Return what is answered to requests that began when the end of the key had to be in force."""
-    return [one.code for one in tried if one.began > ended + IN_FORCE_S]
+    return [attempt.code for attempt in tried if attempt.began > ended + IN_FORCE_S]
 
 
 @pytest.mark.parametrize("is_flushed", [False, True], ids=["as it is", "just after Redis was flushed"])
@@ -51,7 +51,7 @@ async def test_no_request_is_accepted_a_second_after_the_end(services: Services,
     limits = httpx.Limits(max_connections=CALLERS + 1)
     async with httpx.AsyncClient(timeout=60, limits=limits) as http, asyncio.TaskGroup() as group:
         callers = [group.create_task(call_on(tried, http, urls, made["key"])) for _ in range(CALLERS)]
-        await is_so(lambda: sum(one.code == 0 for one in tried) > 2 * CALLERS)
+        await is_so(lambda: sum(attempt.code == 0 for attempt in tried) > 2 * CALLERS)
         if is_flushed:
             with redis.Redis.from_url(services.valkey.url, socket_timeout=30) as client:
                 client.flushall()

@@ -64,9 +64,11 @@ def test_all_that_one_box_keeps_goes_on_in_several_services(tmp_path: Path) -> N
                 assert not list_differences(first_page, read(services, "messages", key, limit="50"))
                 going_on = read(services, "messages", key, limit="50", cursor=first_page["next"])
                 assert len(going_on["messages"]) == 50
-                assert not {one["id"] for one in going_on["messages"]} & {one["id"] for one in first_page["messages"]}
+                assert not {message["id"] for message in going_on["messages"]} & {
+                    message["id"] for message in first_page["messages"]
+                }
                 more = read(services, "events", token, after=events["next"], limit="5")
-                assert not {one["id"] for one in more["events"]} & {one["id"] for one in events["events"]}
+                assert not {event["id"] for event in more["events"]} & {event["id"] for event in events["events"]}
                 assert more["events"]
 
                 soon = {"token": token, "send_at": datetime.now(UTC).isoformat()}
@@ -76,7 +78,11 @@ def test_all_that_one_box_keeps_goes_on_in_several_services(tmp_path: Path) -> N
                 sent = services.send("new@example.com")["id"]
                 services.wait_settled(sent)
                 assert {mail.to for mail in services.mailbox.taken} == {"new@example.com", *LATER}
-                wait(lambda: sent in {one["data"].get("request") for one in list_events(services, token, more["next"])})
+                wait(
+                    lambda: (
+                        sent in {event["data"].get("request") for event in list_events(services, token, more["next"])}
+                    )
+                )
 
                 late = import_to(box, export, server)
                 assert (late.returncode, "is not empty" in late.stderr) == (2, True), late
@@ -135,10 +141,10 @@ def show(api: Api, token: str) -> Shown:
     """Return what the API shows of all that is kept."""
     paths = ("requests", "messages", "keys", "callbacks", "templates", "groups", "suppressions", "erasures", "users")
     shown: Shown = {path: read(api, path, token, **({"limit": "200"} if path in PAGED else {})) for path in paths}
-    shown["templates"] = [one for one in shown["templates"]["templates"] if one["from"] == "catalog"]
+    shown["templates"] = [template for template in shown["templates"]["templates"] if template["from"] == "catalog"]
     members = read(api, "groups/家长/members", token)
-    one = read(api, "messages", token, id=shown["messages"]["messages"][-1]["id"])
-    return shown | {"due": show_due(api, token), "members": members, "message": one}
+    message = read(api, "messages", token, id=shown["messages"]["messages"][-1]["id"])
+    return shown | {"due": show_due(api, token), "members": members, "message": message}
 
 
 def list_differences(before: object, after: object, at: str = "") -> list[str]:

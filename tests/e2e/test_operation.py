@@ -66,7 +66,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
     assert accepted["errorCode"] == 0
     assert lines(run_verb(deployment, "channels"))[1] == ["smtp", "paused", "1", "normal", "1", "邮件服务器搬迁"]
     smtp = json.loads(run_verb(deployment, "channels", "--json").stdout)["channels"][0]
-    assert [(one["name"], one["enabled"]) for one in smtp.pop("providers")] == [("default", True)]
+    assert [(provider["name"], provider["enabled"]) for provider in smtp.pop("providers")] == [("default", True)]
     assert smtp == {
         "method": "smtp",
         "state": "paused",

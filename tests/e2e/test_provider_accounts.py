@@ -29,7 +29,9 @@ class Console:
 
     def list(self) -> dict[str, dict[str, Any]]:
         """List the providers of mail by their names."""
-        return {one["name"]: one for one in self.call("GET")["providers"] if one["method"] == "smtp"}
+        return {
+            provider["name"]: provider for provider in self.call("GET")["providers"] if provider["method"] == "smtp"
+        }
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
 ) -> None:
     first, second = mailboxes
     deployment = console.deployment
-    assert [(one["from"], one["simulated"]) for one in console.list().values()] == [("settings", True)]
+    assert [(provider["from"], provider["simulated"]) for provider in console.list().values()] == [("settings", True)]
     played = deployment.wait_settled(deployment.send("li@example.com")["id"])[0]["id"].partition("-")[0]
 
     wrong = {"method": "smtp", "name": "office", "kind": "smtp", "settings": write(first, password="wrong")}
@@ -124,7 +126,7 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
     assert kept["errorCode"] == 0, kept
     assert console.call("POST", "/smtp/office/check")["ok"], "a secret that is left out stays"
     versions = console.call("GET", "/smtp/office/versions")["versions"]
-    assert [(one["version"], one["settings"]["port"]) for one in versions] == [
+    assert [(version["version"], version["settings"]["port"]) for version in versions] == [
         (3, second.port),
         (2, second.port),
         (1, first.port),
@@ -149,7 +151,7 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
         assert find(backup, secret) == []
         assert secret not in str(console.call("GET")) + str(versions)
     audit = deployment.call("GET", "/api/v2/audit", target="smtp/office", token=deployment.token())["audit"]
-    actions = {one["action"] for one in audit}
+    actions = {line["action"] for line in audit}
     assert {"provider_added", "provider_changed", "provider_restored"} <= actions
     assert USER not in str(audit)
 
@@ -252,8 +254,10 @@ def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_re
 
     add(console, "sms", "cloud", "aliyun", settings)
     wait(lambda: is_sent(console, "sms", "13800138000", "cloud"), 60)
-    listed = [one for one in console.call("GET")["providers"] if one["method"] == "sms"]
-    assert [(one["name"], one["settings"]["access_key_secret"]) for one in listed] == [("cloud", {"set": True})]
+    listed = [provider for provider in console.call("GET")["providers"] if provider["method"] == "sms"]
+    assert [(provider["name"], provider["settings"]["access_key_secret"]) for provider in listed] == [
+        ("cloud", {"set": True})
+    ]
     assert find(console.deployment.data / "secrets", str(settings["access_key_secret"])), "the sandbox has it"
 
     deployment, hook = console.deployment, "/hooks/sms/cloud"
@@ -264,16 +268,18 @@ def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_re
     assert late.status_code == 200, "late receipts are taken for 7 days"
     assert deployment.client.post(f"{hook}/another-secret", json=[]).status_code == 404
 
-    signatures = {one["text"]: one for one in console.call("GET", "/sms/cloud/signatures")["signatures"]}
+    signatures = {
+        signature["text"]: signature for signature in console.call("GET", "/sms/cloud/signatures")["signatures"]
+    }
     assert (signatures["天存"]["review"], signatures["天存"]["filing"]) == ("approved", "filed")
     assert signatures["天存未报备"]["filing"] == "unfiled"
-    templates = {one["id"]: one for one in console.call("GET", "/sms/cloud/templates")["templates"]}
+    templates = {template["id"]: template for template in console.call("GET", "/sms/cloud/templates")["templates"]}
     assert (templates["SMS_100000002"]["variables"], templates["SMS_100000002"]["review"]) == (["code"], "approved")
     robots = console.call("GET", "/sms/nobody/signatures")
     assert robots["reason"] == "not_found"
     assert console.call("GET", "/smtp/default/templates")["reason"] == "not_listed"
     assert console.call("DELETE", "/sms/cloud")["errorCode"] == 0
-    wait(lambda: not any(one["name"] == "cloud" for one in console.call("GET")["providers"]), 60)
+    wait(lambda: not any(provider["name"] == "cloud" for provider in console.call("GET")["providers"]), 60)
     for secret in ("the-first-secret", "the-second-secret"):
         assert deployment.client.post(f"{hook}/{secret}", json=[]).status_code == 200, (
             "its messages are still on their way"
@@ -283,7 +289,7 @@ def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_re
 
 def test_a_described_firm_is_set_up_by_its_own_form(console: Console, firm: HttpStub) -> None:
     """Its secrets are asked for by their names; the check asks for the balance."""
-    kinds = {(one["method"], one["kind"]): one for one in console.call("GET", "/kinds")["kinds"]}
+    kinds = {(kind["method"], kind["kind"]): kind for kind in console.call("GET", "/kinds")["kinds"]}
     fields = {field["name"]: field for field in kinds["sms", "chuanglan"]["fields"]}
     assert [name for name, field in fields.items() if field["required"]] == ["account", "password"]
     assert (fields["account"]["secret"], fields["password"]["secret"]) == (False, True)
@@ -298,13 +304,13 @@ def test_a_described_firm_is_set_up_by_its_own_form(console: Console, firm: Http
     assert (wrong["reason"], "routes.numbers" in wrong["detail"]) == ("wrong_type", True), wrong
     add(console, "sms", "lan", "chuanglan", settings)
     wait(lambda: is_sent(console, "sms", "13800138000", "lan"), 60)
-    (shown,) = (one for one in console.call("GET")["providers"] if one["name"] == "lan")
+    (shown,) = (provider for provider in console.call("GET")["providers"] if provider["name"] == "lan")
     assert (shown["kind"], shown["settings"]["account"]) == ("chuanglan", "N1234567")
     assert shown["settings"]["password"] == {"set": True}
     used_for = {"routes": {"numbers": "+86139", "categories": "notice"}}
     assert console.call("PATCH", "/sms/lan", used_for)["routes"] == used_for["routes"]
     assert console.call("PATCH", "/sms/lan", {"routes": {"categories": None}})["routes"] == {"numbers": "+86139"}
-    (shown,) = (one for one in console.call("GET")["providers"] if one["name"] == "lan")
+    (shown,) = (provider for provider in console.call("GET")["providers"] if provider["name"] == "lan")
     assert "numbers" not in shown["settings"]
     assert console.call("DELETE", "/sms/lan")["errorCode"] == 0
 
@@ -334,7 +340,7 @@ def test_an_account_that_stops_working_asks_for_attention_until_it_is_mended(
     def read_told() -> list[tuple[str, str]]:
         heard = deployment.call("GET", "/api/v2/events", token=deployment.token(), after=since, limit="500")["events"]
         told = [event["data"] for event in heard if event["type"] == "provider.attention"]
-        return [(one["provider"], one["what"]["zh"]) for one in told]
+        return [(finding["provider"], finding["what"]["zh"]) for finding in told]
 
     wait(lambda: read_told() == [("stale", found["what"])], 60, why=lambda: str(read_told()))
     mended = console.call("PATCH", "/smtp/stale", {"settings": {"password": mailbox.users[USER]}})
@@ -364,8 +370,8 @@ def test_an_official_account_is_set_up_and_known_to_gateways(console: Console) -
         return bool(answer["errorCode"] == 0)
 
     wait(has_account, 60)
-    listed = [one for one in console.call("GET")["providers"] if one["method"] == "wechat"]
-    assert [(one["name"], one["settings"]["token"]) for one in listed] == [("school", {"set": True})]
+    listed = [provider for provider in console.call("GET")["providers"] if provider["method"] == "wechat"]
+    assert [(provider["name"], provider["settings"]["token"]) for provider in listed] == [("school", {"set": True})]
 
     def is_known() -> bool:
         sent = {"method": "wechat", "to": "7K3M9Q2XF", "account": "school", "content": "明天停电"}

@@ -39,7 +39,7 @@ def test_senders_keep_an_account_while_auth_is_away_also_when_they_start_anew(se
         made = services.call("POST", "/api/v2/providers", body, token=services.token())
         assert made["errorCode"] == 0, made
         listed = services.call("GET", "/api/v2/providers", token=services.token())["providers"]
-        assert {one["name"]: one["from"] for one in listed} == {"default": "settings", "office": "page"}
+        assert {provider["name"]: provider["from"] for provider in listed} == {"default": "settings", "office": "page"}
 
         def is_sent(to: str) -> bool:
             test = "/api/v2/providers/smtp/office/test"
@@ -63,8 +63,8 @@ def test_a_server_that_is_changed_at_500_messages_a_second_loses_and_doubles_non
         mailbox.users = {USER: secrets.token_hex(12)}
     with first.running_apart(), second.running_apart():
         servers = [
-            {"host": one.host, "port": one.port, "username": USER, "password": one.users[USER], "sender": USER}
-            for one in (first, second)
+            {"host": server.host, "port": server.port, "username": USER, "password": server.users[USER], "sender": USER}
+            for server in (first, second)
         ]
         body = {"method": "smtp", "name": "busy", "kind": "smtp", "settings": servers[0]}
         assert services.call("POST", "/api/v2/providers", body, token=services.token())["errorCode"] == 0
@@ -79,7 +79,7 @@ def test_a_server_that_is_changed_at_500_messages_a_second_loses_and_doubles_non
 
         wait(is_first_in_force, 60, every_s=1.0)
         # What the sandbox took before the account was in force stands there.
-        played = {one["to"] for one in services.received()}
+        played = {message["to"] for message in services.received()}
         with clients.sending(threads=5, size=25, pause_s=0.25):
             wait(lambda: count(first) >= 500, 120)
             changed = services.call(
@@ -92,7 +92,7 @@ def test_a_server_that_is_changed_at_500_messages_a_second_loses_and_doubles_non
             services.wait_settled(request, len(to), 240)
         accepted = {to for people in clients.accepted.values() for to in people}
         arrived = first.counts(".example.com") + second.counts(".example.com")
-        played |= {one["to"] for one in services.received()}
+        played |= {message["to"] for message in services.received()}
         assert accepted == {*arrived, *(to for to in played if clients.name in to)}
         assert set(arrived.values()) == {1}
         drained = count(first)
@@ -103,7 +103,7 @@ def test_a_server_that_is_changed_at_500_messages_a_second_loses_and_doubles_non
 
 def test_no_secret_is_in_any_store_or_log(services: Services, tmp_path: Path) -> None:
     """Redis' file, what RabbitMQ keeps and defines, PostgreSQL's files and dump, and the logs of every service."""
-    planted = {one: secrets.token_hex(24) for one in ("mail", "mail later", "mail wrong", "person", "person wrong")}
+    planted = {kind: secrets.token_hex(24) for kind in ("mail", "mail later", "mail wrong", "person", "person wrong")}
     public = {"host": "127.0.0.1", "port": 9, "username": USER, "sender": USER}
     path, token = "/api/v2/providers", services.token()
     body = {"method": "smtp", "name": "planted", "kind": "smtp", "settings": {**public, "password": planted["mail"]}}

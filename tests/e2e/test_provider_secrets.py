@@ -138,7 +138,7 @@ class Site:
 
     def fill(self, kind: Mapping[str, Any]) -> dict[str, Any]:
         """Fill a form."""
-        names = {one["name"]: one for one in kind["fields"]}
+        names = {field["name"]: field for field in kind["fields"]}
         settings: dict[str, Any] = {**PUBLIC[kind["kind"]]}
         settings |= {name: self.plant(kind["kind"], name) for name, one in names.items() if one["secret"]}
         settings |= {name: f"{self.parrot.url}/" for name in ("endpoint", "url") if name in names}
@@ -226,7 +226,7 @@ def is_in(form: str, dump: bytes) -> bool:
 
 
 def test_no_secret_is_anywhere(site: Site, tmp_path: Path) -> None:
-    kinds = {one["kind"]: one for one in site.ask("GET", "providers/kinds")["kinds"]}
+    kinds = {kind["kind"]: kind for kind in site.ask("GET", "providers/kinds")["kinds"]}
     assert set(kinds) == set(PUBLIC)
     site.plant_people()
     paths = {name: f"providers/{kind['method']}/p-{name}" for name, kind in kinds.items()}
@@ -247,7 +247,7 @@ def test_no_secret_is_anywhere(site: Site, tmp_path: Path) -> None:
 
     def list_overlooked() -> set[str]:
         listed = site.ask("GET", "providers")["providers"]
-        return {*kinds} - ELSEWHERE - UNASKED - {one["kind"] for one in listed if one["attention"]}
+        return {*kinds} - ELSEWHERE - UNASKED - {provider["kind"] for provider in listed if provider["attention"]}
 
     wait(lambda: not list_overlooked(), 120, why=lambda: str(list_overlooked()))
     for name in REMOVED:
@@ -290,4 +290,4 @@ def test_no_secret_is_anywhere(site: Site, tmp_path: Path) -> None:
 def was_tried(site: Site, request: str) -> bool:
     """Return whether a provider was called for a message."""
     messages = site.ask("GET", "messages", id=request)["messages"]
-    return any(one["attempts"] > 0 for one in messages)
+    return any(message["attempts"] > 0 for message in messages)

@@ -73,12 +73,12 @@ class Firms:
     def provider(self, name: str) -> dict[str, Any]:
         """Say how a provider stands."""
         listed = self.deployment.call("GET", "/api/v2/channels", token=self.deployment.token())["channels"]
-        (sms,) = [one for one in listed if one["method"] == "sms"]
-        return next((one for one in sms["providers"] if one["name"] == name), {})
+        (sms,) = [provider for provider in listed if provider["method"] == "sms"]
+        return next((provider for provider in sms["providers"] if provider["name"] == name), {})
 
     def count_arrived(self) -> Counter[str]:
         """Count what the sandbox has received, by provider."""
-        return Counter(one["provider"] for one in self.sandbox.inbox() if one["method"] == "sms")
+        return Counter(message["provider"] for message in self.sandbox.inbox() if message["method"] == "sms")
 
     def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
         """Run a verb of the command line, with these settings changed."""
@@ -184,7 +184,7 @@ def test_weights_and_switches_are_in_force_within_seconds_and_kept(firms: Firms)
     assert set(arrived) == {"tencent", "volcengine"}
     assert 30 <= arrived["volcengine"] <= 57, "three of four, more or less"
     found = firms.deployment.wait_settled(answer["id"], len(everybody))
-    assert Counter(one["provider"] for one in found) == arrived, "query names the provider of each"
+    assert Counter(price["provider"] for price in found) == arrived, "query names the provider of each"
 
     firms.change("tencent", enabled=False)
     wait(lambda: firms.provider("tencent")["state"] == "disabled", within_s=60)
@@ -211,7 +211,7 @@ def read_audit(deployment: Deployment) -> list[tuple[str, str, str]]:
 
     def is_written() -> bool:
         found = deployment.call("GET", "/api/v2/audit", token=deployment.token(), action="provider_switched")["audit"]
-        results[:] = [(one["actor"], one["action"], one["target"]) for one in found]
+        results[:] = [(line["actor"], line["action"], line["target"]) for line in found]
         return bool(results)
 
     wait(is_written, within_s=60)

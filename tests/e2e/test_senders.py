@@ -41,7 +41,7 @@ def send_by(deployment: Deployment, sender: str) -> dict[str, Any]:
 def list_allowed(deployment: Deployment) -> list[str]:
     """List the senders that one may name."""
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
-    return next(one["senders"] for one in channels if one["method"] == "smtp")
+    return next(channel["senders"] for channel in channels if channel["method"] == "smtp")
 
 
 def test_a_sender_is_set_up_changed_and_removed_while_imsg_runs(fresh: Deployment) -> None:
@@ -71,7 +71,7 @@ def test_a_sender_is_set_up_changed_and_removed_while_imsg_runs(fresh: Deploymen
 
 
 def test_a_sender_of_the_settings_is_listed_and_stays(fresh: Deployment) -> None:
-    wait(lambda: [one["from"] for one in call(fresh, "GET")["senders"]] == ["settings"], 60)
+    wait(lambda: [sender["from"] for sender in call(fresh, "GET")["senders"]] == ["settings"], 60)
     assert call(fresh, "PATCH", "/alerts", {"address": "a@example.com"})["reason"] == "name_in_settings"
     assert call(fresh, "POST", "", {**NEWS, "name": "alerts"})["reason"] == "name_in_settings"
     for wrong in ({"address": "nobody"}, {"address": "天存@例子.中国"}, {"method": "wechat"}, {"name": "Not a name"}):
@@ -84,11 +84,11 @@ def test_the_dns_records_of_a_sender_are_looked_up_by_its_channel(fresh: Deploym
     """What DNS says is a matter of the network; the judgement is tested beside sender-smtp."""
     looked = call(fresh, "GET", "/alerts/dns")
     assert (looked["errorCode"], looked["domain"]) == (0, "example.com"), looked
-    records = {one["record"]: one for one in looked["records"]}
+    records = {record["record"]: record for record in looked["records"]}
     assert {"MX", "SPF", "DKIM", "DMARC"} <= set(records)
-    assert {one["verdict"] for one in looked["records"]} <= {"good", "missing", "wrong", "unknown"}
+    assert {record["verdict"] for record in looked["records"]} <= {"good", "missing", "wrong", "unknown"}
     assert (records["SPF"]["type"], records["SPF"]["name"]) == ("TXT", "example.com")
-    assert [one["receiver"] for one in looked["receivers"]] == ["QQ", "163", "Gmail"]
+    assert [receiver["receiver"] for receiver in looked["receivers"]] == ["QQ", "163", "Gmail"]
     assert call(fresh, "GET", "/default/dns")["domain"], "the default sender has no row"
     assert call(fresh, "GET", "/nobody/dns")["reason"] == "not_found"
 
@@ -156,14 +156,18 @@ def test_a_signature_is_a_sender_of_sms(fresh: Deployment) -> None:
 
     def list_signatures() -> dict[str, str]:
         channels = fresh.call("GET", "/api/v2/channels", token=fresh.token())["channels"]
-        found: dict[str, str] = next(one["signatures"] for one in channels if one["method"] == "sms")
+        found: dict[str, str] = next(channel["signatures"] for channel in channels if channel["method"] == "sms")
         return found
 
     wait(lambda: list_signatures() == {"school": "天存教育", "unfiled": "没有这个签名"}, 60)
     plain, named = send_sms(fresh), send_sms(fresh, sender="school")
     by_template = send_sms(fresh, sender="school", content={"template": "SMS_100000002", "params": {"code": "4370"}})
-    assert [one["errorCode"] for one in (plain, named, by_template)] == [0, 0, 0]
-    assert [read_signature(fresh, one["id"]) for one in (plain, named, by_template)] == ["天存", "天存教育", "天存教育"]
+    assert [answer["errorCode"] for answer in (plain, named, by_template)] == [0, 0, 0]
+    assert [read_signature(fresh, answer["id"]) for answer in (plain, named, by_template)] == [
+        "天存",
+        "天存教育",
+        "天存教育",
+    ]
     assert send_sms(fresh, reply_to="office")["errorCode"] == 10017
     nobody = send_sms(fresh, sender="nobody")
     assert (nobody["errorCode"], "school" in nobody["detail"]) == (10017, True), nobody

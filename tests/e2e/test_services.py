@@ -88,9 +88,12 @@ def test_sends_by_template_go_on_while_the_catalog_is_away(services: Services) -
         answers = [services.through(n).client.post("/api/v2/messages", json=body).json() for n in range(2)]
         assert [answer["errorCode"] for answer in answers] == [0, 0], answers
         for answer in answers:
-            messages = sorted(services.wait_settled(answer["id"], 2), key=lambda one: str(one["id"]))
-            assert [one["status"] for one in messages] == ["sent", "sent"]
-            assert [one["content"]["text"] for one in messages] == ["张三，您的预约在九点。", "李四，您的预约在九点。"]
+            messages = sorted(services.wait_settled(answer["id"], 2), key=lambda message: str(message["id"]))
+            assert [message["status"] for message in messages] == ["sent", "sent"]
+            assert [message["content"]["text"] for message in messages] == [
+                "张三，您的预约在九点。",
+                "李四，您的预约在九点。",
+            ]
         other = services.client.post("/api/v2/messages", json={**body, "template": "nothing"}).json()
         assert other["errorCode"] == 10017, other
     finally:
@@ -128,7 +131,7 @@ def test_concurrent_repeats_with_one_key_are_one_request(services: Services) -> 
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert sum("idempotent-replayed" not in answer.headers for answer in answers) == 1
     services.wait_settled(answers[0].json()["id"])
-    assert sum(one["to"] == "once@example.com" for one in services.received()) == 1
+    assert sum(message["to"] == "once@example.com" for message in services.received()) == 1
 
 
 @pytest.mark.long
@@ -141,7 +144,7 @@ def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_i
     assert accepted["count"] == len(everybody)
 
     def read_received() -> list[str]:
-        return [one["to"] for one in services.received() if one["to"].endswith(arrived)]
+        return [message["to"] for message in services.received() if message["to"].endswith(arrived)]
 
     wait(lambda: len(read_received()) > 100, every_s=0.05)
     victim = services.senders[0]
@@ -178,16 +181,18 @@ def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(serv
 
     wait(is_accepted, 60, every_s=0.5, why=lambda: str(answer))
     services.wait_settled(str(answer["id"]))
-    assert sum(one["to"] == "killed@example.net" for one in services.received()) == 1
+    assert sum(message["to"] == "killed@example.net" for message in services.received()) == 1
 
 
 def test_recording_gives_way_to_what_somebody_waits_for(services: Services) -> None:
     """Where every core is busy, a log-in code is not to wait for rows."""
 
-    def niceness(one: Service) -> int:
-        return max(os.getpriority(os.PRIO_PROCESS, pid) for pid in (one.process.pid, *descendants(one.process.pid)))
+    def niceness(service: Service) -> int:
+        return max(
+            os.getpriority(os.PRIO_PROCESS, pid) for pid in (service.process.pid, *descendants(service.process.pid))
+        )
 
-    others = {niceness(one) for one in (*services.gateways, services.auth, *services.senders)}
+    others = {niceness(gateway) for gateway in (*services.gateways, services.auth, *services.senders)}
     assert len(others) == 1
     assert niceness(services.history) > others.pop()
 
@@ -230,5 +235,5 @@ def test_what_is_due_while_scheduler_is_away_is_accepted_said_to_be_late_and_goe
     for request, count in requests:
         assert {message["status"] for message in services.wait_settled(request, count)} == {"sent"}
     wait(lambda: read_late_s() == 0, 60)
-    arrived = Counter(one["to"] for one in services.received() if one["to"].endswith(domain))
+    arrived = Counter(message["to"] for message in services.received() if message["to"].endswith(domain))
     assert (len(arrived), set(arrived.values())) == (22, {1})

@@ -75,21 +75,21 @@ def test_many_sms_travel_in_one_call_and_each_is_delivered(deployment: Deploymen
     assert answer["count"] == 120
     messages = wait_for_status(deployment, answer["id"], "delivered")
     assert len({message["provider_id"] for message in messages}) == 1
-    assert [one["to"] for one in deployment.inbox(method="sms") if one["to"] in everybody] == everybody
+    assert [message["to"] for message in deployment.inbox(method="sms") if message["to"] in everybody] == everybody
 
 
 def test_a_username_stands_for_its_number(deployment: Deployment) -> None:
     to = number()
     answer = send(deployment, deployment.new_user(phone=to))
     wait_for_status(deployment, answer["id"], "delivered")
-    assert [one["text"] for one in deployment.inbox(to=to)] == [ARRIVED]
+    assert [message["text"] for message in deployment.inbox(to=to)] == [ARRIVED]
 
 
 def test_a_template_is_sent_with_its_own_variables(deployment: Deployment) -> None:
     to = number()
     answer = send(deployment, to, {"template": "SMS_100000002", "params": {"code": "246810"}})
     wait_for_status(deployment, answer["id"], "delivered")
-    assert [one["text"] for one in deployment.inbox(to=to)] == [
+    assert [message["text"] for message in deployment.inbox(to=to)] == [
         "【天存】您的验证码为246810，五分钟内有效，请勿告诉他人。"
     ]
 
@@ -130,8 +130,8 @@ def test_receipts_shuffled_and_repeated_end_in_the_same(deployment: Deployment) 
     first, second = wait_for_status(deployment, answer["id"], "sent")
     pushes = [entry(first, success=True), entry(second, success=False), entry(first, success=True)] * 4
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda one: report(deployment, one), pushes))
-    assert [one.json() for one in answers] == [{"code": 0, "msg": "接收成功"}] * 12
+        answers = list(pool.map(lambda push: report(deployment, push), pushes))
+    assert [answer.json() for answer in answers] == [{"code": 0, "msg": "接收成功"}] * 12
     wait(lambda: {m["status"] for m in deployment.messages(answer["id"])} == {"delivered", "failed"}, 60, every_s=0.1)
     assert report(deployment, entry(first, success=False, at="2026-11-25 11:00:00"), "nonsense", {}).json()["code"] == 0
     (message,) = deployment.messages(first["id"])
@@ -189,7 +189,7 @@ def test_what_people_answer_is_kept_and_shown_to_who_asked(deployment: Deploymen
         ("好的", False, to, "天存"),
         ("退订", True, to, "天存"),
     }
-    assert {one["reference"] for one in results} == {"brolly"}
+    assert {result["reference"] for result in results} == {"brolly"}
     assert deployment.call("GET", "/api/v2/replies", token=stranger)["replies"] == []
     everything = deployment.call("GET", "/api/v2/replies", token=deployment.token(), **{"from": to})
     assert len(everything["replies"]) == 2
@@ -247,8 +247,10 @@ def test_a_receipt_that_says_black_list_keeps_the_next_notice_back_and_shows_why
         return len(results) == 2
 
     wait(is_listed, 60, every_s=0.1, why=lambda: f"{results}\n{deployment.logs}")
-    assert {one["scope"]["category"] for one in results} == {"notice", "marketing"}
-    assert {(one["reason"], one["evidence"]) for one in results} == {("opt_out", "MOBILE_IN_BLACK 手机号在黑名单")}
+    assert {result["scope"]["category"] for result in results} == {"notice", "marketing"}
+    assert {(result["reason"], result["evidence"]) for result in results} == {
+        ("opt_out", "MOBILE_IN_BLACK 手机号在黑名单")
+    }
     (failed,) = wait_for_status(deployment, send(deployment, to)["id"], "failed")
     assert failed["error"]["code"] == "suppressed"
     for result in results:

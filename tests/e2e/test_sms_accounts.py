@@ -58,7 +58,7 @@ class Accounts:
     def state(self, name: str) -> str:
         """Say how an account stands."""
         listed = self.deployment.call("GET", "/api/v2/channels", token=self.deployment.token())["channels"]
-        (sms,) = [one for one in listed if one["method"] == "sms"]
+        (sms,) = [provider for provider in listed if provider["method"] == "sms"]
         return next((str(provider["state"]) for provider in sms["providers"] if provider["name"] == name), "")
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -111,7 +111,7 @@ def test_one_account_takes_over_from_another_of_its_kind(accounts: Accounts) -> 
     accounts.switch("main", enabled=True)
 
     assert (first["provider"], second["provider"]) == ("main", "spare")
-    kept = [(one["provider"], one["from"]) for one in accounts.deployment.inbox(method="sms")]
+    kept = [(message["provider"], message["from"]) for message in accounts.deployment.inbox(method="sms")]
     assert kept == [("main", "天存"), ("spare", "天存科技")]
 
 

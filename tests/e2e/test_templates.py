@@ -85,7 +85,9 @@ def test_each_recipient_gets_words_of_their_own(deployment: Deployment) -> None:
     older = call(deployment, token, "POST", "messages", **body, template_version=1)
     assert wait_until_sent(deployment, token, older["id"], 3)[2]["content"]["text"] == "王：59分，请补考。"
     (request,) = [
-        one for one in deployment.call("GET", "/api/v2/requests", token=token)["requests"] if one["id"] == sent["id"]
+        request
+        for request in deployment.call("GET", "/api/v2/requests", token=token)["requests"]
+        if request["id"] == sent["id"]
     ]
     assert request["content"] == {"template": name, "version": 1, "language": "zh", "params": {"grade": "59"}}
 

@@ -73,7 +73,7 @@ def test_a_test_key_is_played_by_its_recipients_and_reaches_nobody(
 
     wait(lambda: read() == becomes, 120, every_s=0.2, why=lambda: f"{read()}\n{deployment.logs[-2000:]}")
     assert deployment.call("GET", f"/api/v2/requests/{request}", token=key)["test"] is True
-    assert [one for one in deployment.inbox(method=method) if text in one["text"]] == []
+    assert [message for message in deployment.inbox(method=method) if text in message["text"]] == []
     assert deployment.call("GET", "/api/v2/stats", token=token)["buckets"] == before
     shown = deployment.call("GET", "/api/v2/suppressions", token=deployment.token(), limit="500")["suppressions"]
     assert not {entry["to"] for entry in shown} & becomes.keys()
@@ -115,7 +115,7 @@ def test_tests_have_a_quota_of_their_own(deployment: Deployment) -> None:
     (row,) = deployment.call("GET", "/api/v2/me", token=key)["quotas"]
     assert (row["id"], row["limit"], row["left"], row["scope"]) == ("tests_per_day", 1_000, 1, "user")
     assert deployment.call("POST", "/api/v2/messages/check", mail)["quotas"] == [row]
-    assert {one["id"] for one in deployment.call("GET", "/api/v2/me", token=own)["quotas"]} >= {"per_day"}
+    assert {quota["id"] for quota in deployment.call("GET", "/api/v2/me", token=own)["quotas"]} >= {"per_day"}
     assert send(deployment, key, "smtp", [one, two])["reason"] == "quota_used_up"
     assert send(deployment, live, "smtp", one)["errorCode"] == 0
     assert send(deployment, live, "smtp", one)["reason"] == "per_day_used_up"
@@ -171,7 +171,7 @@ def test_a_flood_of_tests_delays_nobody(tmp_path: Path) -> None:
 
         def count_queued() -> int:
             shown = (deployment.call("GET", f"/api/v2/requests/{request}", token=token) for request in requests)
-            return sum(one["counts"]["queued"] for one in shown if one["errorCode"] == 0)
+            return sum(row["counts"]["queued"] for row in shown if row["errorCode"] == 0)
 
         wait(lambda: count_queued() >= 1_500, 60, why=lambda: f"{count_queued()} tests wait: it is no flood")
         people = [f"awaited{n}@example.com" for n in range(20)]

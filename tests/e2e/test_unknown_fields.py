@@ -36,8 +36,8 @@ def list_examples(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str
                     continue
                 results = [content, *list_schemas(content["schema"], schemas)]
                 examples = [example for schema in results for example in schema.get("examples", ())]
-                for one in examples or [{}]:
-                    yield verb.upper(), path, one
+                for example in examples or [{}]:
+                    yield verb.upper(), path, example
 
 
 def list_schemas(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -228,8 +228,8 @@ def test_a_user_sees_no_page_of_administrators(deployment: Deployment) -> None:
 def test_a_log_out_ends_the_session_and_everywhere_ends_all(admin: Visitor, deployment: Deployment) -> None:
     name = deployment.new_user()
     here, there, third = (Visitor(deployment.url) for _ in range(3))
-    for one in (here, there, third):
-        one.enter(name, PASSWORD)
+    for replica in (here, there, third):
+        replica.enter(name, PASSWORD)
     kept = dict(here.client.cookies)
     left = here.client.post("/logout", headers={"origin": here.url})
     here.client.cookies.update(kept)
@@ -242,8 +242,8 @@ def test_a_log_out_ends_the_session_and_everywhere_ends_all(admin: Visitor, depl
 
     assert third.page("/mine").status_code == 303
     assert admin.page("/").status_code == 200
-    for one in (here, there, third):
-        one.client.close()
+    for replica in (here, there, third):
+        replica.client.close()
 
 
 def test_a_change_by_an_administrator_ends_the_log_in_of_the_user(deployment: Deployment) -> None:

@@ -75,7 +75,7 @@ def test_a_list_of_followers_each_has_its_own_message(deployment: Deployment) ->
     assert answer["count"] == 12
     wait_delivered(deployment, answer["id"], 12)
     openids = sorted(openid for openid, _ in people)
-    assert sorted(one["to"] for one in deployment.inbox(method="wechat") if one["to"] in openids) == openids
+    assert sorted(message["to"] for message in deployment.inbox(method="wechat") if message["to"] in openids) == openids
 
 
 def test_who_has_left_is_10014_and_is_welcome_again(deployment: Deployment) -> None:
@@ -315,8 +315,8 @@ def test_followers_are_listed_by_page_account_and_tag_to_administrators(deployme
     assert tags <= set(results)
     assert results == sorted(set(results))
     tag = next(iter(tags))
-    (one,) = deployment.call("GET", "/api/v2/followers", admin, tag=tag)["followers"]
-    assert one["tag"] == tag
+    (follower,) = deployment.call("GET", "/api/v2/followers", admin, tag=tag)["followers"]
+    assert follower["tag"] == tag
     for wrong, code in (({"account": "none"}, 10015), ({"user": "nobody"}, 10006), ({"limit": "0"}, 10017)):
         assert deployment.call("GET", "/api/v2/followers", admin, **wrong)["errorCode"] == code, wrong
     for path, verb, code in (

@@ -17,7 +17,7 @@ def send(deployment: Deployment, content: Any = "磁盘已满", to: Any = "sandb
 
 def read_arrived(deployment: Deployment) -> list[str]:
     """Return what the group has seen."""
-    return [one["text"] for one in deployment.inbox(method="wecom", to="sandbox")]
+    return [message["text"] for message in deployment.inbox(method="wecom", to="sandbox")]
 
 
 def test_a_robot_writes_text_and_markdown_into_its_group(deployment: Deployment) -> None:

@@ -135,7 +135,11 @@ class Site:
                 return self._run_cli(*verb)
             case ["docker", "compose", "logs", *words]:
                 words += ["scheduler"] * ("catalog" in words)  # they share a container
-                logged = [one.log for one in (*self.deployment.services, *self.replicas) if self.name(one) in words]
+                logged = [
+                    service.log
+                    for service in (*self.deployment.services, *self.replicas)
+                    if self.name(service) in words
+                ]
                 return "".join(log.read_text(errors="replace") for log in logged) if logged else None
             case ["docker", "compose", "exec", "-T", "rabbitmq", program, *words]:
                 return self.deployment.rabbit.run(program, *words)
@@ -144,7 +148,7 @@ class Site:
     def _run_cli(self, *verb: str) -> str:
         """Run `imsg` at the newest gateway, as the administrator."""
         gateways = [self.deployment.gateways[0], *self.replicas]
-        url = next(one.url for one in reversed(gateways) if one.package == "imsg_gateway")
+        url = next(gateway.url for gateway in reversed(gateways) if gateway.package == "imsg_gateway")
         if url not in self.logged_in and verb[0] != "login":
             self.logged_in.add(url)
             self._run_cli("login", "admin", "--password", DOCUMENTED["admin"])

@@ -104,7 +104,7 @@ def test_memory_beside_a_pile_of_jobs(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.wait_for_arrivals(200)
     processes = {"gateway": deployment.gateways[0], "sender": sender, "other sender": other}
-    idle = {name: memory(one) for name, one in processes.items()}
+    idle = {name: memory(process) for name, process in processes.items()}
     clients = Clients(deployment)
     with pausing(deployment):
         arrived = len(deployment.mailbox.taken)
@@ -118,7 +118,7 @@ def test_memory_beside_a_pile_of_jobs(deployment: Services) -> None:
             every_s=0.5,
             why=lambda: f"{count_waiting(deployment)} of {piled}",
         )
-        beside = {name: memory(one) for name, one in processes.items()}
+        beside = {name: memory(process) for name, process in processes.items()}
         broker = rss_mib(deployment.rabbit.process.pid)
     deployment.mailbox.latency_s = 0.2  # it shall have work for as long as it is looked at
     sender.process.kill()
@@ -148,9 +148,9 @@ def test_memory_beside_a_pile_of_jobs(deployment: Services) -> None:
     )
 
 
-def memory(one: Service) -> float:
+def memory(service: Service) -> float:
     """Tell a service's resident memory in MiB, with that of the parent that watches it."""
-    return sum(rss_mib(pid) for pid in (one.process.pid, *descendants(one.process.pid)))
+    return sum(rss_mib(pid) for pid in (service.process.pid, *descendants(service.process.pid)))
 
 
 def _send(deployment: Services, clients: Clients) -> httpx.Response:

@@ -111,8 +111,8 @@ class Race:
                     break
                 assert answer.get("errorCode") in {None, 10012}, (path, answer)
                 if time.monotonic() > until:
-                    for one in self.deployment.schedulers:
-                        print(one.log.read_text()[-6000:])  # noqa: T201  why it is not answered
+                    for scheduler in self.deployment.schedulers:
+                        print(scheduler.log.read_text()[-6000:])  # noqa: T201  why it is not answered
                     raise AssertionError(path)
                 time.sleep(0.2)
         self.cancelled[path] = (answer["cancelled"], answer["too_late"], answer["settled"])
@@ -193,8 +193,8 @@ def test_of_20000_that_are_due_while_all_are_killed_each_is_sent_or_cancelled(de
     assert count == 20_000
     time.sleep(max(0.0, due - time.monotonic()))
     victims = [*deployment.schedulers, *deployment.senders]
-    restarts = [(one.process.kill, one.start) for one in victims]
-    restarts += [(one.kill, one.start) for one in (deployment.valkey, deployment.postgres)]
+    restarts = [(victim.process.kill, victim.start) for victim in victims]
+    restarts += [(server.kill, server.start) for server in (deployment.valkey, deployment.postgres)]
     race.random.shuffle(restarts)
     with ThreadPoolExecutor(1) as pool:
         cancelling = pool.submit(race.cancel, "requests/cancel", {"reference": race.taken_back})
@@ -253,7 +253,7 @@ def wait_for_statuses(race: Race) -> dict[str, str]:
             cursor: str | None = ""
             while cursor is not None:
                 page = read(reference, limit=str(PAGE), cursor=cursor)
-                found.update({one["to"]: one["status"] for one in page["messages"]})
+                found.update({message["to"]: message["status"] for message in page["messages"]})
                 cursor = page["next"]
         return len(found) == sum(race.requests.values()) and set(waiting).isdisjoint(found.values())
 

@@ -37,14 +37,14 @@ def test_the_catalog_killed(deployment: Services) -> None:
             wait(lambda: bool(find_held(deployment, marketing)), 60)
             marketing.clients.send_to([second])
             notices.wait_for_arrivals(60)
-            for one in (notices, marketing):
-                one.reconciler.note_restored()
+            for fallback in (notices, marketing):
+                fallback.reconciler.note_restored()
             deployment.catalog.start()
             marketing.wait_for_arrivals(40)
     for fault in (marketing, notices):
         assert fault.reconciliation is not None
         assert fault.reconciliation.duplicates == 0
-    assert {one["to"]: one["error"]["code"] for one in find_failed(deployment, marketing)} == {
+    assert {failure["to"]: failure["error"]["code"] for failure in find_failed(deployment, marketing)} == {
         first: "suppressed",
         second: "suppressed",
     }
@@ -69,7 +69,11 @@ def suppress(deployment: Services, *addresses: str) -> None:
 def find_held(deployment: Services, fault: Fault) -> list[dict[str, Any]]:
     """Find what waits since it is not known who is suppressed."""
     waiting = find(deployment, fault, "retrying")
-    return [one for one in waiting if one["error"] is not None and one["error"]["code"] == "suppressions_unknown"]
+    return [
+        failure
+        for failure in waiting
+        if failure["error"] is not None and failure["error"]["code"] == "suppressions_unknown"
+    ]
 
 
 def find_failed(deployment: Services, fault: Fault) -> list[dict[str, Any]]:

@@ -96,9 +96,9 @@ def test_a_poison_message_among_50(deployment: Services, tmp_path: Path) -> None
         for sender in deployment.senders:
             sender.start()
     (dead,) = [
-        one
-        for one in deployment.call("GET", "/api/v2/dead", token=deployment.token())["dead"]
-        if one["request"] == poison
+        letter
+        for letter in deployment.call("GET", "/api/v2/dead", token=deployment.token())["dead"]
+        if letter["request"] == poison
     ]
     assert dead["method"] == "smtp"
     assert workers.deaths == 3

@@ -98,7 +98,7 @@ def make_due_times() -> Callable[[], dict[str, str]]:
 def list_callees_first(deployment: Services) -> list[Service]:
     """Return the services in the order of docs/operations.md: what is called before its callers."""
     gateways = set(deployment.gateways)
-    return [*(one for one in deployment.services if one not in gateways), *deployment.gateways]
+    return [*(service for service in deployment.services if service not in gateways), *deployment.gateways]
 
 
 def roll(service: Service, python: Path) -> None:
@@ -136,7 +136,9 @@ def send_once(deployment: Services, client: Clients, key: str, to: str) -> str:
 def list_unsent(deployment: Services, token: str) -> list[dict[str, object]]:
     """Return messages that ended otherwise than sent."""
     unsent = deployment.call("GET", "/api/v2/messages", token=token, status="failed,expired,uncertain,cancelled")
-    return [{"id": one["id"], "status": one["status"], "error": one["error"]} for one in unsent["messages"]]
+    return [
+        {"id": message["id"], "status": message["status"], "error": message["error"]} for message in unsent["messages"]
+    ]
 
 
 class Pages:

@@ -62,7 +62,7 @@ def test_a_sender_stopped_for_a_minute_three_times(deployment: Services, whom: s
     with inject_faults(deployment) as fault, fault.clients.sending(threads=2, pause_s=0.5):
         deployment.mailbox.latency_s = 0.5
         fault.clients.send(600)
-        sender, other = (one.process for one in deployment.senders)
+        sender, other = (sender.process for sender in deployment.senders)
         for _ in range(3):
             fault.wait_for_arrivals(20)
             if whom == "all of it":
@@ -77,7 +77,7 @@ def test_a_sender_stopped_for_a_minute_three_times(deployment: Services, whom: s
     assert fault.reconciliation is not None
     assert fault.reconciliation.failed == 0
     assert deployment.call("GET", "/api/v2/dead", token=deployment.token())["dead"] == []
-    said = "\n".join(one.process.last_lines(100_000) for one in deployment.senders)
+    said = "\n".join(sender.process.last_lines(100_000) for sender in deployment.senders)
     assert "of processor time" not in said
     assert said.count("was stopped") == (3 if whom == "the child alone" else 0)
     fault.tell(

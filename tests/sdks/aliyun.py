@@ -37,7 +37,7 @@ print(  # noqa: T201  the answer of this program
             "code": sent.code,
             "has_id": bool(sent.biz_id),
             "refused": refused.code,
-            "listed": [(one.phone_num, one.out_id, one.template_code) for one in found],
+            "listed": [(detail.phone_num, detail.out_id, detail.template_code) for detail in found],
         }
     )
 )

@@ -35,10 +35,12 @@ counting.BeginTime, counting.EndTime = "2024010100", "2024010101"
 print(  # noqa: T201  the answer of this program
     json.dumps(
         {
-            "codes": [one.Code for one in sent.SendStatusSet],
-            "serials": [one.SerialNo for one in sent.SendStatusSet],
+            "codes": [status.Code for status in sent.SendStatusSet],
+            "serials": [status.SerialNo for status in sent.SendStatusSet],
             "package": (package.PackageAmount, package.CurrentUsage),
-            "pulled": [(one.SerialNo, one.ReportStatus, one.SessionContext) for one in pulled.PullSmsSendStatusSet],
+            "pulled": [
+                (status.SerialNo, status.ReportStatus, status.SessionContext) for status in pulled.PullSmsSendStatusSet
+            ],
         }
     )
 )

@@ -57,7 +57,7 @@ print(  # noqa: T201  its answer
             "codes": codes,
             "subscribe": client.user.get(openid)["subscribe"],
             "url": made["url"],
-            "templates": [one["template_id"] for one in listed["template_list"]],
+            "templates": [template["template_id"] for template in listed["template_list"]],
         }
     )
 )

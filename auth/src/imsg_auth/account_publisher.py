@@ -104,4 +104,4 @@ def list_former(versions: Sequence[AccountVersion], now: datetime) -> Sequence[A
         later = by_key.get((version.method, version.name, version.version + 1))
         if later is not None and later.changed_at > now - FORMER_FOR:
             found.append(version)
-    return sorted(found, key=lambda one: -one.version)
+    return sorted(found, key=lambda account: -account.version)

@@ -176,7 +176,7 @@ class ProviderAccounts:
         await self._require_account(method, name)
         async with self._store.reading() as rows:
             versions = await rows.list_account_versions(method, name)
-        chosen = next((one for one in versions if one.version == version), None)
+        chosen = next((candidate for candidate in versions if candidate.version == version), None)
         if chosen is None:
             raise Refusal("not_found", what=f"{method}/{name} {version}"[:80])
         account = self._vault.open(chosen)
@@ -234,7 +234,9 @@ class ProviderAccounts:
         channel = await self._senders.find_channel(method)
         async with self._store.writing() as rows:
             await rows.lock_accounts(method)
-            before = next((one for one in await rows.list_accounts(method) if one.name == account.name), None)
+            before = next(
+                (present for present in await rows.list_accounts(method) if present.name == account.name), None
+            )
             if is_new and before is not None:
                 raise Refusal("provider_exists", name=account.name)
             if not is_new and before is None:
@@ -323,7 +325,7 @@ class ProviderAccounts:
         self, method: str, what: str, account: ProviderAccount, own: Sequence[ProviderAccount]
     ) -> ProviderCheck:
         """Let a sender of the channel answer. Raises Refusal sender_away."""
-        accounts = [account if one.name == account.name else one for one in own]
+        accounts = [account if other.name == account.name else other for other in own]
         if account not in accounts:
             accounts.append(account)
         return await self._senders.call(method, what, account.name, accounts)

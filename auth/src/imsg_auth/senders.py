@@ -58,7 +58,7 @@ class Senders:
                 for sender in channel.senders
                 if (method, sender.name) not in names
             ]
-        return sorted(found, key=lambda one: one.sender.name)
+        return sorted(found, key=lambda managed: managed.sender.name)
 
     async def find(self, name: str) -> ShownSender:
         """Return a sender. Raises Refusal not_found."""

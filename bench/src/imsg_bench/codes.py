@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
     # epoll knows milliseconds only, and would send everything a little late; select knows microseconds.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
         sent = runner.run(Codes(url, lines, prefix).run(schedule(float(rate), float(seconds))))
-    print(json.dumps([[one.address, one.due_at, one.answered_at, one.accepted] for one in sent]))
+    print(json.dumps([[code.address, code.due_at, code.answered_at, code.accepted] for code in sent]))
     return 0
 
 

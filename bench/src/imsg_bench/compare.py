@@ -25,12 +25,12 @@ class Change:
 
 def changes(before: Sequence[Result], after: Sequence[Result]) -> list[Change]:
     """Pair the series and the costs that both runs have."""
-    earlier = {(result.key, one.name): one for result in before for one in _series(result)}
+    earlier = {(result.key, series.name): series for result in before for series in _series(result)}
     return [
-        Change(result.key, earlier[result.key, one.name], one)
+        Change(result.key, earlier[result.key, series.name], series)
         for result in after
-        for one in _series(result)
-        if (result.key, one.name) in earlier
+        for series in _series(result)
+        if (result.key, series.name) in earlier
     ]
 
 
@@ -45,6 +45,6 @@ def read(path: Path) -> tuple[Mapping[str, Any], list[Result]]:
     """Read a run. Raises ValueError where the file holds none."""
     try:
         changes_ = json.loads(path.read_text())
-        return changes_, [Result.from_json(one) for one in changes_["results"]]
+        return changes_, [Result.from_json(result) for result in changes_["results"]]
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} holds no results of a run: {error!r}") from error

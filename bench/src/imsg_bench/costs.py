@@ -12,7 +12,7 @@ TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 def read_used_s(pid: int) -> float:
     """Return the processor seconds that a process and what descends from it have used so far."""
-    return sum(_read_used_s(one) for one in (pid, *descendants(pid)))
+    return sum(_read_used_s(process) for process in (pid, *descendants(pid)))
 
 
 def _read_used_s(pid: int) -> float:
@@ -25,7 +25,7 @@ def _read_used_s(pid: int) -> float:
 
 def resident_mib(pid: int) -> float:
     """Return the resident memory of a process and what descends from it, in MiB."""
-    return sum(_resident_mib(one) for one in (pid, *descendants(pid)))
+    return sum(_resident_mib(process) for process in (pid, *descendants(pid)))
 
 
 def _resident_mib(pid: int) -> float:
@@ -39,7 +39,7 @@ def _resident_mib(pid: int) -> float:
 
 def proportional_mib(pid: int) -> float:
     """Return the same with every page divided by the number of processes that have it (Pss), in MiB."""
-    return sum(_proportional_mib(one) for one in (pid, *descendants(pid)))
+    return sum(_proportional_mib(process) for process in (pid, *descendants(pid)))
 
 
 def _proportional_mib(pid: int) -> float:

@@ -56,9 +56,9 @@ def prepare_embedded(
     folder: Path, settings: Mapping[str, str], *, with_console: bool = False, program: Path = IMSG
 ) -> Iterator[EmbeddedDeployment]:
     """Make it; the caller starts it. It ends with the context."""
-    one = EmbeddedDeployment(folder, settings, with_console=with_console, program=program)
+    deployment = EmbeddedDeployment(folder, settings, with_console=with_console, program=program)
     try:
-        yield one
+        yield deployment
     finally:
-        one.client.close()
-        one.process.close()
+        deployment.client.close()
+        deployment.process.close()

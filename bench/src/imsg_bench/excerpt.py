@@ -78,9 +78,9 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _find(result: Result, name: str) -> Series:
-    return next((one for one in result.series if one.name == name or one.name.startswith(f"{name}:")), None) or (
-        result.find(name)
-    )
+    return next(
+        (series for series in result.series if series.name == name or series.name.startswith(f"{name}:")), None
+    ) or (result.find(name))
 
 
 def main(arguments: Sequence[str]) -> int:

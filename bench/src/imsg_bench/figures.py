@@ -30,7 +30,7 @@ def ratios(subject: Sequence[float], floor: Sequence[float]) -> tuple[float, ...
         raise ValueError(f"{len(subject)} rounds beside {len(floor)}")
     if any(value <= 0 for value in floor):
         raise ValueError("a floor of 0 has no ratio")
-    return tuple(one / other for one, other in zip(subject, floor, strict=True))
+    return tuple(value / other for value, other in zip(subject, floor, strict=True))
 
 
 def spread(values: Sequence[float]) -> float:

@@ -22,7 +22,7 @@ def new_id() -> str:
 
 def job(to: Iterable[str], method: str = "smtp", content: Content | None = None) -> Job:
     """Make a Job as the gateway does."""
-    recipients = tuple(Recipient(n=n, to=one, address=one) for n, one in enumerate(to))
+    recipients = tuple(Recipient(n=n, to=address, address=address) for n, address in enumerate(to))
     now = datetime.now(UTC)
     return Job(
         request=new_id(),

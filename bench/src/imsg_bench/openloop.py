@@ -159,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
         except TimeoutError:
             print(f"not all were answered within {ANSWER_TIMEOUT_S:.0f} s", file=sys.stderr)
             exit_code = 1
-    latencies = [round(one * 1e3, 3) for one in load.latencies]
+    latencies = [round(latency * 1e3, 3) for latency in load.latencies]
     print(json.dumps({"refused": load.refused, "in_time": load.in_time, "latencies_ms": latencies}))
     return exit_code
 

@@ -93,11 +93,11 @@ def _git(*words: str) -> None:
 def write_table(names: tuple[str, str], pairs: Sequence[Pair]) -> str:
     """Write the medians, and the median, lowest and highest ratio of the rounds, as Markdown."""
     lines = [f"| | measured | {names[0]} | {names[1]} | ratio | lowest to highest |", "|---|---|---:|---:|---:|---|"]
-    for one in pairs:
-        unit = f" {one.unit}" if one.unit else ""
-        first, second = (f"{round_figure(median(values))}{unit}" for values in (one.first, one.second))
-        spread = f"{min(one.ratios):.2f} to {max(one.ratios):.2f}"
-        lines.append(f"| {one.key} | {one.name} | {first} | {second} | × {median(one.ratios):.2f} | {spread} |")
+    for pair in pairs:
+        unit = f" {pair.unit}" if pair.unit else ""
+        first, second = (f"{round_figure(median(values))}{unit}" for values in (pair.first, pair.second))
+        spread = f"{min(pair.ratios):.2f} to {max(pair.ratios):.2f}"
+        lines.append(f"| {pair.key} | {pair.name} | {first} | {second} | × {median(pair.ratios):.2f} | {spread} |")
     return "\n".join(lines)
 
 

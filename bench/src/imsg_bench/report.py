@@ -28,24 +28,24 @@ def table(results: Sequence[Result]) -> str:
     """Write every figure in one table."""
     lines = ["| | measured | median | rounds | to reach | reached |", "|---|---|---:|---|---|---|"]
     for result in results:
-        for one in result.series:
-            unit = f" {one.unit}" if one.unit else ""
+        for series in result.series:
+            unit = f" {series.unit}" if series.unit else ""
             cells = (
                 result.key,
-                one.name,
-                f"{round_figure(one.middle)}{unit}",
-                _rounds(one),
-                one.goal,
-                MARKS[one.is_met],
+                series.name,
+                f"{round_figure(series.middle)}{unit}",
+                _rounds(series),
+                series.goal,
+                MARKS[series.is_met],
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _rounds(one: Series) -> str:
-    if len(one.values) == 1:
+def _rounds(series: Series) -> str:
+    if len(series.values) == 1:
         return "one"
-    return f"{round_figure(min(one.values))} to {round_figure(max(one.values))} ({one.spread:.0%})"
+    return f"{round_figure(min(series.values))} to {round_figure(max(series.values))} ({series.spread:.0%})"
 
 
 WHY = Path(__file__).parents[2] / "why.md"
@@ -61,9 +61,11 @@ def reasons(text: str) -> Mapping[str, str]:
 def _not_reached(results: Sequence[Result]) -> list[str]:
     """Write what was not reached, and why as far as that is known."""
     missed: dict[str, list[str]] = {}
-    for result, one in list_missed(results):
-        unit = f" {one.unit}" if one.unit else ""
-        missed.setdefault(result.key, []).append(f"- {one.name}: {round_figure(one.middle)}{unit}, to be {one.goal}")
+    for result, series in list_missed(results):
+        unit = f" {series.unit}" if series.unit else ""
+        missed.setdefault(result.key, []).append(
+            f"- {series.name}: {round_figure(series.middle)}{unit}, to be {series.goal}"
+        )
     if not missed:
         return []
     known = reasons(WHY.read_text())

@@ -57,14 +57,14 @@ class Result:
 
     def find(self, name: str) -> Series:
         """Return a series by name. Raises KeyError."""
-        for one in self.series:
-            if one.name == name:
-                return one
+        for series in self.series:
+            if series.name == name:
+                return series
         raise KeyError(f"{self.key} has no {name}")
 
     def to_json(self) -> dict[str, Any]:
         """Make what is written to the file."""
-        return {**asdict(self), "series": [{**asdict(one), "median": one.middle} for one in self.series]}
+        return {**asdict(self), "series": [{**asdict(series), "median": series.middle} for series in self.series]}
 
     @classmethod
     def from_json(cls, read: Mapping[str, Any]) -> "Result":
@@ -73,8 +73,14 @@ class Result:
             read["key"],
             read["title"],
             tuple(
-                Series(one["name"], one["unit"], tuple(one["values"]), one.get("at_least"), one.get("at_most"))
-                for one in read["series"]
+                Series(
+                    series["name"],
+                    series["unit"],
+                    tuple(series["values"]),
+                    series.get("at_least"),
+                    series.get("at_most"),
+                )
+                for series in read["series"]
             ),
             dict(read.get("costs", {})),
             tuple(read.get("notes", ())),
@@ -83,4 +89,4 @@ class Result:
 
 def list_missed(results: Sequence[Result]) -> list[tuple[Result, Series]]:
     """List what was not reached."""
-    return [(result, one) for result in results for one in result.series if one.is_met is False]
+    return [(result, series) for result in results for series in result.series if series.is_met is False]

@@ -67,7 +67,8 @@ def storage(results: Sequence[Result]) -> str:
     for load in LOADS:
         a_day = load * 60 * 24 * row / 1e6
         cells = [
-            _format_size(one) for one in (VALKEY_MB + load / 60 * held, load / 60 * file, a_day, a_day * RETENTION_DAYS)
+            _format_size(megabytes)
+            for megabytes in (VALKEY_MB + load / 60 * held, load / 60 * file, a_day, a_day * RETENTION_DAYS)
         ]
         lines.append(f"| {load:,} | {' | '.join(cells)} |")
     return "\n".join(lines)

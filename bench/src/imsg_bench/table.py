@@ -43,6 +43,6 @@ TABLE: Sequence[Measurement] = (
     large_list,
     scheduled,
 )
-BY_KEY: Mapping[str, Measurement] = {one.KEY: one for one in TABLE}
-METHODS: Mapping[str, str] = {one.KEY: getdoc(one) or "" for one in TABLE}
+BY_KEY: Mapping[str, Measurement] = {measurement.KEY: measurement for measurement in TABLE}
+METHODS: Mapping[str, str] = {measurement.KEY: getdoc(measurement) or "" for measurement in TABLE}
 """The page of method of each."""

@@ -92,7 +92,7 @@ class CatalogErasure:
                 named = {
                     row.id
                     for row in page
-                    if any(_is_erased_since(row, digests[one], stones) for one in mentioned[row.id])
+                    if any(_is_erased_since(row, digests[address], stones) for address in mentioned[row.id])
                 }
                 kept |= {
                     row.id: replace(row, note="", evidence="")
@@ -102,7 +102,7 @@ class CatalogErasure:
                 changed = [row for row in page if kept[row.id] is not row]
                 if changed:
                     await rows.remove([row.id for row in changed])
-                    new = [one for row in changed if (one := kept[row.id]) is not None]
+                    new = [changed_row for row in changed if (changed_row := kept[row.id]) is not None]
                     await rows.add(new, 0)
                     await self._mirror.write(rows, [row.place for row in (*changed, *new)])
                     count += len(changed)

@@ -33,7 +33,7 @@ def _to(given: object) -> object:
     if given is None:
         raise Refusal("missing", field="to")
     several = given if isinstance(given, list) else [given]
-    if not several or not all(isinstance(one, str) for one in several):
+    if not several or not all(isinstance(address, str) for address in several):
         raise Refusal(
             "recipients_invalid",
             why_zh="to 应是一个地址，或非空的地址列表",

@@ -61,14 +61,14 @@ def choose_people(
     needed = [take["name"] for take in takes or () if take["required"] and take["name"] not in params]
     wrong = [(problem.line, explain(problem)) for problem in sheet.problems if problem.why != DUPLICATE]
     found: list[Person] = []
-    for one in sheet.name_params(names):
-        missing = [name for name in needed if name not in one.params]
-        if one.find(method) is None:
-            wrong.append((one.line, f"no address for {method}"))
+    for person in sheet.name_params(names):
+        missing = [name for name in needed if name not in person.params]
+        if person.find(method) is None:
+            wrong.append((person.line, f"no address for {method}"))
         elif missing:
-            wrong.append((one.line, f"{', '.join(missing)} is missing"))
+            wrong.append((person.line, f"{', '.join(missing)} is missing"))
         else:
-            found.append(one)
+            found.append(person)
     for line, detail in sorted(wrong):
         complain(fill("line {0}: {1}", line, detail))
     if wrong and not leave_out:

@@ -53,7 +53,7 @@ def _list_attention(api: Api) -> Mapping[tuple[str, str], Sequence[Mapping[str, 
         if refused.answer.get("reason") in {"no_right", "no_scope"}:
             return {}
         raise
-    return {(one["method"], one["name"]): one["attention"] for one in listed}
+    return {(provider["method"], provider["name"]): provider["attention"] for provider in listed}
 
 
 def say_providers(channels: list[dict[str, Any]]) -> None:
@@ -139,7 +139,9 @@ def _list_entries(method: str, name: str, what: str, url: str | None, *, as_json
     elif not answer[what]:
         say(fill("The provider has no {0}.", what))
     else:
-        rows = [(one["id"], one["text"], one["review"], one["filing"], one["reason"]) for one in answer[what]]
+        rows = [
+            (entry["id"], entry["text"], entry["review"], entry["filing"], entry["reason"]) for entry in answer[what]
+        ]
         say_table(("id", "text", "review", "filing", "why"), rows)
 
 

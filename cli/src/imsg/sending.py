@@ -198,8 +198,8 @@ def read_groups(
     for path in paths:
         for member in api.iterate(f"{path}/members", "members", {}):
             if to := member["contacts"].get(methods[0]) or member["to"]:
-                one = Member(member["contacts"], member["params"])
-                found.setdefault(to, personalise(to, one, takes, methods[1:], member["language"]))
+                person = Member(member["contacts"], member["params"])
+                found.setdefault(to, personalise(to, person, takes, methods[1:], member["language"]))
     return list(found.values())
 
 

@@ -125,13 +125,13 @@ def delete(
         say(fill("{0} is deleted.", name))
 
 
-def _show(one: dict[str, Any]) -> tuple[str, ...]:
-    if one["from"] == "settings":
-        return one["name"], one["method"], "", "", "settings", ", ".join(one["variables"])
-    channels = sorted({method for methods in one["languages"].values() for method in methods})
-    params = ", ".join(param["name"] for param in one["params"])
-    published = "" if one["published"] is None else str(one["published"])
-    return one["name"], ", ".join(channels), one["category"], str(one["version"]), published, params
+def _show(template: dict[str, Any]) -> tuple[str, ...]:
+    if template["from"] == "settings":
+        return template["name"], template["method"], "", "", "settings", ", ".join(template["variables"])
+    channels = sorted({method for methods in template["languages"].values() for method in methods})
+    params = ", ".join(param["name"] for param in template["params"])
+    published = "" if template["published"] is None else str(template["published"])
+    return template["name"], ", ".join(channels), template["category"], str(template["version"]), published, params
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -66,14 +66,14 @@ def test_a_mail_with_a_file_arrives_and_every_look_at_it_agrees(
 
     assert (request.counts.sent, request.counts.open, request.reference) == (2, 0, "r-1")
     mail = stack.wait_arrived(to="a@example.com", subject="纪要 – minutes")
-    assert [one["filename"] for one in mail["attachments"]] == ["会议 纪要.txt"]
+    assert [attachment["filename"] for attachment in mail["attachments"]] == ["会议 纪要.txt"]
     listed = list(imsg.messages(reference="r-1", status=["sent", "delivered"], page_size=1))
-    assert {one.to for one in listed} == {"a@example.com", "b@example.com"}
-    assert all(one.is_settled for one in listed)
+    assert {message.to for message in listed} == {"a@example.com", "b@example.com"}
+    assert all(request.is_settled for request in listed)
     message = imsg.message(f"{sent.id}-0")
     assert message is not None
-    assert [one.status for one in message.timeline][-1] == "sent"
-    assert [one.id for one in imsg.requests(reference="r-1")] == [sent.id]
+    assert [entry.status for entry in message.timeline][-1] == "sent"
+    assert [request.id for request in imsg.requests(reference="r-1")] == [sent.id]
     assert imsg.message("0" * 32 + "-0") is None
     day = timedelta(days=1)
     stats = imsg.stats(since=datetime.now(UTC) - day, until=datetime.now(UTC) + day, bucket="hour")
@@ -83,14 +83,14 @@ def test_a_mail_with_a_file_arrives_and_every_look_at_it_agrees(
 async def test_the_asynchronous_one_does_the_same(waiting: AsyncClient) -> None:
     sends = [waiting.send_sms("13800138000", f"第 {n} 条", reference="s-1") for n in range(5)]
     accepted = await asyncio.gather(*sends)
-    assert all(one.segments == 1 for one in accepted)
-    for one in accepted:
-        assert (await waiting.wait_until_settled(one.id)).is_settled
+    assert all(message.segments == 1 for message in accepted)
+    for message in accepted:
+        assert (await waiting.wait_until_settled(message.id)).is_settled
     assert len([message async for message in waiting.messages(reference="s-1", page_size=2)]) == 5
     assert len([request async for request in waiting.requests(reference="s-1", page_size=2)]) == 5
     assert (await waiting.me()).left_hour == 995
     assert {channel.method for channel in await waiting.channels()} >= {"smtp", "sms", "wechat"}
-    assert [one async for one in waiting.templates() if one.default]
+    assert [template async for template in waiting.templates() if template.default]
 
 
 def test_a_check_tells_who_cannot_be_reached_and_counts_nothing(imsg: Client) -> None:
@@ -330,8 +330,8 @@ def test_events_are_read_on_from_where_one_stopped(imsg: Client) -> None:
 
     assert (event.type, event.data["request"]) == ("message.sent", sent.id)
     again = imsg.send_mail("d@example.com", "您好", "您好")
-    following = next(one for one in reading if one.data["request"] == again.id)
-    told = next(one for one in imsg.events(following.cursor, wait_s=20))
+    following = next(event for event in reading if event.data["request"] == again.id)
+    told = next(event for event in imsg.events(following.cursor, wait_s=20))
     assert told.data["request"] in (sent.id, again.id)
     with pytest.raises(Refused):
         next(imsg.events("made up"))
@@ -363,7 +363,7 @@ def test_a_callback_is_added_tried_read_and_removed(imsg: Client) -> None:
         imsg.recover_callback(made.id, datetime.now(UTC) - timedelta(hours=1))
         changed = imsg.change_callback(made.id, enabled=False, methods=None)
         assert (changed.state, changed.methods) == ("disabled", None)
-        assert [one.id for one in imsg.callbacks()] == [made.id]
+        assert [callback.id for callback in imsg.callbacks()] == [made.id]
         imsg.remove_callback(made.id)
         assert imsg.callbacks() == ()
 
@@ -375,7 +375,7 @@ def test_what_people_write_back_is_listed(stack: Deployment, imsg: Client) -> No
     wait(lambda: any(True for _ in imsg.replies(id=sent.id)), 60)
     (reply,) = imsg.replies(id=f"{sent.id}-0", page_size=1)
     assert (reply.text, reply.sender, reply.message, reply.opt_out) == ("收到", "13812349876", f"{sent.id}-0", False)
-    assert [one.id for one in imsg.replies(sender="13812349876", method="sms")] == [reply.id]
+    assert [reply.id for reply in imsg.replies(sender="13812349876", method="sms")] == [reply.id]
 
 
 def test_a_group_is_made_filled_read_and_deleted(imsg: Client) -> None:
@@ -388,7 +388,7 @@ def test_a_group_is_made_filled_read_and_deleted(imsg: Client) -> None:
     assert imsg.change_group(group.name, shared=True).members == 1
     (sent,) = imsg.send_to_groups("sms", [group.name], "明天下雨")
     assert (sent.count, sent.without_address) == (1, 0)
-    assert group.name in [one.name for one in imsg.groups(page_size=1)]
+    assert group.name in [group.name for group in imsg.groups(page_size=1)]
     imsg.remove_group(group.name)
     with pytest.raises(Refused, match="三年级"):
         imsg.group(group.name)
@@ -411,7 +411,10 @@ def test_a_larger_group_is_checked_as_a_whole_before_it_is_sent_to(imsg: Client)
         send()
     imsg.add_members(group, [{"to": "last@school.example", "params": {"grade": "95"}}])
     assert send() == [10_000, 1]
-    wait(lambda: [one.subject for one in imsg.messages(reference="school", to="last@school.example")] == ["95"], 60)
+    wait(
+        lambda: [message.subject for message in imsg.messages(reference="school", to="last@school.example")] == ["95"],
+        60,
+    )
     assert len(list(imsg.requests(reference="school"))) == 2  # of the refused one nothing was sent
 
 
@@ -421,7 +424,7 @@ def test_a_report_is_begun_followed_and_fetched(imsg: Client, user: str) -> None
     since, until = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) + timedelta(days=1)
     usage = imsg.begin_report("usage", since, until, by=["user"], method="smtp")
     sheet = imsg.begin_report("messages", since, until, format="csv", reference="r-2")
-    wait(lambda: all(imsg.report(one).state == "done" for one in (usage, sheet)), 60)
+    wait(lambda: all(imsg.report(path).state == "done" for path in (usage, sheet)), 60)
 
     assert {row["user"] for row in json.loads(imsg.report_file(usage))["rows"]} <= {user}
     assert "a@example.com" in imsg.report_file(sheet).decode("utf-8-sig")
@@ -444,11 +447,11 @@ def test_a_template_is_added_previewed_published_and_deleted(imsg: Client) -> No
     (message,) = imsg.messages(id=accepted.id)
     assert message.subject == "李四，您好"
     assert imsg.change_template("library", category="marketing").version == 2
-    assert [one.state for one in imsg.template_versions("library")] == ["draft", "published"]
+    assert [template_version.state for template_version in imsg.template_versions("library")] == ["draft", "published"]
     assert imsg.template("library", version=1).category == "notice"
-    assert [one.name for one in imsg.templates() if one.source == "catalog"] == ["library"]
+    assert [template.name for template in imsg.templates() if template.source == "catalog"] == ["library"]
     imsg.delete_template("library")
-    assert [one.name for one in imsg.templates() if one.source == "catalog"] == []
+    assert [template.name for template in imsg.templates() if template.source == "catalog"] == []
 
 
 def test_a_page_in_place_of_a_file_is_no_report() -> None:

@@ -173,4 +173,4 @@ def test_long_lists_are_cut_without_losing_anybody() -> None:
     people = [f"{n}@x.cn" for n in range(25)]
     batches = list(in_batches(people, 10))
     assert [len(batch) for batch in batches] == [10, 10, 5]
-    assert [one for batch in batches for one in batch] == people
+    assert [recipient for batch in batches for recipient in batch] == people

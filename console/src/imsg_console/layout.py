@@ -116,14 +116,14 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
                 continue
             element("p", "side-group", view.t(f"layout.group_{group.value}"))
             with element("ul", "side-list"):
-                for one in shown:
+                for item_page in shown:
                     with element("li"):
-                        item = attrs(element("a", "side-by-side side-item"), href=one.path)
-                        if one.path == here:
+                        item = attrs(element("a", "side-by-side side-item"), href=item_page.path)
+                        if item_page.path == here:
                             attrs(item, aria_current="page")
                         with item:
-                            icon(one.icon)
-                            element("span", "", view.t(f"layout.{one.name}"))
+                            icon(item_page.icon)
+                            element("span", "", view.t(f"layout.{item_page.name}"))
     return drawer
 
 

@@ -85,7 +85,7 @@ def set_up(app: FastAPI, *, message_bytes: int, log_filter: logging.Filter, **op
     core.app.middleware_stack = None
     core.app.add_middleware(GZipMiddleware, minimum_size=RESPONSES)
     log = logging.getLogger("nicegui")
-    if not any(type(one) is type(log_filter) for one in log.filters):
+    if not any(type(present) is type(log_filter) for present in log.filters):
         log.addFilter(log_filter)
 
 

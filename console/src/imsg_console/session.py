@@ -180,7 +180,7 @@ class Sessions:
             self.end(session, why)
 
     def _end_others(self, session: Session) -> None:
-        for other in [one for one in self._sessions.values() if one.username == session.username]:
+        for other in [candidate for candidate in self._sessions.values() if candidate.username == session.username]:
             if other is not session:
                 self.end(other, "changed")
 

@@ -115,7 +115,7 @@ def split_columns(text: str) -> Sequence[Sequence[str]]:
     text = text.replace("\0", "").lstrip("\ufeff")
     first = [line for line in text.splitlines() if line.strip()][:HEADED_WITHIN]
     counts = {sign: [line.count(sign) for line in first] for sign in "\t;,，"}
-    sign = max(counts, key=lambda one: (sum(map(bool, counts[one])), sum(counts[one])))
+    sign = max(counts, key=lambda candidate: (sum(map(bool, counts[candidate])), sum(counts[candidate])))
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=sign))
     except csv.Error:  # a quotation without an end, longer than any cell: better each line than none

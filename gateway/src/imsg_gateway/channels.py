@@ -109,7 +109,7 @@ class Channels:
         A provider is not checked while no sender has reported the channel's providers. Raises RedisUnavailable.
         """
         known = await self.providers(method) if method in self._broker.topology.methods else []
-        provider = next((one for one in known if one["name"] == name), None)
+        provider = next((candidate for candidate in known if candidate["name"] == name), None)
         if provider is None:
             if known:
                 raise Refusal("not_found", what=f"{method}/{name}"[:80])

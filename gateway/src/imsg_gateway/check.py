@@ -78,7 +78,9 @@ class Checker:
         barred = [*forbidden, *(recipient for recipient in unreached if recipient not in forbidden)]
         words = _Words(english=prefers_english(request.language), is_admin=me["role"] == "admin")
         problems = _problems(found, forbidden, barred[len(forbidden) :], words)
-        reached = draft.leave_out({one.n for one in (*barred, *(to for to in draft.recipients if to.to in left))})
+        reached = draft.leave_out(
+            {recipient.n for recipient in (*barred, *(to for to in draft.recipients if to.to in left))}
+        )
         due_at = draft.due_at or datetime.now(UTC)
         hold = self._windows.current.find_hold(draft.method.name, draft.category, due_at)
         return ApiResponse(

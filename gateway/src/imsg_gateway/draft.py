@@ -56,10 +56,10 @@ class Draft(NamedTuple):
         if not numbers:
             return self
         shares = [
-            share._replace(recipients=[one for one in share.recipients if one.n not in numbers])
+            share._replace(recipients=[recipient for recipient in share.recipients if recipient.n not in numbers])
             for share in self.shares
         ]
-        recipients = tuple(one for one in self.recipients if one.n not in numbers)
+        recipients = tuple(recipient for recipient in self.recipients if recipient.n not in numbers)
         left = self._replace(recipients=recipients, shares=[share for share in shares if share.recipients])
         if self.total_segments is None:
             return left

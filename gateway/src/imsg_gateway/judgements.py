@@ -40,7 +40,7 @@ def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
 
 def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Iterator[Finding]:
     """Judge each service by its replicas, and pass on what these found."""
-    running = {service: list(group) for service, group in groupby(replicas, key=lambda one: one.service)}
+    running = {service: list(group) for service, group in groupby(replicas, key=lambda replica: replica.service)}
     for service in (*APPS, *methods):
         name = f"sender-{service}" if service in methods else service
         yield _judge_service(name, running.get(service, ()))
@@ -81,7 +81,7 @@ def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
 
 def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
     """Judge the database of each service that has one, by what its replicas say of it."""
-    for service, group in groupby(replicas, key=lambda one: one.service):
+    for service, group in groupby(replicas, key=lambda replica: replica.service):
         having = [replica for replica in group if DATABASE in replica.conditions]
         failing = [replica.replica for replica in having if DATABASE in replica.unmet]
         if failing:

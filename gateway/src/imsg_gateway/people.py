@@ -42,28 +42,33 @@ def read_people(to: object) -> People:
         return People(to)
     texts: list[object] = []
     found: dict[str, Person] = {}
-    for row, one in enumerate(entries, 1):
-        if not isinstance(one, dict):
-            texts.append(one)
-            if isinstance(one, str):
-                found.setdefault(one, Person(row))
+    for row, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict):
+            texts.append(entry)
+            if isinstance(entry, str):
+                found.setdefault(entry, Person(row))
             continue
         place = f"to.{row - 1}"
-        text = one.get("to")
+        text = entry.get("to")
         if not isinstance(text, str):
             raise recipients_wrong(f"{place}.to 应为收件人（字符串）", f"{place}.to must be a recipient, a string")
-        if unknown := [name for name in one if name not in PERSONAL]:
+        if unknown := [name for name in entry if name not in PERSONAL]:
             raise refuse_unknown_field(f"{place}.{unknown[0]}", PERSONAL)
-        check_language(one.get("language"), f"{place}.language")
-        texts.append({"to": text, "contacts": one["contacts"]} if "contacts" in one else text)
-        params, reference = read_params(one.get("params"), f"{place}.params"), read_reference(one, f"{place}.reference")
-        found.setdefault(text, Person(row, params, one.get("language"), reference))
+        check_language(entry.get("language"), f"{place}.language")
+        texts.append({"to": text, "contacts": entry["contacts"]} if "contacts" in entry else text)
+        params, reference = (
+            read_params(entry.get("params"), f"{place}.params"),
+            read_reference(entry, f"{place}.reference"),
+        )
+        found.setdefault(text, Person(row, params, entry.get("language"), reference))
     return People(texts if isinstance(to, list) else texts[0], found)
 
 
 def read_members(members: Sequence[Mapping[str, Any]]) -> People:
     """Return the members of groups."""
-    found = {one["to"]: Person(row, one["params"] or None, one["language"]) for row, one in enumerate(members, 1)}
+    found = {
+        member["to"]: Person(row, member["params"] or None, member["language"]) for row, member in enumerate(members, 1)
+    }
     to = [
         {"to": member["to"], "contacts": member["contacts"]} if member["contacts"] else member["to"]
         for member in members

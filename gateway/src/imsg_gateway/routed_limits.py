@@ -49,7 +49,7 @@ class Group(NamedTuple):
                 return content.read(method.content, given, templates, has_attachment=has_attachment), templates
             except Refusal as refusal:
                 refusals.append((_room(given, templates or {}), refusal))
-        raise max(refusals, key=lambda one: one[0])[1]
+        raise max(refusals, key=lambda refusal: refusal[0])[1]
 
     def find_taker(self, method: ChannelSpec, given: Content) -> Templates | None:
         """Return the templates of the first provider that takes a content; of the first of all where none does."""
@@ -162,7 +162,7 @@ class RoutedLimits:
             weight = reports[provider.name]["weight"] if provider.name in reports else provider.weight
             return not provider.is_special, -(weight or 0)
 
-        off = frozenset(name for name, one in reports.items() if not one["enabled"])
+        off = frozenset(name for name, report in reports.items() if not report["enabled"])
         channel = _Channel(sorted(providers, key=rank), off)
         self._kept[method] = (self._now() + FRESH_S, channel)
         return channel
@@ -201,7 +201,7 @@ def _name_template(given: object, templates: Templates) -> str:
     if isinstance(given, dict):
         named = given.get("template")
         return named if isinstance(named, str) else ""
-    return next((name for name, one in templates.items() if one.default), "")
+    return next((name for name, template in templates.items() if template.default), "")
 
 
 def _room(given: object, templates: Templates) -> float:

@@ -263,8 +263,8 @@ def _describe_send(channel: ChannelSpec) -> type[SendRequest]:
     if channel.code_example:
         examples.append({**channel.code_example, "method": channel.name, "category": "code"})
     attachment = AttachedFile | Annotated[list[AttachedFile], Field(max_length=MAX_FILES)] | None
-    one = Annotated[Recipient, WithJsonSchema({"type": "string", **_LENGTHS, **channel.address.schema})]
-    person = one | Person
+    address = Annotated[Recipient, WithJsonSchema({"type": "string", **_LENGTHS, **channel.address.schema})]
+    person = address | Person
     fields: dict[str, Any] = {
         "to": (person | Annotated[list[person], Field(min_length=1, max_length=10_000)], Field(default_factory=list)),
         "method": (Literal[channel.name], ...),

@@ -168,7 +168,9 @@ class TemplateSends:
 
         Raises Refusal wrong_type, which names the row and the field of what is missing or too long.
         """
-        recipients = sorted((recipient for group in groups for recipient in group.recipients), key=lambda one: one.n)
+        recipients = sorted(
+            (recipient for group in groups for recipient in group.recipients), key=lambda recipient: recipient.n
+        )
         language, sources = self._collect_sources(chosen, method, recipients)
         sent = {
             **names,
@@ -186,7 +188,7 @@ class TemplateSends:
             raise refuse_value("template", zh, en)
         approved = await self._read_approved(method, list(sources.values()))
         rendered = await self._renderer.render_for(sent, recipients)
-        by_n = {recipient.n: one for recipient, one in zip(recipients, rendered, strict=True)}
+        by_n = {recipient.n: content for recipient, content in zip(recipients, rendered, strict=True)}
         shares: dict[tuple[str | None, str | None], list[Recipient]] = {}
         checked: set[str] = set()
         for group in groups:
@@ -194,17 +196,19 @@ class TemplateSends:
                 if number % SLICE == 0:
                     await asyncio.sleep(0)
                 row = name_row(people, recipient, is_alone=len(recipients) == 1)
-                one = by_n[recipient.n]
-                if isinstance(one, Problem):
-                    raise refuse_row(row, one.field if one.reason in ("missing", "value") else "", one.zh, one.en)
-                if "providers" in one:
+                content = by_n[recipient.n]
+                if isinstance(content, Problem):
+                    raise refuse_row(
+                        row, content.field if content.reason in ("missing", "value") else "", content.zh, content.en
+                    )
+                if "providers" in content:
                     source = choose_source(sent, recipient)[1]
-                    signed = {**one, "signature": signature} if signature is not None else one
+                    signed = {**content, "signature": signature} if signature is not None else content
                     share = check_providers(method, group, signed, row, Source(chosen.template, source, approved))
                 else:
                     share = group.provider, None
-                    if (key := repr(one)) not in checked:
-                        check_content(method, one, row, has_attachment=has_attachment)
+                    if (key := repr(content)) not in checked:
+                        check_content(method, content, row, has_attachment=has_attachment)
                         checked.add(key)
                 shares.setdefault(share, []).append(recipient)
         return FilledTemplate(tuple(recipients), sent, _list_shares(shares))

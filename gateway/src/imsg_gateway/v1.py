@@ -123,11 +123,11 @@ def percent_encode(text: str) -> str:
         return encoded
     kept, length = [], 0
     for character in text[:HEADER_BYTES]:
-        one = quote(character, safe="", errors="replace")
-        length += len(one)
+        encoded_character = quote(character, safe="", errors="replace")
+        length += len(encoded_character)
         if length > HEADER_BYTES:
             break
-        kept.append(one)
+        kept.append(encoded_character)
     return "".join(kept)
 
 

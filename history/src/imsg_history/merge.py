@@ -142,7 +142,7 @@ class MergedBatch:
         body = job.model_copy(update={"fallback": ()}).encode() if job.fallback else accepted.body
         if known is not None and before is not None and row.is_further_leg:
             row, body = (
-                max(known, row, key=lambda one: one.released_at or one.accepted_at),
+                max(known, row, key=lambda record: record.released_at or record.accepted_at),
                 join_people(before.body, body),
             )
         if known is None or before is None or row.version >= known.version:

@@ -78,5 +78,5 @@ async def _find(connection: AsyncConnection, text: str, name: Name, caller: Call
         "reference": row.reference,
         "job": None if body is None else base64.b64encode(body).decode(),
         "total": len(found),
-        "open": [one.n for one in found if one.status in OPEN],
+        "open": [message.n for message in found if message.status in OPEN],
     }

@@ -245,12 +245,12 @@ def _write_state(state: Mapping[str, Any] | None) -> str | None:
     return None if state is None else clean(compact(state))
 
 
-def _greatest(one: int | None, other: int | None) -> int | None:
-    return max((number for number in (one, other) if number is not None), default=None)
+def _greatest(first: int | None, other: int | None) -> int | None:
+    return max((number for number in (first, other) if number is not None), default=None)
 
 
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((bucket for bucket in (one, other) if bucket is not None), default=None)
+def _least(first: int | None, other: int | None) -> int | None:
+    return min((bucket for bucket in (first, other) if bucket is not None), default=None)
 
 
 def clean(text: str, longest: int | None = None) -> str:

@@ -232,5 +232,5 @@ def _merge(branches: Sequence[Keys], limit: int) -> Keys:
 def _merge_lateral(kinds: Sequence[tuple[str, str]], where: Sequence[Condition], limit: int) -> Keys:
     """Merge the listings of these methods and statuses; PostgreSQL plans one branch, and not each of a union."""
     kind = values(column("method", Text), column("status", Text), name="kind").data(list(kinds))
-    one = _keys([*_is_kind(messages.c, (kind.c.method, kind.c.status)), *where], limit).lateral("one")
-    return _order(select(one.c.request, one.c.n).select_from(kind.join(one, true())), one.c).limit(limit)
+    newest = _keys([*_is_kind(messages.c, (kind.c.method, kind.c.status)), *where], limit).lateral("one")
+    return _order(select(newest.c.request, newest.c.n).select_from(kind.join(newest, true())), newest.c).limit(limit)

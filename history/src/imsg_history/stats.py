@@ -119,7 +119,7 @@ class Statistics:
         counting = _select_failures(span.ownership, clipped, is_postgres=self._database.is_postgres)
         for place, *cause, count in await self._read(counting):
             counts[tuple(cause)][place] += count
-        ordered = sorted(counts.items(), key=lambda one: (-sum(one[1]), [text or "" for text in one[0]]))
+        ordered = sorted(counts.items(), key=lambda failure: (-sum(failure[1]), [text or "" for text in failure[0]]))
         return [
             {**dict(zip(CAUSE, cause, strict=True)), "count": sum(values), "counts": values}
             for cause, values in ordered[:MAX_CAUSES]
@@ -182,7 +182,7 @@ def _unnest(name: str, pairs: Sequence[tuple[str, str]], columns: tuple[str, str
     )
     pairs_table = (
         func.unnest(*arrays)
-        .table_valued(*(column(one, kind) for one in columns), with_ordinality="place")
+        .table_valued(*(column(column_name, kind) for column_name in columns), with_ordinality="place")
         .render_derived()
     )
     return select((pairs_table.c.place - 1).label("place"), *(pairs_table.c[column] for column in columns)).subquery(
@@ -192,7 +192,7 @@ def _unnest(name: str, pairs: Sequence[tuple[str, str]], columns: tuple[str, str
 
 def _read_json(name: str, pairs: Sequence[tuple[str, str]], columns: tuple[str, str]) -> Subquery:
     pairs_table = func.json_each(bindparam(name, json.dumps(pairs))).table_valued("key", "value")
-    values = (func.json_extract(pairs_table.c.value, f"$[{i}]").label(one) for i, one in enumerate(columns))
+    values = (func.json_extract(pairs_table.c.value, f"$[{i}]").label(column) for i, column in enumerate(columns))
     return select(pairs_table.c.key.label("place"), *values).subquery(name)
 
 

@@ -43,10 +43,10 @@ async def render_messages(messages: Sequence[dict[str, Any]], renderer: Renderer
         content, recipients = some[0]["content"].content, [message["content"].recipient for message in some]
         words = [Problem("value", "", "")] * len(some)
         rendered = words if renderer is None else await renderer.render_for(content, recipients)
-        for message, one, recipient in zip(some, rendered, recipients, strict=True):
-            if isinstance(one, Problem):
+        for message, rendered_content, recipient in zip(some, rendered, recipients, strict=True):
+            if isinstance(rendered_content, Problem):
                 params = {**content["params"], **(recipient.params or {})}
                 message["content"] = {"template": content["template"], "version": content["version"], "params": params}
             else:
-                message["content"] = one
-                message["subject"] = one.get("subject")
+                message["content"] = rendered_content
+                message["subject"] = rendered_content.get("subject")

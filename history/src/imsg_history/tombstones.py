@@ -158,8 +158,8 @@ async def _count(connection: AsyncConnection) -> tuple[int, int, int]:
         select(func.count(tombstones.c.digest.distinct())).scalar_subquery(),
         select(func.count()).select_from(erasures).scalar_subquery(),
     )
-    one, other, last = (await connection.execute(query)).one()
-    return one, other, last
+    all_stones, other, last = (await connection.execute(query)).one()
+    return all_stones, other, last
 
 
 def _insert_new(connection: AsyncConnection, table: Table) -> Insert:

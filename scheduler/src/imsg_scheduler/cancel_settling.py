@@ -68,7 +68,7 @@ class CancelSettler:
             outcomes += cancelled
             finished.append(replace(cancel, totals=totals))
             if job.charge is not None and cancelled:
-                refunds.append(self._give_back(cancel, job.charge, [one.n for one in cancelled]))
+                refunds.append(self._give_back(cancel, job.charge, [message.n for message in cancelled]))
         for at in range(0, len(outcomes), BATCH):
             batch = Outcomes(outcomes=tuple(outcomes[at : at + BATCH]))
             await self._broker.publish(batch.encode(), self._broker.topology.new(OUTCOME))
@@ -116,8 +116,8 @@ class CancelSettler:
             }
             await self._quota.give_back(charge, cancel.request, "*", unsent)
             return
-        one: dict[Unit, int] = {"recipients": 1, "segments": units["segments"] // recipients}
-        await asyncio.gather(*(self._quota.give_back(charge, cancel.request, str(n), one) for n in ns))
+        units_each: dict[Unit, int] = {"recipients": 1, "segments": units["segments"] // recipients}
+        await asyncio.gather(*(self._quota.give_back(charge, cancel.request, str(n), units_each) for n in ns))
 
 
 def _find_charged(charge: ChargeRecord, unit: Unit) -> int:

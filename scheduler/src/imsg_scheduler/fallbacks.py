@@ -139,7 +139,11 @@ class Fallbacks:
         busy = set[int]()
         if leaving:
             settled = await self._settler.settle(cancels, busy_s=0)
-            late = [cancel for cancel, one in zip(cancels, settled, strict=True) if one.totals and one.totals.too_late]
+            late = [
+                cancel
+                for cancel, result in zip(cancels, settled, strict=True)
+                if result.totals and result.totals.too_late
+            ]
             busy = await self._settler.find_busy(late)
         await self._change(fallback.request, lambda _, people: people.let_on([n for _, n in leaving if n not in busy]))
         return True

@@ -41,7 +41,7 @@ class ProviderCheck:
 
 async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
     """Check every account in use at its provider."""
-    named = {one.signature for one in sms.senders.values()}
+    named = {sender.signature for sender in sms.senders.values()}
     return [
         await _check(name, account, _find_template_ids(sms, name), named, pool) for name, account in sms.used.items()
     ]
@@ -99,7 +99,7 @@ async def _look(
     facts: list[str] = []
     if isinstance(account, Tencent):
         invalid = sorted(template for template in templates if not (template.isascii() and template.isdecimal()))
-        troubles += [_describe_invalid_id(one) for one in invalid]
+        troubles += [_describe_invalid_id(template) for template in invalid]
         templates -= set(invalid)
     known = await api.list_templates(templates)
     if known is not None and templates:

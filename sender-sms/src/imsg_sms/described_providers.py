@@ -72,7 +72,7 @@ def _take_field(name: str, description: Mapping[str, Any]) -> Any:  # noqa: ANN4
     """Take a field of `Http`, with the default of the description."""
     info = Http.model_fields[name]
     kind: Any = info.annotation
-    for one in info.metadata:
-        kind = Annotated[kind, one]
+    for mark in info.metadata:
+        kind = Annotated[kind, mark]
     default = description.get(name, None if info.is_required() else info.default)
     return Annotated[kind, Field(description=info.description)], default

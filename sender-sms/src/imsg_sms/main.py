@@ -160,7 +160,7 @@ async def open_channel(
             for provider in providers
         ]
         templates = Templates(known, RouteLimits(providers=tuple(published)))
-        senders = {name: one.signature for name, one in sms.senders.items()}
+        senders = {name: sender.signature for name, sender in sms.senders.items()}
         yield SmsChannel(router, templates, channel_terms, providers, receipts.suppress, senders=senders)
 
 
@@ -228,11 +228,11 @@ async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[Provide
 
 
 def _list_senders(sms: Sms) -> tuple[NamedSender, ...]:
-    return tuple(NamedSender(name=name, signature=one.signature) for name, one in sms.senders.items())
+    return tuple(NamedSender(name=name, signature=sender.signature) for name, sender in sms.senders.items())
 
 
 def _add_senders(sms: Sms, added: Sequence[NamedSender]) -> Sms:
-    own = {one.name: NamedSignature(signature=one.signature) for one in added if one.signature is not None}
+    own = {sender.name: NamedSignature(signature=sender.signature) for sender in added if sender.signature is not None}
     return sms.model_copy(update={"senders": own | sms.senders})
 
 

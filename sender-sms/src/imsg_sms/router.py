@@ -60,7 +60,7 @@ class SmsRouter:
 
     def find_outage(self) -> Blocked | None:
         """Return why no enabled provider can send; None if one can."""
-        return self.provider_pool.find_outage({name: one.find_outage() for name, one in self._breakers.items()})
+        return self.provider_pool.find_outage({name: breaker.find_outage() for name, breaker in self._breakers.items()})
 
     async def send(self, message: Message, recipients: Sequence[Recipient], job: Job) -> Mapping[int, Result]:
         """Send a message to recipients; return a result for each `n`."""

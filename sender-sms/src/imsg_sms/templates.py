@@ -302,7 +302,9 @@ class Templates:
         if not isinstance(content, dict) or not isinstance(name := content.get("template"), str):
             return Refused(SCOPE, "content", "It is neither a text nor {template, params}; send it again as one.")
         if (providers := content.get("providers")) is not None:
-            by_provider = {each: (one["template"], one.get("variables", {})) for each, one in providers.items()}
+            by_provider = {
+                each: (rendered["template"], rendered.get("variables", {})) for each, rendered in providers.items()
+            }
             return Message(
                 name, {}, "", has_words=False, signature=content.get("signature", ""), by_provider=by_provider
             )

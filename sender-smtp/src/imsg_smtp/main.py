@@ -252,12 +252,13 @@ async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:
 
 def _list_senders(smtp: Smtp) -> tuple[NamedSender, ...]:
     return tuple(
-        NamedSender(name=name, address=one.address, reply_to=one.reply_to) for name, one in smtp.senders.items()
+        NamedSender(name=name, address=sender.address, reply_to=sender.reply_to)
+        for name, sender in smtp.senders.items()
     )
 
 
 def _add_senders(smtp: Smtp, added: Sequence[NamedSender]) -> Smtp:
-    own = {one.name: SenderOfSettings(address=one.address, reply_to=one.reply_to) for one in added}
+    own = {sender.name: SenderOfSettings(address=sender.address, reply_to=sender.reply_to) for sender in added}
     return smtp.model_copy(update={"senders": own | smtp.senders})
 
 

@@ -119,8 +119,8 @@ _URL_SECRET = re.compile(r"[A-Za-z0-9_-]{24,200}", re.ASCII)
 
 
 def _are_bounce_secrets(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    for one in secrets:
-        secret = one.get_secret_value()
+    for hidden in secrets:
+        secret = hidden.get_secret_value()
         if secret.startswith(SIGNED):
             read_secret(secret)
         elif not _URL_SECRET.fullmatch(secret):

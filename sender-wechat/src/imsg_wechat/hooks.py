@@ -157,9 +157,9 @@ def _read_message(
     signed: Sequence[HookAccount], body: bytes, request: Request, *, is_safe: bool
 ) -> tuple[HookAccount, Message]:
     """Read a message; return by whose token and key, too. Raises Refusal forged, not_json."""
-    for one in signed:
+    for account in signed:
         try:
-            return one, _open_message(one, body, request) if is_safe else replies.parse_message(body)
+            return account, _open_message(account, body, request) if is_safe else replies.parse_message(body)
         except crypto.NotGenuine:
             continue
         except UnreadableXml as error:

@@ -83,7 +83,7 @@ async def test_rows_that_are_returned_need_few_statements_however_many_rows_ther
             first += count
         event.remove(Engine, "before_cursor_execute", note)
 
-    assert 0 < len([one for one in statements if one.startswith("INSERT")]) <= FEW
+    assert 0 < len([statement for statement in statements if statement.startswith("INSERT")]) <= FEW
 
 
 async def test_a_writer_cancelled_again_while_it_ends_leaves_nothing_unread_and_nothing_pending(tmp_path: Path) -> None:

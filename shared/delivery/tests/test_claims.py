@@ -377,10 +377,10 @@ async def test_an_end_written_after_a_flush_is_not_kept_for_ever(claims: Claims,
 
 async def test_of_two_ends_the_one_that_counts_more_stands(claims: Claims, chunk: Job) -> None:
     for first, second in ((Status.SENT, Status.UNCERTAIN), (Status.UNCERTAIN, Status.SENT)):
-        one = view(chunk.model_copy(update={"request": secrets.token_hex(16)}), "one")
-        assert isinstance(await claims.begin_and_claim(one, 0), Free)
-        await claims.advance(one, [end(chunk, 0, first)])
-        (found,) = (await claims.advance(one, [end(chunk, 0, second)])).values()
+        other_chunk = view(chunk.model_copy(update={"request": secrets.token_hex(16)}), "one")
+        assert isinstance(await claims.begin_and_claim(other_chunk, 0), Free)
+        await claims.advance(other_chunk, [end(chunk, 0, first)])
+        (found,) = (await claims.advance(other_chunk, [end(chunk, 0, second)])).values()
         assert isinstance(found, Settled)
         assert found.outcome.status is Status.SENT
 

@@ -251,7 +251,7 @@ def test_recipients_that_come_again_alike_share_a_copy() -> None:
     plan.add_next(job.recipients[2], 60, uses_attempt=True)
     plan.add_next(job.recipients[3], 60, uses_attempt=False)
     made = {(copy.attempt, step_s): copy for copy, step_s in plan.jobs()}
-    assert {way: [one.n for one in copy.recipients] for way, copy in made.items()} == {
+    assert {way: [recipient.n for recipient in copy.recipients] for way, copy in made.items()} == {
         (3, 10): [10, 11],
         (3, 60): [12],
         (2, 60): [13],
@@ -285,5 +285,5 @@ def test_what_may_kill_comes_in_a_copy_of_its_own() -> None:
     plan = RetryPlan(job)
     for recipient in job.recipients:
         plan.add_next(recipient, 10, uses_attempt=True, broken=2, is_isolated=True)
-    assert [[one.n for one in copy.recipients] for copy, _ in plan.jobs()] == [[10], [11], [12], [13]]
+    assert [[recipient.n for recipient in copy.recipients] for copy, _ in plan.jobs()] == [[10], [11], [12], [13]]
     assert plan.starts() == dict.fromkeys(("start/6/10", "start/6/11", "start/6/12", "start/6/13"), 2)

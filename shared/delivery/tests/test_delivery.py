@@ -98,7 +98,7 @@ class Bed:
 
     async def carry_out(self, jobs: Sequence[Job], deliveries: AsyncIterator[Delivery]) -> list[Disposition]:
         """Carry out these jobs, which wait in the queue in this order, as one group."""
-        group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
+        group = [(job.model_copy(update={"chunk": 0}), await anext(deliveries)) for job in jobs]
         endings = await self.groups.deliver(self.lane, group)
         return [endings[delivery] for _, delivery in group]
 
@@ -106,15 +106,15 @@ class Bed:
         """Return what history hears beside the jobs, once it has heard so many messages."""
         async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(60):
             all_of_them = [await anext(deliveries) for _ in range(messages)]
-        return [Outcomes.model_validate_json(one.body) for one in all_of_them if one.key == OUTCOME]
+        return [Outcomes.model_validate_json(delivery.body) for delivery in all_of_them if delivery.key == OUTCOME]
 
     async def heard_of(self, outcomes: int) -> list[Outcomes]:
         """Return what history hears beside the jobs, once it has heard so many outcomes, in however many messages."""
         told: list[Outcomes] = []
         async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(60):
             while sum(len(batch.outcomes) for batch in told) < outcomes:
-                if (one := await anext(deliveries)).key == OUTCOME:
-                    told.append(Outcomes.model_validate_json(one.body))
+                if (delivery := await anext(deliveries)).key == OUTCOME:
+                    told.append(Outcomes.model_validate_json(delivery.body))
         return told
 
 
@@ -131,14 +131,14 @@ async def bed(valkey_url: str) -> AsyncIterator[Bed]:
 
 async def test_a_group_is_told_of_in_few_messages_and_each_of_it_is_acked(bed: Bed) -> None:
     jobs = [job() for _ in range(32)]
-    for one in jobs:
-        await accept(bed.broker, one)
+    for queued_job in jobs:
+        await accept(bed.broker, queued_job)
     async with bed.broker.consume(bed.queue, 32) as deliveries:
         assert await bed.carry_out(jobs, deliveries) == [Disposition.DONE] * 32
-    assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
+    assert sorted(bed.channel.sent) == sorted(job.request for job in jobs)
     told = await bed.heard_of(32)
     assert len(told) <= 8  # one, where nothing else takes the processor
-    assert {outcome.request for batch in told for outcome in batch.outcomes} == {one.request for one in jobs}
+    assert {outcome.request for batch in told for outcome in batch.outcomes} == {job.request for job in jobs}
     await depth_is(bed.broker, bed.queue, 0)
 
 
@@ -156,8 +156,8 @@ async def test_each_line_about_a_message_names_its_key(bed: Bed, capsys: pytest.
     """Of three in one group only one was sent by a key."""
     jobs = [job(), job().model_copy(update={"key": "library"}), job()]
     bed.channel.poison = jobs[1].request
-    for one in jobs:
-        await accept(bed.broker, one)
+    for queued_job in jobs:
+        await accept(bed.broker, queued_job)
     async with bed.broker.consume(bed.queue, 3) as deliveries:
         await bed.carry_out(jobs, deliveries)
     lines = "".join(capsys.readouterr()).splitlines()
@@ -172,14 +172,14 @@ async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed
     bed.channel.poison = poison.request
     elsewhere = ChunkRecord(busy.model_copy(update={"chunk": 0}), "another")
     await bed.claims.advance(elsewhere, [], [0])
-    for one in jobs:
-        await accept(bed.broker, one)
+    for queued_job in jobs:
+        await accept(bed.broker, queued_job)
     async with bed.broker.consume(bed.queue, 3) as deliveries:
         assert await bed.carry_out(jobs, deliveries) == [Disposition.DONE] * 3
         assert bed.channel.sent == [healthy.request]
         async with asyncio.timeout(60):  # both come again: one for its next attempt, one as it is
             again = [Job.model_validate_json((await anext(deliveries)).body) for _ in range(2)]
-    assert {one.request: (one.attempt, one.fencing_token) for one in again} == {
+    assert {queued_job.request: (queued_job.attempt, queued_job.fencing_token) for queued_job in again} == {
         poison.request: (2, 1),
         busy.request: (1, 0),
     }
@@ -187,10 +187,10 @@ async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed
 
 async def test_a_group_that_lost_its_broker_is_handed_back_with_nothing_sent(bed: Bed) -> None:
     jobs = [job(), job()]
-    for one in jobs:
-        await accept(bed.broker, one)
+    for queued_job in jobs:
+        await accept(bed.broker, queued_job)
     async with bed.broker.consume(bed.queue, 2) as deliveries:
-        group = [(one.model_copy(update={"chunk": 0}), await anext(deliveries)) for one in jobs]
+        group = [(job.model_copy(update={"chunk": 0}), await anext(deliveries)) for job in jobs]
     endings = await bed.groups.deliver(bed.lane, group)
     assert list(endings.values()) == [Disposition.REQUEUED] * 2
     assert bed.channel.sent == []
@@ -207,13 +207,13 @@ async def test_who_was_erased_meanwhile_is_sent_nothing_and_the_others_of_the_gr
         stones = Tombstones(redis, Digests([SecretStr("tombs of a group")]))
         await stones.keep([Tombstone("1", stones.digests.of("gone@example.com"), datetime.now(UTC))])
         bed.lane = replace(bed.lane, lookups=RecipientLookups(stones, None))
-        for one in jobs:
-            await accept(bed.broker, one)
+        for queued_job in jobs:
+            await accept(bed.broker, queued_job)
         async with bed.broker.consume(bed.queue, 3) as deliveries:
             assert await bed.carry_out(jobs, deliveries) == [Disposition.DONE] * 3
-    assert sorted(bed.channel.sent) == sorted(one.request for one in others)
-    told = {one.request: one.code for batch in await bed.heard_of(3) for one in batch.outcomes}
-    assert told == {erased.request: "erased"} | {one.request: None for one in others}
+    assert sorted(bed.channel.sent) == sorted(queued_job.request for queued_job in others)
+    told = {outcome.request: outcome.code for batch in await bed.heard_of(3) for outcome in batch.outcomes}
+    assert told == {erased.request: "erased"} | {queued_job.request: None for queued_job in others}
 
 
 async def test_whoever_wants_to_be_alone_leaves_the_group_unsent(bed: Bed, valkey_url: str) -> None:
@@ -221,18 +221,18 @@ async def test_whoever_wants_to_be_alone_leaves_the_group_unsent(bed: Bed, valke
     suspect, *others = jobs = [job() for _ in range(3)]
     async with connect(valkey_url) as redis:
         await redis.call("HSET", f"imsg:ledger:{suspect.name}", "0", "c died.x:1 1000 0 900 0")
-    for one in jobs:
-        await accept(bed.broker, one)
+    for queued_job in jobs:
+        await accept(bed.broker, queued_job)
     async with bed.broker.consume(bed.queue, 3) as deliveries:
         endings = await bed.carry_out(jobs, deliveries)
     assert endings == [Disposition.NEEDS_ISOLATION, Disposition.DONE, Disposition.DONE]
-    assert sorted(bed.channel.sent) == sorted(one.request for one in others)
+    assert sorted(bed.channel.sent) == sorted(queued_job.request for queued_job in others)
 
 
 async def test_redis_that_goes_away_within_a_group_has_every_result_once_it_is_back(bed: Bed) -> None:
     jobs = [job() for _ in range(4)]
-    for one in jobs:
-        await accept(bed.broker, one)
+    for queued_job in jobs:
+        await accept(bed.broker, queued_job)
     with Valkey() as server:
         async with connect(server.url) as redis:
             await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)
@@ -254,26 +254,26 @@ async def test_redis_that_goes_away_within_a_group_has_every_result_once_it_is_b
             async with bed.broker.consume(bed.queue, 4) as deliveries:
                 endings = await bed.carry_out(jobs, deliveries)
             await back
-            kept = [await redis.call("HGET", f"imsg:ledger:{one.name}", "0") for one in jobs]
+            kept = [await redis.call("HGET", f"imsg:ledger:{job.name}", "0") for job in jobs]
     assert endings == [Disposition.DONE] * 4
-    assert sorted(bed.channel.sent) == sorted(one.request for one in jobs)
+    assert sorted(bed.channel.sent) == sorted(job.request for job in jobs)
     assert all(entry.startswith(b"s 5 ") for entry in kept)
 
 
 async def test_a_copy_that_comes_when_its_hash_has_gone_is_acked_and_not_sent(bed: Bed, valkey_url: str) -> None:
     accepted_at = datetime.now(UTC) - timedelta(seconds=COMPACT_AFTER_S + 5)
-    one = job(accepted_at=accepted_at)
+    accepted_job = job(accepted_at=accepted_at)
     async with connect(valkey_url) as redis:
         for _ in range(2):
-            await accept(bed.broker, one)
+            await accept(bed.broker, accepted_job)
         async with bed.broker.consume(bed.queue, 2) as deliveries:
             for _ in range(2):
                 delivery = await anext(deliveries)
-                endings = await bed.groups.deliver(bed.lane, [(one, delivery)])
+                endings = await bed.groups.deliver(bed.lane, [(accepted_job, delivery)])
                 assert endings[delivery] is Disposition.DONE
                 await bed.claims.compaction.compact()
-                assert not await redis.call("EXISTS", f"imsg:ledger:{one.name}")
-    assert bed.channel.sent == [one.request]
+                assert not await redis.call("EXISTS", f"imsg:ledger:{accepted_job.name}")
+    assert bed.channel.sent == [accepted_job.request]
     told = [outcome for batch in await bed.heard(4) for outcome in batch.outcomes]
     assert [(outcome.status, outcome.attempt) for outcome in told] == [("sent", 1)] * 2
     await depth_is(bed.broker, bed.queue, 0)

@@ -248,12 +248,12 @@ async def stage(valkey_url: str) -> AsyncIterator[Stage]:
 async def test_what_waited_through_an_outage_leaves_at_full_speed_when_the_provider_is_back(stage: Stage) -> None:
     """But for what was tried meanwhile: that comes by the first step, or the next if it failed before it was known."""
     channel = stage.channel
-    for one in (jobs := [*(job() for _ in range(60)), job(200)]):
-        await accept(stage.broker, one)
+    for queued_job in (jobs := [*(job() for _ in range(60)), job(200)]):
+        await accept(stage.broker, queued_job)
     await wait_until(lambda: channel.calls_in_vain >= 5)
     await eventually(stage.is_told_blocked, within_s=60)
     channel.is_away = False
-    expected = {(one.request, recipient.n) for one in jobs for recipient in one.recipients}
+    expected = {(job.request, recipient.n) for job in jobs for recipient in job.recipients}
     await wait_until(lambda: len(channel.sent) == len(expected))
     assert set(channel.sent) == expected
     for lane in (Lane.NORMAL, Lane.BULK):

@@ -92,10 +92,10 @@ def test_every_route_that_is_on_has_its_place_in_every_order(weights: list[int],
 async def test_a_switch_takes_a_provider_out_and_weighs_another_until_it_is_taken_back() -> None:
     all_ = pool(ALIYUN, TENCENT)
     all_.apply({"aliyun": Switch(enabled=False), "tencent": Switch(weight=2)})
-    assert [one.name for one in all_.rank(facts())] == ["tencent"]
+    assert [provider.name for provider in all_.rank(facts())] == ["tencent"]
     assert (all_.share("aliyun"), all_.share("tencent")) == (0.0, 1.0)
     all_.apply({})
-    assert [one.name for one in all_.rank(facts())] == ["aliyun", "tencent"]
+    assert [provider.name for provider in all_.rank(facts())] == ["aliyun", "tencent"]
 
 
 async def test_where_all_are_switched_off_messages_wait_and_say_how_to_go_on() -> None:
@@ -168,7 +168,7 @@ def test_nothing_gets_through_where_no_provider_that_is_on_takes_anything_and_th
 async def test_the_one_that_is_forced_is_asked_alone_though_switched_off() -> None:
     all_ = pool(ALIYUN, TENCENT)
     all_.apply({"tencent": Switch(enabled=False)})
-    assert [one.name for one in all_.rank(facts(), "tencent")] == ["tencent"]
+    assert [provider.name for provider in all_.rank(facts(), "tencent")] == ["tencent"]
     assert all_.rank(facts(), "nobody") == []
 
 

@@ -45,7 +45,7 @@ async def test_a_process_tells_of_its_providers_and_obeys_their_switches_over_a_
         (body,) = (await _reports(redis, method)).values()
         aliyun, tencent = body["providers"]
         assert (aliyun["name"], aliyun["share"], aliyun["sent"]) == ("aliyun", 1.0, 1)
-        assert [(one["concerns"], one["code"], one["detail"]) for one in aliyun["blocks"]] == [
+        assert [(block["concerns"], block["code"], block["detail"]) for block in aliyun["blocks"]] == [
             ("account", "no_money", "pay")
         ]
         assert (tencent["enabled"], tencent["weight"], tencent["last_error"]) == (True, 0, None)

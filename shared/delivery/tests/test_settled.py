@@ -66,7 +66,7 @@ async def send(claims: Claims, job: Job) -> None:
 async def carry_out(claims: Claims, job: Job, owner: str, *transitions: Transition) -> None:
     """Carry out a chunk in steps."""
     mine = view(job, owner)
-    ns = [one.outcome.n for one in transitions]
+    ns = [transition.outcome.n for transition in transitions]
     await claims.begin(mine, [recipient.n for recipient in job.recipients], alone=False)
     await claims.advance(mine, [], ns)
     await claims.advance(mine, transitions)
@@ -96,11 +96,11 @@ async def test_what_was_sent_is_eight_bytes_for_as_long_as_its_hash_would_have_l
 ) -> None:
     jobs = [chunk() for _ in range(20)]
     longest = jobs[0].model_copy(update={"expires_at": jobs[0].expires_at + timedelta(days=1)})
-    for one in (longest, *jobs[1:]):
-        await send(claims, one)
+    for queued_job in (longest, *jobs[1:]):
+        await send(claims, queued_job)
     assert await claims.compaction.compact() == 20
-    assert [await is_kept(redis, one) for one in jobs] == [(False, True)] * 20
-    buckets = {bucket_of(one.accepted_at.timestamp()) for one in jobs}
+    assert [await is_kept(redis, job) for job in jobs] == [(False, True)] * 20
+    buckets = {bucket_of(job.accepted_at.timestamp()) for job in jobs}
     assert {await redis.call("OBJECT", "ENCODING", bucket) for bucket in buckets} == {b"intset"}
     left_s = int(await redis.call("PTTL", bucket_of(longest.accepted_at.timestamp()))) / 1000
     assert left_s == pytest.approx(longest.expires_at.timestamp() + 2 * 86_400 - time.time(), abs=60)
@@ -140,18 +140,18 @@ async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> Non
 
 async def test_whoever_begins_while_it_is_compacted_finds_the_hash_or_the_set(claims: Claims, redis: Redis) -> None:
     jobs = [chunk() for _ in range(200)]
-    for one in jobs:
-        await send(claims, one)
+    for job in jobs:
+        await send(claims, job)
 
     async def begin(job: Job, number: int) -> Record | None:
         await asyncio.sleep(0.0001 * number)
         return await claims.begin_and_claim(view(job, f"late{number}"), 0)
 
     compacting = asyncio.create_task(claims.compaction.compact())
-    records = await asyncio.gather(*(begin(one, number) for number, one in enumerate(jobs)))
+    records = await asyncio.gather(*(begin(job, number) for number, job in enumerate(jobs)))
     await compacting
-    assert not [one for one in records if isinstance(one, Claimed)]
-    assert [await is_kept(redis, one) for one in jobs] == [(False, True)] * 200
+    assert not [record for record in records if isinstance(record, Claimed)]
+    assert [await is_kept(redis, job) for job in jobs] == [(False, True)] * 200
 
 
 async def test_a_claim_left_by_who_died_before_reading_the_set_is_nobodys(claims: Claims, redis: Redis) -> None:
@@ -168,7 +168,7 @@ async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, re
     assert await claims.compaction.compact() == 1
     assert sorted(await redis.call("HKEYS", f"imsg:ledger:{job.name}")) == [b"2", b"of"]
     records = await see(claims, job)
-    told = {n: one.outcome.status.value for n, one in records.items() if isinstance(one, Settled)}
+    told = {n: record.outcome.status.value for n, record in records.items() if isinstance(record, Settled)}
     assert told == {0: "sent", 1: "sent", 2: "failed", 3: "sent"}
     failed = records[2]
     assert isinstance(failed, Settled)
@@ -218,10 +218,12 @@ async def test_a_cancel_that_races_compaction_cancels_nothing_that_was_sent(clai
     await redis.call("SET", BORN_KEY, 1)
     canceller = ClaimsCanceller(redis)
     singles, lists = [chunk() for _ in range(60)], [chunk(3) for _ in range(60)]
-    for one in singles:
-        await send(claims, one)
-    for one in lists:
-        await carry_out(claims, one, "sends", end(one, 0), end(one, 1, Status.FAILED), end(one, 2))
+    for queued_job in singles:
+        await send(claims, queued_job)
+    for queued_job in lists:
+        await carry_out(
+            claims, queued_job, "sends", end(queued_job, 0), end(queued_job, 1, Status.FAILED), end(queued_job, 2)
+        )
 
     async def cancel(job: Job) -> Cancellation:
         await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311  before, while and after it is compacted
@@ -231,7 +233,7 @@ async def test_a_cancel_that_races_compaction_cancels_nothing_that_was_sent(clai
     found = await asyncio.gather(*map(cancel, singles + lists))
     await compacting
     for job, said in zip(singles + lists, found, strict=True):
-        assert (sorted(said.settled), said.cancelled) == ([one.n for one in job.recipients], [])
+        assert (sorted(said.settled), said.cancelled) == ([recipient.n for recipient in job.recipients], [])
         assert all(
             isinstance(record, Settled) and record.outcome.status in (Status.SENT, Status.FAILED)
             for record in (await see(claims, job)).values()

@@ -75,7 +75,7 @@ async def test_whatever_one_message_provokes_others_go_within_a_minute(scopes: s
         assert await find_starved_by(seed, scopes, is_fixed=is_fixed) == {}, f"seed {seed}"
 
 
-@pytest.mark.parametrize("concerns", [one for one in CONCERNS if one])
+@pytest.mark.parametrize("concerns", [concern for concern in CONCERNS if concern])
 async def test_what_is_refused_again_after_others_were_accepted_fails(concerns: Concern) -> None:
     random, clock = begin(7)
     arrivals = {POISON: 0.0} | {f"good-{n}": 7.0 * n for n in range(100)}

@@ -120,5 +120,5 @@ def test_no_window_ever_sees_more_than_the_limit(calls: int, burst: int, pauses:
     times = asyncio.run(run())
     rounding_s = 1e-6
     for first in times:
-        assert sum(first <= one < first + 10 - rounding_s for one in times) <= calls
-        assert sum(first <= one < first + rate.refill_s - rounding_s for one in times) <= rate.burst
+        assert sum(first <= at < first + 10 - rounding_s for at in times) <= calls
+        assert sum(first <= at < first + rate.refill_s - rounding_s for at in times) <= rate.burst

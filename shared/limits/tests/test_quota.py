@@ -346,7 +346,7 @@ async def test_what_a_user_sends_past_200_of_a_kind_within_ten_seconds_is_crowde
     async def count_crowded(second: int, requests: int) -> int:
         await redis.call("SET", clock, start + second)
         charged = [await quota.charge(name, "nonce", 1, ID, Cost(1, kind)) for _ in range(requests)]
-        return sum(isinstance(one, Charged) and one.is_crowded for one in charged)
+        return sum(isinstance(charge, Charged) and charge.is_crowded for charge in charged)
 
     assert await count_crowded(0, MAX_BURST - 50) == 0
     assert await count_crowded(9, 53) == 3

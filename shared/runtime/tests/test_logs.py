@@ -143,7 +143,7 @@ def test_calls_that_fail_and_succeed_in_turn_have_one_problem(capsys: pytest.Cap
         problem.note("the broker is away")  # and no call after it succeeds
         now += 10
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    one = [("not_accepted", None), ("not_accepted_over", 500)]
+    rejections = [("not_accepted", None), ("not_accepted_over", 500)]
     assert [(line["event"], line.get("times")) for line in lines] == [
-        *one, *one, ("not_accepted", None), ("not_accepted_over", 1), ("not_accepted", None)
+        *rejections, *rejections, ("not_accepted", None), ("not_accepted_over", 1), ("not_accepted", None)
     ]  # fmt: skip

@@ -90,13 +90,13 @@ def test_what_is_read_here_or_by_another_is_left_alone(
 def test_who_asks_for_a_part_has_no_say_over_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMSG_SMTP__HOTS", "x")
     assert find([Whole]) == []
-    assert [one.nearest for one in find([Whole, Sender])] == ["IMSG_SMTP__HOST"]
+    assert [misspelling.nearest for misspelling in find([Whole, Sender])] == ["IMSG_SMTP__HOST"]
 
 
 def test_files_are_looked_through_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("IMSG_SMTP__HOOST=a\nIMSG_SMTP__HOST=b\nCOMPOSE_PROFILES=c\n")
     (tmp_path / "imsg.toml").write_text('[smtp]\nhsot = "a"\n[smtp.accounts.main]\nappid = "b"\n')
-    assert [str(one) for one in find([Sender])] == [
+    assert [str(misspelling) for misspelling in find([Sender])] == [
         "nothing reads IMSG_SMTP__HOOST; did you mean IMSG_SMTP__HOST?",
         "nothing reads IMSG_SMTP__HSOT; did you mean IMSG_SMTP__HOST?",
     ]

@@ -76,8 +76,8 @@ class Watched:
 
     def children(self, count: int = 1, within_s: float = 60.0) -> list[int]:
         """Wait for so many children, one after the other."""
-        _wait(lambda: sum("pid" in one for one in self.read_told()) >= count, within_s, lambda: self.said)
-        return [int(str(one["pid"])) for one in self.read_told() if "pid" in one]
+        _wait(lambda: sum("pid" in process for process in self.read_told()) >= count, within_s, lambda: self.said)
+        return [int(str(process["pid"])) for process in self.read_told() if "pid" in process]
 
 
 @pytest.fixture
@@ -89,9 +89,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
         return started[-1]
 
     yield start
-    for one in started:
-        one.process.kill()
-        one.process.wait(60)
+    for process in started:
+        process.process.kill()
+        process.process.wait(60)
 
 
 Start = Callable[..., Watched]

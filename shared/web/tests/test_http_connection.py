@@ -53,7 +53,7 @@ async def ask(bound: BodyBound, *answers: Step) -> tuple[list[HttpAnswer | str],
 
 def contents(found: list[HttpAnswer | str]) -> list[bytes | str]:
     """List what was answered, and why not."""
-    return [one.content if isinstance(one, HttpAnswer) else one for one in found]
+    return [response.content if isinstance(response, HttpAnswer) else response for response in found]
 
 
 @BOTH

@@ -50,7 +50,7 @@ async def test_a_connection_is_used_again_and_a_request_arrives_as_it_was_given(
         await pool.call("GET", f"{server.url}?text=您好 a", {})
     pool.close()
     (asked,) = server.connections
-    assert [one.target for one in asked[:3]] == [f"/send?to=%2B86&n={number}" for number in range(3)]
+    assert [request.target for request in asked[:3]] == [f"/send?to=%2B86&n={number}" for number in range(3)]
     assert (asked[0].headers["x-key"], asked[0].headers["user-agent"], asked[0].body) == ("s", "me", b"{}")
     assert asked[0].headers["host"] == f"127.0.0.1:{server.port}"
     assert asked[3].target == "/?text=%E6%82%A8%E5%A5%BD%20a"
@@ -144,7 +144,7 @@ async def test_a_call_on_a_connection_that_was_just_closed_is_repeated_only_wher
             with pytest.raises(NoAnswer):
                 await pool.call("POST", server.url, {}, b"2")
     pool.close()
-    assert [one.body for one in server.asked] == ([b"1", b"2", b"2"] if repeats_stale else [b"1", b"2"])
+    assert [request.body for request in server.asked] == ([b"1", b"2", b"2"] if repeats_stale else [b"1", b"2"])
 
 
 async def test_a_packed_answer_is_unpacked_and_one_that_cannot_be_costs_its_connection() -> None:
@@ -264,8 +264,10 @@ async def test_a_proxy_is_asked_for_http_and_opens_a_tunnel_for_https() -> None:
     assert plain_proxy.asked[0].headers["proxy-authorization"] == "Basic bWU6cGFzcw=="
     assert tunnels.heads[0].startswith(b"CONNECT provider.test:443 HTTP/1.1\r\n")
     assert b"proxy-authorization: Basic bWU6cEBzcw==\r\n" in tunnels.heads[0]
-    (asked,) = (one for one in server.connections if one)
-    assert [(one.target, one.headers.get("proxy-authorization")) for one in asked] == [("/send?n=2", None)] * 2
+    (asked,) = (connection for connection in server.connections if connection)
+    assert [(request.target, request.headers.get("proxy-authorization")) for request in asked] == [
+        ("/send?n=2", None)
+    ] * 2
 
 
 async def test_a_proxy_that_refuses_a_tunnel_was_sent_nothing_of_the_call() -> None:

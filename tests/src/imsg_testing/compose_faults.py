@@ -71,7 +71,7 @@ class ContainerDeployment(FaultTarget):
 
         def states() -> dict[str, str]:
             lines = self._containers.compose("ps", "--all", "--format", "json").splitlines()
-            return {one["Name"]: one["Health"] or one["State"] for one in map(json.loads, lines)}
+            return {line["Name"]: line["Health"] or line["State"] for line in map(json.loads, lines)}
 
         self._containers.wait(lambda: set(states().values()) <= {"healthy", "exited"} and self._runs(), BACK_WITHIN_S)
 

@@ -74,7 +74,7 @@ def inject_faults(
         fault.reconciliation = fault.reconciler.reconcile(within_s)
         assert may_break or clients.broken == 0, f"answers that never came: {clients.breaks}"
         ids = deployment.mailbox.message_ids(suffix)
-        assert all(len(one) == 1 for one in ids.values()), "a repeat has the Message-ID of the first"
+        assert all(len(request_ids) == 1 for request_ids in ids.values()), "a repeat has the Message-ID of the first"
     finally:
         deployment.mailbox.manner, deployment.mailbox.latency_s = Manner.TAKE, 0.0
         clients.close()

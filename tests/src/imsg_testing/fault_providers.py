@@ -32,7 +32,7 @@ class Workers:
     def counts(self, accepted: Mapping[str, Sequence[str]]) -> Counter[str]:
         """Count what each recipient of these requests has got."""
         taken = list(self.provider.taken)
-        return Counter(accepted[one.request][one.n] for one in taken if one.request in accepted)
+        return Counter(accepted[message.request][message.n] for message in taken if message.request in accepted)
 
     @contextmanager
     def running(self) -> Iterator["Workers"]:

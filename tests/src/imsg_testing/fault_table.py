@@ -122,9 +122,9 @@ def page(rows: Sequence[Row], now: datetime) -> str:
     kept = [row.reconciliation for row in rows if row.reconciliation is not None]
     lines = METHOD.format(
         faults=len(kept),
-        accepted=sum(one.accepted for one in kept),
-        lost=sum(one.lost for one in kept),
-        twice=sum(one.duplicates for one in kept),
+        accepted=sum(outcome.accepted for outcome in kept),
+        lost=sum(outcome.lost for outcome in kept),
+        twice=sum(outcome.duplicates for outcome in kept),
         day=f"{now:%Y-%m-%d}",
         machine=machine(),
         versions=", ".join(versions()),

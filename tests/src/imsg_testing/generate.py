@@ -314,10 +314,10 @@ def rabbitmq_rights(headings: str = "user | configures | writes | reads | keys i
     yield ""
     yield f"| {headings} |"
     yield "|---|---|---|---|---|---|"
-    for service, one in rights.AT_RABBIT.items():
-        patterns = (one.configure, one.write, one.read, one.topics)
+    for service, account in rights.AT_RABBIT.items():
+        patterns = (account.configure, account.write, account.read, account.topics)
         shown = ("–" if pattern == "^$" else f"`{pattern}`".replace("|", "\\|") for pattern in patterns)
-        tags = ", ".join(f"`{tag}`" for tag in one.tags) or "–"
+        tags = ", ".join(f"`{tag}`" for tag in account.tags) or "–"
         yield f"| `{rights.PREFIX}{service}` | {' | '.join(shown)} | {tags} |"
     yield ""
 
@@ -469,7 +469,7 @@ def fill(text: str, blocks: Mapping[str, Callable[[], Lines]]) -> str:
         made = list(blocks[name]())
         while made and not made[-1] and "<!--" not in line:
             made.pop()
-        written += [f"{indent}{one}" if one else "" for one in made]
+        written += [f"{indent}{generated}" if generated else "" for generated in made]
         written.append(next(end for end in lines if END in end))
         done.add(name)
     if missing := set(blocks) - done:

@@ -31,7 +31,7 @@ def job(**given: Any) -> Job:  # noqa: ANN401  any field of a Job
     to: Sequence[str] = given.pop("to", ("zhang@example.com",))
     addresses: Sequence[str] = given.pop("addresses", to)
     recipients = tuple(
-        Recipient(n=n, to=one, address=address) for n, (one, address) in enumerate(zip(to, addresses, strict=True))
+        Recipient(n=n, to=text, address=address) for n, (text, address) in enumerate(zip(to, addresses, strict=True))
     )
     fields: dict[str, Any] = {
         "request": request_id(at),

@@ -36,7 +36,9 @@ def make_writer(database: Database, registry: CollectorRegistry | None = None) -
 
 async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Record one batch."""
-    await make_writer(database).write([one if isinstance(one, Delivery) else make_delivery(one) for one in batch])
+    await make_writer(database).write(
+        [event if isinstance(event, Delivery) else make_delivery(event) for event in batch]
+    )
 
 
 async def find(database: Database, caller: Caller = ADMIN, **filters: str) -> list[dict[str, Any]]:

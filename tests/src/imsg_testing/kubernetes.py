@@ -34,7 +34,7 @@ class Manifests:
         maps = self.of("ConfigMap")
         (container,) = pod(self.of("Deployment")[service])["containers"]
         assert "env" not in container, "settings come from the maps, so that each can be changed by an overlay"
-        return {name: value for one in container["envFrom"] for name, value in _data(maps, one).items()}
+        return {name: value for source in container["envFrom"] for name, value in _data(maps, source).items()}
 
     def secrets(self, container: str) -> set[str]:
         """Name the secrets that a container finds; services that share it have folders of their own."""

@@ -99,14 +99,16 @@ def _walk(model: type[BaseModel], above: Path_ = (), *, is_named: bool = False) 
             yield path, info
         if is_named or (is_mapping and get_origin(info.annotation) is not dict):
             continue
-        for one in models:
-            kind = one.model_fields.get("kind")
+        for model_class in models:
+            kind = model_class.model_fields.get("kind")
             chosen = (str(kind.default) if kind else NAME,) if is_mapping else ()
-            yield from _walk(one, (*path, *chosen), is_named=is_mapping)
+            yield from _walk(model_class, (*path, *chosen), is_named=is_mapping)
 
 
 def _find_models(info: FieldInfo) -> list[type[BaseModel]]:
-    return [one for one in _flatten(info.annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return [
+        member for member in _flatten(info.annotation) if isinstance(member, type) and issubclass(member, BaseModel)
+    ]
 
 
 def _flatten(annotation: Any) -> Iterator[Any]:  # noqa: ANN401  any annotation
@@ -137,9 +139,9 @@ def _bounds(info: FieldInfo) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
 
     def look(annotation: Any, metadata: Sequence[Any]) -> None:  # noqa: ANN401
-        for one in metadata:
-            found.update({name: getattr(one, name) for name in ("ge", "gt", "le") if hasattr(one, name)})
-            look(None, getattr(one, "metadata", ()))
+        for mark in metadata:
+            found.update({name: getattr(mark, name) for name in ("ge", "gt", "le") if hasattr(mark, name)})
+            look(None, getattr(mark, "metadata", ()))
         if get_origin(annotation) is Annotated:
             look(annotation.__origin__, annotation.__metadata__)
         else:
@@ -218,10 +220,15 @@ def write(language: Language) -> str:
 
 
 def _topic(path: Path_) -> Topic:
-    fitting = [(len(one), topic) for topic in TOPICS for one in topic.paths if path[: len(one)] == one]
+    fitting = [
+        (len(topic_path), topic)
+        for topic in TOPICS
+        for topic_path in topic.paths
+        if path[: len(topic_path)] == topic_path
+    ]
     if not fitting:
         raise KeyError(f"{'.'.join(path)} has no topic; give it one in imsg_testing.settings_texts")
-    return max(fitting, key=lambda one: one[0])[1]
+    return max(fitting, key=lambda candidate: candidate[0])[1]
 
 
 def _row(setting: Setting, language: Language) -> str:
@@ -249,7 +256,7 @@ def _defaults(setting: Setting, words: Mapping[str, str]) -> str:
     given = dict(zip(setting.readers, setting.defaults, strict=True))
     if setting.path[0] != "sandbox" and len(given) > 1:
         given.pop("sandbox", None)
-    shown = {reader: words["required"] if one == "required" else one or "–" for reader, one in given.items()}
+    shown = {reader: words["required"] if value == "required" else value or "–" for reader, value in given.items()}
     common = max(dict.fromkeys(shown.values()), key=list(shown.values()).count)
-    others = [f"{one} ({reader})" for reader, one in shown.items() if one != common]
+    others = [f"{value} ({reader})" for reader, value in shown.items() if value != common]
     return "; ".join((common, *others))

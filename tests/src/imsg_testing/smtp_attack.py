@@ -74,7 +74,7 @@ class Attack:
 
     async def _guess(self) -> None:
         wrong = [f"b+{'a' * 45}@{self._domain}", "someone@elsewhere.example"] * 10
-        await self._say(BEGIN + b"".join(f"RCPT TO:<{one}>\r\n".encode() for one in wrong))
+        await self._say(BEGIN + b"".join(f"RCPT TO:<{transcript}>\r\n".encode() for transcript in wrong))
 
     async def _send_too_much(self) -> None:
         await self._say(BEGIN + b"RCPT TO:<postmaster>\r\nDATA\r\n" + b"a" * (6 * MIB) + b"\r\n.\r\nQUIT\r\n")

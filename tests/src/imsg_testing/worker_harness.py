@@ -218,7 +218,11 @@ class HistoryListener:
 
     def statuses(self, request: str) -> dict[int, list[str]]:
         """Return n → the statuses heard of it, in order."""
-        return {n: [one.status.value for one in heard] for (name, n), heard in self.outcomes.items() if name == request}
+        return {
+            n: [outcome.status.value for outcome in heard]
+            for (name, n), heard in self.outcomes.items()
+            if name == request
+        }
 
     def last(self, request: str, n: int = 0) -> Outcome:
         """Return the last outcome heard of a message."""

@@ -115,7 +115,7 @@ def _read_signature(text: str) -> str:
     signature = text.strip()
     if signature.startswith("【") and signature.endswith("】"):
         signature = signature[1:-1].strip()
-    if not signature or any(one in "【】" or one.isspace() or not one.isprintable() for one in signature):
+    if not signature or any(letter in "【】" or letter.isspace() or not letter.isprintable() for letter in signature):
         zh = "应为已审核的签名，如 天存；其中不能有空格和【】"
         raise refuse_value("signature", zh, "it must be an approved signature such as 天存, without blanks and 【】")
     return signature
@@ -135,11 +135,11 @@ async def _answer(services: RouteServices, name: str, language: str) -> SenderAn
     is_english = language == "en"
     remarks = [
         RemarkShape(
-            provider=one.provider,
-            what=one.trouble.en if is_english else one.trouble.zh,
-            remedy=one.trouble.remedy_en if is_english else one.trouble.remedy_zh,
+            provider=remark.provider,
+            what=remark.trouble.en if is_english else remark.trouble.zh,
+            remedy=remark.trouble.remedy_en if is_english else remark.trouble.remedy_zh,
         )
-        for one in await services.senders.judge(found)
+        for remark in await services.senders.judge(found)
     ]
     return SenderAnswer(**_show(found), remarks=remarks)
 

@@ -98,8 +98,8 @@ class ConfirmedPublisher:
 
     def _on_confirm(self, frame: Any) -> None:  # noqa: ANN401
         tag, multiple = frame.method.delivery_tag, frame.method.multiple
-        for one in [known for known in self._in_flight if known <= tag] if multiple else [tag]:
-            self._in_flight.pop(one).set_result(None)
+        for confirmed in [known for known in self._in_flight if known <= tag] if multiple else [tag]:
+            self._in_flight.pop(confirmed).set_result(None)
 
 
 class Floor:

@@ -67,13 +67,13 @@ def time_load(url: str, body: Path, rate: float, seconds: float, connections: in
     read = json.loads(completed.stdout)
     if read["refused"]:
         raise LoadError(f"{url}: {read['refused']} refused")
-    return [float(one) for one in read["latencies_ms"]]
+    return [float(latency) for latency in read["latencies_ms"]]
 
 
 def _result(latencies: dict[str, list[list[float]]], rate: float) -> Result:
     series = []
     for share, at in SHARES.items():
-        by_name = {name: tuple(percentile(one, at) for one in rounds) for name, rounds in latencies.items()}
+        by_name = {name: tuple(percentile(measured, at) for measured in rounds) for name, rounds in latencies.items()}
         series.append(
             Series(f"{share}, iMSG ÷ floor", "", ratios(by_name["iMSG"], by_name["floor"]), at_most=REACH[share])
         )

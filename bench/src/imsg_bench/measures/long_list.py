@@ -57,7 +57,9 @@ def measure(run: Run) -> Result:
         TITLE,
         (
             Series("accepted after", "s", tuple(accepted), at_most=0.5),
-            Series("last delivered ÷ (10,000 ÷ C)", "", tuple(one / allowed for one in delivered), at_most=1.2),
+            Series(
+                "last delivered ÷ (10,000 ÷ C)", "", tuple(duration / allowed for duration in delivered), at_most=1.2
+            ),
             Series("last delivered after", "s", tuple(delivered)),
             Series("from first to last", "mails/s", tuple(rates)),
         ),

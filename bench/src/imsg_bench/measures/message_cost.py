@@ -81,9 +81,9 @@ def measure(run: Run) -> Result:
                 "told": sum(with_callbacks[-1].values()) / both,
             }
             run.progress.round(KEY, number, run.scale.rounds, logins=logins[-1], **rates)
-    both_floors = [one + other for one, other in zip(accepting, sending, strict=True)]
+    both_floors = [accepted + other for accepted, other in zip(accepting, sending, strict=True)]
     totals, totals_with_callbacks = (
-        [sum(one.values()) for one in costs] for costs in (without_callbacks, with_callbacks)
+        [sum(cost.values()) for cost in costs] for costs in (without_callbacks, with_callbacks)
     )
     return Result(
         KEY,
@@ -154,7 +154,7 @@ class _Imsg:
         self._login.write_text(json.dumps({"username": "admin", "password": DOCUMENTED["admin"]}))
         ours = {"gateway": self._gateway, "auth": auth, "history": history, "sender-smtp": sender}
         servers = deployment.servers
-        self._pids = {name: one.process.pid for name, one in ours.items()}
+        self._pids = {name: service.process.pid for name, service in ours.items()}
         self._pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
         self._pids |= {"PostgreSQL": servers.postgres.process.pid}
         self._bodies = deployment.bodies()
@@ -207,12 +207,12 @@ class _Imsg:
     def _count_calls(self) -> float:
         text = httpx.get(f"{self._callbacks.url}/metrics", timeout=30).text
         name = 'imsg_callback_calls_total{result="delivered"} '
-        return next((float(one.removeprefix(name)) for one in text.splitlines() if one.startswith(name)), 0.0)
+        return next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0.0)
 
 
 def _middle(costs: list[Costs]) -> Costs:
     """Return each part's median of the rounds."""
-    return {name: median([one[name] for one in costs]) for name in costs[0]}
+    return {name: median([cost[name] for cost in costs]) for name in costs[0]}
 
 
 GOALS: Mapping[str, float] = {"Redis, commands": 12}
@@ -235,7 +235,7 @@ def _traffic(deployment: Deployment) -> dict[str, float]:
         float(with_callbacks["total_commands_processed"]),
         float(with_callbacks["total_net_input_bytes"]),
         float(with_callbacks["total_net_output_bytes"]),
-        float(sum(one.get("recv_oct", 0) for one in connections)),
-        float(sum(one.get("send_oct", 0) for one in connections)),
+        float(sum(connection.get("recv_oct", 0) for connection in connections)),
+        float(sum(connection.get("send_oct", 0) for connection in connections)),
     )
     return dict(zip(UNITS, values, strict=True))

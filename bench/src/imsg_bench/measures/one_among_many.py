@@ -61,27 +61,27 @@ def measure(run: Run) -> Result:
         sender.start()
         services = {"gateway": gateway, "auth": auth, "history": history, "sender-smtp": sender}
         servers = deployment.servers
-        pids = {name: one.process.pid for name, one in services.items()}
+        pids = {name: service.process.pid for name, service in services.items()}
         pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
         pids |= {"PostgreSQL": servers.postgres.process.pid}
         beside = CodesBesideLoad(run, deployment, f"{gateway.url}/api/v2/messages", counts, pids)
         beside.send_codes("warm", 1.0)  # the first ones open connections
         for number in range(run.scale.rounds):
-            one = beside.round(number)
-            rounds.append(one)
+            round_ = beside.round(number)
+            rounds.append(round_)
             run.progress.round(
                 KEY,
                 number,
                 run.scale.rounds,
-                idle_p99=one.idle.arrived[0.99],
-                busy_p50=one.busy.arrived[0.5],
-                busy_p99=one.busy.arrived[0.99],
-                busy_p999=one.busy.arrived[0.999],
-                accepted_p99=one.busy.answered[0.99],
+                idle_p99=round_.idle.arrived[0.99],
+                busy_p50=round_.busy.arrived[0.5],
+                busy_p99=round_.busy.arrived[0.99],
+                busy_p999=round_.busy.arrived[0.999],
+                accepted_p99=round_.busy.answered[0.99],
             )
 
     def each(share: float, *, busy: bool) -> tuple[float, ...]:
-        return tuple((one.busy if busy else one.idle).arrived[share] for one in rounds)
+        return tuple((round_.busy if busy else round_.idle).arrived[share] for round_ in rounds)
 
     return Result(
         KEY,
@@ -94,15 +94,15 @@ def measure(run: Run) -> Result:
             Series("p99.9, idle", "ms", each(0.999, busy=False)),
             Series("p99, idle", "ms", each(0.99, busy=False)),
             Series("p50, idle", "ms", each(0.5, busy=False)),
-            Series("p99, busy, until it was accepted", "ms", tuple(one.busy.answered[0.99] for one in rounds)),
-            Series("accepted of the other user", "1/s", tuple(one.flood_rate for one in rounds)),
-            Series("other mails delivered beside them", "1/s", tuple(one.mails_rate for one in rounds)),
+            Series("p99, busy, until it was accepted", "ms", tuple(round_.busy.answered[0.99] for round_ in rounds)),
+            Series("accepted of the other user", "1/s", tuple(round_.flood_rate for round_ in rounds)),
+            Series("other mails delivered beside them", "1/s", tuple(round_.mails_rate for round_ in rounds)),
         ),
         notes=(
             f"{beside.count:,} codes in each half of a round.",
-            f"Jobs in the lane of lists when the last had arrived: {min(one.left for one in rounds):,} or more.",
+            f"Jobs in the lane of lists when the last had arrived: {min(round_.left for round_ in rounds):,} or more.",
             "Cores that each used beside them: "
-            + ", ".join(f"{name} {median([one.cores[name] for one in rounds]):.2f}" for name in pids),
+            + ", ".join(f"{name} {median([round_.cores[name] for round_ in rounds]):.2f}" for name in pids),
         ),
     )
 
@@ -158,7 +158,7 @@ class CodesBesideLoad:
         flood = {"token": self._user(), "to": "flood@example.com", "method": "smtp", "content": CONTENT}
         self._flood = deployment.folder / "flood.json"
         self._flood.write_text(json.dumps(flood, ensure_ascii=False))
-        people = [f"reader{one}@example.com" for one in range(LIST)]
+        people = [f"reader{number}@example.com" for number in range(LIST)]
         self._list = deployment.body(people, "list.json").read_bytes()
 
     def round(self, number: int) -> Round:

@@ -107,22 +107,22 @@ def _empty(database: str) -> None:
 def _events(messages: int) -> Iterator[tuple[str, bytes]]:
     """Make (key, body) of so many Jobs, then of their outcomes."""
     jobs = [job([f"reader{number}@example.com"]) for number in range(messages)]
-    for one in jobs:
-        yield key_of(one), one.encode()
+    for accepted in jobs:
+        yield key_of(accepted), accepted.encode()
     now = datetime.now(UTC)
     for at in range(0, messages, OUTCOMES_A_BATCH):
         outcomes = tuple(
             Outcome(
-                request=one.request,
+                request=accepted.request,
                 n=0,
                 attempt=1,
                 status=Status.SENT,
                 provider="smtp",
-                provider_id=f"<{one.request}-0@example.com>",
+                provider_id=f"<{accepted.request}-0@example.com>",
                 detail="250 2.0.0 Ok",
                 at=now,
             )
-            for one in jobs[at : at + OUTCOMES_A_BATCH]
+            for accepted in jobs[at : at + OUTCOMES_A_BATCH]
         )
         yield OUTCOME, Outcomes(outcomes=outcomes).encode()
 

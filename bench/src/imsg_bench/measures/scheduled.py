@@ -70,7 +70,7 @@ def measure(run: Run) -> Result:
         sender.start()
         services = {"gateway": gateway, "auth": auth, "history": history, "scheduler": scheduler, "sender-smtp": sender}
         servers = deployment.servers
-        pids = {name: one.process.pid for name, one in services.items()}
+        pids = {name: service.process.pid for name, service in services.items()}
         pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
         pids |= {"PostgreSQL": servers.postgres.process.pid}
         beside = CodesBesideLoad(run, deployment, f"{gateway.url}/api/v2/messages", counts, pids)

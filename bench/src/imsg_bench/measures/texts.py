@@ -40,10 +40,10 @@ def measure(run: Run) -> Result:
         port, counts = deployment.stub()
         declare(deployment)
         for number in range(run.scale.rounds):
-            jobs = [job([phone(one)], "sms", TEXT) for one in range(run.scale.texts)]
+            jobs = [job([phone(text)], "sms", TEXT) for text in range(run.scale.texts)]
             rate, cost = _time_sending(deployment, port, counts, jobs)
             singles.append(rate)
-            long_lists = [job([phone(one) for one in range(LIST)], "sms", TEXT) for _ in range(LISTS)]
+            long_lists = [job([phone(text) for text in range(LIST)], "sms", TEXT) for _ in range(LISTS)]
             list_rate, list_cost = _time_sending(deployment, port, counts, long_lists)
             lists.append(list_rate)
             for kind, costs_by_part in (("single", cost), ("list", list_cost)):
@@ -57,7 +57,7 @@ def measure(run: Run) -> Result:
         TITLE,
         (
             Series("singles ÷ limit", "", tuple(rate / LIMIT for rate in singles), at_least=0.75),
-            Series("singles, sender's processor ÷ C's floor", "", tuple(one / floor for one in used), at_most=3),
+            Series("singles, sender's processor ÷ C's floor", "", tuple(cost / floor for cost in used), at_most=3),
             Series("lists", "recipients/s", tuple(lists), at_least=20_000),
             Series("singles", "SMS/s", tuple(singles)),
         ),
@@ -83,9 +83,9 @@ def _time_sending(deployment: Deployment, port: int, counts: Counts, jobs: Itera
     url = deployment.share.plain_broker_url
     people = 0
     bodies = []
-    for one in jobs:
-        people += len(one.recipients)
-        bodies.append((key_of(one), one.encode()))
+    for accepted in jobs:
+        people += len(accepted.recipients)
+        bodies.append((key_of(accepted), accepted.encode()))
     fill(url, bodies)
     wait_until(lambda: count_ready(url, SINGLE, BULK) >= len(bodies), PATIENCE_S)
     account = {

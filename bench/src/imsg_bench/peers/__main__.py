@@ -41,24 +41,26 @@ NOT_HERE = {
 
 def result(outcomes: Sequence[Outcome]) -> Result:
     """Make the figures of all contenders; ours is held against the best of those that lose nothing."""
-    ours = next((one for one in outcomes if one.name == OURS[0]), None)
-    safe = [one for one in outcomes if one.name not in OURS and one.gone == 0 and one.crash_accepted]
+    ours = next((outcome for outcome in outcomes if outcome.name == OURS[0]), None)
+    safe = [
+        outcome for outcome in outcomes if outcome.name not in OURS and outcome.gone == 0 and outcome.crash_accepted
+    ]
     series: list[Series] = []
     if ours is not None:
         series.append(Series("iMSG, gone after kill -9", "", (float(ours.gone),), at_most=0))
         if safe:
             for name in ("accepted", "delivered"):
-                best = max(safe, key=lambda one: float(getattr(one, name)))
+                best = max(safe, key=lambda outcome: float(getattr(outcome, name)))
                 share = getattr(ours, name) / getattr(best, name)
                 title = f"{name}, iMSG ÷ best that loses nothing: {best.name}"
                 series.append(Series(title, "", (share,), at_least=1))
-    for one in outcomes:
+    for outcome in outcomes:
         series += [
-            Series(f"{one.name}, accepted", "1/s", (one.accepted,)),
-            Series(f"{one.name}, delivered", "1/s", (one.delivered,)),
-            Series(f"{one.name}, gone after kill -9", "", (float(one.gone),)),
+            Series(f"{outcome.name}, accepted", "1/s", (outcome.accepted,)),
+            Series(f"{outcome.name}, delivered", "1/s", (outcome.delivered,)),
+            Series(f"{outcome.name}, gone after kill -9", "", (float(outcome.gone),)),
         ]
-    costs = {one.name: one.cost_us for one in outcomes}
+    costs = {outcome.name: outcome.cost_us for outcome in outcomes}
     return Result(KEY, TITLE, tuple(series), costs)
 
 
@@ -71,9 +73,12 @@ def page(document: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
         "| | accepted, 1/s | delivered, 1/s | kill -9: accepted | gone | twice | back after | syncs a message |",
     ]
     lines += ["|---|---:|---:|---:|---:|---:|---:|---:|"]
-    for one in sorted(outcomes, key=lambda one: (one.gone > 0, -one.delivered)):
-        crash = f"{one.crash_accepted:,} | {one.gone:,} | {one.twice:,} | {one.recovered_s:.0f} s | {one.syncs:.2f}"
-        lines.append(f"| {one.name} | {round_figure(one.accepted)} | {round_figure(one.delivered)} | {crash} |")
+    for outcome in sorted(outcomes, key=lambda outcome: (outcome.gone > 0, -outcome.delivered)):
+        crash = f"{outcome.crash_accepted:,} | {outcome.gone:,} | {outcome.twice:,} | {outcome.recovered_s:.0f} s"
+        lines.append(
+            f"| {outcome.name} | {round_figure(outcome.accepted)} | {round_figure(outcome.delivered)}"
+            f" | {crash} | {outcome.syncs:.2f} |"
+        )
     lines += [
         "",
         "Those that lose nothing come first; what is not synced to the disk would be lost by a power cut.",
@@ -85,8 +90,8 @@ def page(document: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     ]
     lines += ["## Contenders", "", "| | version | what it is here | settings | processor µs a message |"]
     lines += ["|---|---|---|---|---:|"]
-    for one in outcomes:
-        cells = (one.name, one.version, one.what, one.settings, round_figure(one.cost_us))
+    for outcome in outcomes:
+        cells = (outcome.name, outcome.version, outcome.what, outcome.settings, round_figure(outcome.cost_us))
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "## Not measured", "", *(f"- {name}: {why}." for name, why in NOT_HERE.items())]
     return "\n".join(lines) + "\n"
@@ -127,7 +132,7 @@ def _read(path: Path) -> dict[str, Outcome]:
     field_names = {field.name for field in fields(Outcome)}
     kept = json.loads(path.read_text())["contenders"]
     return {
-        one["name"]: Outcome(**one) for one in kept if one.keys() == field_names
+        contender["name"]: Outcome(**contender) for contender in kept if contender.keys() == field_names
     }  # else it was asked other questions
 
 
@@ -135,7 +140,7 @@ def _write(folder: Path, scale: str, outcomes: Sequence[Outcome]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = report.document(scale, machine.describe(), [result(outcomes)])
     document["at"] = datetime.now(UTC).isoformat(timespec="seconds")
-    document["contenders"] = [one.to_json() for one in outcomes]
+    document["contenders"] = [outcome.to_json() for outcome in outcomes]
     (folder / "full.json").write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
     (folder / "full.md").write_text(page(document, outcomes))
 

@@ -115,7 +115,7 @@ class Contest:
 
     def count_syncs(self) -> float:
         """Return how often something is synced for one message."""
-        pids = [one for pid in self._peer.pids() for one in (pid, *descendants(pid))]
+        pids = [process for pid in self._peer.pids() for process in (pid, *descendants(pid))]
         trace = self._peer.folder / "syncs"
         words = ("-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(trace))
         command = [program("strace", "strace"), *words, *(word for pid in pids for word in ("-p", str(pid)))]
@@ -174,12 +174,12 @@ def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
         peer = kind(stack, make_folder(stack))
         version = peer.version()
         progress.say(f"M  {peer.NAME} {version}")
-        one = Contest(peer, peer.open(), progress)
-        accepted, delivered, cost, refused = one.turn(seconds)
+        contest_ = Contest(peer, peer.open(), progress)
+        accepted, delivered, cost, refused = contest_.turn(seconds)
         progress.say(f"M  {peer.NAME}: accepted {accepted:.0f}/s, delivered {delivered:.0f}/s, refused {refused}")
-        crash_accepted, gone, twice, recovered_s = one.crash()
+        crash_accepted, gone, twice, recovered_s = contest_.crash()
         progress.say(f"M  {peer.NAME}: of {crash_accepted} accepted {gone} gone, {twice} twice, {recovered_s:.0f} s")
-        syncs = one.count_syncs()
+        syncs = contest_.count_syncs()
         progress.say(f"M  {peer.NAME}: {syncs:.2f} syncs a message")
         return Outcome(
             peer.NAME,

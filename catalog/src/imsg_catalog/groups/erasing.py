@@ -42,13 +42,13 @@ class GroupErasure:
         rows = [(row["group_id"], read_member(row)) for row in (await connection.execute(query)).mappings()]
         named = set[str]().union(*({*row.addresses, *row.find_mentions()} for _, row in rows))
         ends_ms = {
-            one: max(stones.get(digest, -1) for digest in digests)
-            for one, digests in (await self._erased.digests.of_many(named)).items()
+            address: max(stones.get(digest, -1) for digest in digests)
+            for address, digests in (await self._erased.digests.of_many(named)).items()
         }
         changed = 0
         for group, row in rows:
             since_ms = row.since_ms
-            kept = row.erase(lambda one: since_ms <= ends_ms[one])  # noqa: B023  called at once
+            kept = row.erase(lambda address: since_ms <= ends_ms[address])  # noqa: B023  called at once
             if kept is row:
                 continue
             changed += 1

@@ -97,7 +97,11 @@ def _read_to(text: str) -> dict[str, str] | BilingualText:
     for channel in apart:
         if channel.address.find_spelling(text) is not None:
             return _explain(channel, text)
-    if not 1 <= len(text) <= MAX_USERNAME or has_control(text) or any(one.address.is_malformed(text) for one in apart):
+    if (
+        not 1 <= len(text) <= MAX_USERNAME
+        or has_control(text)
+        or any(channel.address.is_malformed(text) for channel in apart)
+    ):
         names = [channel.address.label for channel in apart]
         return BilingualText(
             f"既不是{'、'.join(name.zh for name in names)}，也不是用户名",

@@ -217,7 +217,7 @@ class Groups:
         kept = []
         for row in rows:
             since_ms = row.since_ms
-            kept.append(row.erase(lambda one: one in stones and since_ms <= stones[one][1]))  # noqa: B023
+            kept.append(row.erase(lambda address: address in stones and since_ms <= stones[address][1]))  # noqa: B023
         return [row for row in kept if row is not None]
 
     async def _audit(

@@ -138,7 +138,8 @@ class TemplateRows:
     async def list_published(self) -> list[tuple[Template, Version]]:
         """Read every version that was ever published, of the templates that are there."""
         templates = {
-            one.name: one for one in await self._read(select(TEMPLATES).where(TEMPLATES.c.deleted_ms.is_(None)))
+            template.name: template
+            for template in await self._read(select(TEMPLATES).where(TEMPLATES.c.deleted_ms.is_(None)))
         }
         versions = await self._read_versions(select(VERSIONS).where(VERSIONS.c.published_ms.is_not(None)))
         return [(templates[version.name], version) for version in versions if version.name in templates]

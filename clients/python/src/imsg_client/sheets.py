@@ -111,7 +111,7 @@ def read_recipients(
         if cell and _normalize(cell) in headings:
             continue  # a heading repeated on each page
         if not cell or _is_about_nobody(row, cell, method, is_first=not recipients):
-            left_out.append(f"row {number} {[one for one in row if one]}")
+            left_out.append(f"row {number} {[text for text in row if text]}")
         else:
             recipients.append(cell)
     if left_out:
@@ -182,9 +182,9 @@ def _count_headed(above: Rows) -> int:
 def _is_about_nobody(row: Sequence[str], cell: str, method: str, *, is_first: bool) -> bool:
     """Return whether a row is a total, a note, or a hint or an example above the `is_first` recipient, its `cell`."""
     beside = [cell] if _is_address(cell, method) else row
-    if _NOTE.match(cell) or any(_TOTAL.fullmatch(one) for one in beside):
+    if _NOTE.match(cell) or any(_TOTAL.fullmatch(text) for text in beside):
         return True
-    return is_first and (any(_EXAMPLE.match(one) for one in row) or any(_HINT.match(one) for one in beside))
+    return is_first and (any(_EXAMPLE.match(text) for text in row) or any(_HINT.match(text) for text in beside))
 
 
 def _is_title(row: Sequence[str], at: int) -> bool:

@@ -107,7 +107,7 @@ class ResendDialog:
         async def resend_all(work: Work) -> None:
             def show(progress: Progress) -> None:
                 work.done, work.failed = progress.done, progress.failures
-                work.notes[:] = [t("messages.resend_refused", id=one, why=why) for one, why in progress.refused]
+                work.notes[:] = [t("messages.resend_refused", id=message, why=why) for message, why in progress.refused]
 
             progress = await send_again(view.api, requests, key, on_progress=show)
             if len(progress.requests) == 1:

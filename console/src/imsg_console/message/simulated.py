@@ -12,4 +12,8 @@ async def is_simulated(view: View, method: str, provider: str = "") -> bool:
         providers = (await view.api.get("/api/v2/providers"))["providers"]
     except ApiError:
         return True
-    return any(one["simulated"] for one in providers if one["method"] == method and provider in {"", one["name"]})
+    return any(
+        candidate["simulated"]
+        for candidate in providers
+        if candidate["method"] == method and provider in {"", candidate["name"]}
+    )

@@ -196,10 +196,14 @@ def _read_people(rows: Sequence[_Row], method: str, names: Mapping[int, str] = M
             continue
         label = join_label(text for token in beside for text in (token.label, token.text))
         params = read_values(list(map(strip_invisible, row.cells)), names)
-        found += [FoundRecipient(one.text, join_label((one.label, label)), params, row=row.number) for one in taken]
+        found += [
+            FoundRecipient(token.text, join_label((token.label, label)), params, row=row.number) for token in taken
+        ]
     return Reading(tuple(found), tuple(ignored))
 
 
 def _read_row(cells: Sequence[str], method: str, number: int = 0) -> _Row:
-    tokens = [one for at, cell in enumerate(cells) for one in read_tokens(cell, at, method, has_columns=len(cells) > 1)]
+    tokens = [
+        token for at, cell in enumerate(cells) for token in read_tokens(cell, at, method, has_columns=len(cells) > 1)
+    ]
     return _Row(tuple(cells), tuple(tokens), number)

@@ -31,7 +31,7 @@ def list_texts(tokens: Iterable[Token]) -> list[str]:
 
 def join_label(texts: Iterable[str]) -> str:
     """Join what stands beside an address to its label."""
-    return " ".join(text for one in texts if (text := strip_invisible(one)))[:MAX_LABEL_CHARACTERS]
+    return " ".join(text for part in texts if (text := strip_invisible(part)))[:MAX_LABEL_CHARACTERS]
 
 
 def read_tokens(text: str, column: int, method: str, *, has_columns: bool) -> list[Token]:
@@ -106,15 +106,15 @@ def _read_piece(runs: Sequence[_Run], method: str) -> Iterator[Token]:
     for number, (text, is_bracketed) in enumerate(runs):
         if is_bracketed:
             inner = list(_read_words(text.replace("mailto:", " ", 1), method))
-            for one in inner or map(Token, name or ["<>"]):
+            for token in inner or map(Token, name or ["<>"]):
                 if last is not None:
                     yield last
-                last = replace(one, label=join_label(name) or one.label) if inner else one
+                last = replace(token, label=join_label(name) or token.label) if inner else token
             name = []
             continue
         words = list(_read_words(text, method))
         if number + 1 < len(runs):  # a bracket follows: the words before it are its name
-            cut = max((at + 1 for at, one in enumerate(words) if one.is_intended), default=0)
+            cut = max((at + 1 for at, word in enumerate(words) if word.is_intended), default=0)
             name = [word.text for word in words[cut:]]
             words = words[:cut]
         elif last is not None and last.is_address and not last.label and not any(word.is_intended for word in words):
@@ -151,7 +151,7 @@ def _read_words(text: str, method: str) -> Iterator[Token]:
     if (address := rewrite(bare, method)) is not None:
         yield Token(address, is_address=True, is_intended=True)
         return
-    words = [word for one in bare.split() if (word := strip_invisible(one.strip(_EDGES)))]
+    words = [word for piece in bare.split() if (word := strip_invisible(piece.strip(_EDGES)))]
     tokens = [token for number in _join_numbers(words, method) for token in _read_word(number, method)]
     if any(token.is_intended for token in tokens):
         yield from tokens

@@ -29,7 +29,7 @@ def draw_stacked_bars(
     """
 
     def follow(event: EChartPointClickEventArguments) -> None:
-        named = next((one for one in series if one.name == event.series_name), None)
+        named = next((bar for bar in series if bar.name == event.series_name), None)
         if link is None or named is None or not 0 <= event.data_index < len(labels):
             return
         if target := link(named, event.data_index):
@@ -70,15 +70,15 @@ def _options(labels: Sequence[str], series: Sequence[Series]) -> dict[str, Any]:
         },
         "series": [
             {
-                "name": one.name,
+                "name": bar.name,
                 "type": "bar",
                 "stack": "all",
                 "barMaxWidth": 28,
-                "itemStyle": {"color": f"var({one.colour})"},
+                "itemStyle": {"color": f"var({bar.colour})"},
                 "emphasis": {"disabled": True},
-                "data": list(one.values),
+                "data": list(bar.values),
             }
-            for one in series
+            for bar in series
         ],
     }
 

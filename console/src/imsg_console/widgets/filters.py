@@ -39,20 +39,20 @@ class Filters:
         if not filters:
             return
         with element("search", "line"):
-            for one in filters:
-                value = view.query.get(one.name, "").replace("\0", "").strip()[: one.most]
-                if one.options:
-                    chosen = value if value in one.options else ""
-                    self._fields[one.name] = choice_field(one.label, one.options, chosen, self._change)
+            for field in filters:
+                value = view.query.get(field.name, "").replace("\0", "").strip()[: field.most]
+                if field.options:
+                    chosen = value if value in field.options else ""
+                    self._fields[field.name] = choice_field(field.label, field.options, chosen, self._change)
                 else:
-                    self._fields[one.name] = search_field(one.label, value, self._change, most=one.most)
+                    self._fields[field.name] = search_field(field.label, value, self._change, most=field.most)
             if on_refresh is not None:
                 button(view.t("layout.refresh"), on_refresh, kind="quiet", symbol="refresh")
 
     @property
     def values(self) -> dict[str, str]:
         """The value of each; empty where it is not set."""
-        return {one.name: read_search(self._fields[one.name])[: one.most] for one in self._filters}
+        return {field.name: read_search(self._fields[field.name])[: field.most] for field in self._filters}
 
     def _change(self) -> object:
         self._view.replace_query(**self.values)

@@ -109,22 +109,32 @@ class Form:
 
     def read(self) -> dict[str, Any]:
         """Return the value of each field that is shown."""
-        return {name: self._read(self._fields[name]) for name, one in self._inputs.items() if _is_shown(one)}
+        return {
+            name: self._read(self._fields[name]) for name, field_input in self._inputs.items() if _is_shown(field_input)
+        }
 
     def is_valid(self) -> bool:
         """Check every field; the first wrong one gets the cursor."""
         self._error.clear()
-        if not is_valid([one for one in self._inputs.values() if hasattr(one, "validate") and _is_shown(one)]):
+        if not is_valid(
+            [
+                field_input
+                for field_input in self._inputs.values()
+                if hasattr(field_input, "validate") and _is_shown(field_input)
+            ]
+        ):
             return False
-        for one in self._fields.values():
-            if one.kind == "choices" and one.empty and not self._read(one):
-                self.show_sentence(one.empty)
+        for choices in self._fields.values():
+            if choices.kind == "choices" and choices.empty and not self._read(choices):
+                self.show_sentence(choices.empty)
                 return False
         return True
 
     def show_error(self, error: ApiError) -> None:
         """Show what the API refuses: at its field where it names one, else above the buttons."""
-        name, sentence = locate_error(self._t, error, {name: one.label for name, one in self._fields.items()})
+        name, sentence = locate_error(
+            self._t, error, {name: form_field.label for name, form_field in self._fields.items()}
+        )
         self._error.clear()
         made = self._inputs.get(name)
         if made is not None and not isinstance(made, dict):  # choices are several elements
@@ -144,9 +154,9 @@ class Form:
 
     def _draw_fields(self, fields: Sequence[Field]) -> None:
         with element("div", "form-grid"):
-            for one in fields:
-                self._fields[one.name] = one
-                self._inputs[one.name] = self._draw(one)
+            for field in fields:
+                self._fields[field.name] = field
+                self._inputs[field.name] = self._draw(field)
 
     def _draw(self, field: Field) -> Any:  # noqa: ANN401  an element of NiceGUI
         match field.kind:

@@ -82,8 +82,8 @@ def start(view: View, title: str, do: Callable[[Work], Awaitable[None]], total: 
 
 def _remember(session: Session, work: Work) -> None:
     finished = [task for task in session.tasks if isinstance(task, Work) and not task.runs]
-    for one in finished[: max(0, len(finished) - KEPT + 1)]:
-        session.tasks.remove(one)
+    for task in finished[: max(0, len(finished) - KEPT + 1)]:
+        session.tasks.remove(task)
     session.tasks.append(work)
 
 

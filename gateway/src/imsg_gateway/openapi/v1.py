@@ -46,7 +46,7 @@ def describe(paths: Json, schemas: Json) -> Json:
         operation = paths.get(url.like, {}).get(url.verb)
         if operation is None:
             continue
-        reasons = [one for one in error_responses.reasons_of(operation["responses"]) if one not in OF_V2_ALONE]
+        reasons = [reason for reason in error_responses.reasons_of(operation["responses"]) if reason not in OF_V2_ALONE]
         if url.answer == "V1Token":
             schemas[url.answer] = _object("A token.", {"token": {"type": "string"}})
         if url.answer == "V1Messages":

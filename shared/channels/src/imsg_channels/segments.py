@@ -36,5 +36,5 @@ def _count_parts(text: str) -> tuple[int, int]:
     return at_home, at_home
 
 
-def _divide(length: int, one: int, part: int) -> int:
-    return 1 if length <= one else -(-length // part)
+def _divide(length: int, single: int, part: int) -> int:
+    return 1 if length <= single else -(-length // part)

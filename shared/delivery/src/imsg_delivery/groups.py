@@ -179,7 +179,9 @@ async def _dead_letter(lane: LaneContext[Prepared], delivery: Delivery, why: str
 async def _split(lane: LaneContext[Prepared], job: Job, delivery: Delivery) -> Disposition:
     """Publish the chunks of a long job to its lane's queue, then ack it; splitting twice makes the same chunks."""
     size = lane.channel.terms.chunk_size
-    slices = [(first, tuple(chunk)) for first, chunk in groupby(job.recipients, lambda one: first_of(one.n, size))]
+    slices = [
+        (first, tuple(chunk)) for first, chunk in groupby(job.recipients, lambda recipient: first_of(recipient.n, size))
+    ]
     for at in range(0, len(slices), CHUNKS_AT_ONCE):
         chunks = [
             job.model_copy(update={"chunk": first, "recipients": recipients})

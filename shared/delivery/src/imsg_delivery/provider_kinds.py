@@ -181,7 +181,7 @@ class AccountSettings(Generic[Group]):
             return {}
         kind = next(kind for kind in self.kinds if kind.kind == name)
         prefix = ROUTES if type(model) is kind.route_model else ""
-        names = [one for one in _list_marked(type(model)) if one in model.model_fields_set]
+        names = [field for field in _list_marked(type(model)) if field in model.model_fields_set]
         given = {f"{prefix}{name}": getattr(model, name) for name in names if f"{prefix}{name}" in kind.fields}
         return {
             field: {"set": True} if _is_secret(kind.fields[field]) else _dump(value)
@@ -202,7 +202,7 @@ def _list_marked(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 
 def find_form_field(info: FieldInfo) -> FormField | None:
     """Return the mark of a field; None without one."""
-    return next((one for one in info.metadata if isinstance(one, FormField)), None)
+    return next((mark for mark in info.metadata if isinstance(mark, FormField)), None)
 
 
 def _list_errors(error: ValidationError, name: str | None) -> Errors:

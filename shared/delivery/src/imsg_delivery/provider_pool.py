@@ -141,7 +141,7 @@ class ProviderPool:
         if not used and self._providers:
             return refuse_switched_off(self.method, ", ".join(self._providers))
         found = [outage for name in used if (outage := outages.get(name)) is not None]
-        return min(found, key=lambda one: one.after_s) if found and len(found) == len(used) else None
+        return min(found, key=lambda outage: outage.after_s) if found and len(found) == len(used) else None
 
     async def send(
         self, message: M, facts: Facts, senders: Mapping[str, SupportsSend[M]], forced: str | None = None

@@ -95,7 +95,7 @@ class ProviderStats:
         """The blocks that are open, the widest first."""
         now = self._clock()
         self._blocks = {scope: block for scope, block in self._blocks.items() if block.until + GRACE_S > now}
-        return sorted(self._blocks.values(), key=lambda one: (one.concerns not in _WHOLE, one.since))
+        return sorted(self._blocks.values(), key=lambda block: (block.concerns not in _WHOLE, block.since))
 
     def counts(self) -> tuple[int, int]:
         """Return how many were sent and failed."""

@@ -43,7 +43,7 @@ class TemplateChannel:
         """Render the words of all recipients. What the channel prepares of each content, it prepares for its call."""
         assert isinstance(job.content, dict)  # noqa: S101  as is_template has said
         contents = await self._renderer.render_for(job.content, job.recipients)
-        return Rendered({recipient.n: one for recipient, one in zip(job.recipients, contents, strict=True)})
+        return Rendered({recipient.n: content for recipient, content in zip(job.recipients, contents, strict=True)})
 
     async def deliver(self, job: Job, prepared: Rendered, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
         """Send to recipients, those with the same content together."""
@@ -60,11 +60,11 @@ class TemplateChannel:
             *(self._send(job, prepared, content, group, slots) for content, group in groups.values()),
             return_exceptions=True,
         )
-        for one in sent:
-            if isinstance(one, BaseException):  # the worker takes those without a result for unknown
-                log.error("channel_broke", chunk=job.name, attempt=job.attempt, at="deliver", exc_info=one)
+        for group_results in sent:
+            if isinstance(group_results, BaseException):  # the worker takes those without a result for unknown
+                log.error("channel_broke", chunk=job.name, attempt=job.attempt, at="deliver", exc_info=group_results)
             else:
-                results.update(one)
+                results.update(group_results)
         return results
 
     async def _send(
@@ -76,13 +76,13 @@ class TemplateChannel:
         slots: asyncio.Semaphore,
     ) -> Mapping[int, Result]:
         first = job.recipients[0].n if job.chunk is None else job.chunk
-        one = job.model_copy(update={"content": content, "recipients": tuple(recipients), "chunk": first})
+        group_job = job.model_copy(update={"content": content, "recipients": tuple(recipients), "chunk": first})
         async with slots:
-            prepared = await self._channel.prepare(one)
+            prepared = await self._channel.prepare(group_job)
             if isinstance(prepared, Blocked):
                 prepared = replace(prepared, was_called=False)
             if isinstance(prepared, Again | Blocked | Refused):
                 return dict.fromkeys([recipient.n for recipient in recipients], prepared)
             if not rendered.kept:
                 rendered.kept.append(prepared)
-            return await self._channel.deliver(one, prepared, recipients)
+            return await self._channel.deliver(group_job, prepared, recipients)

@@ -72,10 +72,14 @@ class Renderer:
         chosen = [choose_source(content, recipient) for recipient in recipients]
         rendered: list[dict[str, Any] | Problem] = [{}] * len(chosen)
         for language in {language for language, _, _ in chosen}:
-            places = [n for n, one in enumerate(chosen) if one[0] == language]
+            places = [n for n, choice in enumerate(chosen) if choice[0] == language]
             contents = await self.render(chosen[places[0]][1], [chosen[n][2] for n in places])
-            for n, one in zip(places, contents, strict=True):
-                rendered[n] = one if isinstance(one, Problem) else write_rendered(content, language, one)
+            for n, rendered_content in zip(places, contents, strict=True):
+                rendered[n] = (
+                    rendered_content
+                    if isinstance(rendered_content, Problem)
+                    else write_rendered(content, language, rendered_content)
+                )
         return rendered
 
     async def _call(self, source: Source, call: str, *arguments: Any) -> list[dict[str, Any]]:  # noqa: ANN401  JSON

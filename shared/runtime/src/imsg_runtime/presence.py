@@ -51,14 +51,14 @@ async def list_replicas(redis: Redis) -> Sequence[Replica]:
     """Return the replicas that run, by service. Raises RedisUnavailable, RedisRefused."""
     now_s, reports = await _read(redis)
     running = [report for report in reports.values() if report is not None and report.at_s >= now_s - GONE_S]
-    return sorted(running, key=lambda one: (one.service, one.replica))
+    return sorted(running, key=lambda replica: (replica.service, replica.replica))
 
 
 async def _write(redis: Redis, field: str, report: Replica) -> None:
     """Write a report, and remove those of replicas that are gone. Raises RedisUnavailable, RedisRefused."""
     now_s, reports = await _read(redis)
     await redis.call("HSET", REPLICAS, field, report.model_copy(update={"at_s": now_s}).model_dump_json())
-    if gone := [name for name, one in reports.items() if one is None or one.at_s < now_s - GONE_S]:
+    if gone := [name for name, report in reports.items() if report is None or report.at_s < now_s - GONE_S]:
         await redis.call("HDEL", REPLICAS, *gone)
 
 

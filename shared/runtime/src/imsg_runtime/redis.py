@@ -152,7 +152,7 @@ class Redis:
         ran, found = await self._send_and_read(command, reads)
         if isinstance(ran, redis.exceptions.NoScriptError):
             ran, found = await self._send_and_read(("EVAL", script.source, *command[2:]), reads)
-        return _accept(ran), [_accept(one) for one in found]
+        return _accept(ran), [_accept(reply) for reply in found]
 
     async def _send_and_read(self, command: tuple[Argument, ...], reads: Sequence[Read]) -> tuple[Any, list[Any]]:
         sent, asked = self._send(command), [self._read(read) for read in reads]
@@ -335,8 +335,8 @@ async def connect(url: str) -> AsyncIterator[Redis]:
     finally:
         await calls.close()  # a connection that is just being made would outlive its pool
         await client.aclose()
-        for one in found.sentinels if found is not None else ():
-            await one.aclose()
+        for sentinel in found.sentinels if found is not None else ():
+            await sentinel.aclose()
 
 
 def _ask(sentinels: Sentinels) -> redis.asyncio.sentinel.Sentinel:

@@ -70,7 +70,7 @@ def add_private_headers(message: Message) -> Message:
     if PRIVATE[0] in headers and PRIVATE[1] in headers:
         return message
     has = {bytes(name).lower() for name, _ in headers}
-    return {**message, "headers": [*headers, *(one for one in PRIVATE if one[0] not in has)]}
+    return {**message, "headers": [*headers, *(header for header in PRIVATE if header[0] not in has)]}
 
 
 def encode(content: Mapping[str, Any]) -> bytes:

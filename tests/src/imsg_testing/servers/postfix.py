@@ -93,9 +93,9 @@ def configure(folder: Path, port: int, settings: str, services: str = "") -> lis
         raise MissingServerError("Postfix is not installed: apt-get install postfix")
     if os.getuid() != 0:
         raise MissingServerError("Postfix runs as root only")
-    for one in (folder, *folder.parents):
-        if one.stat().st_mode & READABLE != READABLE:
-            one.chmod(0o755)
+    for path in (folder, *folder.parents):
+        if path.stat().st_mode & READABLE != READABLE:
+            path.chmod(0o755)
     for name in ("etc", "queue", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")

@@ -142,7 +142,7 @@ class Pair:
 
     def url_of(self, database: str) -> str:
         """As IMSG_DATABASE_URL names both."""
-        hosts = ",".join(urlsplit(one.url).netloc.rpartition("@")[2] for one in (self.primary, self.standby))
+        hosts = ",".join(urlsplit(server.url).netloc.rpartition("@")[2] for server in (self.primary, self.standby))
         return f"postgresql://imsg:imsg@{hosts}/{database}?target_session_attrs=read-write"
 
     def create_database(self, name: str) -> str:

@@ -103,7 +103,7 @@ class Prometheus(Server):
     def list_fired(self, within_s: int) -> set[str]:
         """Return the alerts that have fired in the last seconds."""
         fired = self.query(f'last_over_time(ALERTS{{alertstate="firing"}}[{within_s}s])')
-        return {one["metric"]["alertname"] for one in fired}
+        return {sample["metric"]["alertname"] for sample in fired}
 
     def _read(self, path: str, **params: str) -> Any:  # noqa: ANN401  Prometheus' own shapes
         answer = httpx.get(f"http://127.0.0.1:{self._port}/api/v1/{path}", params=params, timeout=30)

@@ -24,7 +24,7 @@ class RabbitCluster(Startable):
         self.nodes = tuple(Rabbit(epmd=self._epmd, extra=extra) for _ in range(NODES))
         names = "cluster_formation.classic_config.nodes."
         extra += [line for line in read_shipped("cluster.conf") if not line.startswith(names)]
-        extra += [f"{names}{n} = {one.node}" for n, one in enumerate(self.nodes, 1)]
+        extra += [f"{names}{n} = {node.node}" for n, node in enumerate(self.nodes, 1)]
 
     @property
     def url(self) -> str:
@@ -52,7 +52,7 @@ class RabbitCluster(Startable):
         def is_known() -> bool:
             for node in self.nodes:
                 told = ask(node, f"/queues/%2F/{quote(queue, safe='')}")
-                results[:] = [one for one in self.nodes if told and one.node == told.get("leader")]
+                results[:] = [node for node in self.nodes if told and node.node == told.get("leader")]
                 if results and results[0].process.runs:
                     return True
             return False

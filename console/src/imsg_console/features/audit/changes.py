@@ -55,7 +55,7 @@ class Changes:
             return t("words.yes" if value else "words.no")
         if isinstance(value, list):
             join = t("audit.rows").join if _is_table(value) else t.join_names
-            return line(join(self._write_value(name, one, titles) for one in value), MAX_ROWS)
+            return line(join(self._write_value(name, element, titles) for element in value), MAX_ROWS)
         if isinstance(value, dict):
             return self._write_row(value)
         return self._write_word(name, value, titles) if isinstance(value, str) else str(value)
@@ -85,4 +85,4 @@ class Changes:
 
 
 def _is_table(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return isinstance(value, list) and all(isinstance(element, dict) for element in value)

@@ -60,7 +60,9 @@ class Audit:
             filters=[
                 Filter("actor", t("audit.actor")),
                 Filter(
-                    "action", t("audit.action"), {"": t("audit.any"), **{one: t(f"audit.name_{one}") for one in NAMES}}
+                    "action",
+                    t("audit.action"),
+                    {"": t("audit.any"), **{action: t(f"audit.name_{action}") for action in NAMES}},
                 ),
                 Filter("target", t("audit.target")),
             ],

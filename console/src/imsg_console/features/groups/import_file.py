@@ -59,7 +59,7 @@ class PeopleImport:
             for person in sheet.people[:SHOWN]:
                 element("li", "wrap-anywhere", self._describe(person))
         if sheet.left_out:
-            lines = t.join_names(str(one.line) for one in sheet.left_out[:20])
+            lines = t.join_names(str(row.line) for row in sheet.left_out[:20])
             notice(t("groups.import_left_out", n=len(sheet.left_out), lines=lines), "info")
         if sheet.problems:
             notice(t("groups.import_wrong", n=len(sheet.problems)), "warn")

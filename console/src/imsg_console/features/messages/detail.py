@@ -188,10 +188,14 @@ class MessageDetail:
                 with fact(t("words.key")):
                     element("span", "", line(message["key"], 64))
             for name, linked in (("resend_of", [message["resend_of"]]), ("resent_as", message.get("resent_as") or [])):
-                for one in filter(None, linked):
+                for target_id in filter(None, linked):
                     with fact(t(f"messages.column_{name}")):
-                        target = path("/messages", one) if "-" in one else f"{list_path(self._view)}?id={one}"
-                        link_to(line(one, 60), target)
+                        target = (
+                            path("/messages", target_id)
+                            if "-" in target_id
+                            else f"{list_path(self._view)}?id={target_id}"
+                        )
+                        link_to(line(target_id, 60), target)
             with fact(t("messages.column_id")):
                 element("code", "", identity)
                 copy_button(self._view, identity, " ", name=t("messages.copy_id"))

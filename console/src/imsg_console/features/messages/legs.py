@@ -32,7 +32,7 @@ async def load_legs(view: View, message: Mapping[str, Any]) -> Sequence[Leg]:
     for leg in of["legs"]:
         name = f"{leg['id']}-{number}"
         found = [] if leg["state"] in NOT_BEGUN else (await view.api.get("/api/v2/messages", id=name))["messages"]
-        mine = next((one for one in found if one["id"] == name), None)
+        mine = next((message for message in found if message["id"] == name), None)
         state = ("unused" if is_over else "waiting") if mine is None else str(mine["status"])
         legs.append(Leg(leg["method"], state, "" if mine is None else name))
     return legs

@@ -307,8 +307,8 @@ class MessagePanel:
         if not self._shows_requests:
             return list(self._table.chosen.values())
         messages = list[Message]()
-        for one in self._table.chosen:
-            pages = self._view.api.pages("/api/v2/messages", "messages", id=one, status=",".join(TO_RESEND))
+        for request in self._table.chosen:
+            pages = self._view.api.pages("/api/v2/messages", "messages", id=request, status=",".join(TO_RESEND))
             async for page in pages:
                 messages += page
         return messages

@@ -197,10 +197,10 @@ def _draw_numbers(view: View, name: str, times: Times, series: Sequence[Series],
     with ui.expansion(t("overview.numbers")).props("dense"):
         columns = [Column("time", t("overview.time"), lambda row: row["time"], is_main=True)]
         columns += [
-            Column(f"n{n}", one.name, partial(_link_number, bar=one, link=link)) for n, one in enumerate(series)
+            Column(f"n{n}", bar.name, partial(_link_number, bar=bar, link=link)) for n, bar in enumerate(series)
         ]
         table = Table(view, name, columns, key="place")
-        places = [place for place in range(len(times.labels)) if any(one.values[place] for one in series)]
+        places = [place for place in range(len(times.labels)) if any(bar.values[place] for bar in series)]
         table.show([{"place": place, "time": times.labels[place]} for place in places])
 
 

@@ -129,18 +129,18 @@ class SetUp:
     def __init__(self, view: View, kind: Kind, form: Form, provider: Mapping[str, Any] | None = None) -> None:
         """Take the form, and the provider that is changed; None: it is new."""
         self._view, self._t, self._kind, self._form, self._provider = view, view.t, kind, form, provider
-        self._secrets = {one["name"]: one["title"] for one in kind["fields"] if one["secret"]}
+        self._secrets = {field["name"]: field["title"] for field in kind["fields"] if field["secret"]}
 
     def draw(self) -> None:
         """Draw it, and follow what is typed."""
-        for one in self._kind["setup"]:
+        for step in self._kind["setup"]:
             with element("fieldset", "stack tight"):
-                element("legend", "", f"{self._t('providers.setup')}：{one['title']}")
-                show = partial(self._show, element("div", "stack tight"), one["title"], one["value"])
+                element("legend", "", f"{self._t('providers.setup')}：{step['title']}")
+                show = partial(self._show, element("div", "stack tight"), step["title"], step["value"])
             show()
             if self._provider is None:
                 self._form.input("name").on_value_change(show)
-            for secret in self._list_named(one["value"]):
+            for secret in self._list_named(step["value"]):
                 self._form.input(f"settings.{secret}").on_value_change(show)
 
     def _list_named(self, value: str) -> Sequence[str]:

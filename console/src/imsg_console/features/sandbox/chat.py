@@ -77,10 +77,14 @@ class Chats:
         changed = await self._arrivals.refresh()
         listed = (await self._view.sandbox.call("GET", FOLLOWERS))["followers"]
         followers = {
-            one["openid"]: Follower(
-                one["openid"], one["account"], n, bool(one["following"]), self._tags.get(one["openid"], "")
+            follower["openid"]: Follower(
+                follower["openid"],
+                follower["account"],
+                n,
+                bool(follower["following"]),
+                self._tags.get(follower["openid"], ""),
             )
-            for n, one in enumerate(listed, 1)
+            for n, follower in enumerate(listed, 1)
         }
         if not changed and followers == self._followers:
             return
@@ -110,7 +114,7 @@ class Chats:
             for message in self._arrivals.messages
             if message["to"] == openid
         ]
-        return sorted([*sent, *self._local.get(openid, [])], key=lambda one: one.at)
+        return sorted([*sent, *self._local.get(openid, [])], key=lambda line: line.at)
 
     def _open(self, openid: str) -> None:
         follower, t = self._followers[openid], self._t

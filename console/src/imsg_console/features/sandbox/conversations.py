@@ -95,6 +95,6 @@ class Conversations:
     def _draw_lines(self, number: str) -> None:
         lines = [*self._by_number.get(number, []), *self._answers.get(number, [])]
         with redraw(self._bubbles):
-            for one in sorted(lines, key=lambda one: str(one["at"])):
-                side = "follower" if one.get("is_answer") else "account"
-                draw_bubble(self._view, one["at"], str(one["text"] or ""), side)
+            for line in sorted(lines, key=lambda line: str(line["at"])):
+                side = "follower" if line.get("is_answer") else "account"
+                draw_bubble(self._view, line["at"], str(line["text"] or ""), side)

@@ -53,7 +53,7 @@ class Attachments:
         self._on_change()
 
     def _remove(self, file: Attachment) -> None:
-        self.files = [one for one in self.files if one is not file]
+        self.files = [kept for kept in self.files if kept is not file]
         self._show()
         self._on_change()
 

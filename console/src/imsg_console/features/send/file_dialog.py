@@ -40,7 +40,9 @@ class RecipientFile:
     async def _read(self, name: str, content: bytes) -> None:
         method = self._method()
         try:
-            sheets = [Overview(**one) for one in await run_reader(self._view, read_overviews, content, method)]
+            sheets = [
+                Overview(**overview) for overview in await run_reader(self._view, read_overviews, content, method)
+            ]
             choice: Choice | None = (0, 0, False)
             if len(sheets) > 1 or sheets[0].width > 1 or sheets[0].has_heading:
                 choice = await FileDialog(self._view, sheets).ask(name)
@@ -60,7 +62,7 @@ class FileDialog:
     async def ask(self, name: str) -> Choice | None:
         """Return what is chosen; None where the dialog was left."""
         t = self._t
-        names = {number: line(one.name, 60) for number, one in enumerate(self._sheets)}
+        names = {number: line(sheet.name, 60) for number, sheet in enumerate(self._sheets)}
         with dialog(t("send.file_title", name=line(name, 60)), wide=True) as opened:
             self._sheet = ui.select(names, label=t("files.sheet"), value=0, on_change=self._change_sheet)
             self._sheet.props("outlined").set_visibility(len(names) > 1)

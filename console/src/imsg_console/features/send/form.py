@@ -343,8 +343,8 @@ class SendForm:
             self._groups.choose([])
             self._recipients.clear()
             await self._field.add(Reading(tuple(recipient for batch in batches for recipient in batch)))
-        for one in [recipient for recipient in self._recipients if recipient.text in texts]:
-            self._recipients.remove(one.key)
+        for recipient in [recipient for recipient in self._recipients if recipient.text in texts]:
+            self._recipients.remove(recipient.key)
         self._field.show()
         self._leave_confirmation()
         await self._submit()
@@ -473,14 +473,14 @@ class SendForm:
             with self._error:
                 notice(t("send.missing", n=len(missing)), "bad")
                 with element("ul"):
-                    for one, names in missing[:SHOWN]:
-                        row = t("send.row", n=one.row) if one.row else ""
+                    for person, names in missing[:SHOWN]:
+                        row = t("send.row", n=person.row) if person.row else ""
                         listed = t.join_names(line(name, 64) for name in names)
-                        text = t("send.missing_of", row=row, to=line(one.text, 80), names=listed)
+                        text = t("send.missing_of", row=row, to=line(person.text, 80), names=listed)
                         element("li", "wrap-anywhere", text.strip())
                     if len(missing) > SHOWN:
                         element("li", "muted", t("send.and_more", n=len(missing) - SHOWN))
-                leave_out = partial(self._leave_out, {one.text for one, _ in missing})
+                leave_out = partial(self._leave_out, {person.text for person, _ in missing})
                 button(t("send.missing_leave_out"), leave_out)
         return bool(missing)
 
@@ -501,8 +501,8 @@ class SendForm:
 
 def _read_rows(kind: "TypeAdapter[Row]", value: object) -> Iterator[Row]:
     """Read what a browser kept of a list; what is none of its kind is left out."""
-    for one in value if isinstance(value, list) else ():
+    for row in value if isinstance(value, list) else ():
         try:
-            yield kind.validate_python(one)
+            yield kind.validate_python(row)
         except ValidationError:
             continue

@@ -27,7 +27,7 @@ async def show(view: View) -> None:
     style_sheet("send")
     head = page_head(view.t("send.title"), view.t("send.lead"))
     me = await view.api.get("/api/v2/me")
-    templates = [one async for page in view.api.pages("/api/v2/templates", "templates") for one in page]
+    templates = [template async for page in view.api.pages("/api/v2/templates", "templates") for template in page]
     place = element("div", "draft-place")
     groups = [group async for page in view.api.pages("/api/v2/groups", "groups") for group in page]
     form = SendForm(view, me, templates, groups, await _list_channels(view))

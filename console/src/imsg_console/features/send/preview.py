@@ -65,9 +65,9 @@ class Preview:
         with redraw(self._plain), element("div", "preview-phone"):
             if to:
                 element("p", "muted wrap-anywhere", self._describe_recipients(to))
-            for one in answer["texts"][:1]:  # of the provider that is tried first
-                values = content["providers"][one["provider"]].get("variables", {})
-                words = one["text"] or "\n".join(f"{name}: {value}" for name, value in values.items())
+            for text in answer["texts"][:1]:  # of the provider that is tried first
+                values = content["providers"][text["provider"]].get("variables", {})
+                words = text["text"] or "\n".join(f"{name}: {value}" for name, value in values.items())
                 if signature:
                     words = f"【{signature}】" + _SIGNATURE.sub("", words)
                 element("p", "bubble", block(words, SHOWN))

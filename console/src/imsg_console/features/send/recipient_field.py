@@ -158,12 +158,12 @@ class RecipientField:
         if len(texts) != 1:
             self.show()
             return
-        one = classify(texts[0], self._recipients.method)
+        recipient = classify(texts[0], self._recipients.method)
         self._hint.text = {
             Kind.ADDRESS: self._t("send.draft_good"),
-            Kind.NAME: self._t("send.draft_name", name=line(one.text, 40)),
-            Kind.WRONG: self._explain(one),
-        }[one.kind]
+            Kind.NAME: self._t("send.draft_name", name=line(recipient.text, 40)),
+            Kind.WRONG: self._explain(recipient),
+        }[recipient.kind]
 
     async def _look_up(self) -> None:
         """Look usernames up, where the person is an administrator."""

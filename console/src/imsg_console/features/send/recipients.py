@@ -114,7 +114,7 @@ class Recipients:
     @property
     def reading(self) -> Reading:
         """Everything as it was read, which `add` takes."""
-        return Reading(tuple(one.found for one in self), tuple(self._ignored))
+        return Reading(tuple(recipient.found for recipient in self), tuple(self._ignored))
 
     async def add(self, reading: Reading) -> None:
         """Add what was read; a duplicate is ignored, and listed so."""
@@ -122,12 +122,12 @@ class Recipients:
         for number, found in enumerate(reading.found):
             if number and number % SLICE == 0:
                 await asyncio.sleep(0)
-            one = classify(found.text, self.method)
-            one = replace(one, found=replace(found, text=one.text))
-            if one.key in self._recipients:
-                self._ignored.append(IgnoredText(one.text, "send.doubled"))
+            recipient = classify(found.text, self.method)
+            recipient = replace(recipient, found=replace(found, text=recipient.text))
+            if recipient.key in self._recipients:
+                self._ignored.append(IgnoredText(recipient.text, "send.doubled"))
                 continue
-            self._recipients[one.key] = one
+            self._recipients[recipient.key] = recipient
         del self._ignored[MAX_IGNORED:]
 
     async def change_method(self, method: str) -> None:
@@ -143,7 +143,9 @@ class Recipients:
 
     def remove_wrong(self) -> None:
         """Remove the wrong recipients."""
-        self._recipients = {key: one for key, one in self._recipients.items() if one.kind is not Kind.WRONG}
+        self._recipients = {
+            key: recipient for key, recipient in self._recipients.items() if recipient.kind is not Kind.WRONG
+        }
 
     def forget(self, ignored: IgnoredText) -> None:
         """Forget an ignored text."""
@@ -161,9 +163,9 @@ class Recipients:
 
     def mark(self, reasons: Mapping[str, str]) -> None:
         """Mark recipients that the API refuses as wrong: text → the reason in the API's words."""
-        for key, one in self._recipients.items():
-            if one.text in reasons:
-                self._recipients[key] = replace(one, kind=Kind.WRONG, why=reasons[one.text])
+        for key, recipient in self._recipients.items():
+            if recipient.text in reasons:
+                self._recipients[key] = replace(recipient, kind=Kind.WRONG, why=reasons[recipient.text])
 
 
 def classify(text: str, method: str) -> Recipient:

@@ -33,6 +33,6 @@ def measure(text: str, numbers: list[str]) -> Length:
     return _make_length(len(text.encode("utf-16-le", "surrogatepass")) // 2, 70, 67, "UCS-2")
 
 
-def _make_length(letters: int, one: int, part: int, alphabet: str) -> Length:
-    segments = 1 if letters <= one else -(-letters // part)
-    return Length(letters, segments, (one if segments == 1 else segments * part) - letters, alphabet)
+def _make_length(letters: int, single: int, part: int, alphabet: str) -> Length:
+    segments = 1 if letters <= single else -(-letters // part)
+    return Length(letters, segments, (single if segments == 1 else segments * part) - letters, alphabet)

@@ -159,7 +159,7 @@ class TemplateChoice:
         """Return the recipients whose columns lack what the template needs, and which these are."""
         needed = [param.from_column for param in self._params if param.is_required and param.from_column]
         missing = [(person, [name for name in needed if not person.params.get(name)]) for person in people]
-        return [(one, names) for one, names in missing if names]
+        return [(person, names) for person, names in missing if names]
 
     def show_method(self, method: str) -> None:
         """Offer the templates of a method."""
@@ -195,7 +195,7 @@ class TemplateChoice:
     async def restore(self, kept: object) -> None:
         """Choose what `draft` was; whatever does not fit is left out."""
         fields = kept if isinstance(kept, dict) else {}
-        name, params, columns = (fields.get(one) for one in ("template", "params", "columns"))
+        name, params, columns = (fields.get(field) for field in ("template", "params", "columns"))
         if name not in self._choice.options or not name:
             return
         self._choice.set_value(name)

@@ -142,6 +142,6 @@ def export(view: View, filters: Mapping[str, str], kind: str) -> None:
 
     async def read_rows() -> AsyncIterator[exports.Rows]:
         async for page in view.api.pages(PATH, "suppressions", **filters):
-            yield [sheet.row(t, one) for one in page]
+            yield [sheet.row(t, suppression) for suppression in page]
 
     ui.navigate.to(exports.offer_rows(view, t("suppressions.file"), heading, read_rows(), kind=kind))

@@ -67,11 +67,11 @@ def heading(t: Texts, columns: Iterable[str]) -> list[str]:
     return [t(f"suppressions.column_{name}") for name in columns]
 
 
-def row(t: Texts, one: Mapping[str, Any]) -> list[object]:
+def row(t: Texts, suppression: Mapping[str, Any]) -> list[object]:
     """Write a suppression as a row of a file."""
-    scope = one["scope"] or {"sender": None, "category": None}
-    cells = {**one, **scope, "reason": t(f"suppressions.reason_{one['reason']}")}
-    cells["method"] = method_name(t, one["method"])
+    scope = suppression["scope"] or {"sender": None, "category": None}
+    cells = {**suppression, **scope, "reason": t(f"suppressions.reason_{suppression['reason']}")}
+    cells["method"] = method_name(t, suppression["method"])
     cells["category"] = t(f"suppressions.category_{scope['category']}") if scope["category"] else ""
     return [cells[name] if cells[name] is not None else "" for name in EXPORTED]
 

@@ -30,7 +30,7 @@ class Words:
         self._ask = ask_approved
         languages: Mapping[str, Mapping[str, Source]] = {} if known is None else known["languages"]
         self._sources = {
-            (language, method): one for language, all_ in languages.items() for method, one in all_.items()
+            (language, method): source for language, all_ in languages.items() for method, source in all_.items()
         }
         language = "zh" if known is None else str(known["default_language"])
         methods = [method for method in METHODS if (language, method) in self._sources]

@@ -115,7 +115,7 @@ class Usage:
             draw_facts([*facts, (t("usage.cost"), write_costs(t, sums["cost"]) or "–")])
             text = t("usage.chart", month=self._month, **{name: f"{sums[name]:,}" for name in MEASURES})
             draw_stacked_bars([day[5:] for day in days], series, text)
-            draw_legend([one for one in series if sum(one.values)], {})
+            draw_legend([bar for bar in series if sum(bar.values)], {})
 
     def _draw_table(self) -> None:
         t = self._t

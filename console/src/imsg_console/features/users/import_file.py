@@ -60,7 +60,7 @@ class UserImport:
         dialog.draw_paste(t("users.import_paste"))
 
     async def _read(self, dialog: ImportDialog, sheets: Sequence[Sheet]) -> None:
-        place = next((at for at, one in enumerate(sheets) if sheet.has_usernames(one.rows)), 0)
+        place = next((at for at, candidate in enumerate(sheets) if sheet.has_usernames(candidate.rows)), 0)
         users = await asyncio.to_thread(sheet.read, self._t, sheets[place].rows)
         dialog.show_sheet(sheets, place, lambda dialog: self._draw_read(dialog, users))
 
@@ -109,7 +109,7 @@ class UserImport:
                 await run_each(work, users.good, import_one)
             finally:
                 failures = [Outcome(bad_line, "failed", self._t.join(*bad_line.problems)) for bad_line in users.bad]
-                work.link = self._offer_result(sorted([*outcomes, *failures], key=lambda one: one.line.number))
+                work.link = self._offer_result(sorted([*outcomes, *failures], key=lambda outcome: outcome.line.number))
                 work.link_text = t("users.import_result")
             await self._refresh()
 

@@ -143,7 +143,7 @@ def _find_heading(sheet: Sequence[Sequence[str]]) -> int | None:
 def _columns(headings: Sequence[str]) -> list[str]:
     """Return the column of each heading; empty: none. A sheet with 姓名 and 用户名 has one column of usernames."""
     ranked = [_column(heading) for heading in headings]
-    best = {name: min(rank for one, rank in ranked if one == name) for name, _ in ranked if name}
+    best = {name: min(rank for column, rank in ranked if column == name) for name, _ in ranked if name}
     return [name if name and rank == best[name] else "" for name, rank in ranked]
 
 

@@ -195,10 +195,10 @@ class Claims:
         is_old = self._is_old(record, self._unix_clock())
         reply, held, is_settled = await self._step("begin", record, arguments, lookup, finds_settled=is_old)
         now_ms, answer, broken, known, by, *found = reply
-        records = {n: _read(record.request, n, one, held) for n, one in zip(ns, found, strict=True)}
+        records = {n: _read(record.request, n, fields, held) for n, fields in zip(ns, found, strict=True)}
         if is_settled or (not is_old and await self._find_settled(record, int(now_ms) / 1000)):
             # Other records were left by a worker that began the delivery and died before it read the digest.
-            for n in (n for n, one in records.items() if not isinstance(one, Settled)):
+            for n in (n for n, record in records.items() if not isinstance(record, Settled)):
                 records[n] = _settle_compacted(record, n, int(now_ms) / 1000)
         names = tuple(by.decode().split())
         return BeginReply(int(now_ms) / 1000, answer.decode(), int(broken), names, bool(known), records)
