@@ -59,12 +59,8 @@ class AccountPublisher:
     async def run(self) -> None:
         """Keep the copy in Redis up to date until cancelled."""
         while True:
-            try:
+            with self._problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
                 await self._publish()
-            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-                self._problem.note(error)
-            else:
-                self._problem.clear()
             await asyncio.sleep(INTERVAL_S)
 
     async def publish_now(self) -> None:

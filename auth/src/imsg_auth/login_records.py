@@ -43,13 +43,9 @@ class LoginRecords:
         log.warning("login_failed", reason=refusal.reason, username=name, address=address[:MAX_ADDRESS])
         if refusal.reason == "unavailable":
             return
-        try:
+        with self._problem.catch(RedisUnavailable, RedisRefused, DatabaseUnavailable):
             if await self._may_audit(user):
                 await self._changes.note_failure(user, refusal.reason, address[:MAX_ADDRESS])
-        except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
-            self._problem.note(away)
-        else:
-            self._problem.clear()
 
     async def _may_audit(self, user: User | None) -> bool:
         name = "" if user is None else user.id

@@ -68,15 +68,11 @@ class ProviderSwitches:
             await asyncio.sleep(INTERVAL_S)
 
     async def _publish(self) -> None:
-        try:
+        with self._problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
             async with self._store.reading() as rows:
                 switches = await rows.list_switches()
             for method in self._methods:
                 await self._redis.run(_WRITE, [switches_key(method)], _make_hash(switches, method))
-        except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-            self._problem.note(error)
-        else:
-            self._problem.clear()
 
 
 def _make_hash(switches: Sequence[Switch], method: str) -> list[str]:

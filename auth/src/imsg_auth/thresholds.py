@@ -65,13 +65,9 @@ class Thresholds:
     async def run(self) -> None:
         """Publish until cancelled."""
         while True:
-            try:
+            with self._problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
                 while await self.publish():
                     pass
-            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-                self._problem.note(error)
-            else:
-                self._problem.clear()
             await asyncio.sleep(INTERVAL_S)
 
     async def publish(self) -> int:

@@ -135,21 +135,13 @@ class UserCache:
 
     async def refresh_installation_limits(self) -> None:
         """Write the installation's limits after a change, if possible; a gateway asks for missing ones."""
-        try:
+        with self._limits_problem.catch(RedisUnavailable, DatabaseUnavailable):
             await self.write_installation_limits()
-        except (RedisUnavailable, DatabaseUnavailable) as error:
-            self._limits_problem.note(error)
-        else:
-            self._limits_problem.clear()
 
     async def refresh(self, username: str) -> None:
         """Write an entry after a change, if possible; a gateway asks for a missing one."""
-        try:
+        with self._problem.catch(RedisUnavailable, DatabaseUnavailable):
             await self.write(username)
-        except (RedisUnavailable, DatabaseUnavailable) as error:
-            self._problem.note(error)
-        else:
-            self._problem.clear()
 
     async def forget_all(self) -> None:
         """Delete all entries, at start: the database may have been restored, or changed while Redis was down."""

@@ -125,13 +125,9 @@ class Dispatcher:
         try:
             while not stopping.is_set():
                 self._woken.clear()
-                try:
+                with problem.catch(DatabaseUnavailable):
                     for name, failures in (await self._deliveries.find_due()).items():
                         self._get_sender(name, failures).wake()
-                except DatabaseUnavailable as error:
-                    problem.note(error)
-                else:
-                    problem.clear()
                 self._reap(recording)
                 await _wait_for_either(self._woken, stopping, FIND_DUE_EVERY_S)
                 await asyncio.sleep(WAKE_DELAY_S)

@@ -66,12 +66,8 @@ class Maintenance:
         """Run everything every 5 s until `stopping`."""
         problem = RecurringProblem(log, "maintenance_delayed")
         while not stopping.is_set():
-            try:
+            with problem.catch(DatabaseUnavailable, ServiceUnavailable, RedisUnavailable, RedisRefused):
                 await self.run_once()
-            except (DatabaseUnavailable, ServiceUnavailable, RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(RUN_EVERY_S):
                     await stopping.wait()

@@ -70,15 +70,12 @@ class Prices:
         problem = RecurringProblem(log, "prices_not_published")
         is_first = True  # what Redis has may be older than the table: of a restored backup
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused, DatabaseUnavailable):
                 if is_first or not await self._redis.call("EXISTS", PRICES):
                     async with self._database.writing() as connection:
                         await _lock(connection)
                         await self._redis.call("SET", PRICES, write_prices(await _read(connection)))
                 is_first = False
-                problem.clear()
-            except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
-                problem.note(away)
             await asyncio.sleep(LOOK_S)
 
     async def _publish_audit(self, by: Caller, before: Sequence[Price], after: Sequence[Price]) -> None:

@@ -175,12 +175,8 @@ class SendHandler:
 
     async def _write_record(self, step: Callable[[], Awaitable[Any]]) -> None:
         """Take a step whose failure changes no answer: the key's lease ends by itself."""
-        try:
+        with self._record_problem.catch(RedisUnavailable, RedisRefused):
             await step()
-        except (RedisUnavailable, RedisRefused) as away:
-            self._record_problem.note(away)
-        else:
-            self._record_problem.clear()
 
 
 def test_content(method: str, provider: str) -> Content:

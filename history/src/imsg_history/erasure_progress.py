@@ -105,12 +105,8 @@ class ErasureProgress:
         """Advance erasures until `stopping`."""
         problem = RecurringProblem(log, "erasures_delayed")
         while not stopping.is_set():
-            try:
+            with problem.catch(DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused):
                 await self.run_once()
-            except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             self.woken.clear()
             await wait_for_any(stopping, self.woken, within_s=EVERY_S)
 

@@ -52,12 +52,8 @@ class PausedExpiry:
         """Check the channels until `stopping`."""
         problem = RecurringProblem(log, "paused_channels_not_expired")
         while not stopping.is_set():
-            try:
+            with problem.catch(DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused):
                 await self.run_once()
-            except (DatabaseUnavailable, BadRow, RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await wait_for_any(stopping, within_s=INTERVAL_S)
 
     async def run_once(self) -> int:

@@ -112,12 +112,8 @@ class Maintenance:
         """Run maintenance until `stopping`."""
         problem = RecurringProblem(log, "maintenance_delayed")
         while not stopping.is_set():
-            try:
+            with problem.catch(DatabaseUnavailable, BadRow):
                 await self.run_once()
-            except (DatabaseUnavailable, BadRow) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await wait_for_any(stopping, within_s=self.schedule.every.total_seconds())
 
     async def run_once(self) -> None:

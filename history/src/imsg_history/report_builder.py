@@ -86,13 +86,9 @@ class ReportBuilder:
         problem = RecurringProblem(log, "reports_delayed")
         while not stopping.is_set():
             self._waiting.clear()
-            try:
+            with problem.catch(DatabaseUnavailable, PricesUnavailable, BadRow, OSError):
                 while not stopping.is_set() and await self.build_next():
                     pass
-            except (DatabaseUnavailable, PricesUnavailable, BadRow, OSError) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await wait_for_any(self._waiting, stopping, within_s=POLL_S)
 
     async def build_next(self) -> bool:

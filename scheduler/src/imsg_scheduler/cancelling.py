@@ -80,15 +80,11 @@ class Canceller:
         problem = RecurringProblem(log, "cancels_not_finished")
         while True:
             await asyncio.sleep(FINISH_EVERY_S)
-            try:
+            with problem.catch(*AWAY):
                 before = await self._clock.read() - UNFINISHED
                 async with self._store.reading() as rows:
                     begun = await rows.list_unfinished(round(before.timestamp() * 1_000), BATCH)
                 await self._settler.settle(begun)
-            except AWAY as away:
-                problem.note(away)
-            else:
-                problem.clear()
 
     async def cancel(self, request: str, n: int, caller: Caller) -> Cancel:
         """Cancel a request (`n` is ALL_MESSAGES) or one message of it; return it with its totals.

@@ -107,13 +107,9 @@ class Fallbacks:
         """Begin legs whose time has come, until `stopping`."""
         problem = RecurringProblem(log, "legs_not_begun")
         while not stopping.is_set():
-            try:
+            with problem.catch(*AWAY):
                 while await self.advance() and not stopping.is_set():
                     pass
-            except AWAY as away:
-                problem.note(away)
-            else:
-                problem.clear()
             await asyncio.sleep(LOOK_S)
 
     async def consume(self, stopping: asyncio.Event) -> None:

@@ -50,12 +50,8 @@ class CancelMirror:
         """Keep the mirror complete until cancelled."""
         problem, looks = RecurringProblem(log, "cancels_not_mirrored"), 0
         while True:
-            try:
+            with problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
                 await self._look(is_to_be_compared=looks % COUNT_EVERY == 0)
-            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-                problem.note(away)
-            else:
-                problem.clear()
                 looks += 1
             await asyncio.sleep(LOOK_S)
 

@@ -99,12 +99,8 @@ class Releaser:
     async def _repeat(self, act: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
         problem = RecurringProblem(log, "scheduled_jobs_not_released")
         while not stopping.is_set():
-            try:
+            with problem.catch(*AWAY):
                 await act()
-            except AWAY as away:
-                problem.note(away)
-            else:
-                problem.clear()
             await asyncio.sleep(LOOK_S)
 
     async def _release_all(self, stopping: asyncio.Event) -> None:

@@ -191,12 +191,8 @@ async def _publish(templates: Templates, connection: Redis) -> None:
     """Publish the templates for the gateways every `PUBLISH_EVERY_S`, until cancelled."""
     problem = RecurringProblem(log, "templates_not_published")
     while True:
-        try:
+        with problem.catch(RedisUnavailable, RedisRefused):
             await templates.publish(connection)
-        except (RedisUnavailable, RedisRefused) as error:
-            problem.note(error)
-        else:
-            problem.clear()
         await asyncio.sleep(PUBLISH_EVERY_S)
 
 

@@ -61,10 +61,6 @@ class HardBounces:
             n=recipient.n,
             at=datetime.now(UTC),
         )
-        try:
+        with self._problem.catch(PublishRefused, PublishUnknown, TimeoutError):
             async with asyncio.timeout(PUBLISH_TIMEOUT_S):
                 await self._broker.publish(suppression.encode(), self._broker.topology.suppressions)
-        except (PublishRefused, PublishUnknown, TimeoutError) as error:
-            self._problem.note(error)
-        else:
-            self._problem.clear()

@@ -208,12 +208,8 @@ class WeChatChannel:
 
     async def _record_unfollow(self, follower: Follower, at: int) -> None:
         """Record an unfollow that WeChat's answer reports; a follower who returned since stays."""
-        try:
+        with self._problem.catch(DatabaseUnavailable, account=follower.account):
             await self._followers.unfollow(follower.account, follower.openid, at)
-        except DatabaseUnavailable as error:
-            self._problem.note(error, account=follower.account)
-        else:
-            self._problem.clear()
 
     def _render(self, account: str, content: str | TemplateContent, job: Job) -> Sequence[Outgoing] | Refused:
         template_content = content if isinstance(content, str) else content.at(account)

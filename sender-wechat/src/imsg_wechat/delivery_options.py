@@ -150,12 +150,8 @@ class DeliveryOptions:
 
     async def _settle(self, message: str) -> None:
         """Remove the record of the call; without Redis it stays, and a message that failed may end `uncertain`."""
-        try:
+        with self.problem.catch(RedisUnavailable, RedisRefused):
             await asyncio.shield(self.unconfirmed.clear(message))
-        except (RedisUnavailable, RedisRefused) as error:
-            self.problem.note(error)
-        else:
-            self.problem.clear()
 
     def _judge(self, answer: ApiAnswer, scopes: Scopes, message: str) -> OptionResult:
         result = judge(answer, scopes)

@@ -70,10 +70,6 @@ class FollowerEvents:
         """Remove ended windows every `TIDY_EVERY_S`, until cancelled."""
         problem = RecurringProblem(log, "windows_not_tidied", level="info")
         while True:
-            try:
+            with problem.catch(DatabaseUnavailable):
                 await self._allowances.remove_ended(int(self._now()))
-            except DatabaseUnavailable as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await asyncio.sleep(TIDY_EVERY_S)

@@ -125,15 +125,11 @@ class Followers:
             if time.monotonic() - written_at > REBUILD_EVERY_S:
                 self._stale.update(self._accounts)
                 written_at = time.monotonic()
-            try:
+            with problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
                 await self._erase()
                 for account in self._accounts:
                     if account in self._stale or not await self._is_complete(account):
                         await self._rebuild(account)
-            except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await asyncio.sleep(CHECK_EVERY_S)
 
     async def _erase(self) -> None:

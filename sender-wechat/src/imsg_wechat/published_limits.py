@@ -38,14 +38,10 @@ class PublishedLimits:
         """Publish the limits, and check them every `CHECK_EVERY_S`, until cancelled."""
         problem = RecurringProblem(log, "templates_not_published", level="info")
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 merged, by_account = self._keys
                 is_merged = await self._redis.call("HGETALL", merged) == self._merged
                 if not is_merged or await self._redis.call("GET", by_account) != self._by_account:
                     words = [word for pair in self._merged.items() for word in pair]
                     await self._redis.run(_REPLACE, self._keys, [self._by_account, *words])
-            except (RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await asyncio.sleep(CHECK_EVERY_S)

@@ -40,14 +40,10 @@ class Unfollows:
     async def return_(self, account: str, tag: str, at: int) -> None:
         """Report a return, and wait until the catalog has lifted the suppression."""
         await self._report(_make_suppression(account, tag, at, lifts=True))
-        try:
+        with self._problem.catch(RedisUnavailable, RedisRefused, TimeoutError, account=account):
             async with asyncio.timeout(self._lift_timeout_s):
                 while await self._is_listed(account, tag):  # noqa: ASYNC110  another service writes it
                     await asyncio.sleep(CHECK_EVERY_S)
-        except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._problem.note(error, account=account)
-        else:
-            self._problem.clear()
 
     async def _is_listed(self, account: str, tag: str) -> bool:
         value = await self._redis.call("HGET", suppressed_key(METHOD), identity(tag))

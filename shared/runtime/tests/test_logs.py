@@ -127,6 +127,25 @@ def test_a_trouble_of_a_loop_is_logged_for_each_new_reason_and_when_it_is_over(
     )
 
 
+def test_a_block_that_raises_notes_the_trouble_and_the_next_that_does_not_clears_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What the block raises besides the named errors goes on."""
+    configure("INFO", "json")
+    problem = RecurringProblem(logger("loop"), "not_published", method="sms")
+    for error in (TimeoutError("too late"), TimeoutError("too late"), None, None):
+        with problem.catch(TimeoutError, account="main"):
+            if error is not None:
+                raise error
+    with pytest.raises(KeyError), problem.catch(TimeoutError):
+        raise KeyError
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line.get("why"), line.get("account"), line.get("times")) for line in lines] == [
+        ("not_published", "too late", "main", None),
+        ("not_published_over", None, None, 2),
+    ]
+
+
 def test_calls_that_fail_and_succeed_in_turn_have_one_problem(capsys: pytest.CaptureFixture[str]) -> None:
     """Five hundred requests a second, of which every second one fails, must not log a thousand lines."""
     configure("INFO", "json")

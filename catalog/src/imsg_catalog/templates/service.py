@@ -210,14 +210,11 @@ class Templates:
         problem = RecurringProblem(log, "templates_not_published")
         is_first = True  # what Redis has may be older than the table: of a restored backup
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused, DatabaseUnavailable):
                 if is_first or not await self._redis.call("HEXISTS", TEMPLATES, ""):
                     async with self._writing() as rows:
                         await self._write_all(rows)
                 is_first = False
-                problem.clear()
-            except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
-                problem.note(away)
             await asyncio.sleep(LOOK_S)
 
     @asynccontextmanager

@@ -79,16 +79,12 @@ class Certificate:
 
     def context(self) -> ssl.SSLContext | None:
         """Return the TLS context; the previous one where the files can't be read now, None without one."""
-        try:
+        with self._problem.catch(OSError, ssl.SSLError, file=str(self.cert_file)):
             changed_at = os.stat(self.cert_file).st_mtime_ns  # noqa: PTH116  once a connection, no I/O to wait for
             if changed_at != self._read_at:
                 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
                 context.load_cert_chain(self.cert_file, self.key_file)
                 self._context, self._read_at = context, changed_at
-        except (OSError, ssl.SSLError) as error:
-            self._problem.note(error, file=str(self.cert_file))
-        else:
-            self._problem.clear()
         return self._context
 
 

@@ -349,12 +349,8 @@ class MailboxReader:
             return
         self._processed = {later for later in self._processed if later > uid}
         self._cursor = validity, uid
-        try:
+        with self._cursor_problem.catch(*REDIS_ERRORS):
             await self.redis.call("HSET", CURSOR_KEY, self._field, f"{validity} {uid}")
-        except REDIS_ERRORS as error:
-            self._cursor_problem.note(error)
-        else:
-            self._cursor_problem.clear()
 
 
 @dataclass(frozen=True, slots=True)

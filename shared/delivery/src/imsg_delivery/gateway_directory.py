@@ -36,12 +36,8 @@ async def publish_addresses(redis: Redis, method: str, addresses: Iterable[str])
 async def _publish_for_ever(publish: Callable[[], Awaitable[object]], what: str, method: str) -> None:
     problem = RecurringProblem(log, "directory_not_published", what=what, method=method)
     while True:
-        try:
+        with problem.catch(RedisUnavailable, RedisRefused):
             await publish()
-        except (RedisUnavailable, RedisRefused) as error:
-            problem.note(error)
-        else:
-            problem.clear()
         await asyncio.sleep(EVERY_S)
 
 

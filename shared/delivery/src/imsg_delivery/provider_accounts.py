@@ -73,7 +73,7 @@ class ProviderAccounts:
         """Apply changes and answer auth, for ever."""
         problem = RecurringProblem(log, "provider_accounts_not_read", level="info", method=self._method)
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 changed = await self.read()
                 if changed is not None and not await apply(changed):
                     self._version = None
@@ -81,10 +81,6 @@ class ProviderAccounts:
                 elif changed is not None:
                     self.announce()
                 await self._take_calls(answer)
-            except (RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await asyncio.sleep(LOOK_S)
 
     def announce(self) -> None:
@@ -95,12 +91,8 @@ class ProviderAccounts:
         """Publish the kinds of accounts, and those of the settings, for ever: Redis may be flushed."""
         problem = RecurringProblem(log, "provider_kinds_not_published", level="info", method=self._method)
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 await self._redis.call("SET", kinds_key(self._method), describe().model_dump_json())
-            except (RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await wait_for_first(asyncio.sleep(PUBLISH_S), self._has_news.wait())
             self._has_news.clear()
 

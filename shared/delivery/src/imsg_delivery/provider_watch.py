@@ -81,12 +81,8 @@ class ProviderWatch:
         while True:
             await wait_for_first(asyncio.sleep(TICK_S), self._has_changed.wait())
             self._has_changed.clear()
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 await self.look()
-            except (RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
 
     async def look(self) -> None:
         """Look at the accounts whose records are old, and those that have changed. Raises as Redis does."""

@@ -34,12 +34,8 @@ class Reporter:
         """Report and read every second, for ever."""
         problem = RecurringProblem(log, "providers_not_reported", level="info", method=self._provider_pool.method)
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 await self._look()
-            except (RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await asyncio.sleep(EVERY_S)
 
     async def _look(self) -> None:

@@ -32,13 +32,9 @@ async def report_idle(connection: Redis, method: str, remedy: str) -> None:
     problem = RecurringProblem(log, "standby_not_reported", what="no_provider", method=method)
     try:
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 await connection.call("SET", no_provider_key(method), remedy, "EX", VALID_S)
                 await connection.call("HSET", channel_key(method), "state", "blocked", "why", why, "until", "")
-            except (RedisUnavailable, RedisRefused) as away:
-                problem.note(away)
-            else:
-                problem.clear()
             await asyncio.sleep(REPORT_EVERY_S)
     finally:
         with suppress(RedisUnavailable, RedisRefused):

@@ -157,9 +157,6 @@ class PublishedWindows:
         """Read the calendar every second, until cancelled."""
         problem = RecurringProblem(log, "windows_unavailable")
         while True:
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 await self.fetch()
-                problem.clear()
-            except (RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
             await asyncio.sleep(READ_S)

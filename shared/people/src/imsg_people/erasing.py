@@ -42,12 +42,8 @@ class Erasing:
         """Erase until cancelled."""
         problem = RecurringProblem(log, "people_not_erased")
         while True:
-            try:
+            with problem.catch(self._unavailable, RedisUnavailable, RedisRefused):
                 await self.run_once()
-            except (self._unavailable, RedisUnavailable, RedisRefused) as away:
-                problem.note(away)
-            else:
-                problem.clear()
             await asyncio.sleep(LOOK_S)
 
     async def run_once(self) -> None:

@@ -3,8 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -133,8 +133,8 @@ QUIET_S = 10.0
 class RecurringProblem:
     """A problem that recurs in a loop or in calls: logged when it begins, for each new reason, and when it is over.
 
-    Make one before the loop, `note` each failure, and `clear` it after each success. Concurrent calls fail and succeed
-    in turn: with `quiet_s` the problem is over only when none has failed for so long.
+    Make one before the loop, `note` each failure, and `clear` it after each success; `catch` does both. Concurrent
+    calls fail and succeed in turn: with `quiet_s` the problem is over only when none has failed for so long.
     """
 
     def __init__(
@@ -176,3 +176,13 @@ class RecurringProblem:
             self._log.info(f"{self._event}_over", **self._keys, times=self._times)
             self._times = 0
             self._whys.clear()
+
+    @contextmanager
+    def catch(self, *errors: type[Exception], **keys: object) -> Iterator[None]:
+        """Note one of `errors` that the block raises, and suppress it; clear the problem after a block without one."""
+        try:
+            yield
+        except errors as error:
+            self.note(error, **keys)
+        else:
+            self.clear()

@@ -34,12 +34,8 @@ async def announce(redis: Redis, describe: Callable[[], Replica]) -> None:
     try:
         while True:
             if (report := describe()) != last or time.monotonic() - written >= EVERY_S:
-                try:
+                with problem.catch(*AWAY):
                     await _write(redis, field, report)
-                except AWAY as error:
-                    problem.note(error)
-                else:
-                    problem.clear()
                     last, written = report, time.monotonic()
             await asyncio.sleep(LOOK_S)
     finally:

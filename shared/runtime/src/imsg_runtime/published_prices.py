@@ -42,9 +42,6 @@ class PublishedPrices:
         """Read the prices every second, until cancelled."""
         problem = RecurringProblem(log, "prices_unavailable", level="info")  # the catalog warns
         while True:
-            try:
+            with problem.catch(PricesUnavailable):
                 await self.fetch()
-                problem.clear()
-            except PricesUnavailable as error:
-                problem.note(error)
             await asyncio.sleep(READ_S)

@@ -151,12 +151,8 @@ class RabbitBroker:
             queue_missing = await _wait_for_event(self._publisher.queue_missing, self._redeclare_s)
             self._publisher.queue_missing.clear()
             link = await self._publishing.up()
-            try:
+            with problem.catch(LinkLost):
                 await (await self._declarer.declare_all(link)).close()
-            except LinkLost as lost:
-                problem.note(lost)
-            else:
-                problem.clear()
             if queue_missing:
                 await asyncio.sleep(1)  # many returned messages cause one declaration
 

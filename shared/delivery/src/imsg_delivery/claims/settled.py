@@ -82,12 +82,8 @@ class Compaction:
         problem = RecurringProblem(log, "not_compacted")
         while True:
             self._gather()
-            try:
+            with problem.catch(RedisUnavailable, RedisRefused):
                 await self.compact()
-            except (RedisUnavailable, RedisRefused) as error:
-                problem.note(error)
-            else:
-                problem.clear()
             await asyncio.sleep(EVERY_S)
 
     async def compact(self) -> int:
