@@ -14,7 +14,6 @@ from imsg_testing.waiting import wait
 Visits = Callable[..., Visit]
 
 ADD = {"zh": "添加时段", "en": "Add a window"}
-ADD_DAY = {"zh": "添加日期", "en": "Add a day"}
 SAVE = {"zh": "保存", "en": "Save"}
 MAIL = {"zh": "邮件", "en": "Mail"}
 LABELS = {"zh": ("名称", "开始", "结束", "时区"), "en": ("Name", "From", "To", "Time zone")}

@@ -48,7 +48,6 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.quota import Counters, Quota
 from imsg_runtime import redis
 from imsg_runtime.key_strength import require_strong, require_strong_callers
-from imsg_runtime.logs import logger
 from imsg_runtime.presence import announce
 from imsg_runtime.redis import RedisUnavailable
 from imsg_runtime.settings import Common, Keys, PeerKeys, StartError, load, variable
@@ -62,8 +61,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 ON_THE_SERVER = Caller("imsg:reset-password", role="admin", user_id="", since=EPOCH)
 """The actor of changes without a token in the audit: a name no user can have."""
-
-log = logger(__name__)
 
 
 class Settings(Common):

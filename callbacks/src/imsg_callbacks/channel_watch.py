@@ -23,10 +23,7 @@ from imsg_contract.provider_accounts import AccountState, Attention
 from imsg_contract.topology import attention_key, channel_key
 from imsg_database.database import Database
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_runtime.logs import logger
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
-
-log = logger(__name__)
 
 CHECK_EVERY_S = 2.0
 OPEN, BLOCKED = "open", "blocked"

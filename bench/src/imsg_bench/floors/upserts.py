@@ -57,7 +57,6 @@ STATEMENTS = (
     ("attempts", ATTEMPTS, insert("attempts", ATTEMPTS)),
 )
 
-Rows = dict[str, list[tuple[Any, ...]]]
 Batch = dict[str, dict[str, list[Any]]]
 """Table → column → values."""
 

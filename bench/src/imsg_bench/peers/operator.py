@@ -20,7 +20,7 @@ HEAD = struct.Struct(">IIII")
 """Length, command, status, sequence (SMPP 3.4, section 3.2)."""
 
 RESPONSE = 0x80000000
-BIND_RECEIVER, BIND_TRANSMITTER, SUBMIT, UNBIND, BIND_TRANSCEIVER, ENQUIRE = 0x1, 0x2, 0x4, 0x6, 0x9, 0x15
+BIND_RECEIVER, BIND_TRANSMITTER, SUBMIT, BIND_TRANSCEIVER = 0x1, 0x2, 0x4, 0x9
 
 
 class DeliveryLog:

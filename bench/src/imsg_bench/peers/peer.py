@@ -16,7 +16,6 @@ from imsg_testing.servers.server import MissingServerError, find_program
 
 ROOT = Path(__file__).parents[4]
 START_TIMEOUT_S = 60.0
-END_TIMEOUT_S = 10.0
 
 ADDRESS = f"probe-{PLACE}@example.com"
 """Our mail server notes each recipient of this form."""

@@ -84,9 +84,3 @@ def method(view: View, name: str) -> Element:
 def test(view: View) -> Element:
     """Draw that a message is a test."""
     return attrs(chip(view.t("words.test"), "science", "info"), title=view.t("words.test_means"))
-
-
-def state(view: View, name: str) -> Element:
-    """Draw a channel's or a provider's state."""
-    symbol, tone = STATES.get(name, ("help", "calm"))
-    return chip(view.t.get(f"words.state_{name}", name), symbol, tone)

@@ -13,7 +13,6 @@ from imsg_channels.sms_templates import SmsTemplate
 from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.wire import Inbound, Job, Receipt, Recipient, Status
-from imsg_runtime.logs import logger
 from imsg_runtime.redis import RedisUnavailable
 from imsg_sms.account_settings import Aliyun
 from imsg_sms.providers import Concern, ProviderReply, ReceiptReport, numbers
@@ -33,8 +32,6 @@ from imsg_sms.providers.template_provider import Hook, ReceiptFields, TemplatePr
 from imsg_sms.receipts import Receipts
 from imsg_sms.templates import ProviderTemplate, TemplateAccount, TemplateBook, bracket, build_account_book
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
-
-log = logger(__name__)
 
 KIND = "aliyun"
 VERSION = "2017-05-25"

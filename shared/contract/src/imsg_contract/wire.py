@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from imsg_contract.results import Hop
 from imsg_contract.topology import Lane
 
-VERSION = 1
-"""Version of the wire; raised only when an old reader would misread a new message."""
-
 RequestId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """A UUIDv7 as 32 hex digits (RFC 9562, section 5.7)."""
 
 
 class Wire(BaseModel):
-    """A message on the wire: JSON, frozen, fields of a newer version ignored."""
+    """A message on the wire: JSON, frozen, fields of a newer version ignored.
+
+    `v` is the version of the wire; it is raised only when an old reader would misread a new message.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -17,9 +17,6 @@ START_PATIENCE_S = 30.0
 FIRST_WAIT_S = 0.2
 MAX_WAIT_S = 5.0
 
-SHOWN = 300
-"""The most characters of a database's error in a log line: some contain a whole statement."""
-
 
 async def wait_for_database(
     bring_up: Callable[[], None],

@@ -7,9 +7,6 @@ from imsg_broker.port import MAX_BODY_BYTES, PublishRefused, PublishUnknown
 from imsg_broker.rabbitmq.amqp import Channel, Link, LinkLost
 from imsg_broker.rabbitmq.declare import TopologyDeclarer
 from imsg_contract.topology import Route
-from imsg_runtime.logs import logger
-
-log = logger(__name__)
 
 MAX_IN_FLIGHT = 512
 """The most publishes without a confirm: pika's own buffer has no bound."""
