@@ -41,7 +41,7 @@ from imsg_database.startup import wait_for_database
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_people.tombstones import Digests
 from imsg_runtime import redis
-from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.key_strength import require_caller_keys, require_strong
 from imsg_runtime.logs import logger
 from imsg_runtime.presence import announce
 from imsg_runtime.queue_lag import QueueLag
@@ -86,18 +86,14 @@ class Settings(Common):
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
     loaded = settings or load(Settings)
-    callers = loaded.peer_keys.by_service()
-    if not (loaded.service_key or callers):
-        raise StartError("{0} is not set; give callbacks the same one that the gateway has.", variable("service_key"))
+    require_caller_keys(loaded, loaded.peer_keys, "callbacks")
     if not loaded.secret_key:
         raise StartError(
             "{0} is not set; give it a long random value, such as `openssl rand -hex 32` makes, and "
             "keep it with the backups: endpoints' secrets can't be read without it.",
             variable("secret_key"),
         )
-    for name in ("service_key", "secret_key", "erasure_key"):
-        require_strong(loaded, name, keys=getattr(loaded, name))
-    require_strong_callers(loaded, callers)
+    require_strong(loaded, "secret_key", keys=loaded.secret_key)
     read_url(loaded.database_url)
 
     @asynccontextmanager

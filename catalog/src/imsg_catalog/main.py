@@ -34,10 +34,10 @@ from imsg_people.erasing import Erasing
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
-from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.key_strength import require_caller_keys
 from imsg_runtime.presence import announce
 from imsg_runtime.queue_lag import QueueLag
-from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
+from imsg_runtime.settings import Common, PeerKeys, load
 from imsg_runtime.watermark import Watermark
 from imsg_web.callers import Apps, CallerCheck
 from imsg_web.service import Service
@@ -63,12 +63,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service; it calls no other. Raises StartError where a setting is wrong or missing."""
     del apps
     chosen = settings or load(Settings)
-    callers = chosen.peer_keys.by_service()
-    if not (chosen.service_key or callers):
-        raise StartError("{0} is not set; give catalog the same one that the gateway has.", variable("service_key"))
-    require_strong(chosen, "service_key", keys=chosen.service_key)
-    require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
-    require_strong_callers(chosen, callers)
+    require_caller_keys(chosen, chosen.peer_keys, "catalog")
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:

@@ -56,7 +56,7 @@ from imsg_history.writer import BatchWriter
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_rendering.renderer import Renderer
 from imsg_runtime import redis
-from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.key_strength import require_caller_keys
 from imsg_runtime.logs import logger
 from imsg_runtime.presence import announce
 from imsg_runtime.published_prices import PublishedPrices
@@ -106,12 +106,7 @@ def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     del apps  # history calls nobody
     chosen = settings or load(Settings)
     url = read_url(chosen.database_url)
-    callers = chosen.peer_keys.by_service()
-    if not (chosen.service_key or callers):
-        raise StartError("{0} is not set; give history the same one that the gateway has.", variable("service_key"))
-    require_strong(chosen, "service_key", keys=chosen.service_key)
-    require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
-    require_strong_callers(chosen, callers)
+    require_caller_keys(chosen, chosen.peer_keys, "history")
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:

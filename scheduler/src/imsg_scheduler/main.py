@@ -21,9 +21,9 @@ from imsg_limits.windows import PublishedWindows
 from imsg_people.erasing import Erasing
 from imsg_people.tombstones import Digests, Tombstones
 from imsg_runtime import redis
-from imsg_runtime.key_strength import require_strong, require_strong_callers
+from imsg_runtime.key_strength import require_caller_keys
 from imsg_runtime.presence import announce
-from imsg_runtime.settings import Common, PeerKeys, StartError, load, variable
+from imsg_runtime.settings import Common, PeerKeys, load
 from imsg_runtime.watermark import Watermark
 from imsg_scheduler.audit import Audit
 from imsg_scheduler.cancel_settling import CancelSettler
@@ -71,12 +71,7 @@ class Settings(Common):
 def app(settings: Settings | None = None, apps: Apps | None = None, *, now: Callable[[], datetime] = _now) -> Service:
     """Make the service, whose own clock is `now`. Raises StartError where a setting is wrong or missing."""
     chosen = settings or load(Settings)
-    callers = chosen.peer_keys.by_service()
-    if not (chosen.service_key or callers):
-        raise StartError("{0} is not set; give scheduler the same one that the gateway has.", variable("service_key"))
-    require_strong(chosen, "service_key", keys=chosen.service_key)
-    require_strong(chosen, "erasure_key", keys=chosen.erasure_key)
-    require_strong_callers(chosen, callers)
+    require_caller_keys(chosen, chosen.peer_keys, "scheduler")
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:

@@ -2,7 +2,7 @@
 
 from pydantic import SecretStr
 
-from imsg_runtime.settings import Common, StartError, variable
+from imsg_runtime.settings import Common, PeerKeys, StartError, variable
 
 MIN_KEY_BYTES = 32
 """The shortest key: the output length of HMAC-SHA256 (RFC 2104, section 3)."""
@@ -29,3 +29,15 @@ def require_strong_callers(settings: Common, peer_keys: dict[str, tuple[SecretSt
     """Refuse short keys of callers. Raises like require_strong."""
     for service, keys in peer_keys.items():
         require_strong(settings, "peer_keys", service.replace("-", "_"), keys=keys)
+
+
+def require_caller_keys(settings: Common, peer_keys: PeerKeys, service: str) -> None:
+    """Require a key of those who call `service`, and refuse short ones as `require_strong` does. Raises StartError."""
+    callers = peer_keys.by_service()
+    if not (settings.service_key or callers):
+        raise StartError(
+            "{0} is not set; give {1} the same one that the gateway has.", variable("service_key"), service
+        )
+    require_strong(settings, "service_key", keys=settings.service_key)
+    require_strong(settings, "erasure_key", keys=settings.erasure_key)
+    require_strong_callers(settings, callers)
