@@ -15,6 +15,7 @@ from imsg_contract.suppressions import Entry, Reason
 from imsg_contract.wire import Category
 from imsg_database.database import Database
 from imsg_database.totals import count_rows
+from imsg_database.transactions import Transactions
 
 LOCK = zlib.crc32(b"imsg suppressions")
 """PostgreSQL's advisory lock of writers: the mirror must be written in order."""
@@ -183,27 +184,16 @@ class Rows:
         return found
 
 
-class Store:
-    """Transactions over the suppressions. Entering, leaving and every statement raise DatabaseUnavailable."""
+class Store(Transactions[Rows]):
+    """Transactions over the suppressions, of which one at a time writes."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def purge(self) -> None:
-        """Remove deleted data from the database's files."""
-        await self._database.purge()
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Rows]:
-        """Open a transaction that only reads."""
-        async with self._database.reading() as connection:
-            yield Rows(connection)
+        super().__init__(database, Rows)
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Rows]:
         """Open the only writing transaction; it commits unless the block raises."""
-        async with self._database.writing() as connection:
-            rows = Rows(connection)
+        async with super().writing() as rows:
             await rows.lock_table()
             yield rows
 

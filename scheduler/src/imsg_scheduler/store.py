@@ -1,7 +1,6 @@
 """The scheduled jobs and the cancels, in transactions."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, distinct, func, select, tuple_, update
@@ -13,6 +12,7 @@ from imsg_database.arrays import is_one_of
 from imsg_database.database import Database
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
+from imsg_database.transactions import Transactions
 from imsg_scheduler.cancels import Cancel, Totals
 from imsg_scheduler.fallback_rows import FallbackRows
 from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, IS_HELD, SCHEDULED
@@ -268,28 +268,12 @@ class Rows:
         return list((await self._connection.execute(removed)).scalars())
 
 
-class Store:
-    """Transactions over both. Entering, leaving and every statement raise DatabaseUnavailable."""
+class Store(Transactions[Rows]):
+    """Transactions over both."""
 
     def __init__(self, database: Database, *, is_postgres: bool) -> None:
-        self._database = database
+        super().__init__(database, Rows)
         self.is_postgres = is_postgres
-
-    async def purge(self) -> None:
-        """Remove deleted data from the database's files."""
-        await self._database.purge()
-
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Rows]:
-        """Open a transaction that only reads."""
-        async with self._database.reading() as connection:
-            yield Rows(connection)
-
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[Rows]:
-        """Open a transaction that may write; it commits unless the block raises."""
-        async with self._database.writing() as connection:
-            yield Rows(connection)
 
 
 def _leave_out(job: Job, cancelled: Collection[int]) -> Job:
