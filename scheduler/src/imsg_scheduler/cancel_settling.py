@@ -8,17 +8,20 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
-from imsg_broker.port import Broker
+from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import OUTCOME
 from imsg_contract.wire import ChargeRecord, Job, Outcome, Outcomes
-from imsg_delivery.claims.cancelling import Cancellation, ClaimsCanceller, make_outcome
+from imsg_database.unavailable import DatabaseUnavailable
+from imsg_delivery.claims.cancelling import Cancellation, ClaimsCanceller, ClaimsLostError, make_outcome
 from imsg_limits.quota.charging import Quota
 from imsg_limits.quota.rows import UNITS, Unit
 from imsg_runtime.logs import logger
+from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.cancels import Cancel, Totals
 from imsg_scheduler.mirror import CancelMirror
 from imsg_scheduler.store import Store
 from imsg_scheduler.tables import ALL_MESSAGES
+from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
 
@@ -32,6 +35,17 @@ LOOK_S = 0.2
 
 BATCH = 500
 """Outcomes of one publish."""
+
+AWAY = (
+    DatabaseUnavailable,
+    RedisUnavailable,
+    RedisRefused,
+    PublishRefused,
+    PublishUnknown,
+    ServiceUnavailable,
+    ClaimsLostError,
+)
+"""What settling, and all that goes with it, may find unavailable."""
 
 
 class CancelSettler:

@@ -11,22 +11,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract.errors import Refusal
 from imsg_contract.ids import time_of
 from imsg_contract.roles import OPERATORS, refuse_role
 from imsg_contract.wire import Job
-from imsg_database.unavailable import DatabaseUnavailable
-from imsg_delivery.claims.cancelling import ClaimsLostError
 from imsg_runtime.logs import RecurringProblem, logger
-from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_scheduler.cancel_settling import CancelSettler
+from imsg_scheduler.cancel_settling import AWAY, CancelSettler
 from imsg_scheduler.cancels import Cancel, Totals
 from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.store import CancelFilter, Rows, Store
 from imsg_scheduler.tables import ALL_MESSAGES
 from imsg_web.callers import Caller
-from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
+from imsg_web.service_client import Peer, ServiceFailed
 
 log = logger(__name__)
 
@@ -48,16 +44,6 @@ UNFINISHED = timedelta(seconds=30)
 """The age at which another process finishes a cancel: the one that began it has answered, or died."""
 
 FINISH_EVERY_S = 5.0
-
-AWAY = (
-    DatabaseUnavailable,
-    RedisUnavailable,
-    RedisRefused,
-    PublishRefused,
-    PublishUnknown,
-    ServiceUnavailable,
-    ClaimsLostError,
-)
 
 
 class Canceller:

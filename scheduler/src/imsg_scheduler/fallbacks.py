@@ -14,23 +14,20 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from imsg_broker.batches import acknowledge, process_until_done
-from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
+from imsg_broker.port import Broker, Delivery
 from imsg_contract.topology import OUTCOME, PROGRESS, RESCHEDULE, job_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Progress, Recipient, Status
 from imsg_database.unavailable import DatabaseUnavailable
-from imsg_delivery.claims.cancelling import ClaimsLostError
 from imsg_limits.quota import Quota, Unit
 from imsg_limits.windows import PublishedWindows
 from imsg_runtime.logs import RecurringProblem, logger
-from imsg_runtime.redis import RedisRefused, RedisUnavailable
-from imsg_scheduler.cancel_settling import CancelSettler
+from imsg_scheduler.cancel_settling import AWAY, CancelSettler
 from imsg_scheduler.cancels import Cancel
 from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.fallback_rows import NEVER_MS, Fallback
 from imsg_scheduler.people import People
 from imsg_scheduler.store import Store
 from imsg_scheduler.users import Users
-from imsg_web.service_client import ServiceUnavailable
 
 log = logger(__name__)
 
@@ -49,16 +46,6 @@ It is awaited as long as the worker has its lease, however slow the provider is:
 
 NO_CONTACT = "no_contact"
 """The code of a message to a person who has no address of its leg's method."""
-
-AWAY = (
-    DatabaseUnavailable,
-    RedisUnavailable,
-    RedisRefused,
-    PublishRefused,
-    PublishUnknown,
-    ServiceUnavailable,
-    ClaimsLostError,
-)
 
 
 class LegDecision(NamedTuple):

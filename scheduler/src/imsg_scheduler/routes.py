@@ -6,14 +6,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from imsg_broker.port import PublishRefused, PublishUnknown
 from imsg_contract import error_responses
 from imsg_contract.errors import Refusal
 from imsg_contract.send_times import read_send_at, write_time
-from imsg_database.unavailable import DatabaseUnavailable
-from imsg_delivery.claims.cancelling import ClaimsLostError
-from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_scheduler.audit import Audit
+from imsg_scheduler.cancel_settling import AWAY
 from imsg_scheduler.cancelling import Canceller
 from imsg_scheduler.cancels import Totals
 from imsg_scheduler.clock import RedisClock
@@ -32,18 +29,6 @@ from imsg_web.app import find_services, make_internal_app
 from imsg_web.authorization import InternalRoute, Operator, Sender
 from imsg_web.callers import Caller, CallerCheck
 from imsg_web.schemas import describe_refusals
-from imsg_web.service_client import ServiceUnavailable
-
-UNAVAILABLE = (
-    DatabaseUnavailable,
-    RedisUnavailable,
-    RedisRefused,
-    PublishRefused,
-    PublishUnknown,
-    ServiceUnavailable,
-    ClaimsLostError,
-)
-"""What a route may find unavailable."""
 
 ID_DIGITS = 32
 N_DIGITS = 9
@@ -63,7 +48,7 @@ class RouteServices:
 
 def api(services: RouteServices, internal: CallerCheck) -> FastAPI:
     """Make the API."""
-    app = make_internal_app("iMSG scheduler", internal, [router], UNAVAILABLE)
+    app = make_internal_app("iMSG scheduler", internal, [router], AWAY)
     app.state.services = services
     return app
 
