@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from imsg.phrases import FILE, find_chinese
 from imsg_database.address import read_url
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import Common, StartError, load
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import run_imsg
 from imsg_testing.service import environment
 
 PRINTS = {"say", "complain", "_complain", "usage", "confirm", "say_table"}
@@ -160,15 +159,8 @@ def test_findings_are_in_the_language_that_is_asked_for(capsys: pytest.CaptureFi
 
 
 def test_a_mistake_is_named_in_chinese(tmp_path: Path) -> None:
-    done = subprocess.run(  # noqa: S603
-        [str(IMSG), "send", "--subject", "s", "--text", "t"],
-        env=environment({"LANG": "zh_CN.UTF-8"}),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    env = environment({"LANG": "zh_CN.UTF-8"})
+    done = run_imsg("send", "--subject", "s", "--text", "t", env=env, cwd=tmp_path)
 
     assert done.returncode == 2
     assert "请指明收件人" in done.stderr

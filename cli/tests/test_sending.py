@@ -1,6 +1,5 @@
 """`imsg send`: lists, chunks, and what is repeated."""
 
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 
 from imsg import sending
 from imsg.api import Refused, Unreachable, connect
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import run_imsg
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_testing.service import environment
 
@@ -204,13 +203,6 @@ def test_a_large_group_becomes_recipients_with_what_the_template_takes(serve: Se
 def test_a_time_that_the_clock_shows_twice_or_never_is_named(tmp_path: Path, at: str, named: str) -> None:
     """In Berlin, by `send` and by `move`: nobody is asked before the time is clear."""
     for verb in (("send", "li@example.com", "--subject", "s", "--text", "t"), ("move", f"{1:032x}")):
-        done = subprocess.run(  # noqa: S603
-            [str(IMSG), *verb, "--at", at, "--url", "http://127.0.0.1:1"],
-            env=environment({"TZ": "Europe/Berlin"}),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        env = environment({"TZ": "Europe/Berlin"})
+        done = run_imsg(*verb, "--at", at, "--url", "http://127.0.0.1:1", env=env, cwd=tmp_path)
         assert (done.returncode in (2, 3), named in done.stderr) == (True, True), done

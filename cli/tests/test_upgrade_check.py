@@ -1,7 +1,6 @@
 """`imsg upgrade-check` names what to do before an upgrade, the worst first, in both languages."""
 
 import sqlite3
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,21 +9,14 @@ import pytest
 from imsg.table_owners import TABLE_OWNERS
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import run_imsg
 from imsg_testing.service import environment
 
 
 def check(folder: Path, *arguments: str, settings: Mapping[str, str], language: str) -> tuple[int, list[str]]:
     """Run the verb on a data folder; return the exit code and the rows."""
-    done = subprocess.run(  # noqa: S603  our own command
-        [str(IMSG), "upgrade-check", *arguments],
-        env=environment({"IMSG_DATA_DIR": str(folder), "LANG": language, "COLUMNS": "2000", **settings}),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    env = environment({"IMSG_DATA_DIR": str(folder), "LANG": language, "COLUMNS": "2000", **settings})
+    done = run_imsg("upgrade-check", *arguments, env=env, cwd=folder)
     assert done.stderr == ""
     return done.returncode, done.stdout.splitlines()[1:]
 

@@ -1,14 +1,13 @@
 """Runbooks and the troubleshooting page with containers: their commands work as written."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from imsg_channels import CHANNELS, METHODS
 from imsg_testing.compose import ROOT, Containers
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import run_imsg
 from imsg_testing.service import environment
 
 pytestmark = pytest.mark.timeout(1_200)
@@ -72,10 +71,7 @@ def test_the_doctor_asks_what_runs_and_guesses_nothing(containers: Containers, i
 
 def test_the_doctor_outside_the_containers_guesses_nothing_either(containers: Containers, tmp_path: Path) -> None:
     given = environment({"IMSG_PORT": str(containers.port), "XDG_CONFIG_HOME": str(tmp_path)})
-    command = [str(IMSG), "doctor"]
-    result = subprocess.run(
-        command, env=given, cwd=tmp_path, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
-    ).stdout
+    result = run_imsg("doctor", env=given, cwd=tmp_path).stdout
 
     assert re.search(r"^✓ +iMSG +ready", result, re.MULTILINE)
     assert re.search(r"^✗ +log-in .*docker compose run --rm cli doctor", result, re.MULTILINE)

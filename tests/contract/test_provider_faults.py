@@ -4,7 +4,6 @@ Aliyun, Tencent Cloud and Twilio are played as their SDKs' servers answer: one a
 """
 
 import secrets
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +12,7 @@ import pytest
 
 from imsg_console.explanations import explain
 from imsg_console.texts import Texts
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.waiting import wait
 
@@ -207,16 +206,7 @@ class Faults:
 
     def run(self, locale: str, *words: str) -> str:
         """Run a verb of the command line; return what it prints."""
-        done = subprocess.run(
-            [str(IMSG), *words],
-            env={**self.deployment.environment, "LANG": locale, "COLUMNS": "2000"},
-            cwd=self.deployment.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        done = self.deployment.run(*words, LANG=locale, COLUMNS="2000")
         assert done.returncode == 0, done.stderr
         return done.stdout
 

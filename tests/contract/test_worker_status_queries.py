@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.waiting import eventually
-from imsg_testing.worker_harness import ERASURE_KEYS, SHORT, HistoryListener, accept, address, job
+from imsg_testing.worker_harness import ERASURE_KEYS, SHORT, HistoryListener, accept, address, job, worker_of
 
 TERMS = Terms(
     chunk_size=1_000,
@@ -86,30 +86,11 @@ def _next(told: dict[int, list[Result]], n: int, otherwise: Result) -> Result:
     return told[n].pop(0) if told.get(n) else otherwise
 
 
-@asynccontextmanager
-async def working(
+def working(
     broker: Broker, redis_url: str, provider: Provider, terms: Terms = TERMS
-) -> AsyncIterator[asyncio.Event]:
+) -> AbstractAsyncContextManager[asyncio.Event]:
     """Run a worker over the provider."""
-    stopping = asyncio.Event()
-    async with connect_redis(redis_url) as redis:
-        await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)  # as scheduler does
-        channel = ProviderChannel(provider, terms)
-        worker = Worker(
-            channel,
-            broker,
-            redis,
-            metrics=CollectorRegistry(),
-            stopping=stopping,
-            durations=SHORT,
-            erasure_keys=ERASURE_KEYS,
-        )
-        running = asyncio.create_task(worker.run())
-        try:
-            yield stopping
-        finally:
-            stopping.set()
-            await running
+    return worker_of(ProviderChannel(provider, terms), broker, redis_url)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import shutil
 import signal
 import sqlite3
 import stat
-import subprocess
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, Ended, run_imsg, running
 from imsg_testing.receiver import Call, receiving
 from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.service import environment
@@ -26,17 +25,9 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 """Each of these starts everything anew, some twice."""
 
 
-def back_up(deployment: Deployment, target: Path) -> "subprocess.CompletedProcess[str]":
+def back_up(deployment: Deployment, target: Path) -> Ended:
     """Run the verb."""
-    return subprocess.run(
-        [str(IMSG), "backup", str(target)],
-        env=deployment.environment,
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return deployment.run("backup", str(target))
 
 
 def test_a_copy_made_under_load_is_whole_and_goes_on_from_there(tmp_path: Path) -> None:
@@ -152,8 +143,7 @@ def test_a_folder_at_rest_is_copied_too_and_one_that_is_none_is_refused(tmp_path
         with closing(sqlite3.connect(tmp_path / "copy" / "history.db")) as copy:
             assert copy.execute("SELECT status FROM messages").fetchall() == [("sent",)]
     nowhere = environment({"IMSG_DATA_DIR": str(tmp_path / "nowhere")})
-    command = [str(IMSG), "backup", str(tmp_path / "second")]
-    done = subprocess.run(command, env=nowhere, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False)
+    done = run_imsg("backup", str(tmp_path / "second"), env=nowhere, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "IMSG_DATA_DIR" in done.stderr
 

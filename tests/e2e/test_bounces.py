@@ -1,6 +1,5 @@
 """Bounces through `imsg up`: a delivery report, a bounce, and the suppression that follows."""
 
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +7,7 @@ import httpx
 import pytest
 
 from imsg_testing import bounces
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.smtp_attack import BUSY, attacking
 from imsg_testing.waiting import wait
@@ -142,11 +141,7 @@ def test_while_the_listener_is_attacked_bounces_of_others_come_in_and_all_else_g
 
 
 def test_the_doctor_greets_the_listener(back: Deployment, port: int) -> None:
-    environment = back.environment | {"COLUMNS": "300"}
-    command = [str(IMSG), "doctor"]
-    done = subprocess.run(
-        command, env=environment, cwd=back.folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
-    )
+    done = back.run("doctor", COLUMNS="300")
     lines = [line for line in done.stdout.splitlines() if line.startswith(("✓", "✗"))]
     assert any(line.startswith("✓") and "listener" in line and str(port) in line for line in lines), done.stdout
     assert any("pushed, by listener" in line for line in lines), done.stdout

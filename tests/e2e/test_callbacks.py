@@ -1,7 +1,6 @@
 """Events of a message reach its owner, by callbacks and by a cursor."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.deployment import IMSG, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.waiting import wait
 
@@ -148,8 +147,7 @@ def test_a_url_that_leads_inside_is_refused(told: Deployment) -> None:
 
 def test_the_command_line_adds_tries_and_shows_a_callback(told: Deployment, receiver: Receiver) -> None:
     def imsg(*words: str) -> str:
-        wide = {**told.environment, "COLUMNS": "200"}
-        done = subprocess.run([str(IMSG), *words], capture_output=True, text=True, env=wide, check=False)
+        done = told.run(*words, COLUMNS="200")
         assert done.returncode == 0, done.stderr
         return done.stdout
 

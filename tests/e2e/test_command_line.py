@@ -15,7 +15,7 @@ import pytest
 import xlsxwriter
 
 from imsg_contract.version import VERSION
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, run_imsg, running
 from imsg_testing.waiting import wait
 
 LONG = 520
@@ -69,15 +69,8 @@ def test_every_verb_finds_imsg_at_the_port_of_the_settings(deployment: Deploymen
 
 
 def test_a_port_of_the_environment_comes_before_that_of_the_file(deployment: Deployment) -> None:
-    done = subprocess.run(
-        [str(IMSG), "query"],
-        env={**{k: v for k, v in deployment.environment.items() if k != "IMSG_GATEWAY_URL"}, "IMSG_PORT": "1"},
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    env = {**{k: v for k, v in deployment.environment.items() if k != "IMSG_GATEWAY_URL"}, "IMSG_PORT": "1"}
+    done = run_imsg("query", env=env, cwd=deployment.folder)
     assert done.returncode == 3
     assert "http://127.0.0.1:1 " in done.stderr
     assert "IMSG_PORT" in done.stderr
@@ -200,15 +193,8 @@ def test_recipients_a_day_are_set_and_lifted(deployment: Deployment) -> None:
 
 def test_a_token_that_cannot_be_saved_is_one_line(deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = subprocess.run(
-        [str(IMSG), "login", "admin", "--password", "123"],
-        env={**deployment.environment, "XDG_CONFIG_HOME": str(tmp_path / "file")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    env = {**deployment.environment, "XDG_CONFIG_HOME": str(tmp_path / "file")}
+    done = run_imsg("login", "admin", "--password", "123", env=env, cwd=tmp_path)
 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -220,15 +206,7 @@ def test_it_says_its_version(deployment: Deployment) -> None:
 
 
 def test_who_has_no_token_is_told_how_to_get_one(deployment: Deployment, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [str(IMSG), "query"],
-        env={**deployment.environment, "XDG_CONFIG_HOME": str(tmp_path)},
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    done = deployment.run("query", XDG_CONFIG_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "imsg login NAME" in done.stderr
 

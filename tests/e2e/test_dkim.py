@@ -1,6 +1,5 @@
 """`imsg dkim new`, and mail signed with its key."""
 
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,17 +10,14 @@ from imsg_contract.results import Sent
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient
 from imsg_smtp.main import Smtp, open_channel
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import Ended, run_imsg
 from imsg_testing.service import environment
 from imsg_testing.smtp_server import smtp_server
 from imsg_web import service_client
 
 
-def _new(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(IMSG), "dkim", "new", *words]
-    return subprocess.run(
-        command, env=environment({}), cwd=folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
-    )
+def _new(folder: Path, *words: str) -> Ended:
+    return run_imsg("dkim", "new", *words, env=environment({}), cwd=folder)
 
 
 async def test_mail_is_signed_by_what_was_made_and_verified_by_what_was_printed(tmp_path: Path) -> None:

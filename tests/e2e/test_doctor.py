@@ -2,24 +2,19 @@
 
 import asyncio
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from imsg_runtime.redis import connect
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import Ended, run_imsg
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.servers import reserve_port
 from imsg_testing.service import environment
 
 
-def _doctor(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    given = environment({"COLUMNS": "2000", **settings})
-    command = [str(IMSG), "doctor"]
-    return subprocess.run(
-        command, env=given, cwd=folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
-    )
+def _doctor(folder: Path, **settings: str) -> Ended:
+    return run_imsg("doctor", env=environment({"COLUMNS": "2000", **settings}), cwd=folder)
 
 
 def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: Path) -> None:

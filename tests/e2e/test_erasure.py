@@ -5,15 +5,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, make_attachment, running
+from imsg_testing.deployment import Deployment, make_attachment, running
 from imsg_testing.file_search import search
 from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.waiting import wait
@@ -205,15 +205,7 @@ def test_a_restored_copy_knows_who_was_erased_since(tmp_path: Path) -> None:
     with run_sandbox(tmp_path) as sandbox, running(tmp_path / "one", sandbox.settings) as deployment:
         request = mail(deployment, MAIL)
         deployment.wait_settled(request)
-        command = [str(IMSG), "backup", str(tmp_path / "copy")]
-        made = subprocess.run(
-            command,
-            env=deployment.environment,
-            cwd=deployment.folder,
-            capture_output=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        made = deployment.run("backup", str(tmp_path / "copy"))
         assert made.returncode == 0, made.stderr
         assert search(tmp_path / "copy", *SPELLINGS)
         wait_until_done(deployment, erase(deployment, "smtp", MAIL))
@@ -248,17 +240,7 @@ def test_an_erasure_goes_on_after_a_crash(tmp_path: Path) -> None:
 
 
 def test_the_command_line_erases_and_shows_what_remains(deployment: Deployment) -> None:
-    def run(*words: str) -> "subprocess.CompletedProcess[str]":
-        command = [str(IMSG), *words]
-        return subprocess.run(
-            command,
-            env=deployment.environment | {"IMSG_PASSWORD": "123"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+    run = partial(deployment.run, IMSG_PASSWORD="123")
 
     assert run("login", "admin").returncode == 0
     asks = run("erase", "address", "smtp", "cli@example.com")

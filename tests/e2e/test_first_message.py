@@ -5,14 +5,13 @@ import json
 import re
 import secrets
 import stat
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from imsg_testing.api import PASSWORD
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, find_pasted, make_attachment, paste
+from imsg_testing.deployment import Deployment, find_pasted, make_attachment, paste
 from imsg_testing.waiting import wait
 
 ROOT = Path(__file__).parents[2]
@@ -192,15 +191,5 @@ def test_the_doctor_finds_all_well_and_shows_no_secret(deployment: Deployment) -
 
 
 def _imsg(deployment: Deployment, arguments: Sequence[str], given: str = "") -> tuple[int, str, str]:
-    environment = {**deployment.environment, "COLUMNS": "300"}
-    done = subprocess.run(
-        [str(IMSG), *arguments],
-        input=given,
-        env=environment,
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    done = deployment.run(*arguments, given=given, COLUMNS="300")
     return done.returncode, done.stdout, done.stderr

@@ -14,23 +14,20 @@ import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, find_pasted, paste, running
+from imsg_testing.deployment import IMSG, Deployment, Ended, find_pasted, paste, run_imsg, running
 from imsg_testing.processes import descendants
 from imsg_testing.servers import reserve_port
 from imsg_testing.service import environment
 from imsg_testing.waiting import wait
 
 
-def _up(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+def _up(folder: Path, **settings: str) -> Ended:
     port = reserve_port()
     given = environment({"IMSG_DATA_DIR": str(folder / "data"), "IMSG_PORT": str(port), **settings})
-    command = [str(IMSG), "up"]
-    return subprocess.run(
-        command, env=given, cwd=folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
-    )
+    return run_imsg("up", env=given, cwd=folder)
 
 
-def _is_one_clear_line(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
+def _is_one_clear_line(done: Ended, *words: str) -> None:
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -141,16 +138,8 @@ def test_an_installation_from_loopback_is_told_the_command_that_lets_it_start_an
         command = f"imsg users reset-password {username}"
         _is_one_clear_line(_up(tmp_path, **PUBLIC), username, "IMSG_PUBLIC_URL", command)
         given = environment({"IMSG_DATA_DIR": str(tmp_path / "data"), **PUBLIC})
-        done = subprocess.run(
-            [str(IMSG), *command.split()[1:], "--password", "-"],
-            env=given,
-            cwd=tmp_path,
-            input="correct horse battery\n",
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        words = (*command.split()[1:], "--password", "-")
+        done = run_imsg(*words, env=given, cwd=tmp_path, given="correct horse battery\n")
         assert done.returncode == 0, done.stderr
 
     with running(tmp_path, PUBLIC) as deployment:

@@ -1,27 +1,17 @@
 """Migrations run before anything is replaced, and one that fails stops it."""
 
-import subprocess
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import run_imsg
 from imsg_testing.service import environment
 
 
 def test_a_migration_that_fails_stops_the_roll_and_the_start(postgres_database: str, tmp_path: Path) -> None:
     settings = {"IMSG_DATABASE_URL": postgres_database, "IMSG_DATA_DIR": str(tmp_path / "data")}
-
-    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [str(IMSG), *arguments],
-            env=environment({**settings, "XDG_CONFIG_HOME": str(tmp_path)}),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+    run = partial(run_imsg, env=environment({**settings, "XDG_CONFIG_HOME": str(tmp_path)}), cwd=tmp_path)
 
     with psycopg.connect(postgres_database, autocommit=True) as connection:
         connection.execute("CREATE TABLE templates (in_the_way text)")

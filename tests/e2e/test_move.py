@@ -1,7 +1,6 @@
 """From one box to several services: what was kept there is the same here, and goes on."""
 
 import signal
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from imsg_testing.api import Api
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, Ended, running
 from imsg_testing.postgres_roles import DividedPostgres, run_divided
 from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.services import Plan, deploy
@@ -39,12 +38,12 @@ def test_all_that_one_box_keeps_goes_on_in_several_services(tmp_path: Path) -> N
         shown = show(box, token)
         first_page = read(box, "messages", key, limit="50")
         events = read(box, "events", token, after="", limit="5")
-        refused = run_imsg(box, "export", str(export))
+        refused = box.run("export", str(export))
         assert (refused.returncode, export.exists()) == (2, False)
         assert "end it" in refused.stderr
         box.process.signal(signal.SIGTERM)
         wait(lambda: not box.process.runs)
-        made = run_imsg(box, "export", str(export))
+        made = box.run("export", str(export))
         assert made.returncode == 0, made.stderr
 
         with run_divided() as server:
@@ -97,9 +96,9 @@ def test_an_export_says_what_it_waits_for_and_stops(tmp_path: Path) -> None:
         box.process.signal(signal.SIGTERM)
         wait(lambda: not box.process.runs)
 
-        refused = run_imsg(box, "export", str(export), "--wait", "soon")
+        refused = box.run("export", str(export), "--wait", "soon")
         assert (refused.returncode, "write 30s, 10m or 2h" in refused.stderr) == (2, True), refused.stderr
-        stopped = run_imsg(box, "export", str(export), "--wait", "12s")
+        stopped = box.run("export", str(export), "--wait", "12s")
 
     assert (stopped.returncode, export.exists()) == (2, False), stopped.stderr
     waits = "1 in imsg.smtp.bulk (paused by an administrator: 年检)"
@@ -178,20 +177,7 @@ def read(api: Api, path: str, token: str, **query: str) -> Shown:
     return answer
 
 
-def import_to(box: Deployment, export: Path, server: DividedPostgres) -> "subprocess.CompletedProcess[str]":
+def import_to(box: Deployment, export: Path, server: DividedPostgres) -> Ended:
     """Run the import by the roles and passwords that the containers' services have."""
     url = server.url_of_service("{service}", "{{service}_db_password}").replace("%7B", "{").replace("%7D", "}")
-    return run_imsg(box, "import", str(export), url, str(server.folder / "secrets"))
-
-
-def run_imsg(box: Deployment, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a verb of the command beside the box's data folder."""
-    return subprocess.run(
-        [str(IMSG), *arguments],
-        env=box.environment | {"LANG": "en_US.UTF-8"},
-        cwd=box.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S * 2,
-        check=False,
-    )
+    return box.run("import", str(export), url, str(server.folder / "secrets"))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from imsg_broker.port import Broker
 from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Lane
 from imsg_testing.brokers import arrivals, is_so
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, Ended, running
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long  # waits for delays and pauses
@@ -33,21 +32,12 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield opened
 
 
-def run_verb(deployment: Deployment, *words: str) -> "subprocess.CompletedProcess[str]":
+def run_verb(deployment: Deployment, *words: str) -> Ended:
     """Run a verb."""
-    return subprocess.run(
-        [str(IMSG), *words],
-        env={**deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "200"},
-        cwd=deployment.folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    return deployment.run(*words, COLUMNS="200")
 
 
-def lines(done: "subprocess.CompletedProcess[str]") -> list[list[str]]:
+def lines(done: Ended) -> list[list[str]]:
     """Return the words of each line of what a verb said."""
     assert done.returncode == 0, done.stderr
     return [line.split() for line in done.stdout.splitlines()]
@@ -163,14 +153,11 @@ async def _unreadable(broker: Broker, number: int) -> None:
 
 def test_only_administrators_see_and_change_any_of_it(deployment: Deployment, tmp_path: Path) -> None:
     name = deployment.new_user()
-    own = {**deployment.environment, "XDG_CONFIG_HOME": str(tmp_path), "LANG": "C.UTF-8"}
     for words, code in (
         (("login", name, "--password", "correct horse"), 0),
         (("dead-letters",), 1),
         (("channels", "pause", "smtp"), 1),
     ):
-        done = subprocess.run(
-            [str(IMSG), *words], env=own, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
-        )
+        done = deployment.run(*words, XDG_CONFIG_HOME=str(tmp_path))
         assert done.returncode == code, done.stderr
         assert ("10016" in done.stderr) == bool(code)

@@ -2,14 +2,13 @@
 
 import json
 import secrets
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait
@@ -135,15 +134,7 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
     wait(lambda: console.call("POST", "/smtp/office/check")["ok"])
 
     backup = tmp_path / "backup"
-    made_backup = subprocess.run(
-        [str(IMSG), "backup", str(backup)],
-        env=deployment.environment,
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    made_backup = deployment.run("backup", str(backup))
     assert made_backup.returncode == 0, made_backup.stderr
     for mailbox in mailboxes:
         secret = mailbox.users[USER]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.file_search import search
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.mailbox import Mailbox
@@ -116,16 +116,7 @@ class Site:
 
     def run(self, *words: str) -> None:
         """Run a verb, and keep what it prints."""
-        ended = subprocess.run(
-            [str(IMSG), *words],
-            env=self.deployment.environment,
-            cwd=self.deployment.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S * 2,
-            check=False,
-        )
+        ended = self.deployment.run(*words)
         self.said += [ended.stdout, ended.stderr]
 
     def plant(self, kind: str, name: str) -> str:

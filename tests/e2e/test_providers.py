@@ -4,7 +4,6 @@ Four SMS providers are played by a sandbox of its own. Aliyun's account has no m
 """
 
 import secrets
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment
+from imsg_testing.deployment import Deployment, Ended
 from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
 from imsg_testing.servers import accepts
 from imsg_testing.sms_accounts import write_accounts, write_endpoints
@@ -80,18 +79,9 @@ class Firms:
         """Count what the sandbox has received, by provider."""
         return Counter(message["provider"] for message in self.sandbox.inbox() if message["method"] == "sms")
 
-    def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str, **settings: str) -> Ended:
         """Run a verb of the command line, with these settings changed."""
-        return subprocess.run(
-            [str(IMSG), *words],
-            env={**self.deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "2000", **settings},
-            cwd=self.deployment.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        return self.deployment.run(*words, **{"COLUMNS": "2000", **settings})
 
 
 def make_number() -> str:

@@ -1,13 +1,12 @@
 """Senders that an administrator sets up while iMSG runs: sends name them at once, and who may not is refused."""
 
 import secrets
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
 NEWS = {"name": "news", "method": "smtp", "address": "天存资讯 <news@example.com>", "reply_to": "office@example.com"}
@@ -95,15 +94,7 @@ def test_the_dns_records_of_a_sender_are_looked_up_by_its_channel(fresh: Deploym
 
 def test_the_command_line_keeps_senders(fresh: Deployment) -> None:
     def run(*words: str) -> str:
-        done = subprocess.run(
-            [str(IMSG), *words],
-            env={**fresh.environment, "LANG": "C.UTF-8", "COLUMNS": "200"},
-            cwd=fresh.folder,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        done = fresh.run(*words, COLUMNS="200")
         assert done.returncode == 0, done.stderr
         return done.stdout
 

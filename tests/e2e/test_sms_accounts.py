@@ -1,7 +1,6 @@
 """Two SMS accounts of one kind are used, reported, switched and checked by their own names."""
 
 import secrets
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment
+from imsg_testing.deployment import Deployment, Ended
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long  # accounts that take over from each other
@@ -61,18 +60,9 @@ class Accounts:
         (sms,) = [provider for provider in listed if provider["method"] == "sms"]
         return next((str(provider["state"]) for provider in sms["providers"] if provider["name"] == name), "")
 
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *words: str) -> Ended:
         """Run a verb of the command line."""
-        return subprocess.run(
-            [str(IMSG), *words],
-            env={**self.deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "240"},
-            cwd=self.deployment.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        return self.deployment.run(*words, COLUMNS="240")
 
 
 def write_account(name: str, sign: str, url: str) -> str:

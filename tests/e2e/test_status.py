@@ -1,14 +1,13 @@
 """`imsg status` on an iMSG that runs: the worst first, and the next step of each fault."""
 
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.timeout(400)  # the waits of a test, one after the other
@@ -24,15 +23,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 def examine(deployment: Deployment, **settings: str) -> tuple[int, list[str]]:
     """Run `imsg status`; return its exit code and its rows."""
-    done = subprocess.run(
-        [str(IMSG), "status"],
-        env={**deployment.environment, "LANG": "C.UTF-8", "COLUMNS": "2000", **settings},
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    done = deployment.run("status", **{"COLUMNS": "2000", **settings})
     assert done.stderr == ""
     return done.returncode, done.stdout.splitlines()[1:]
 

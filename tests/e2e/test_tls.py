@@ -2,7 +2,6 @@
 
 import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from imsg.tls import CertificateFiles
 from imsg_runtime.settings import StartError
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.waiting import wait
@@ -120,15 +119,7 @@ def test_a_certificate_without_a_public_url_stops_the_start(tmp_path: Path) -> N
     Certificates(tmp_path, HOST)
     deployment = Deployment(tmp_path, {"IMSG_TLS__CERTIFICATE": "ca.pem"})
     try:
-        done = subprocess.run(
-            [str(IMSG), "up"],
-            cwd=tmp_path,
-            env=deployment.environment,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+        done = deployment.run("up")
     finally:
         deployment.close()
 

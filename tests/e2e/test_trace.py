@@ -1,7 +1,6 @@
 """`imsg trace ID`: a message's whole way from history and the logs, by every way of sending, in JSON and text."""
 
 import json
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, running
+from imsg_testing.deployment import Deployment, Ended, running
 from imsg_testing.receiver import receiving
 from imsg_testing.waiting import wait
 
@@ -19,17 +18,9 @@ NO_PHONE = "19900000002"
 MAIL = {"method": "smtp", "content": {"subject": "s", "text": "the words of a message"}}
 
 
-def trace(deployment: Deployment, request: str, *logs: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(IMSG), "trace", request, *logs, "--json"],
-        input=given,
-        env={**deployment.environment, "IMSG_USERNAME": "admin", "IMSG_PASSWORD": "123"},
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+def trace(deployment: Deployment, request: str, *logs: str, given: str = "") -> Ended:
+    words = ("trace", request, *logs, "--json")
+    return deployment.run(*words, given=given, IMSG_USERNAME="admin", IMSG_PASSWORD="123")
 
 
 def find_lines(deployment: Deployment, request: str) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment
+from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
 PRESS = {"key": "获取我的openID"}
@@ -199,15 +199,7 @@ def test_a_message_in_doubt_is_repeated_and_arrives_once(deployment: Deployment,
 
 
 def _run_menu(deployment: Deployment, *words: str) -> str:
-    done = subprocess.run(
-        [str(IMSG), "wechat", "menu", *words],
-        env=deployment.environment,
-        cwd=deployment.folder,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    done = deployment.run("wechat", "menu", *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -8,7 +8,6 @@ import re
 import secrets
 import shlex
 import ssl
-import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -32,7 +31,7 @@ from imsg_contract.topology import BACKED_UP, next_due_key
 from imsg_contract.wire import Outcomes, Status
 from imsg_testing.api import DOCUMENTED
 from imsg_testing.databases import open_database
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployment import run_imsg
 from imsg_testing.fault_clients import Clients
 from imsg_testing.history import job, outcome
 from imsg_testing.http_stub import HttpStub, reply
@@ -153,11 +152,7 @@ class Site:
             self.logged_in.add(url)
             self._run_cli("login", "admin", "--password", DOCUMENTED["admin"])
         given = {"IMSG_GATEWAY_URL": url, "XDG_CONFIG_HOME": str(self.folder), "LC_ALL": "C.UTF-8", "COLUMNS": "200"}
-        command = [str(IMSG), *verb]
-        done = subprocess.run(
-            command, env=environment(given), cwd=self.folder, capture_output=True, text=True, timeout=VERB_TIMEOUT_S,
-            check=False,
-        )  # fmt: skip
+        done = run_imsg(*verb, env=environment(given), cwd=self.folder)
         return done.stdout + done.stderr
 
     @staticmethod

@@ -23,9 +23,26 @@ from imsg_testing.waiting import wait
 
 IMSG = Path(sys.executable).parent / "imsg"
 
-VERB_TIMEOUT_S = 100.0
+VERB_TIMEOUT_S = 200.0
 """How long a verb may take. One that loads all of iMSG needs 2 s of a processor, and took 40 s where none of it had
 been read from the disk before and others kept that busy."""
+
+Ended = subprocess.CompletedProcess[str]
+"""A verb that ended: its exit code, and what it printed."""
+
+
+def run_imsg(*words: str, env: Mapping[str, str], cwd: Path, given: str = "") -> Ended:
+    """Run a verb of the command line, which reads `given`."""
+    return subprocess.run(
+        [str(IMSG), *words],
+        env=env,
+        cwd=cwd,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=VERB_TIMEOUT_S,
+        check=False,
+    )
 
 
 class Deployment(Api):
@@ -94,6 +111,11 @@ class Deployment(Api):
     def is_ready(self) -> bool:
         """Return whether it runs and all of it is ready."""
         return self.process.runs and super().is_ready()
+
+    def run(self, *words: str, given: str = "", **settings: str) -> Ended:
+        """Run a verb of the command line, which reads `given`, with these settings changed."""
+        env = {**self.environment, "LANG": "C.UTF-8", **settings}
+        return run_imsg(*words, env=env, cwd=self.folder, given=given)
 
     def require_quiet(self) -> None:
         """Raise AssertionError if the log shows an unretrieved exception or an unawaited task."""
