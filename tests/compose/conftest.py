@@ -14,3 +14,13 @@ def containers() -> Iterator[Containers]:
         limits = {"token": containers.token, "per_day": 1_000_000, "per_hour": 1_000_000}
         assert containers.call("POST", "/api/modify/admin", limits)["errorCode"] == 0
         yield containers
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Containers]:
+    """Yield an installation that has never been started, as on a new machine."""
+    containers = Containers()
+    try:
+        yield containers
+    finally:
+        containers.close()

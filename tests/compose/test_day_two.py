@@ -1,6 +1,5 @@
 """The recipes of docs/operations.md under load: a restored backup, a changed key."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,16 +8,6 @@ from imsg_testing.compose import UP_TIMEOUT_S, Containers
 from imsg_testing.compose_load import Load
 
 pytestmark = [pytest.mark.timeout(1_800), pytest.mark.slow]
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[Containers]:
-    """Yield an installation that has never been started, as on a new machine."""
-    containers = Containers()
-    try:
-        yield containers
-    finally:
-        containers.close()
 
 
 PAGE = 500

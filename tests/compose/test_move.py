@@ -27,16 +27,6 @@ def box() -> Iterator[OneContainer]:
     container.close()
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[Containers]:
-    """Yield an installation that has never been started."""
-    containers = Containers()
-    try:
-        yield containers
-    finally:
-        containers.close()
-
-
 def test_the_commands_of_the_page_move_a_container_to_several_services(
     box: OneContainer, elsewhere: Containers, tmp_path: Path
 ) -> None:

@@ -2,10 +2,10 @@
 
 import base64
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -15,7 +15,7 @@ from imsg_channels import METHODS
 from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import INBOUND, RECEIPT, Topology, template_limits_key
-from imsg_contract.wire import Inbound, Receipt
+from imsg_contract.wire import Inbound, Receipt, Wire
 from imsg_runtime.redis import connect as connect_redis
 from imsg_sms import main as sms
 from imsg_testing.sms import ACCOUNT, TENCENT, TWILIO, VOLCENGINE, configure
@@ -23,6 +23,8 @@ from imsg_testing.waiting import eventually
 
 URL = f"/hooks/sms/aliyun/{ACCOUNT['hook_secret']}"
 NOBODY = "redis://127.0.0.1:1/0"
+KEYS: Mapping[type[Wire], str] = {Receipt: RECEIPT, Inbound: INBOUND}
+W = TypeVar("W", bound=Wire)
 
 
 def write_report(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -53,15 +55,16 @@ async def open_sender(broker_url: str, redis_url: str) -> AsyncIterator[httpx.As
         yield client
 
 
-async def take_receipts(url: str, count: int) -> list[Receipt]:
-    """Take so many receipts from history's queue."""
-    topology = Topology(methods=METHODS)
-    async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
-        results: list[Receipt] = []
+async def take(url: str, model: type[W], count: int) -> list[W]:
+    """Take so many messages from history's queue, or suppressions from the catalog's."""
+    topology, key = Topology(methods=METHODS), KEYS.get(model)
+    queue = topology.catalog if key is None else topology.history
+    async with open_broker(url) as broker, broker.consume(queue, 100) as deliveries:
+        results: list[W] = []
         while len(results) < count:
             delivery = await anext(deliveries)
-            assert delivery.key == RECEIPT
-            results.append(Receipt.model_validate_json(delivery.body))
+            assert key in {None, delivery.key}
+            results.append(model.model_validate_json(delivery.body))
             await broker.ack(delivery)
         return results
 
@@ -86,7 +89,7 @@ async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
             write_report(phone_number="85261234567", success=False, err_code="X", sms_size="?"),
         )
         assert answer.json() == {"code": 0, "msg": "接收成功"}
-        first, second = await take_receipts(redis_url, 2)
+        first, second = await take(redis_url, Receipt, 2)
     assert (first.provider, first.provider_id, first.address, first.status) == (
         "aliyun",
         "123^0",
@@ -103,7 +106,7 @@ async def test_what_was_asked_about_is_told_under_our_own_id_too(redis_url: str)
         await sms.Receipts(broker, redis).remember("request/0")
     async with open_sender(redis_url, redis_url) as client:
         await push(client, write_report())
-        receipts = await take_receipts(redis_url, 2)
+        receipts = await take(redis_url, Receipt, 2)
     assert {receipt.provider_id for receipt in receipts} == {"123^0", "request/0"}
 
 
@@ -182,7 +185,7 @@ async def test_tencents_receipts_are_known_by_their_own_id(redis_url: str) -> No
         url = f"/hooks/sms/tencent/{TENCENT['hook_secret']}"
         answer = await push_until_kept(lambda: client.post(url, json=[entry, {"sid": "S1"}]))
         assert answer.json() == {"result": 0, "errmsg": "OK"}
-        (receipt,) = await take_receipts(redis_url, 1)
+        (receipt,) = await take(redis_url, Receipt, 1)
     assert (receipt.provider, receipt.provider_id, receipt.address) == ("tencent", "S0", "+8613800138000")
     assert (receipt.status, receipt.code, receipt.detail) == ("failed", "MK:0001", "空号")
     assert receipt.at.isoformat() == "2026-11-25T02:00:01+00:00"
@@ -200,7 +203,7 @@ async def test_volcengines_receipts_are_kept(redis_url: str) -> None:
     async with open_all(redis_url) as client:
         url = f"/hooks/sms/volcengine/{VOLCENGINE['hook_secret']}"
         assert (await push_until_kept(lambda: client.post(url, json=[entry]))).json()["code"] == 0
-        (receipt,) = await take_receipts(redis_url, 1)
+        (receipt,) = await take(redis_url, Receipt, 1)
     assert (receipt.provider, receipt.provider_id, receipt.status) == ("volcengine", "V1", "delivered")
 
 
@@ -218,7 +221,7 @@ async def test_twilios_callbacks_are_taken_where_they_are_signed(redis_url: str)
             path, data={**form, "MessageStatus": "delivered"}, headers={"x-twilio-signature": signature}
         )
         assert forged.status_code == 404
-        (receipt,) = await take_receipts(redis_url, 1)
+        (receipt,) = await take(redis_url, Receipt, 1)
     assert (receipt.provider, receipt.provider_id, receipt.address) == ("twilio", "SM1", "+12025550123")
     assert (receipt.status, receipt.code) == ("failed", "30003")
 
@@ -236,31 +239,6 @@ async def test_what_twilio_did_not_sign_is_nowhere_and_its_secret_in_no_line(
     said = "".join(capsys.readouterr())
     assert "report_not_signed" in said
     assert secret not in said
-
-
-async def take_inbound(url: str, count: int) -> list[Inbound]:
-    """Take so many inbound messages from history's queue."""
-    topology = Topology(methods=METHODS)
-    async with open_broker(url) as broker, broker.consume(topology.history, 100) as deliveries:
-        results: list[Inbound] = []
-        while len(results) < count:
-            delivery = await anext(deliveries)
-            assert delivery.key == INBOUND
-            results.append(Inbound.model_validate_json(delivery.body))
-            await broker.ack(delivery)
-        return results
-
-
-async def take_suppressions(url: str, count: int) -> list[Suppression]:
-    """Take so many suppressions from the catalog's queue."""
-    topology = Topology(methods=METHODS)
-    async with open_broker(url) as broker, broker.consume(topology.catalog, 100) as deliveries:
-        results: list[Suppression] = []
-        while len(results) < count:
-            delivery = await anext(deliveries)
-            results.append(Suppression.model_validate_json(delivery.body))
-            await broker.ack(delivery)
-        return results
 
 
 def _sign_twilio(path: str, form: dict[str, str]) -> dict[str, str]:
@@ -296,8 +274,8 @@ async def test_what_people_write_is_kept_and_a_word_of_opting_out_is_known(redis
         assert (await client.post(path, data=twilio, headers=_sign_twilio(path, twilio))).is_success
         assert (await client.post(f"{path}/inbound", data=twilio)).status_code == 404
         assert (await client.post("/hooks/sms/aliyun/wrong/inbound", json=[aliyun])).status_code == 404
-        found = await take_inbound(redis_url, 5)
-        suppressed = await take_suppressions(redis_url, 3)
+        found = await take(redis_url, Inbound, 5)
+        suppressed = await take(redis_url, Suppression, 3)
     assert found[0] == Inbound(
         method="sms", provider="aliyun", id="17", address="+8613800138000", to="10690001", signature="天存",
         text="ＴＤ", opt_out=True, at=datetime(2026, 11, 25, 2, 0, 1, tzinfo=UTC),
@@ -330,7 +308,7 @@ async def test_whoever_answers_start_takes_an_opt_out_back(redis_url: str) -> No
     async with open_all(redis_url) as client:
         await push_until_kept(lambda: client.post(f"/hooks/sms/aliyun/{secret}", json=[aliyun]))
         assert (await client.post(path, data=twilio, headers=_sign_twilio(path, twilio))).is_success
-        told = await take_suppressions(redis_url, 4)
+        told = await take(redis_url, Suppression, 4)
     assert {
         (suppression.address, suppression.sender, suppression.category, suppression.lifts) for suppression in told
     } == {
@@ -354,8 +332,8 @@ async def test_a_receipt_of_a_number_on_a_black_list_is_told_to_the_catalog_too(
         )
         assert answer.json()["code"] == 0
         assert (await client.post(f"/hooks/sms/tencent/{secret}", json=[tencent])).is_success
-        told = await take_suppressions(redis_url, 4)
-        kept = await take_receipts(redis_url, 3)
+        told = await take(redis_url, Suppression, 4)
+        kept = await take(redis_url, Receipt, 3)
     assert sorted(
         (suppression.address, suppression.sender, suppression.category, suppression.evidence) for suppression in told
     ) == [
