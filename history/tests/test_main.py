@@ -12,12 +12,12 @@ import httpx
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from imsg_broker.connect import open_broker
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Status
 from imsg_history.main import Settings, app
 from imsg_history.schemas import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
 from imsg_runtime.settings import StartError
+from imsg_testing.brokers import open_ready
 from imsg_testing.callers import user
 from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.servers import Valkey
@@ -68,12 +68,7 @@ async def get(service: Service, path: str, caller: Caller | None = OWNER, **para
 
 async def publish(broker_url: str, *published: BaseModel, **headers: str) -> None:
     """Publish as the gateway and the senders do, or as dead."""
-    async with open_broker(broker_url) as broker:
-
-        async def is_ready() -> bool:
-            return broker.ready
-
-        await eventually(is_ready, WITHIN_S)
+    async with open_ready(broker_url) as broker:
         for published_body in published:
             delivery = make_delivery(published_body, DEAD if headers else None)
             await broker.publish(delivery.body, broker.topology.new(delivery.key), headers)

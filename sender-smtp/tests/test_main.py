@@ -2,21 +2,20 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.suppressions import Suppression
 from imsg_contract.topology import OUTCOME, Lane, job_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Recipient, Status
 from imsg_smtp.main import app
 from imsg_smtp.settings import Settings, Smtp
+from imsg_testing.brokers import open_ready
 from imsg_testing.sentinels import follow
 from imsg_testing.servers import Valkey
 from imsg_testing.smtp_server import SmtpServer, smtp_server
@@ -62,14 +61,6 @@ def job(recipients: int) -> Job:
     )
 
 
-@asynccontextmanager
-async def a_broker(redis_url: str) -> AsyncIterator[Broker]:
-    async with open_broker(redis_url) as broker, asyncio.timeout(WITHIN_S):
-        while not broker.ready:  # noqa: ASYNC110  the port has no event for it
-            await asyncio.sleep(0.01)
-        yield broker
-
-
 async def outcomes_of(broker: Broker, made: Job) -> Sequence[Outcome]:
     """Send a job, and listen as history does until all its recipients have settled."""
     settled: dict[int, Outcome] = {}
@@ -87,7 +78,7 @@ async def outcomes_of(broker: Broker, made: Job) -> Sequence[Outcome]:
 
 
 async def test_a_job_becomes_a_mail_and_an_outcome(redis_url: str) -> None:
-    async with smtp_server() as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+    async with smtp_server() as server, service(redis_url, server).running(), open_ready(redis_url) as broker:
         made = job(1)
         (outcome,) = await outcomes_of(broker, made)
         assert outcome.status is Status.SENT
@@ -97,7 +88,7 @@ async def test_a_job_becomes_a_mail_and_an_outcome(redis_url: str) -> None:
 
 
 async def test_a_list_reaches_everybody_once_over_the_connections_that_are_set(redis_url: str) -> None:
-    async with smtp_server() as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+    async with smtp_server() as server, service(redis_url, server).running(), open_ready(redis_url) as broker:
         outcomes = await outcomes_of(broker, job(230))
         assert {outcome.status for outcome in outcomes} == {Status.SENT}
         assert len(server.mails) == 230
@@ -107,7 +98,7 @@ async def test_a_list_reaches_everybody_once_over_the_connections_that_are_set(r
 
 async def test_a_refused_recipient_fails_with_the_servers_own_words(redis_url: str) -> None:
     replies = {"RCPT": "550 5.1.1 <user0@example.com>: no such user"}
-    async with smtp_server(replies) as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+    async with smtp_server(replies) as server, service(redis_url, server).running(), open_ready(redis_url) as broker:
         (outcome,) = await outcomes_of(broker, job(1))
         assert outcome.status is Status.FAILED
         assert outcome.code == "550 5.1.1"
@@ -121,7 +112,7 @@ NOT_FOUND = "550 Mailbox not found. http://service.mail.qq.com/cgi-bin/help?subt
 async def test_an_address_that_is_not_there_is_told_to_the_catalog_and_no_other_refusal_is(redis_url: str) -> None:
     replies = {"RCPT": ["550 5.2.2 mailbox full", "550 5.1.1 no such user", "250 ok", "550 User suspended", NOT_FOUND]}
     people = [Recipient(n=n, to=f"{n}@tiancun.cn", address=f"{n}@tiancun.cn") for n in range(5)]
-    async with smtp_server(replies) as server, service(redis_url, server).running(), a_broker(redis_url) as broker:
+    async with smtp_server(replies) as server, service(redis_url, server).running(), open_ready(redis_url) as broker:
         made = [job(1).model_copy(update={"recipients": (person,)}) for person in people]
         for made_mail in made:
             await outcomes_of(broker, made_mail)
@@ -165,6 +156,6 @@ async def test_the_service_is_not_ready_while_redis_takes_no_writes(redis_url: s
 
 async def test_the_end_takes_leave_of_the_mail_server(redis_url: str) -> None:
     async with smtp_server() as server:
-        async with service(redis_url, server).running(), a_broker(redis_url) as broker:
+        async with service(redis_url, server).running(), open_ready(redis_url) as broker:
             await outcomes_of(broker, job(1))
         await server.wait_seen("QUIT")

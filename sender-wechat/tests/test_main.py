@@ -3,8 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.topology import OUTCOME, RECEIPT, Lane, job_key, template_limits_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status
 from imsg_runtime.redis import connect
+from imsg_testing.brokers import open_ready
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_testing.wechat import WeChatServer, wechat_server
@@ -67,14 +66,6 @@ def job(*tags: str) -> Job:
     )
 
 
-@asynccontextmanager
-async def a_broker(redis_url: str) -> AsyncIterator[Broker]:
-    async with open_broker(redis_url) as broker, asyncio.timeout(WITHIN_S):
-        while not broker.ready:  # noqa: ASYNC110  the port has no event for it
-            await asyncio.sleep(0.01)
-        yield broker
-
-
 async def push(made: Service, **fields: str) -> httpx.Response:
     """Push an event as WeChat does."""
     now, nonce = str(int(time.time())), uuid.uuid4().hex
@@ -109,7 +100,7 @@ async def heard(broker: Broker, made: Job) -> dict[int, Outcome]:
 async def test_a_job_becomes_a_message_and_its_receipt_reaches_history(redis_url: str, tmp_path: Path) -> None:
     async with wechat_server() as server:
         made = service(redis_url, server, tmp_path)
-        async with made.running(), a_broker(redis_url) as broker:
+        async with made.running(), open_ready(redis_url) as broker:
             told = await ask_tag(made, "oA")
             outcome = (await heard(broker, job(told)))[0]
             assert (outcome.status, outcome.provider) == (Status.SENT, "wechat")
@@ -193,7 +184,7 @@ async def test_a_check_logs_in_by_the_secret_though_a_good_token_is_shared(redis
 async def test_what_redis_did_not_know_the_sender_settles(redis_url: str, tmp_path: Path) -> None:
     async with wechat_server() as server:
         made = service(redis_url, server, tmp_path)
-        async with made.running(), a_broker(redis_url) as broker:
+        async with made.running(), open_ready(redis_url) as broker:
             here, gone = await ask_tag(made, "oB"), await ask_tag(made, "oC")
             await push(made, FromUserName="oC", Event="unsubscribe")
             outcomes = await heard(broker, job(here, gone, "7K3-M9Q-2XF"))

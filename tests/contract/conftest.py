@@ -17,10 +17,11 @@ from imsg_history.database import Database, connect
 from imsg_history.migrate import migrate
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
+from imsg_testing.brokers import open_ready
 from imsg_testing.callbacks import Bench, open_bench
 from imsg_testing.history import NOW
 from imsg_testing.servers import Postgres
-from imsg_testing.worker_harness import HistoryListener, ScriptedProvider, broker_at
+from imsg_testing.worker_harness import HistoryListener, ScriptedProvider
 
 
 @pytest.fixture(params=["rabbit", "streams"])
@@ -101,7 +102,7 @@ async def bench(database_url: str, redis: Redis) -> AsyncIterator[Bench]:
 @pytest.fixture
 async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
     """Open a broker and wait until it is ready."""
-    async with broker_at(broker_url, topology) as broker:
+    async with open_ready(broker_url, topology) as broker:
         yield broker
 
 

@@ -24,12 +24,11 @@ from imsg_people.lookups import RecipientLookups
 from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
-from imsg_testing.brokers import arrivals
+from imsg_testing.brokers import arrivals, open_ready
 from imsg_testing.catalog import ERASURE, Catalog, run_catalog
 from imsg_testing.databases import open_database
 from imsg_testing.history import job
 from imsg_testing.waiting import eventually
-from imsg_testing.worker_harness import broker_at
 
 DIGESTS = Digests((ERASURE,))
 WITHIN_S = 60.0
@@ -126,7 +125,7 @@ async def test_what_senders_tell_is_learned_once_and_taken_back(catalog: Catalog
         n=4,
         at=datetime.now(UTC),
     )
-    async with broker_at(redis_url, topology) as broker:
+    async with open_ready(redis_url, topology) as broker:
         unwritable = told.model_copy(update={"sender": "天\0存"})  # PostgreSQL has no NUL
         for body in (unwritable.encode(), told.encode(), told.encode(), b"no JSON"):
             await broker.publish(body, topology.suppressions)
@@ -299,7 +298,7 @@ async def test_what_somebody_said_outlives_their_address_and_what_others_said_of
         at=datetime.now(UTC),
         lifts=True,
     )
-    async with broker_at(redis_url, topology) as broker:
+    async with open_ready(redis_url, topology) as broker:
         await broker.publish(back.encode(), topology.suppressions)
 
         async def is_lifted() -> bool:
@@ -320,7 +319,7 @@ async def test_what_was_on_its_way_when_somebody_was_erased_brings_no_address(
         Suppression(method="sms", address=phone, reason=reason, evidence=f"{phone} 退订", at=before)
         for reason in (Reason.OPT_OUT, Reason.INVALID)
     ]
-    async with broker_at(redis_url, topology) as broker:
+    async with open_ready(redis_url, topology) as broker:
         for suppression in told:
             await broker.publish(suppression.encode(), topology.suppressions)
 
@@ -341,7 +340,7 @@ async def test_what_administrators_change_stands_in_the_audit_without_an_address
     await catalog.add(method="smtp", to="a@example.com")
     await catalog.client.delete(f"/api/suppressions/{added['id']}")
 
-    async with broker_at(redis_url, topology) as broker, broker.consume(topology.history, 10) as heard:
+    async with open_ready(redis_url, topology) as broker, broker.consume(topology.history, 10) as heard:
         changes = [Change.model_validate_json(arrival.body) for arrival in await arrivals(heard, 3)]
     assert [
         (change.action, change.target, change.actor, (change.after or change.before or {})["reason"])

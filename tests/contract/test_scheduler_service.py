@@ -31,14 +31,14 @@ from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.release import BATCH
 from imsg_scheduler.store import to_ms, write_row
 from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, FALLBACK_LEGS, FALLBACKS, METADATA, SCHEDULED
-from imsg_testing.brokers import arrivals
+from imsg_testing.brokers import arrivals, open_ready
 from imsg_testing.callers import id_of, user
 from imsg_testing.databases import open_database
 from imsg_testing.history import job, request_id
 from imsg_testing.proxy import Proxy
 from imsg_testing.quota import cache_user
 from imsg_testing.waiting import eventually
-from imsg_testing.worker_harness import ScriptedProvider, broker_at, worker_at
+from imsg_testing.worker_harness import ScriptedProvider, worker_at
 
 KEY = SecretStr("a key between services, long enough")
 ERASURE = SecretStr("an erasure key, long enough for all of this")
@@ -82,7 +82,7 @@ async def streams(redis_url: str, redis: Redis) -> AsyncIterator[Broker]:
     await redis.call("HSET", user_key(USER), *(part for field in fields.items() for part in field))
     await redis.call("SET", WINDOWS, Calendar().model_dump_json())
     await redis.call("SET", BORN_KEY, 1)  # its data is old
-    async with broker_at(redis_url, TOPOLOGY) as broker:
+    async with open_ready(redis_url, TOPOLOGY) as broker:
         yield broker
 
 

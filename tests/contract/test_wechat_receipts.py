@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from imsg_broker.connect import open_broker
 from imsg_contract.topology import RECEIPT
 from imsg_contract.wire import Receipt, Status
+from imsg_testing.brokers import open_ready
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
@@ -29,9 +29,7 @@ async def test_what_the_broker_did_not_take_reaches_history_once_it_is_back() ->
         assert parts.hostname is not None
         assert parts.port is not None
         proxy = Proxy(parts.hostname, parts.port)
-        async with proxy.running(), open_broker(proxy.url(valkey.url)) as broker, asyncio.timeout(WITHIN_S):
-            while not broker.ready:  # noqa: ASYNC110  the port has no event for it
-                await asyncio.sleep(0.01)
+        async with proxy.running(), open_ready(proxy.url(valkey.url)) as broker, asyncio.timeout(WITHIN_S):
             receipts = Receipts(broker)
             running = asyncio.create_task(receipts.run())
             proxy.is_deaf = True

@@ -21,10 +21,11 @@ from imsg_contract.wire import Job
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.store import BREAKS
 from imsg_runtime.redis import Redis
+from imsg_testing.brokers import open_ready
 from imsg_testing.processes import Process, descendants
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
-from imsg_testing.worker_harness import TERMS, HistoryListener, ScriptedProvider, accept, broker_at, job, worker_at
+from imsg_testing.worker_harness import TERMS, HistoryListener, ScriptedProvider, accept, job, worker_at
 
 pytestmark = pytest.mark.long
 
@@ -335,7 +336,7 @@ async def test_broker_and_ledger_on_one_server_may_go_and_come_together(topology
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(Valkey())
         await stack.enter_async_context(provider.running())
-        broker = await stack.enter_async_context(broker_at(valkey.url, topology))
+        broker = await stack.enter_async_context(open_ready(valkey.url, topology))
         await stack.enter_async_context(history.listening(broker))
         await stack.enter_async_context(worker_at(broker, valkey.url, provider.port))
         await accept(broker, new)

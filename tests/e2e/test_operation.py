@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from imsg.valkey import find_running
-from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Lane
-from imsg_testing.brokers import arrivals, is_so
+from imsg_testing.brokers import arrivals, open_ready
 from imsg_testing.deployment import Deployment, Ended, running
 from imsg_testing.waiting import wait
 
@@ -136,8 +135,7 @@ async def _dead_letter(deployment: Deployment, requests: Sequence[str]) -> None:
     """Dead-letter the jobs of a paused channel as a sender does, among many things that nobody can read."""
     url = find_running(deployment.data)
     assert url is not None
-    async with open_broker(url) as broker:
-        await is_so(lambda: broker.ready)
+    async with open_ready(url) as broker:
         for start in range(0, UNREADABLE, 65):
             await asyncio.gather(*(_unreadable(broker, n) for n in range(start, start + 65)))
         queue = broker.topology.queue("smtp", Lane.NORMAL)

@@ -32,9 +32,9 @@ from imsg_limits.lag_throttle import LagThrottle
 from imsg_people.lookups import RecipientLookups
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis, connect
-from imsg_testing.brokers import depth_is
+from imsg_testing.brokers import depth_is, open_ready
 from imsg_testing.servers import Valkey
-from imsg_testing.worker_harness import TERMS, accept, broker_at, job
+from imsg_testing.worker_harness import TERMS, accept, job
 
 
 class Counting:
@@ -123,7 +123,7 @@ async def bed(valkey_url: str) -> AsyncIterator[Bed]:
     """Make a bed on a broker of its own."""
     topology = Topology(prefix=f"group{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4))
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(broker_at(valkey_url, topology))
+        broker = await stack.enter_async_context(open_ready(valkey_url, topology))
         redis = await stack.enter_async_context(connect(valkey_url))
         await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)
         yield Bed(broker, redis)

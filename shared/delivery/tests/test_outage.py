@@ -21,9 +21,9 @@ from imsg_delivery.disposition import Requeue
 from imsg_delivery.outage import OutageGuard
 from imsg_limits.breakers import Breakers
 from imsg_runtime.redis import Redis, connect
-from imsg_testing.brokers import depth_is
+from imsg_testing.brokers import depth_is, open_ready
 from imsg_testing.waiting import eventually
-from imsg_testing.worker_harness import TERMS, accept, broker_at, job
+from imsg_testing.worker_harness import TERMS, accept, job
 
 AWAY = Blocked("relay", "mail:25", "unreachable", "nobody listens", 0.0)
 
@@ -238,7 +238,7 @@ async def stage(valkey_url: str) -> AsyncIterator[Stage]:
     """Make a stage on a broker of its own."""
     topology = Topology(prefix=f"hold{secrets.token_hex(4)}", methods=("smtp",), steps_s=(1, 2, 4))
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(broker_at(valkey_url, topology))
+        broker = await stack.enter_async_context(open_ready(valkey_url, topology))
         redis = await stack.enter_async_context(connect(valkey_url))
         await redis.call("HSET", CANCELS, CANCELS_COMPLETE, 1)  # as scheduler marks them complete
         await redis.call("DEL", channel_key("smtp"))

@@ -11,6 +11,7 @@ import redis.asyncio
 from imsg_broker import rabbitmq, redis_streams
 from imsg_broker.port import Broker, Delivery, Unreachable
 from imsg_broker.rabbitmq.address import parse
+from imsg_channels import METHODS
 from imsg_contract.topology import Topology
 from imsg_testing.waiting import eventually
 
@@ -18,15 +19,17 @@ READY_WITHIN_S = 60.0
 ARRIVES_WITHIN_S = 60.0
 
 
-def unready(url: str, topology: Topology, redeclare_s: float = 30.0) -> AbstractAsyncContextManager[Broker]:
-    """Open the broker of a URL without waiting for it."""
+def unready(
+    url: str, topology: Topology | None = None, redeclare_s: float = 30.0
+) -> AbstractAsyncContextManager[Broker]:
+    """Open the broker of a URL, with the queues of all channels where no others are named, without waiting for it."""
     connect = rabbitmq.connect if url.startswith("amqp") else redis_streams.connect
-    return connect(url, topology, redeclare_s=redeclare_s)
+    return connect(url, topology or Topology(methods=METHODS), redeclare_s=redeclare_s)
 
 
 @asynccontextmanager
-async def open_ready(url: str, topology: Topology, redeclare_s: float = 30.0) -> AsyncIterator[Broker]:
-    """Open the broker of a URL and wait until it is ready."""
+async def open_ready(url: str, topology: Topology | None = None, redeclare_s: float = 30.0) -> AsyncIterator[Broker]:
+    """Open the broker of a URL as `unready` does, and wait until it is ready."""
     async with unready(url, topology, redeclare_s) as broker:
         await is_so(lambda: broker.ready, READY_WITHIN_S)
         yield broker

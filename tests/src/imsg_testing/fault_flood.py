@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imsg_broker.connect import open_broker
 from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology
 from imsg_contract.wire import Job, Recipient
+from imsg_testing.brokers import open_ready
 from imsg_testing.fault_clients import Clients
 
 CONNECTIONS = 48
@@ -72,10 +72,7 @@ async def _pile_up(broker_url: str, count: int) -> None:
     topology = Topology(methods=METHODS)
     route = topology.direct(topology.queue("smtp", Lane.NORMAL))
     bodies = _jobs(count)
-    async with open_broker(broker_url, topology) as broker:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            while not broker.ready:  # noqa: ASYNC110  the broker tells by a property
-                await asyncio.sleep(0.02)
+    async with open_ready(broker_url, topology) as broker:
 
         async def go_on() -> None:
             for body in bodies:

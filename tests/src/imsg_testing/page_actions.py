@@ -8,11 +8,10 @@ from typing import Any
 from playwright.sync_api import Locator, Page, expect
 
 from imsg.valkey import find_running
-from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.topology import DEAD
 from imsg_testing.api import AWAY, DOCUMENTED, SETTLED
-from imsg_testing.brokers import is_so
+from imsg_testing.brokers import open_ready
 from imsg_testing.browser import Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.history import job
@@ -97,8 +96,7 @@ def dead_letter(deployment: Deployment, unreadable: int, to: str, subject: str) 
 
 async def _publish_dead(url: str, unreadable: int, to: str, subject: str) -> str:
     letter = job(to=(to,), username="admin", content={"subject": subject, "text": "您好"})
-    async with open_broker(url) as broker:
-        await is_so(lambda: broker.ready, PATIENCE_S)
+    async with open_ready(url) as broker:
         for number in range(unreadable):
             body = f"<script>alert({number})</script> 读不懂的内容".encode()
             await _dead(broker, body, "unreadable")

@@ -17,7 +17,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, DEAD, OUTCOME, Lane, Topology, job_key
@@ -29,6 +28,7 @@ from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.logs import configure
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.watchdog import watch
+from imsg_testing.brokers import open_ready
 from imsg_testing.tcp_server import serve_tcp
 from imsg_testing.waiting import eventually
 
@@ -278,18 +278,6 @@ async def accept(broker: Broker, new: Job) -> None:
 
 
 @asynccontextmanager
-async def broker_at(url: str, topology: Topology) -> AsyncIterator[Broker]:
-    """Open a broker and wait until it is ready."""
-    async with open_broker(url, topology) as broker:
-
-        async def ready() -> bool:
-            return broker.ready
-
-        await eventually(ready)
-        yield broker
-
-
-@asynccontextmanager
 async def worker_at(
     broker: Broker,
     redis_url: str,
@@ -354,7 +342,7 @@ async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with (
         heartbeat.run(),
-        broker_at(broker_url, topology) as broker,
+        open_ready(broker_url, topology) as broker,
         worker_at(broker, redis_url, int(port), given, heartbeat=heartbeat) as stop,
     ):
         await stopping.wait()
