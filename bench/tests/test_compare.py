@@ -27,10 +27,10 @@ def test_a_file_that_is_no_run_is_named(tmp_path: Path) -> None:
         compare.read(tmp_path / "a.json")
 
 
-def test_a_change_is_the_quotient_of_the_medians() -> None:
+def test_a_series_and_a_cost_of_two_runs_are_paired() -> None:
     change, cost = compare.changes([result(100, 110, 90)], [result(150, 140, 160)])
-    assert cost.factor == 1
-    assert change.factor == pytest.approx(1.5)
+    assert (change.before.middle, change.after.middle) == (100, 150)
+    assert (cost.before.middle, cost.after.middle) == (210, 210)
 
 
 def test_what_only_one_run_has_is_left_out() -> None:

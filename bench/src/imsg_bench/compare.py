@@ -17,11 +17,6 @@ class Change:
     before: Series
     after: Series
 
-    @property
-    def factor(self) -> float:
-        """The later median over the earlier one."""
-        return self.after.middle / self.before.middle if self.before.middle else float("inf")
-
 
 def changes(before: Sequence[Result], after: Sequence[Result]) -> list[Change]:
     """Pair the series and the costs that both runs have."""
