@@ -22,6 +22,11 @@ def test_a_table_is_read_in_every_encoding(encoding: str) -> None:
     assert found.read(1, has_heading=True).texts == ["zhang@example.com", "li@example.com"]
 
 
+def test_student_numbers_of_ten_digits_are_no_second_column_of_phones() -> None:
+    found = table("学号,手机号码\n2026010001,+86 138-0013-8000\n2026010002,8613900139000\n".encode(), "sms")
+    assert found.column == 1
+
+
 @pytest.mark.parametrize("sign", ["\t", ";", ","])
 def test_whatever_parts_the_columns(sign: str) -> None:
     found = table(f"13800138000{sign}张三\n13900139000{sign}李四\n".encode(), "sms")

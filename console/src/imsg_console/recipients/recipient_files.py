@@ -1,11 +1,11 @@
 """A file of recipients: its sheets, what each column of them seems to be, and the recipients that it holds."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from imsg_console.readers import UnreadableError
-from imsg_console.recipients.classify_recipient import is_intended
+from imsg_console.recipients.classify_recipient import is_address, is_intended
 from imsg_console.recipients.headings import name_fields
 from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading, read, read_table
 from imsg_console.spreadsheets import PIECE, decode, split
@@ -36,11 +36,17 @@ class Table:
 
     @property
     def column(self) -> int | None:
-        """The likeliest column; None: several hold recipients."""
+        """The likeliest column; None: several hold recipients.
+
+        Addresses decide before mistyped ones: a student number of ten digits may be either.
+        """
         sample = self.rows[:SAMPLE]
-        counts = _counts(sample, self.method)
-        full = [count for count in counts if count * 2 > len(sample)]
-        return None if len(full) > 1 else counts.index(max(counts))
+        for holds in (_holds_address, _holds_some):
+            counts = _counts(sample, self.method, holds)
+            full = [count for count in counts if count * 2 > len(sample)]
+            if full:
+                return None if len(full) > 1 else counts.index(full[0])
+        return counts.index(max(counts))
 
     @property
     def width(self) -> int:
@@ -163,11 +169,16 @@ def _count_filled(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     return [sum(at < len(row) and bool(row[at].strip()) for row in rows) for at in range(width)]
 
 
-def _counts(rows: Sequence[Sequence[str]], method: str) -> list[int]:
-    """Count the addresses of each column, mistyped ones too."""
+def _counts(rows: Sequence[Sequence[str]], method: str, holds: Callable[[str, str], bool]) -> list[int]:
+    """Count the cells of each column that hold what `holds` finds."""
     width = max(map(len, rows))
-    return [sum(at < len(row) and _holds_some(row[at], method) for row in rows) for at in range(width)]
+    return [sum(at < len(row) and holds(row[at], method) for row in rows) for at in range(width)]
+
+
+def _holds_address(cell: str, method: str) -> bool:
+    return any(is_address(text, method) for text in read(cell, method).texts)
 
 
 def _holds_some(cell: str, method: str) -> bool:
+    """Return whether a cell holds an address, or a mistyped one."""
     return is_intended(cell, method) or any(is_intended(text, method) for text in read(cell, method).texts)
