@@ -1,5 +1,6 @@
 """Changing one's own password."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from imsg_console.layout import sentence
 from imsg_console.paths import LOGOUT
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
+from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.elements import attrs, button, element, heading, redraw, style_sheet
 from imsg_console.widgets.facts import card
@@ -49,8 +51,12 @@ class SessionsSection:
     async def draw(self) -> None:
         """Draw the list."""
         t, view = self._t, self._view
+        sessions = await self._load()
+        if not any(session["current"] for session in sessions):
+            await self._keep()
+            sessions = await self._load()
         with element("ul", "stack tight"):
-            for session in (await view.api.get("/api/v2/sessions"))["sessions"]:
+            for session in sessions:
                 since = view.times.short(session["created_at"])
                 with element("li", ""):
                     element("p", "", t("password.session", address=line(session["address"], 64), since=since))
@@ -59,6 +65,15 @@ class SessionsSection:
                         element("p", "muted", t("password.session_here"))
                     else:
                         button(t("password.session_end"), partial(self._end, session["id"]))
+
+    async def _load(self) -> Sequence[Mapping[str, Any]]:
+        sessions: Sequence[Mapping[str, Any]] = (await self._view.api.get("/api/v2/sessions"))["sessions"]
+        return sessions
+
+    async def _keep(self) -> None:
+        """Keep the session of this browser: a change of the password ended the kept ones, and gave it a new token."""
+        agent = ui.context.client.request.headers.get("user-agent", "")[:MAX_AGENT].replace("\0", "")
+        await self._view.api.post("/api/v2/sessions", {"digest": self._view.session.key, "agent": agent})
 
     async def _end(self, session: str) -> None:
         await self._view.api.delete(path("/api/v2/sessions", session))
@@ -75,18 +90,18 @@ class TotpSection:
         """Draw whether it is on, and what changes that."""
         t = self._t
         is_on = (await self._view.api.get("/api/v2/me"))["totp"]
-        element("p", "muted", t("password.totp_on" if is_on else "password.totp_off"))
         self._place = element("div", "stack")
         with self._place:
+            element("p", "muted", t("password.totp_on" if is_on else "password.totp_off"))
             if is_on:
                 button(t("password.totp_turn_off"), self._turn_off)
             else:
                 button(t("password.totp_turn_on"), self._begin)
+        self._trouble = element("div")
 
     async def _begin(self) -> None:
         t = self._t
-        with self._place:
-            new = await self._call("post", "/api/v2/me/totp", {})
+        new = await self._call("post", "/api/v2/me/totp", {})
         if new is None:
             return
         with redraw(self._place):
@@ -100,30 +115,31 @@ class TotpSection:
 
     async def _confirm(self) -> None:
         t = self._t
-        with self._place:
-            confirmed = await self._call("post", "/api/v2/me/totp/confirm", {"otp": str(self._otp.value or "")[:32]})
+        confirmed = await self._call("post", "/api/v2/me/totp/confirm", {"otp": str(self._otp.value or "")[:32]})
         if confirmed is None:
             return
         with redraw(self._place):
             notice(t("password.totp_done"), "good")
             element("p", "", t("password.totp_codes"))
-            element("pre", "", "\n".join(confirmed["recovery_codes"]))
+            codes = "\n".join(confirmed["recovery_codes"])
+            element("pre", "", codes)
+            copy_button(self._view, codes)
 
     async def _turn_off(self) -> None:
         t = self._t
         title = t("password.totp_turn_off")
-        if await confirm(self._view, title, t("password.totp_off_text"), title):
-            with self._place:
-                done = await self._call("delete", "/api/v2/me/totp")
-            if done is not None:
-                ui.navigate.to("/password")
+        is_meant = await confirm(self._view, title, t("password.totp_off_text"), title)
+        if is_meant and await self._call("delete", "/api/v2/me/totp") is not None:
+            ui.navigate.to("/password")
 
     async def _call(self, verb: str, url: str, *body: object) -> dict[str, Any] | None:
         """Call the API; where it refuses, show why and return None."""
+        self._trouble.clear()
         try:
             answer: dict[str, Any] = await getattr(self._view.api, verb)(url, *body)
         except ApiError as error:
-            notice(sentence(self._t, error), "bad")
+            with self._trouble:
+                notice(sentence(self._t, error), "bad")
             return None
         return answer
 
