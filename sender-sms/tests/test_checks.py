@@ -186,3 +186,11 @@ async def test_a_provider_that_is_sent_free_text_says_so_in_place_of_templates()
 def test_what_a_send_is_refused_for_is_known_by_its_code(answer: str, code: str | None) -> None:
     trouble = explain_refusal(answer)
     assert (None if trouble is None else trouble.code) == code
+
+
+def test_the_words_of_a_provider_are_quoted_in_a_sentence_and_cut() -> None:
+    trouble = explain_refusal(f"SignatureDoesNotMatch Specified signature is not matched: {'x' * 1_000}")
+    assert trouble is not None
+    assert trouble.zh.startswith("密钥不正确（SignatureDoesNotMatch Specified")
+    assert trouble.zh.endswith("x…）。")
+    assert len(trouble.zh) < 200

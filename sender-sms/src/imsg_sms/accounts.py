@@ -31,6 +31,9 @@ KINDS = (
 DESCRIBED_KINDS: Mapping[str, ProviderKind] = {name: make_kind(name, RECEIPTS) for name in list_descriptions()}
 """The kinds of the descriptions that come with iMSG. Their accounts are of the kind `http` in the settings."""
 
+MAX_QUOTED = 160
+"""The most characters of a provider's answer that an explanation repeats."""
+
 FREE_TEXT = ProviderTrouble(
     code="free_text",
     zh="发给它的是整条文字，不用模板编号。",
@@ -221,8 +224,8 @@ def explain(detail: str) -> ProviderTrouble:
     """Say in words why a provider does not take an account, with its own words behind."""
     return explain_known(detail) or ProviderTrouble(
         code="refused",
-        zh=f"服务商答复：{detail}",
-        en=f"The provider answered: {detail}",
+        zh=f"服务商答复：“{_cut(detail)}”。",
+        en=f"The provider answered: {_cut(detail)}",
         remedy_zh="请按答复中的代码在服务商的文档中查找原因。",
         remedy_en="Look the code up in the provider's documents.",
     )
@@ -240,5 +243,11 @@ def explain_known(detail: str) -> ProviderTrouble | None:
         if any(word in detail for word in words):
             if trouble.code in TRANSIENT:
                 return trouble  # nobody answered: the words are ours
-            return trouble.model_copy(update={"zh": f"{trouble.zh}（{detail}）", "en": f"{trouble.en} ({detail})"})
+            zh = f"{trouble.zh.removesuffix('。')}（{_cut(detail)}）。"
+            return trouble.model_copy(update={"zh": zh, "en": f"{trouble.en} ({_cut(detail)})"})
     return None
+
+
+def _cut(detail: str) -> str:
+    """Cut a provider's words: Aliyun repeats the whole text that was to be signed."""
+    return detail if len(detail) <= MAX_QUOTED else f"{detail[: MAX_QUOTED - 1]}…"

@@ -165,7 +165,7 @@ TROUBLES: Mapping[str, ProviderTrouble] = {
 
 OTHER = ProviderTrouble(
     code="",
-    zh="{at} 答复：{reply}",
+    zh="{at} 答复：“{reply}”。",
     en="{at} answered: {reply}",
     remedy_zh="请按答复中的说明处理；看不懂时，把答复转给邮件服务商。",
     remedy_en="Do as the answer says, or show it to the provider.",
@@ -193,8 +193,10 @@ def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> 
 def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> ProviderTrouble:
     """Say in words why a mail server does not take the account, and what to do."""
     known = TROUBLES.get(LOG_IN if is_login and failure.code not in TROUBLES else failure.code, OTHER)
-    # What precedes the reply to a log-in names settings of a file.
-    reply = failure.detail.partition(": ")[2] if known.code == LOG_IN else failure.detail
+    reply = failure.detail
+    if known.code == LOG_IN:
+        # What precedes the reply names settings of a file, and it begins with the enhanced code once more.
+        reply = reply.partition(": ")[2].removeprefix(failure.code.partition(" ")[2]).strip()
     why = next((why for word, why in CERTIFICATE_FAULTS if word in failure.detail), UNKNOWN_ISSUER)
     at = f"{server.host}:{server.server_port}"
     return known.model_copy(
