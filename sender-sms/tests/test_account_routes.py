@@ -49,6 +49,14 @@ def test_a_wrong_condition_is_named_as_the_api_has_it(name: str, value: str) -> 
     assert error["loc"] == ("routes", name)
 
 
+def test_a_wrong_field_is_explained_in_chinese_by_its_help() -> None:
+    account = ProviderAccount(name="one", kind="aliyun", settings={**FORM, "countries": ["CN"]})
+    (error,) = ACCOUNTS.validate(OWN, (account,), "one")
+    assert (error["type"], error["loc"]) == ("wrong", ("settings", "countries"))
+    assert error["ctx"]["zh"].startswith("模板获准发往哪些国家或地区")
+    assert error["ctx"]["en"].startswith("holds CN, which begins no number")
+
+
 def test_what_the_page_adds_comes_behind_an_order_of_the_settings() -> None:
     """It would not be used at all."""
     twilio = ProviderAccount(name="abroad", kind="twilio", settings=TWILIO)

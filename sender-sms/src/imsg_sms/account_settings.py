@@ -51,7 +51,7 @@ class Account(BaseModel):
     """The variable of the default template that takes free text."""
     countries: Annotated[
         Countries,
-        FormField("国家或地区", "Countries", "模板获准发送到哪些国家或地区代码。其他号码不会交给该账号。", rare=True),
+        FormField("国家或地区", "Countries", "模板获准发往哪些国家或地区，写区号，如 +86, +852；* 为全部。", rare=True),
     ] = (MAINLAND,)
     """The country codes that its templates are approved for. No other number is given to the account."""
     hook_secret: Annotated[
@@ -229,7 +229,8 @@ class Twilio(BaseModel):
     ] = ""
     """A messaging service, instead of a sender."""
     countries: Annotated[
-        Countries, FormField("国家或地区", "Countries", "该账号发送到哪些国家或地区代码；`*` 为全部。", rare=True)
+        Countries,
+        FormField("国家或地区", "Countries", "该账号发往哪些国家或地区，写区号，如 +1, +852；* 为全部。", rare=True),
     ] = (ANYWHERE,)
     """The country codes whose numbers the account takes; `*` takes all."""
     signature: Annotated[str, FormField("签名", "Signature", "加在每条文本前面的文字，计入计费条数。", rare=True)] = ""

@@ -57,7 +57,13 @@ class SmsRoute(BaseModel):
     categories: Annotated[
         str,
         AfterValidator(check_categories),
-        FormField("类别", "Categories", "该账号只发送这些类别的短信。留空：不限。", rare=True, route=True),
+        FormField(
+            "类别",
+            "Categories",
+            "该账号只发送这些类别的短信，如 notice, marketing。留空：不限。",
+            rare=True,
+            route=True,
+        ),
     ] = ""
     """The account takes these categories alone. Empty: any."""
 

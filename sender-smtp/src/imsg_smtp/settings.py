@@ -188,7 +188,7 @@ class MailServerSettings(BaseModel):
     host: Annotated[
         str,
         Field(min_length=1, pattern=r"^[^\s/@]+$"),
-        FormField("服务器地址", "Server", "邮件服务器。"),
+        FormField("服务器地址", "Server", "邮件服务器，如 smtp.example.com。"),
     ]
     """The mail server."""
     port: Annotated[
@@ -196,13 +196,15 @@ class MailServerSettings(BaseModel):
         FormField("端口", "Port", "邮件服务器的端口。未设置时：不加密为 25，`starttls` 为 587，`tls` 为 465。"),
     ] = None
     """Its port. Unset: 25 without security, 587 with `starttls`, 465 with `tls`."""
-    username: Annotated[str | None, FormField("用户名", "Name", "登录用户名。")] = None
+    username: Annotated[str | None, FormField("用户名", "Name", "登录用户名，多为完整的邮箱地址。")] = None
     """The name to log in with."""
-    password: Annotated[SecretStr | None, FormField("密码", "Password", "登录密码。")] = None
+    password: Annotated[SecretStr | None, FormField("密码", "Password", "登录密码；QQ、163 等邮箱填授权码。")] = None
     """The password to log in with."""
     security: Annotated[
         Security | None,
-        FormField("加密方式", "Security", "连接的加密方式。未设置时：连接本机用 `none`，连接其他主机用 `starttls`。"),
+        FormField(
+            "加密方式", "Security", "连接的加密方式。未设置时：连接本机不加密（`none`），连接其他主机用 `starttls`。"
+        ),
     ] = None
     """How the connection is encrypted. Unset: `none` for this machine, `starttls` for any other."""
     ca_file: Annotated[Path, AfterValidator(_is_file)] | None = None
@@ -218,7 +220,11 @@ class MailServerSettings(BaseModel):
     sender_domains: Annotated[
         DomainList,
         FormField(
-            "发件域名", "Sender domains", "该服务器只发送发件人属于这些域名的邮件。留空：不限。", rare=True, route=True
+            "发件域名",
+            "Sender domains",
+            "该服务器只发送发件人属于这些域名的邮件，如 example.com。留空：不限。",
+            rare=True,
+            route=True,
         ),
     ] = ""
     """The server takes mail from these domains alone. Empty: from all."""
@@ -227,7 +233,7 @@ class MailServerSettings(BaseModel):
         FormField(
             "收件域名",
             "Recipient domains",
-            "该服务器只发送收件人属于这些域名的邮件。留空：不限。",
+            "该服务器只发送收件人属于这些域名的邮件，如 qq.com。留空：不限。",
             rare=True,
             route=True,
         ),
@@ -236,7 +242,13 @@ class MailServerSettings(BaseModel):
     categories: Annotated[
         str,
         AfterValidator(check_categories),
-        FormField("类别", "Categories", "该服务器只发送这些类别的邮件。留空：不限。", rare=True, route=True),
+        FormField(
+            "类别",
+            "Categories",
+            "该服务器只发送这些类别的邮件，如 notice, marketing。留空：不限。",
+            rare=True,
+            route=True,
+        ),
     ] = ""
     """The server takes these categories alone. Empty: all."""
     templates: Annotated[object, BeforeValidator(_refuse_templates), Field(exclude=True)] = None

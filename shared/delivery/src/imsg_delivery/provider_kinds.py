@@ -77,13 +77,9 @@ class ProviderKind:
         return dict(sorted(marked.items(), key=lambda field: not field[1].is_required()))
 
     def place(self, errors: Errors) -> Errors:
-        """Say of each error whether its field stands in `settings` or in `routes`."""
+        """Say of each error whether its field stands in `settings` or in `routes`, and of ours in Chinese too."""
         marks = {name.removeprefix(ROUTES): find_form_field(info) for name, info in self.fields.items()}
-        routes = {name for name, mark in marks.items() if mark is not None and mark.route}
-        return tuple(
-            {**error, "loc": ("routes", *error["loc"][1:])} if routes.intersection(error["loc"][1:2]) else error
-            for error in errors
-        )
+        return tuple(_place(error, next((marks.get(name) for name in error["loc"][1:2]), None)) for error in errors)
 
     def describe(self, public_url: str) -> Kind:
         """Describe it to auth."""
@@ -203,6 +199,19 @@ def _list_marked(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
 def find_form_field(info: FieldInfo) -> FormField | None:
     """Return the mark of a field; None without one."""
     return next((mark for mark in info.metadata if isinstance(mark, FormField)), None)
+
+
+def _place(error: Mapping[str, Any], mark: FormField | None) -> Mapping[str, Any]:
+    """Say where the field of an error stands. Validators of settings speak English; in Chinese its help says it."""
+    if mark is None:
+        return error
+    if error["type"] == "value_error":
+        words = {
+            "zh": mark.help_zh.replace("`", "").removesuffix("。"),
+            "en": error["msg"].removeprefix("Value error, "),
+        }
+        error = {**error, "type": "wrong", "ctx": words}
+    return {**error, "loc": ("routes", *error["loc"][1:])} if mark.route else error
 
 
 def _list_errors(error: ValidationError, name: str | None) -> Errors:

@@ -1,5 +1,6 @@
 """The forms that set up and change a provider, as its kind describes them; each is checked before it is kept."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,6 +23,9 @@ Refresh = Callable[[], Awaitable[None]]
 
 PLACES = ("settings", "routes")
 """Where the API has a field, and names it by."""
+
+LIST_SIGNS = re.compile("[,;，；、]")
+"""What stands between the entries of a list, beside blanks and line breaks."""
 
 SKIP = "skip_check"
 
@@ -233,6 +237,6 @@ def _read(kind: Kind, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if field["secret"] and not value:
             continue
         if field["type"] == "list":
-            value = str(value or "").split() or None
+            value = LIST_SIGNS.sub(" ", str(value or "")).split() or None
         read[PLACES[field["route"]]][field["name"]] = None if value == "" else value
     return read
