@@ -31,6 +31,9 @@ BATCH = 200
 LOOK_S = 0.5
 """How late a job may be found due."""
 
+MEASURE_S = 2.0
+"""How old the figures of what waits may be."""
+
 TURNS = 2
 """Transactions side by side on PostgreSQL, each with its own rows, while many are due. The broker's adapter has room
 for as many publishes without a confirm."""
@@ -93,15 +96,15 @@ class Releaser:
     async def run(self, stopping: asyncio.Event) -> None:
         """Release until `stopping`."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(partial(self._release_all, stopping), stopping))
-            group.create_task(self._repeat(self._measure, stopping))
+            group.create_task(self._repeat(partial(self._release_all, stopping), LOOK_S, stopping))
+            group.create_task(self._repeat(self._measure, MEASURE_S, stopping))
 
-    async def _repeat(self, act: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
+    async def _repeat(self, act: Callable[[], Awaitable[None]], every_s: float, stopping: asyncio.Event) -> None:
         problem = RecurringProblem(log, "scheduled_jobs_not_released")
         while not stopping.is_set():
             with problem.catch(*AWAY):
                 await act()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(every_s)
 
     async def _release_all(self, stopping: asyncio.Event) -> None:
         """Release until less than a batch is due."""
@@ -140,6 +143,9 @@ class Releaser:
 
     async def _release_due(self, calendar: Calendar, now_ms: int) -> int:
         """Release one batch by these windows; return its size."""
+        async with self._store.reading() as rows:  # nothing is due most of the time, and writing has its price
+            if not await rows.has_due(now_ms):
+                return 0
         if self._store.is_postgres:
             async with self._store.writing() as rows:
                 async with self._choosing:  # so that one batch has the most urgent

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, distinct, func, select, tuple_, update
+from sqlalchemy import bindparam, delete, distinct, exists, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.topology import Lane
@@ -102,6 +102,11 @@ class Rows:
         are_chosen = [SCHEDULED.c[name] == value for name, value in chosen._asdict().items() if value is not None]
         query = select(SCHEDULED.c.body).where(*are_chosen, SCHEDULED.c.releasing == 0).limit(limit).with_for_update()
         return [Job.model_validate_json(body) for body in (await self._connection.execute(query)).scalars()]
+
+    async def has_due(self, now_ms: int) -> bool:
+        """Return whether any job is due, released in part or not at all."""
+        is_due = SCHEDULED.c.urgency.in_(range(len(_LANES))) & (SCHEDULED.c.due_ms <= now_ms)
+        return bool((await self._connection.execute(select(exists().where(is_due)))).scalar())
 
     async def mark_due(self, now_ms: int, limit: int) -> int:
         """Mark jobs that are due as being released, the most urgent first; return their number."""
