@@ -41,11 +41,12 @@ def list_written() -> Iterator[Path]:
             yield from folder.rglob(pattern)
 
 
-def test_no_tests_folder_is_a_package() -> None:
-    """With one, pytest's importlib mode runs the wrong tests in silence."""
+def test_no_tests_folder_but_two_is_a_package() -> None:
+    """Two packages of one name would make pytest's importlib mode run the wrong tests in silence."""
     matches = [path for folder in (*members(), ROOT / "tests") for path in folder.glob("**/__init__.py")]
+    packages = {path.parent for path in matches if "src" not in path.relative_to(ROOT).parts}
 
-    assert [path for path in matches if "src" not in path.relative_to(ROOT).parts] == []
+    assert packages == {ROOT / "tests/browser", ROOT / "tests/e2e"}
 
 
 def test_only_what_is_released_by_itself_has_the_version() -> None:

@@ -10,7 +10,7 @@ from imsg_testing.services import Plan, Services, deploy
 from imsg_testing.waiting import avoid_full_hour
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up`, started once."""
     with running(tmp_path_factory.mktemp("up")) as deployment:
@@ -18,7 +18,7 @@ def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploymen
         yield deployment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def crash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crash]:
     """Kill an `imsg up` in the middle of a list and start it again; it recovers while other stories run."""
     with crash_and_restart(tmp_path_factory.mktemp("crash")) as happened:
@@ -33,7 +33,7 @@ def deployment(shared_stack: Deployment) -> Iterator[Deployment]:
     shared_stack.call("DELETE", "/sandbox/faults")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` of the stories about what the interface decides."""
     names = {f"IMSG_SMTP__SENDERS__{name}__ADDRESS": f"{name}@example.com" for name in ("NEWS", "ALERTS")}
@@ -42,7 +42,7 @@ def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield deployment
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Run iMSG as services: two gateways, two senders of mail, the sandbox."""
     plan = Plan(gateways=2, has_catalog=True, has_sandbox=True, has_accounts=True)
