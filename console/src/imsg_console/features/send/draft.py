@@ -1,14 +1,17 @@
 """A draft that outlives the console: the browser keeps it under the username, for a week or until log-out."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
+from pydantic import TypeAdapter, ValidationError
 
 from imsg_console.layout import DRAFTS
+from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading
+from imsg_console.texts import Texts
 from imsg_console.view import View
 
 KEEP_S = 1.5
@@ -49,6 +52,12 @@ KEEP = """((key, draft) => {
 FORGET = "((key) => { for (const one of [key, key + ':typed']) localStorage.removeItem(one); })"
 
 TYPED = ("subject", "text", "html", "words")
+
+Row = TypeVar("Row")
+
+RECIPIENT_ROW = TypeAdapter(tuple[str, str, dict[str, str], str | None, int])
+IGNORED_ROW = TypeAdapter(tuple[str, str])
+"""What a draft keeps of a recipient, and of a text that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,30 @@ def read_draft(answer: object) -> KeptDraft | None:
     if not draft and not any(after.values()):
         return None
     return KeptDraft(draft, after, max(at, typed_at))
+
+
+def write_recipients(reading: Reading) -> dict[str, Any]:
+    """Return the recipients of a draft, as `read_recipients` takes them."""
+    found = [
+        [recipient.text, recipient.label, recipient.params, recipient.language, recipient.row]
+        for recipient in reading.found
+    ]
+    return {"to": found, "ignored": [[ignored.text, ignored.why] for ignored in reading.ignored]}
+
+
+def read_recipients(t: Texts, draft: Mapping[str, Any]) -> Reading:
+    """Read the recipients of a draft; whatever of it cannot be read is left out."""
+    found = (FoundRecipient(*row) for row in _read_rows(RECIPIENT_ROW, draft.get("to")))
+    ignored = (IgnoredText(*row) for row in _read_rows(IGNORED_ROW, draft.get("ignored")) if t.get(row[1], ""))
+    return Reading(tuple(found), tuple(ignored))
+
+
+def _read_rows(kind: "TypeAdapter[Row]", value: object) -> Iterator[Row]:
+    for row in value if isinstance(value, list) else ():
+        try:
+            yield kind.validate_python(row)
+        except ValidationError:
+            continue
 
 
 def _read_time(kept: Mapping[str, Any]) -> int:

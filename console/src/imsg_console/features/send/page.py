@@ -11,6 +11,7 @@ from nicegui.element import Element
 from imsg_console.client import ApiError, make_url, path
 from imsg_console.features.send.draft import KeptDraft
 from imsg_console.features.send.form import SendForm
+from imsg_console.features.send.sending import Sending
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import button, element, link_to, redraw, style_sheet
@@ -31,7 +32,7 @@ async def show(view: View) -> None:
     place = element("div", "draft-place")
     groups = [group async for page in view.api.pages("/api/v2/groups", "groups") for group in page]
     form = SendForm(view, me, templates, groups, await _list_channels(view))
-    form.draw()
+    Sending(view, form).draw()
     form.keep(partial(_take_draft, view, form, place))
     if like := view.query.get("like", ""):
         await _fill(view, form, like)
