@@ -13,8 +13,8 @@ from imsg_console.style_sheets import FILES
 SOURCES = Path(imsg_console.__file__).parent
 TESTS = Path(__file__).parents[2] / "tests"
 
-OTHERS = {"hidden"}
-"""Classes of Tailwind, which NiceGUI brings."""
+OTHERS = {"hidden", "justify-between"}
+"""Classes of Tailwind and Quasar, which NiceGUI brings."""
 
 PARSED = {"props", "style"}
 """NiceGUI takes these apart: a quote or a space in a value would begin another one."""

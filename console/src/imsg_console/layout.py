@@ -163,7 +163,7 @@ def _draw_account(view: View) -> None:
         element("span", "", view.session.username)
         menu = ui.menu().props('anchor="bottom end" self="top end"').classes("menu")
         with attrs(menu, role="dialog", aria_label=t("layout.account")):
-            with element("div", "stack menu-who"):
+            with ui.column().classes("menu-who"):
                 element("strong", "", view.session.username)
                 element("span", "muted", t(f"words.role_{view.session.role}"))
             ui.separator()

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from nicegui import ui
+
 from imsg_console.texts import Texts
 from imsg_console.widgets.bars import bar, tone
 from imsg_console.widgets.chips import method_name
@@ -76,8 +78,8 @@ def describe_reset(t: Texts, quota: Quota, now: datetime | None = None) -> str:
 def draw_quota(t: Texts, quota: Quota) -> None:
     """Draw one quota as a bar, with its numbers in words."""
     title, unit = quota.name(t), UNITS[quota.counts]
-    with element("div", "stack tight limit"):
-        with element("div", "spread"):
+    with ui.column().classes("tight limit"):
+        with ui.row().classes("justify-between"):
             element("span", "", title)
             left = t(f"limits.left{unit}", n=quota.left, most=quota.limit)
             element("strong", "bad-text" if quota.left == 0 else "", left)

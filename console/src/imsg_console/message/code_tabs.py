@@ -6,7 +6,7 @@ from imsg_console.message import snippets
 from imsg_console.message.snippets import SentRequest
 from imsg_console.view import View
 from imsg_console.widgets.copying import copy_button
-from imsg_console.widgets.elements import attrs, element
+from imsg_console.widgets.elements import attrs
 from imsg_console.widgets.facts import code_block
 
 
@@ -19,7 +19,7 @@ def draw_code(view: View, sent: SentRequest, key: str = snippets.KEY_PLACE) -> N
     attrs(tabs, aria_label=t("layout.code"))
     with ui.tab_panels(tabs, value="curl").classes("lines"):
         for name, write in snippets.LANGUAGES.items():
-            with ui.tab_panel(name), element("div", "stack tight code"):
+            with ui.tab_panel(name), ui.column().classes("tight code"):
                 code = write(sent, key)
                 copy_button(view, code, name=t("layout.copy_code", name=name))
                 code_block(code, name)

@@ -51,7 +51,7 @@ def ask_test_message(view: View, method: str, providers: Sequence[str], chosen: 
         words.set_visibility(not chosen)
         attrs(via, hint=t("channels.test_via_what")).set_visibility(bool(providers))
         result = attrs(element("div"), aria_live="polite")
-        with element("div", "actions"):
+        with ui.row():
             button(t("layout.close"), opened.close, kind="quiet")
             go = button(t("channels.test_send"), lambda: None, kind="main", symbol="send")
 

@@ -34,7 +34,7 @@ def reading_dialog(view: View, title: str, *, wide: bool = False, close: str = "
 @contextmanager
 def foot() -> Iterator[None]:
     """Draw the place of a dialog's buttons."""
-    with element("div", "actions"):
+    with ui.row():
         yield
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from nicegui import ui
 from nicegui.element import Element
 
 from imsg_console.sanitize import block
@@ -10,12 +11,12 @@ from imsg_console.widgets.elements import address_text, attrs, element, heading
 
 def page_head(title: str, lead: str = "") -> Element:
     """Draw a page's title and what the page is for; the buttons beside them are drawn inside the result."""
-    with element("div", "spread"):
+    with ui.row().classes("justify-between"):
         with element("div"):
             heading(1, title)
             if lead:
                 element("p", "page-lead", lead)
-        return element("div", "actions")
+        return ui.row()
 
 
 def card(title: str, classes: str = "", *, is_landmark: bool = False) -> Element:

@@ -174,7 +174,7 @@ class Form:
                 made = choice_field(field.label, field.options, field.value)
                 return attrs(made, hint=field.hint) if field.hint else made
             case "switch":
-                with element("div", "stack tight"):
+                with ui.column().classes("tight"):
                     switch = ui.switch(field.label, value=bool(field.value))
                     if field.hint:
                         element("span", "muted", field.hint)

@@ -44,7 +44,7 @@ class ImportDialog:
     async def ask(self, title: str) -> None:
         """Show the dialog until it is left."""
         with dialog(title, wide=True) as self._dialog:
-            self._body = attrs(element("div", "stack"), aria_live="polite")
+            self._body = attrs(ui.column(), aria_live="polite")
         self.show(self._draw_first)
         await self._dialog
         self._dialog.delete()
@@ -140,7 +140,7 @@ class ImportDialog:
     def _draw_work(self, work: Work, draw_end: Callable[[Work], object]) -> None:
         draw_work(self._view, work)
         element("p", "muted", self._view.t("layout.work_leave"))
-        end = element("div", "stack")
+        end = ui.column()
         with foot():
             button(self._view.t("layout.close"), lambda: self._dialog.submit(None), kind="main")
 

@@ -37,7 +37,7 @@ def error_notice(title: str, text: str, action: str = "", on_click: Callable[...
     """Draw what happened and what to do, with the button that does it."""
     with attrs(element("section", "notice notice-bad"), role="alert") as drawn:
         icon("error")
-        with element("div", "stack tight notice-body"):
+        with ui.column().classes("tight notice-body"):
             heading(2, title)
             element("p", "", text)
             if on_click is not None:

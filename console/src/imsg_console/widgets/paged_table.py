@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from nicegui import ui
+
 from imsg_console.client import ApiError
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -47,7 +49,7 @@ class PagedTable:
         self._listing = self._make_listing()
         self._page = ListPage(1, None, (), None)
         self._asked = 0
-        with element("div", "stack") as self._place:
+        with ui.column() as self._place:
             self.filters = Filters(view, filters, self.load, self.reload if has_refresh else None)
             self.table = Table(view, caption, columns, key=key, actions=actions, on_choose=on_choose, name=name)
             self._instead = element("div")

@@ -63,7 +63,7 @@ PIECES = """
     <q-btn v-else-if="one.menu" flat round dense icon="more_vert" class="more" :aria-label="one.name"
       aria-haspopup="dialog" :data-menu="props.row.id" @click="$parent.$emit('menu', props.row.id)"></q-btn>
     <div v-else-if="one.meter" class="usage">
-      <div class="spread small">
+      <div class="line justify-between small">
         <span class="muted">{{ one.text }}</span><span :class="one.level + '-text'">{{ one.meter }}</span>
       </div>
       <q-linear-progress :value="one.share" size="0.5rem" :class="['bar', 'bar-' + one.level]" role="meter"

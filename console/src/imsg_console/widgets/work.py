@@ -115,11 +115,11 @@ def draw_work(view: View, work: Work) -> None:
     """Draw how far a work is, live, with a button that stops it."""
     t = view.t
     with element("div", "work") as card:
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             element("strong", "", work.title)
             state = attrs(live_text("muted"), aria_live="polite")
         progress = bar(work.title, 0.0)
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             failures = live_text("bad-text")
             link = link_to("", "").classes("button")
             stop = button(t("layout.work_stop"), work.stop, kind="quiet")
@@ -166,7 +166,7 @@ def tasks_button(view: View) -> Callable[[], object]:
         count = live_text()
         with attrs(ui.menu().classes("menu"), role="dialog", aria_label=t("layout.work_done")):
             element("div", "menu-title", t("layout.work_done"))
-            inside = element("div", "stack menu-works")
+            inside = ui.column().classes("menu-works")
     attrs(opener, aria_haspopup="dialog")
     shown: list[Work] = []
 

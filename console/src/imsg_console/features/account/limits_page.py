@@ -1,5 +1,7 @@
 """How much one may send, and how much is left."""
 
+from nicegui import ui
+
 from imsg_console.quota import draw_quota, read_quotas
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.elements import element, link_to
@@ -24,7 +26,7 @@ async def show(view: View) -> None:
         with element("ul", "stack tight"):
             for key in ("how_counts", "how_windows", "how_refused", "how_more"):
                 element("li", "", t(f"limits.{key}", zone=view.timezone))
-        with element("div", "actions"):
+        with ui.row():
             if view.session.is_admin:
                 link_to(t("limits.change"), "/users").classes("button")
             if view.may("POST /messages"):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from nicegui import ui
+
 from imsg_console.client import path
 from imsg_console.features.callbacks import form
 from imsg_console.features.callbacks.events import name_event
@@ -39,7 +41,7 @@ class Callbacks:
 
     async def draw(self) -> None:
         """Draw the page where it is called."""
-        self._place = element("div", "stack")
+        self._place = ui.column()
         await self.refresh()
 
     async def refresh(self) -> None:
@@ -54,7 +56,7 @@ class Callbacks:
     def _draw_one(self, callback: dict[str, Any]) -> None:
         t = self._t
         with element("section", "card stack"):
-            with element("div", "spread"):
+            with ui.row().classes("justify-between"):
                 heading(2, line(callback["description"] or callback["url"], 80))
                 state = callback["state"]
                 chips.chip(t(f"callbacks.state_{state}"), *CHIPS[state])
@@ -79,7 +81,7 @@ class Callbacks:
     def _draw_actions(self, callback: dict[str, Any]) -> None:
         t, url = self._t, path("/api/v2/callbacks", callback["id"])
         named = line(callback["description"] or callback["url"], 60)
-        with element("div", "actions"):
+        with ui.row():
             link = link_to(t("callbacks.deliveries"), path("/callbacks", callback["id"])).classes("button")
             attrs(link, aria_label=t("callbacks.deliveries_of", name=named))
             if self._view.may("PATCH /callbacks/{id}"):

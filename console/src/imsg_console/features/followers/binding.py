@@ -25,7 +25,7 @@ Refresh = Callable[[], Awaitable[object]]
 async def bind(view: View, accounts: Sequence[str], refresh: Refresh) -> None:
     """Ask for the user, show the code, wait until it is scanned, and ask for a confirmation."""
     with dialog(view.t("followers.bind_title")) as opened:
-        steps = BindingSteps(view, opened, element("div", "stack"))
+        steps = BindingSteps(view, opened, ui.column())
         steps.ask(accounts)
     is_bound = await opened
     opened.delete()
@@ -70,7 +70,7 @@ class BindingSteps:
                     return
                 self._show_code(code, accounts)
 
-            with element("div", "actions"):
+            with ui.row():
                 button(t("layout.cancel"), lambda: self._dialog.submit(None), kind="quiet")
                 button(t("followers.make_code"), make, kind="main", symbol="qr_code_2")
 
@@ -83,7 +83,7 @@ class BindingSteps:
             attrs(element("img", "follower-code"), src=picture, alt=t("followers.code", name=name))
             element("p", "muted", t("followers.until", at=self._view.times.full(code["expires_at"])))
             waiting = attrs(element("p", "muted", t("followers.waiting")), role="status")
-            foot = element("div", "actions")
+            foot = ui.row()
             with foot:
                 button(t("layout.cancel"), lambda: self._dialog.submit(None), kind="quiet")
 
@@ -119,7 +119,7 @@ class BindingSteps:
                     return
                 self._dialog.submit(True)  # noqa: FBT003  the answer itself
 
-            with element("div", "actions"):
+            with ui.row():
                 button(t("followers.reject"), lambda: self._dialog.submit(None), kind="quiet")
                 button(t("followers.confirm"), confirm, kind="main", symbol="check")
 
@@ -127,7 +127,7 @@ class BindingSteps:
         t = self._view.t
         with self._clear():
             notice(t("followers.expired"), "warn")
-            with element("div", "actions"):
+            with ui.row():
                 button(t("layout.cancel"), lambda: self._dialog.submit(None), kind="quiet")
                 button(t("followers.again"), lambda: self.ask(accounts), kind="main")
 

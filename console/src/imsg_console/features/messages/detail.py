@@ -82,7 +82,7 @@ class MessageDetail:
         with element("div", "message-columns"):
             with element("div"), card(t("messages.content"), is_landmark=True):
                 draw_content(view, self._message)
-            with element("div", "stack message-side"):
+            with ui.column().classes("message-side"):
                 with card(t("messages.timeline"), is_landmark=True):
                     self._timeline = attrs(element("div"), aria_live="polite")
                 if self._legs:
@@ -145,7 +145,7 @@ class MessageDetail:
         status, is_simulated = message["status"], bool(message.get("simulated"))
         tone = "calm" if is_simulated and status in chips.TAKEN else TONES.get(status, "calm")
         with element("div", f"verdict verdict-{tone}"):
-            with element("div", "stack tight"):
+            with ui.column().classes("tight"):
                 with element("span", "line"):
                     words = explained.meaning if explained else chips.explain_status(t, status, simulated=is_simulated)
                     element("strong", "", words)

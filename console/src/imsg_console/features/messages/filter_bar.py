@@ -56,7 +56,7 @@ class FilterBar:
         self._is_showing = False
         self._inputs: dict[str, ui.input | ui.select | ui.textarea] = {}
         with attrs(element("search", "stack"), aria_label=t("messages.filters")):
-            with element("div", "line filters-first"):
+            with ui.row().classes("filters-first"):
                 self._draw_text("to")
                 statuses = {"": t("messages.all")} | {status: t(f"words.status_{status}") for status in STATUSES}
                 self._statuses = choice_field(t("messages.filter_status"), statuses, "", self._set_status)
@@ -70,8 +70,8 @@ class FilterBar:
                 attrs(self._toggle, aria_expanded="false")
             with element("div", "filters-fields") as self._fields:
                 self._draw_fields()
-            self._names = attrs(element("div", "line filters-names"), role="group", aria_label=t("messages.names"))
-            self._chips = element("div", "line")
+            self._names = attrs(ui.row().classes("filters-names"), role="group", aria_label=t("messages.names"))
+            self._chips = ui.row()
             self._error = attrs(live_text("bad-text"), role="alert")
         self.show(filters)
 

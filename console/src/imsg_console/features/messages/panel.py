@@ -150,13 +150,13 @@ class MessagePanel:
 
     def _draw_tools(self) -> None:
         t = self._t
-        with element("div", "line messages-tools"):
+        with ui.row():
             self._live = button(t("messages.live"), self._pause, kind="quiet", symbol="pause")
             attrs(self._live, aria_pressed="true", title=t("messages.live_pause"))
             kinds = {name: t(f"messages.by_{name}") for name in KINDS}
             self._toggle = toggle(t("messages.column_message"), kinds, "request", self._change_kind)
             self._error = attrs(live_text(), role="status")
-            element("span", "space")
+            ui.space()
             self._resend = ResendDialog(self._view, on_sent=self._show_first)
             chosen = button(t("messages.resend_chosen"), self._resend_chosen, kind="main", symbol="replay")
             self._resend_button = chosen

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nicegui import ui
+
 from imsg_channels.smtp import SMTP
 from imsg_console.explanations import explain
 from imsg_console.sanitize import line
@@ -99,7 +101,7 @@ class Step:
 
 def _step(step: Step, own_words: str) -> None:
     with element("li", f"step step-{step.tone}"):
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             with element("strong", "line"):
                 icon(step.symbol)
                 element("span", "", step.name)

@@ -87,7 +87,7 @@ def _draw_card(view: View, figures: Figures, chosen: Range, times: Times, *, lat
     name, period = chips.method_name(t, figures.method), t(f"overview.{chosen.name}_said")
     series = [Series(_kind(view, kind), COLOURS[kind], figures.kinds[kind]) for kind in KINDS]
     with attrs(element("section", "stack card"), aria_label=name):
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             with element("h2", "side-by-side"):
                 icon(chips.METHODS[figures.method])
                 element("span", "", name)
@@ -123,7 +123,7 @@ def _draw_causes(view: View, causes: Sequence[Cause], chosen: Range, times: Time
 
     title = t("overview.causes")
     with attrs(element("section", "stack card"), aria_label=title):
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             heading(2, title)
             element("span", "muted", t("overview.all", n=f"{sum(cause.total for cause in causes):,}"))
         counts = " · ".join(f"{names[cause]} {cause.total:,}" for cause in causes)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from nicegui import ui
 from nicegui.element import Element
 
 from imsg_console.client import make_url
@@ -77,7 +78,7 @@ class Guide:
     def _draw(self, steps: Sequence[_Step]) -> None:
         t = self._view.t
         with attrs(element("section", "card"), aria_label=t("overview.guide")):
-            with element("div", "spread"):
+            with ui.row().classes("justify-between"):
                 heading(2, t("overview.guide"))
                 link_to(t("overview.guide_dismiss"), make_url(PREFER, guide="hidden", next="/"))
             element("p", "muted", t("overview.guide_text", n=sum(step.is_done for step in steps)))
@@ -92,8 +93,8 @@ class Guide:
                 icon("check")
             else:
                 attrs(element("span", "step-number", str(number)), aria_hidden="true")
-            with element("div", "stack need-body"):
-                with element("div", "line"):
+            with ui.column().classes("need-body"):
+                with ui.row():
                     element("strong", "", t(f"overview.guide_{step.name}"))
                     if step.is_done:
                         element("span", "unseen", t("overview.guide_done"))

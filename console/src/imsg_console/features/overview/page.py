@@ -76,7 +76,7 @@ async def _draw_attention(view: View, place: ui.element, chosen: Range, username
         else:
             items += answer
     with redraw(place):
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             heading(2, t("overview.attention"))
         for error in dict.fromkeys(errors):
             notice(t("overview.part_failed", why=error), "bad")
@@ -91,7 +91,7 @@ async def _draw_attention(view: View, place: ui.element, chosen: Range, username
 def _draw_item(item: Item) -> None:
     with element("li", f"line need need-{item.tone}"):
         icon(item.symbol)
-        with element("div", "stack need-body"):
+        with ui.column().classes("need-body"):
             element("strong", "", item.title)
             if item.text:
                 element("span", "muted", item.text)
@@ -101,7 +101,7 @@ def _draw_item(item: Item) -> None:
 
 
 def _draw_calm(view: View, chosen: Range) -> None:
-    with element("div", "side-by-side"):
+    with ui.row(wrap=False):
         icon("task_alt")
         with element("div"):
             element("strong", "", view.t("overview.calm"))

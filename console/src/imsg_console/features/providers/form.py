@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+from nicegui import ui
 from nicegui.element import Element
 
 from imsg_console.client import path
@@ -140,7 +141,7 @@ class SetUp:
         for step in self._kind["setup"]:
             with element("fieldset", "stack tight"):
                 element("legend", "", f"{self._t('providers.setup')}：{step['title']}")
-                show = partial(self._show, element("div", "stack tight"), step["title"], step["value"])
+                show = partial(self._show, ui.column().classes("tight"), step["title"], step["value"])
             show()
             if self._provider is None:
                 self._form.input("name").on_value_change(show)

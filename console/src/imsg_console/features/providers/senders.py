@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
+from nicegui import ui
+
 from imsg_console.client import path
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -43,14 +45,14 @@ class Senders:
         """Draw everything."""
         t = self._t
         with element("section", "stack"):
-            with element("div", "line"):
+            with ui.row():
                 heading(2, t("providers.senders"))
                 button(t("providers.dns_default"), partial(self._show_dns, {"name": "default"}), kind="quiet")
                 if self._view.session.is_admin:
                     button(t("providers.sender_add"), self._add, kind="quiet", symbol="add")
                     button(t("providers.signature_add"), self._add_signature, kind="quiet", symbol="add")
             element("p", "small", t("providers.senders_lead"))
-            self._place = element("div", "stack")
+            self._place = ui.column()
         await self.load()
 
     async def load(self) -> None:
@@ -103,7 +105,7 @@ class Senders:
     def _draw_record(self, record: Row) -> None:
         t = self._t
         with element("section", "stack tight"):
-            with element("div", "line"):
+            with ui.row():
                 heading(3, line(record["record"], 80))
                 chip(t(f"providers.dns_{record['verdict']}"), *VERDICTS[record["verdict"]])
             element("p", "small", line(record["why"], 1_000))

@@ -65,7 +65,7 @@ class Chats:
         self._tags: dict[str, str] = {}
         self._local: dict[str, list[ChatLine]] = {}
         t = view.t
-        with element("div", "actions"):
+        with ui.row():
             button(t("sandbox.follow"), self._follow, kind="main", symbol="person_add")
         self._empty = empty(t("sandbox.wechat_none_title"), t("sandbox.wechat_none"), "forum")
         with element("div") as self._place:
@@ -119,7 +119,7 @@ class Chats:
     def _open(self, openid: str) -> None:
         follower, t = self._followers[openid], self._t
         head = pane_head(t("sandbox.follower", n=follower.number))
-        with head, element("div", "actions"):
+        with head, ui.row():
             self._leave_button(follower)
         with element("p", "muted small"):
             element("span", "", t("sandbox.account", name=line(follower.account)))
@@ -131,7 +131,7 @@ class Chats:
         self._draw_lines(openid)
         if not follower.follows:
             return
-        with element("div", "line chat-foot"):
+        with ui.row().classes("chat-foot"):
             press = button(t("sandbox.press"), lambda: self._press(openid), symbol="menu")
             attrs(press, aria_label=t("sandbox.press_label"))
             draw_answer_field(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from nicegui import ui
+
 from imsg_channels.sms import SMS
 from imsg_channels.spec import ChannelSpec
 from imsg_console.features.sandbox.arrivals import Arrivals
@@ -77,7 +79,7 @@ class Conversations:
         self._draw_lines(number)
         if self._is_answerable:
             t, answer = self._t, partial(self._answer, number)
-            with element("div", "line chat-foot"):
+            with ui.row().classes("chat-foot"):
                 draw_answer_field(
                     t("sandbox.reply"), t("sandbox.reply_send"), answer, most=MAX_CHARACTERS, symbol="reply"
                 )

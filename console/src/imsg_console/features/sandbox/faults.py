@@ -26,7 +26,7 @@ class FaultBoard:
         t = view.t
         element("p", "page-lead", t("sandbox.faults_lead"))
         with attrs(element("section", "card"), aria_label=t("sandbox.in_force")):
-            with element("div", "spread"):
+            with ui.row().classes("justify-between"):
                 heading(2, t("sandbox.in_force"))
                 self._end_button = button(t("sandbox.calm_all"), self._end_all, symbol="healing")
             self._force = attrs(element("ul", "stack tight fault-force"), aria_live="polite")
@@ -69,7 +69,7 @@ class FaultBoard:
     def _draw(self, method: str, fault: str) -> None:
         t, named, channel = self._t, self._name(fault), self._channel(method)
         with element("li", "line fault"):
-            with element("div", "stack fault-words"):
+            with ui.column().classes("fault-words"):
                 element("strong", "", named)
                 element("span", "muted", t.get(f"sandbox.fault_{fault}_what", ""))
             times = ui.input(t("sandbox.times"), value="1").props("outlined dense inputmode=numeric maxlength=7")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nicegui import ui
 from nicegui.element import Element
 
 from imsg_console.view import View
@@ -38,7 +39,7 @@ class Split:
             with attrs(element("section", "stack split-pane"), aria_live="polite", aria_label=choose, tabindex="0"):
                 self._back = button(view.t("sandbox.back"), self.close, kind="quiet", symbol="arrow_back")
                 self._back.classes("split-back")
-                self.pane = element("div", "stack split-inside")
+                self.pane = ui.column().classes("split-inside")
         self.close()
 
     def show(self, items: list[Item]) -> None:
@@ -100,6 +101,6 @@ class Split:
 
 def pane_head(title: str) -> Element:
     """Draw the heading of a pane; its buttons are drawn inside."""
-    with element("header", "spread") as head:
+    with element("header", "line justify-between") as head:
         heading(2, title)
     return head

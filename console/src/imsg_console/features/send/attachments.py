@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from nicegui import ui
+
 from imsg_channels.file_names import drop_invisible
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -33,7 +35,7 @@ class Attachments:
         self._t, self._on_change = view.t, on_change
         self.files: list[Attachment] = []
         t = view.t
-        with element("div", "stack tight") as self.place:
+        with ui.column().classes("tight") as self.place:
             element("div", "field-label", t("send.attachments"))
             drop_zone(t, t("send.drop"), self._add, most_bytes=MAX_BYTES, multiple=True).classes("upload-attachments")
             self._used = attrs(live_text("muted"), role="status")

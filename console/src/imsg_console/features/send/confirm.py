@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from nicegui import ui
+
 from imsg_console.features.send.preview import Preview
 from imsg_console.quota import describe_reset, read_quotas
 from imsg_console.sanitize import line
@@ -87,7 +89,7 @@ class Confirmation:
                 self._draw_problems(check)
         with card(t("send.confirm_preview"), is_landmark=True):
             preview(Preview(self._view))
-        with element("div", "actions"):
+        with ui.row():
             button(t("send.confirm_back"), self._on_back, symbol="arrow_back")
             send = button(t("send.confirm_send", n=f"{check['count']:,}"), self._on_send, kind="main", symbol="send")
             send.classes("confirm-button")

@@ -12,7 +12,7 @@ from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.segments import measure
 from imsg_console.features.send.templates import Template, find_problems
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, element, live_text
+from imsg_console.widgets.elements import attrs, live_text
 
 MAX_SUBJECT = 255
 
@@ -41,7 +41,7 @@ class MailForm:
     def __init__(self, view: View, on_change: OnChange) -> None:
         self._t, self._on_change = view.t, on_change
         t = view.t
-        with element("div", "stack") as self.place:
+        with ui.column() as self.place:
             self._subject = ui.input(t("send.subject"), on_change=on_change).props(f"counter maxlength={MAX_SUBJECT}")
             self._text = ui.textarea(t("send.text"), on_change=on_change).props("autogrow")
             self._switch = ui.switch(t("send.with_html"), on_change=self._show_html)
@@ -104,10 +104,10 @@ class TextForm:
             choices[MARKDOWN] = "Markdown"
         choices |= {template.name: _name_template(template) for template in templates if template is not self._default}
         label = t("send.format" if has_markdown else "send.template")
-        with element("div", "stack") as self.place:
+        with ui.column() as self.place:
             self._choice = ui.select(choices, label=label, value=next(iter(choices)), on_change=self._draw)
             self._choice.props("outlined stack-label").classes("field field-template").set_visibility(len(choices) > 1)
-            self._fields = element("div", "stack")
+            self._fields = ui.column()
             self._length = attrs(live_text("field-hint"), role="status")
         self._draw()
 

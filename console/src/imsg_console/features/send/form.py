@@ -64,7 +64,7 @@ class SendForm:
         """Draw the form; `on_change` is called after any change, `on_submit` sends it."""
         t, self._on_change, self._on_submit = self._t, on_change, on_submit
         with element("div", "send") as self.place:
-            with element("div", "send-form stack"):
+            with ui.column().classes("send-form"):
                 self._draw_methods()
                 with card(t("send.step_who")):
                     self.groups = GroupChoice(self._view, self._known, self._update_people)

@@ -9,7 +9,7 @@ from imsg_console.client import ApiError, path
 from imsg_console.recipients.recipient_reader import FoundRecipient
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.elements import attrs, element, live_text
+from imsg_console.widgets.elements import attrs, live_text
 
 PATH = "/api/v2/groups"
 
@@ -32,7 +32,7 @@ class GroupChoice:
         self._sizes = {str(group["name"]): int(group["members"]) for group in groups}
         t = view.t
         options = {name: t("send.group", name=line(name, 64), n=f"{size:,}") for name, size in self._sizes.items()}
-        with element("div", "stack tight") as self.place:
+        with ui.column().classes("tight") as self.place:
             self._field = ui.select(options, label=t("send.groups"), multiple=True, value=[], on_change=self._change)
             self._field.props("outlined dense options-dense use-chips clearable hide-bottom-space").classes("field")
             self._hint = attrs(live_text("field-hint", t("send.groups_hint")), role="status")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nicegui import ui
+
 from imsg_console.features.send.attachments import Attachment
 from imsg_console.features.send.templates import Template
 from imsg_console.sanitize import block, line
@@ -25,14 +27,14 @@ class Preview:
         self._view, self._t = view, view.t
         self._html = ""
         self._kept = ""
-        with element("div", "stack preview") as self._place:
+        with ui.column().classes("preview") as self._place:
             self._plain = element("div")
-            self._frame = element("div", "stack tight")
+            self._frame = ui.column().classes("tight")
 
     def show_mail(self, content: dict[str, str], to: Sequence[str], files: Sequence[Attachment]) -> None:
         """Show a mail."""
         t = self._t
-        with redraw(self._plain), element("div", "stack tight"):
+        with redraw(self._plain), ui.column().classes("tight"):
             element("strong", "preview-subject wrap-anywhere", line(content["subject"]) or t("send.no_subject"))
             element("p", "muted wrap-anywhere", self._describe_recipients(to))
             if content["text"] or "html" not in content:
@@ -82,7 +84,7 @@ class Preview:
     def show_wechat(self, template: Template | None, params: dict[str, str]) -> None:
         """Show a WeChat template message."""
         t = self._t
-        with redraw(self._plain), element("div", "preview-phone"), element("div", "stack tight"):
+        with redraw(self._plain), element("div", "preview-phone"), ui.column().classes("tight"):
             element("strong", "", t("send.wechat_title"))
             with element("p"):
                 self._draw_text(template, params)

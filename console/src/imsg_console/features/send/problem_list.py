@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from nicegui import ui
 from nicegui.element import Element
 
 from imsg_console.sanitize import line
@@ -35,7 +36,7 @@ def draw_problems(view: View, place: Element, symbol: str, title: str, problems:
     with redraw(place):
         if not problems:
             return
-        with element("div", "line"):
+        with ui.row():
             icon(symbol)
             element("strong", "", title)
             copy_button(view, "\n".join(f"{problem.text}\t{problem.why}" for problem in problems[:COPIED]))

@@ -70,8 +70,8 @@ class RecipientField:
         self._looked_up: dict[tuple[str, str], str] = {}
         """(method, username) → the key of what is wrong with it; empty where nothing is."""
         t = view.t
-        with element("div", "stack tight") as self.place:
-            with element("div", "spread"):
+        with ui.column().classes("tight") as self.place:
+            with ui.row().classes("justify-between"):
                 label = element("label", "field-label", t("send.to_label"))
                 RecipientFile(view, lambda: self._recipients.method, self.add)
             self._field = attrs(element("textarea", "recipients-field"), rows=2, spellcheck="false", autocomplete="off")
@@ -80,11 +80,11 @@ class RecipientField:
             for event, script in (("input", TYPED), ("compositionend", TYPED), ("paste", PASTED), ("blur", LEFT)):
                 self._field.on(event, self._take, js_handler=script)
             self._hint = attrs(live_text("field-hint"), id="recipients-hint", aria_live="polite")
-            self._summary = attrs(element("div", "line recipients-summary"), role="status")
+            self._summary = attrs(ui.row().classes("recipients-summary"), role="status")
             self._wrong = element("div", "recipients-wrong")
             self._ignored = element("div", "recipients-ignored")
             self._search = ui.input(t("send.find"), on_change=self._show_recipients).props("dense outlined")
-            self._chips = attrs(element("div", "line"), role="group", aria_label=t("send.to"))
+            self._chips = attrs(ui.row(), role="group", aria_label=t("send.to"))
         self.show()
 
     async def change_method(self, method: str) -> None:

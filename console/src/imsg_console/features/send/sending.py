@@ -49,7 +49,7 @@ class Sending:
     def draw(self) -> None:
         """Draw the steps and the form."""
         self._steps = Steps(self._t, "who")
-        self._confirming = element("div", "send-confirming stack")
+        self._confirming = ui.column().classes("send-confirming")
         self._confirming.set_visibility(False)
         self._form.draw(self._show_step, self._submit)
 

@@ -105,7 +105,7 @@ class Sent:
 
     def _draw_status(self, request: Mapping[str, Any]) -> None:
         t = self._t
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             heading(2, t("sent.standing"))
             chips.method(self._view, request["method"])
             if request["test"]:
@@ -123,7 +123,7 @@ class Sent:
             subject = [(t("send.saved_template"), line(request["content"]["template"]))]
         key = [(t("words.key"), line(request["key"], 64))] if request["key"] else []
         draw_facts([*subject, *key, (t("sent.number"), self._identity)])
-        self._actions = element("div", "actions")
+        self._actions = ui.row()
         self._shown: object = None
         self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
 
@@ -189,9 +189,9 @@ class Sent:
         self._undo.clear()
         if not request["due_at"] or not waiting or counts.get("scheduled") != waiting:
             return
-        with self._undo, element("div", "notice notice-info spread"):
+        with self._undo, element("div", "notice notice-info line justify-between"):
             element("p", "", t("sent.due", at=self._view.times.full(request["due_at"])))
-            with element("div", "actions"):
+            with ui.row():
                 if self._view.may("POST /requests/{id}/release"):
                     button(t("sent.release"), self._release, symbol="send").classes("release-button")
                 if self._view.may("PATCH /requests/{id}"):

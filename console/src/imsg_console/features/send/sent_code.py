@@ -38,7 +38,7 @@ class SentCode:
             category=str(request["category"] or "notice"),
         )
         if sent.is_long:
-            with element("div", "actions"):
+            with ui.row():
                 button(t("sent.list_file", name=snippets.LIST_FILE), self._download, symbol="download")
                 element("span", "muted", t("sent.list_file_what"))
         if sent.files:

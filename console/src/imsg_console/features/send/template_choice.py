@@ -15,7 +15,7 @@ from imsg_console.recipients.recipient_reader import FoundRecipient
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.chips import METHODS
-from imsg_console.widgets.elements import attrs, element, live_text
+from imsg_console.widgets.elements import attrs, live_text
 from imsg_console.widgets.fields import choice_field
 
 PATH = "/api/v2/templates"
@@ -81,11 +81,11 @@ class TemplateChoice:
         self.shown: Mapping[str, Any] | None = None
         """The answer of POST …/preview to what is filled in; None where there is none."""
         t = self._t
-        with element("div", "stack") as self._place:
+        with ui.column() as self._place:
             self._choice = choice_field(t("send.saved_template"), {OWN_WORDS: t("send.own_words")}, OWN_WORDS)
             self._choice.on_value_change(self._choose)
             self._language = choice_field(t("send.language"), {"": ""}, "").on_value_change(self._change)
-            self._fields = element("div", "stack")
+            self._fields = ui.column()
             self._hint = attrs(live_text("field-hint bad-text"), role="status")
         self._language.set_visibility(False)
 
@@ -231,7 +231,7 @@ class TemplateChoice:
 
     def _draw_param(self, known: Mapping[str, Any]) -> _Param:
         title = line(known["name"], 64)
-        with element("div", "stack tight"):
+        with ui.column().classes("tight"):
             column = choice_field(self._t("send.param_source", name=title), {ALIKE: ""}, ALIKE).on_value_change(
                 self._change
             )

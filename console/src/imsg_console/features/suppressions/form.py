@@ -92,7 +92,7 @@ class SuppressionImport:
     def _draw_choice(self, dialog: ImportDialog) -> None:
         t = self._t
         element("p", "", t("suppressions.import_text"))
-        with element("div", "side-by-side"):
+        with ui.row(wrap=False):
             self._method = choice_field(t("suppressions.import_method"), list_methods(self._view), METHODS[0])
             self._reason = choice_field(t("suppressions.import_reason"), list_reasons(self._view), "opt_out")
         dialog.draw_drop_zone(t("suppressions.import_file"))

@@ -169,7 +169,7 @@ class Templates:
         }
 
         def prepare(_: Form) -> None:
-            shown.append(element("div", "stack"))
+            shown.append(ui.column())
 
         async def save(form: Form) -> None:
             values = form.read()

@@ -71,7 +71,7 @@ class Usage:
             self._month_field = choice_field(t("usage.month"), self._months, self._month, self._choose)
             names = {name: t(f"usage.{name}") for name in self._dimensions}
             self._by_field = choice_field(t("usage.by"), names, self._by, self._choose)
-        self._place = element("div", "stack")
+        self._place = ui.column()
 
     async def _choose(self) -> None:
         self._month, self._by = str(self._month_field.value), str(self._by_field.value)

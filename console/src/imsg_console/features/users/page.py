@@ -175,7 +175,7 @@ class Users:
             return
         with self._bar:
             element("strong", "", t("layout.chosen", n=count))
-            with element("div", "actions"):
+            with ui.row():
                 if self._view.may("PATCH /users/{username}"):
                     button(t("users.set_limits"), self._set_limits, symbol="speed")
                     button(t("users.allow"), lambda: self._change_chosen({"available": True}), symbol="check_circle")

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from nicegui import ui
+
 from imsg_channels import METHODS
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
@@ -11,7 +13,7 @@ from imsg_console.widgets import cells
 from imsg_console.widgets.cells import Cell
 from imsg_console.widgets.chips import method_name
 from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import button, element, heading, redraw
+from imsg_console.widgets.elements import button, heading, redraw
 from imsg_console.widgets.facts import page_head
 from imsg_console.widgets.forms import Field, FieldMaker, Form, ask_form
 from imsg_console.widgets.notices import notice, toast
@@ -48,7 +50,7 @@ class Windows:
         with page_head(t("layout.windows"), t("windows.lead")):
             if self._view.may("PUT /windows"):
                 button(t("windows.add"), self._add, kind="main", symbol="add")
-        self._notices = element("div", "stack")
+        self._notices = ui.column()
         columns = [
             Column("id", t("windows.id"), lambda row: line(row["id"], MAX_NAME), is_main=True),
             Column("what", t("windows.what"), self._what),
@@ -57,7 +59,7 @@ class Windows:
         ]
         actions = {"change": self._change, "release_all": self._release_all, "remove": self._remove}
         windows = self._draw_list("windows", columns, self._load_windows, key="id", actions=actions)
-        with element("div", "spread"):
+        with ui.row().classes("justify-between"):
             heading(2, t("windows.holidays"))
             if self._view.may("PUT /holidays"):
                 button(t("windows.add_day"), self._add_day, symbol="add")
