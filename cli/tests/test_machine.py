@@ -2,13 +2,14 @@
 
 from datetime import datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography import x509
 
-from imsg.all_in_one import BackupSettings
-from imsg.machine import judge_backup, judge_certificate
+from imsg.all_in_one import BackupSettings, Settings
+from imsg.machine import judge_backup, judge_certificate, judge_missing_backup
 from imsg_testing.servers.certificates import Certificates
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -39,6 +40,23 @@ def test_a_backup_of_this_minute_may_still_be_in_the_making(tmp_path: Path) -> N
 
     assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=3, minute=20)).level == "well"
     assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=4, minute=20)).level == "fault"
+
+
+@pytest.mark.parametrize(
+    ("given", "level", "words"),
+    [
+        ({}, "well", "IMSG_BACKUP__FOLDER"),
+        ({"public_url": "https://imsg.example.com"}, "notice", "no backup yet"),
+        ({"public_url": "https://imsg.example.com", "backup_hours": 0}, "well", "other means"),
+        ({"public_url": "https://imsg.example.com", "database_url": "postgresql://h/imsg"}, "well", "its own tools"),
+    ],
+)
+def test_whoever_serves_people_needs_backups(given: dict[str, Any], level: str, words: str) -> None:
+    finding = judge_missing_backup(Settings(**given))
+
+    assert finding.level == level
+    assert words in finding.state.en
+    assert ("IMSG_BACKUP__FOLDER" in (finding.remedy.en if finding.remedy else "")) == (level == "notice")
 
 
 def test_what_cannot_be_read_is_unknown_and_no_fault(tmp_path: Path) -> None:

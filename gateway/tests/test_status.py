@@ -1,5 +1,6 @@
 """GET /api/v2/status: what runs, and what is wrong; the worst first."""
 
+import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -198,6 +199,23 @@ async def test_the_metrics_show_what_is_wrong_for_as_long_as_it_is(gateway: Runn
     assert 'level="well"' not in (await gateway.client.get("/metrics")).text
     await gateway.redis.call("DEL", attention_key("sms"))
     await eventually(is_gone)
+
+
+async def test_without_redis_the_metrics_show_the_disk_and_nothing_that_only_redis_knows() -> None:
+    """A full disk may be what ends Redis: its alert goes on. No alert goes by what was true before."""
+    with Valkey() as store:
+        async with run_gateway(store.url, public_url="http://imsg.example.com", disk_free_gib=1_000_000) as gateway:
+
+            async def shows(*parts: str) -> bool:
+                metrics = (await gateway.client.get("/metrics")).text
+                found = set(re.findall(r'^imsg_finding\{.*part="(\w+)"\} 1\.0$', metrics, re.MULTILINE))
+                return found - {"service", "database"} == set(parts)
+
+            await eventually(lambda: shows("backup", "disk"))
+            store.stop()
+            await eventually(lambda: shows("redis", "disk"))
+            store.start()
+            await eventually(lambda: shows("backup", "disk"))
 
 
 async def test_without_a_broker_the_rest_is_shown_and_the_broker_is_a_fault(store_url: str) -> None:

@@ -17,13 +17,31 @@ NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("hours_ago", "level", "words"),
-    [(None, "well", "knows of none"), (25, "well", "2026-11-28 11:00"), (27, "notice", "2026-11-28 09:00")],
+    [(None, "notice", "no backup yet"), (25, "well", "2026-11-28 11:00"), (27, "notice", "2026-11-28 09:00")],
 )
 def test_a_backup_is_missed_after_a_day(hours_ago: int | None, level: str, words: str) -> None:
-    finding = judge_backup(None if hours_ago is None else NOON - timedelta(hours=hours_ago), NOON)
+    made = None if hours_ago is None else NOON - timedelta(hours=hours_ago)
+    finding = judge_backup(made, NOON, 26, is_public=True)
 
     assert finding.level == level
     assert words in finding.state.en
+    assert ("make backup" in (finding.remedy.en if finding.remedy else "")) == (level == "notice")
+
+
+def test_at_a_first_try_no_backup_is_missed() -> None:
+    finding = judge_backup(None, NOON, 26, is_public=False)
+
+    assert finding.level == "well"
+    assert "no backup yet" in finding.state.en
+    assert judge_backup(NOON - timedelta(hours=27), NOON, 26, is_public=False).level == "notice"
+
+
+@pytest.mark.parametrize("made", [None, NOON - timedelta(days=9)])
+def test_backups_by_other_means_are_not_missed(made: datetime | None) -> None:
+    finding = judge_backup(made, NOON, 0, is_public=True)
+
+    assert finding.level == "well"
+    assert "IMSG_BACKUP_HOURS" in finding.state.en
 
 
 async def test_the_status_says_when_the_containers_were_backed_up(gateway: RunningGateway) -> None:

@@ -23,15 +23,30 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from check_disk(settings.data_dir, settings.disk_free_gib)
     if settings.backup.folder is not None:
         yield judge_backup(settings.backup, settings.backup.folder, datetime.now(ZoneInfo(settings.timezone)))
-    elif not backup.list_elsewhere(settings):
-        name = variable("backup", "folder")
-        yield make_finding(
-            "backup",
-            "well",
-            (f"iMSG 不做备份；设置 {name} 可每天备份", f"iMSG makes none; {name} lets it make one a day"),
-        )
+    else:
+        yield judge_missing_backup(settings)
     if settings.tls.certificate is not None:
         yield judge_certificate(settings.tls.certificate, datetime.now(UTC))
+
+
+def judge_missing_backup(settings: Settings) -> Finding:
+    """Judge that `imsg up` makes no backups, as at a first try."""
+    if elsewhere := ", ".join(backup.list_elsewhere(settings)):
+        state = f"{elsewhere} 的数据由您自己备份", f"what {elsewhere} names is backed up by its own tools"
+        return make_finding("backup", "well", state)
+    if settings.backup_hours == 0:
+        name = variable("backup_hours")
+        return make_finding("backup", "well", (f"由其他方式备份（{name} 为 0）", f"made by other means ({name} is 0)"))
+    name = variable("backup", "folder")
+    if not settings.public_url:
+        state = f"iMSG 不做备份；设置 {name} 可每天备份", f"iMSG makes none; {name} lets it make one a day"
+        return make_finding("backup", "well", state)
+    other = variable("backup_hours")
+    remedy = (
+        f"把 {name} 设为另一块磁盘上的目录，iMSG 会每天备份；若用其他方式备份，把 {other} 设为 0。",
+        f"Let {name} name a folder on another disk: iMSG makes one a day. {other}=0 if you back up by other means.",
+    )
+    return make_finding("backup", "notice", ("还没有备份", "no backup yet"), remedy)
 
 
 def judge_backup(settings: BackupSettings, folder: Path, now: datetime) -> Finding:

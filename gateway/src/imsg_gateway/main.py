@@ -109,6 +109,9 @@ class Settings(Common):
     disk_free_gib: Annotated[int, Field(ge=1)] = 2
     """The GiB that have to be free on the disk of the stores; with less, `imsg status` and the alert `ImsgDiskShort`
     tell of it. A rewrite of Valkey's log, and a merge of SQLite's, need as much as the files have."""
+    backup_hours: Annotated[int, Field(ge=0)] = 26
+    """How old, in hours, the newest backup of `make backup` may be. With an older one, or none where `public_url` is
+    set, `imsg status` and the alert `ImsgBackupMissing` tell of it. 0: backups are made by other means."""
     wechat: WeChat = WeChat()
 
     @property
@@ -188,7 +191,9 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     resends = Resends(peers.history, authenticator, drafts, ResendLocks(store))
     keys, admission = IdempotencyKeys(store), Admission(lag_throttle)
     clients = Clients(settings.trusted_proxies)
-    surroundings = Surroundings(store, settings.public_url, settings.disk_free_gib, zone)
+    surroundings = Surroundings(
+        store, settings.public_url, disk_free_gib=settings.disk_free_gib, backup_hours=settings.backup_hours, zone=zone
+    )
     status = Status(store, broker, channels, owners, surroundings, zone=zone)
     services = RouteServices(
         authenticator=authenticator,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -71,14 +70,19 @@ class Status:
         return replicas, sort_findings([*known, *chain.from_iterable(asked)])
 
     async def watch(self, wrong: Gauge) -> None:
-        """Show, for ever, what is not well of that which is known without asking a service: alerts go by it."""
+        """Show, for ever, what is not well of that which is known without asking a service: alerts go by it.
+
+        While Redis is away, what only Redis knows vanishes: it may have changed.
+        """
         while True:
-            with suppress(RedisUnavailable, RedisRefused):
+            try:
                 _, known = await self._find_known()
-                wrong.clear()
-                for finding in known:
-                    if finding.level != "well":
-                        wrong.labels(finding.part, finding.name, finding.level).set(1)
+            except (RedisUnavailable, RedisRefused) as away:
+                known = [judge_redis(str(away)), *self._surroundings.look()]
+            wrong.clear()
+            for finding in known:
+                if finding.level != "well":
+                    wrong.labels(finding.part, finding.name, finding.level).set(1)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _find_known(self) -> tuple[Sequence[Replica], Sequence[Finding]]:

@@ -20,9 +20,6 @@ LOOK_S = 3_600.0
 
 TIMEOUT_S = 10.0
 
-BACKED_UP_WITHIN = timedelta(hours=26)
-"""A day, and what a backup takes."""
-
 EXPIRED = 10
 """X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
 
@@ -32,10 +29,12 @@ _RENEW = ("在终止 TLS 的地方续期。", "Renew it where TLS ends.")
 class Surroundings:
     """Looks at the certificate of the public URL every hour, at the disk and the time of the last backup when asked."""
 
-    def __init__(self, redis: Redis, public_url: str, disk_free_gib: int, zone: ZoneInfo) -> None:
+    def __init__(self, redis: Redis, public_url: str, *, disk_free_gib: int, backup_hours: int, zone: ZoneInfo) -> None:
         self._redis = redis
         self._address = find_address(public_url)
+        self._is_public = bool(public_url)
         self._disk_free_gib = disk_free_gib
+        self._backup_hours = backup_hours
         self._zone = zone
         self._seen: datetime | ssl.SSLCertVerificationError | None = None
 
@@ -47,15 +46,15 @@ class Surroundings:
             await asyncio.sleep(LOOK_S)
 
     async def find(self) -> Sequence[Finding]:
-        """Return what is seen. Raises RedisUnavailable, RedisRefused."""
+        """Return what is seen, and how old the last backup is. Raises RedisUnavailable, RedisRefused."""
         at, now = await self._redis.call("GET", BACKED_UP), datetime.now(self._zone)
         made = None if at is None else datetime.fromtimestamp(int(at), self._zone)
-        host = self._address[0] if self._address else ""
-        return [
-            *check_disk(DISK, self._disk_free_gib),
-            judge_backup(made, now),
-            *judge_certificate(host, self._seen, now),
-        ]
+        return [*self.look(), judge_backup(made, now, self._backup_hours, is_public=self._is_public)]
+
+    def look(self) -> Sequence[Finding]:
+        """Return what is seen without Redis: the disk and the certificate."""
+        host, now = self._address[0] if self._address else "", datetime.now(self._zone)
+        return [*check_disk(DISK, self._disk_free_gib), *judge_certificate(host, self._seen, now)]
 
 
 def find_address(url: str) -> tuple[str, int] | None:
@@ -100,20 +99,26 @@ def judge_certificate(
         yield make_finding("certificate", "notice", state, remedy)
 
 
-def judge_backup(made: datetime | None, now: datetime) -> Finding:
-    """Judge when `scripts/backup` last ran. Where it never did, the stores may be backed up by other means."""
+def judge_backup(made: datetime | None, now: datetime, within_hours: int, *, is_public: bool) -> Finding:
+    """Judge when `scripts/backup` last ran; it may never have where people do not use iMSG yet (`is_public`).
+
+    `within_hours`: how old a backup may be; 0 where backups are made by other means.
+    """
+    if within_hours == 0:
+        state = "由其他方式备份（IMSG_BACKUP_HOURS 为 0）", "made by other means (IMSG_BACKUP_HOURS is 0)"
+        return make_finding("backup", "well", state)
+    if made is None and not is_public:
+        state = "还没有备份；用 `make backup TO=目录` 备份", "no backup yet; `make backup TO=FOLDER` makes one"
+        return make_finding("backup", "well", state)
     if made is None:
-        return make_finding(
-            "backup",
-            "well",
-            (
-                "iMSG 不知道有无备份；容器部署用 `make backup TO=目录` 备份",
-                "iMSG knows of none; of containers `make backup TO=FOLDER` makes one",
-            ),
+        remedy = (
+            "运行 `make backup TO=目录`，并每天定时运行；若用其他方式备份，把 IMSG_BACKUP_HOURS 设为 0。",
+            "Run `make backup TO=FOLDER`, and let it run once a day; by other means: IMSG_BACKUP_HOURS=0.",
         )
+        return make_finding("backup", "notice", ("还没有备份", "no backup yet"), remedy)
     at = f"{made:%Y-%m-%d %H:%M}"
     state = f"最新的备份：{at}", f"the newest is of {at}"
-    if now - made <= BACKED_UP_WITHIN:
+    if now - made <= timedelta(hours=within_hours):
         return make_finding("backup", "well", state)
     remedy = (
         "运行 `make backup TO=目录`，并每天定时运行。",

@@ -82,7 +82,7 @@ TOPICS: tuple[Topic, ...] = (
         "operations.md",
     ),
     Topic("Limits and time", "上限与时区", _paths("timezone", "max_recipients", "max_attachment_bytes", "max_depth")),
-    Topic(LOGS, "日志与进程", _paths("log_level", "log_format", "disk_free_gib", "no_provider")),
+    Topic(LOGS, "日志与进程", _paths("log_level", "log_format", "disk_free_gib", "backup_hours", "no_provider")),
     Topic("E-mail", "邮件", _paths("smtp"), "mail.md"),
     Topic("E-mail: more mail servers", "邮件：更多邮件服务器", _paths("smtp.servers"), "mail.md"),
     Topic("E-mail: DKIM", "邮件：DKIM", _paths("smtp.dkim"), "mail.md"),
@@ -192,6 +192,7 @@ _KEY = "3f1c…"
 EXAMPLES: Mapping[str, str] = {
     "host": "0.0.0.0",
     "disk_free_gib": "20",
+    "backup_hours": "170",
     "port": "8080",
     "public_url": "https://imsg.example.com",
     "trusted_proxies": "10.0.0.0/8",

@@ -43,6 +43,7 @@ NAMES = frozenset(
         "max_attachment_bytes",
         "max_depth",
         "disk_free_gib",
+        "backup_hours",
         "trusted_proxies",
         "connections_per_address",
         *METHODS,
