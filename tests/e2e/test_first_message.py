@@ -8,10 +8,11 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from imsg_testing.api import PASSWORD
-from imsg_testing.deployment import Deployment, find_pasted, make_attachment, paste
+from imsg_testing.deployment import VERB_TIMEOUT_S, Deployment, find_pasted, make_attachment, paste
 from imsg_testing.waiting import wait
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,13 @@ def test_the_offered_lines_send_a_first_message_as_pasted(deployment: Deployment
 
     assert (sent["errorCode"], sent["count"]) == (0, 1)
     assert arrived["messages"][0]["text"] == "您好"
+
+
+def test_the_offered_page_is_where_real_providers_are_set_up(deployment: Deployment) -> None:
+    (url,) = re.findall(r"providers +set up at (\S+),", deployment.logs)
+
+    assert url == f"{deployment.url}/providers"
+    assert httpx.get(url, follow_redirects=True, timeout=VERB_TIMEOUT_S).is_success
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])

@@ -31,6 +31,7 @@ def text(config: RuntimeConfig, *, with_console: bool = True) -> str:
         *([fill("  HTTPS        {0}   (port {1})", config.settings.public_url, tls.port)] if tls.certificate else []),
         fill("  interface    {0}", f"{base}/docs"),
         _accounts(config),
+        *([_providers(base, with_console=with_console)] if config.stand_ins else []),
         *(line for describe in _channels() for line in describe(config, base)),
         fill("  data         {0}", config.folder),
         "",
@@ -44,6 +45,14 @@ def _accounts(config: RuntimeConfig) -> str:
         return fill("  accounts     {0}   (on this machine only)", ", ".join(DOCUMENTED))
     kept = _reading(config) if config.settings.admin_password is None else "IMSG_ADMIN_PASSWORD"
     return fill("  accounts     {0}", f"admin / {kept}")
+
+
+def _providers(base: str, *, with_console: bool) -> str:
+    if with_console:
+        return fill(
+            "  providers    set up at {0}, or by settings; until then the sandbox plays them", f"{base}/providers"
+        )
+    return fill("  providers    set up by settings; until then the sandbox plays them")
 
 
 def _channels() -> Iterator[Callable[[RuntimeConfig, str], list[str]]]:
@@ -67,7 +76,7 @@ def _mail(config: RuntimeConfig, base: str) -> list[str]:
         port = settings.get("port")
         server = f"{settings.get('host')}{f':{port}' if port else ''}"
         return [fill("  mail         goes out by {0}", server)]
-    return [fill("  mail         stays here, in {0}   (IMSG_SMTP__HOST names a real server)", f"{base}/sandbox/inbox")]
+    return [fill("  mail         stays here, in {0}", f"{base}/sandbox/inbox")]
 
 
 def _sms(config: RuntimeConfig, base: str) -> list[str]:
@@ -84,10 +93,7 @@ def _wechat(config: RuntimeConfig, base: str) -> list[str]:
     people = f"{base}/sandbox/wechat/followers"
     played = ", ".join(config.stand_ins[WECHAT.name]["accounts"])
     return [
-        fill(
-            "  wechat       stays here too, by the official account {0}   (IMSG_WECHAT__ACCOUNTS names a real one)",
-            played,
-        ),
+        fill("  wechat       stays here too, by the official account {0}", played),
         fill("               a follower: curl -X POST {0}", people),
         fill("               their tag:  curl {0}", f'{people}/OPENID/press -d \'{{"key":"获取我的openID"}}\''),
     ]
