@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment, run_imsg, running
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait
@@ -150,6 +150,33 @@ def test_a_mail_server_is_set_up_and_restored_and_its_secret_is_nowhere(
     assert deployment.wait_audited(action="provider_removed", target="smtp/office")["actor"] == "admin"
     wait(lambda: list(console.list()) != ["office"] and console.list() != {}, 60)
     assert console.call("GET", "/smtp/office/versions")["reason"] == "not_found"
+
+
+def test_the_command_tries_the_accounts_of_the_page_and_the_doctor_puts_what_is_wrong_first(
+    console: Console, mailboxes: tuple[Mailbox, Mailbox], tmp_path: Path
+) -> None:
+    deployment = console.deployment
+    given = {"COLUMNS": "2000", "IMSG_USERNAME": "admin", "IMSG_PASSWORD": "123", "XDG_CONFIG_HOME": str(tmp_path)}
+    known = {**deployment.environment, **given}
+    closed = {"method": "smtp", "name": "closed", "kind": "smtp", "settings": write(mailboxes[0], port=9)}
+    assert console.call("POST", "", closed)["errorCode"] == 0
+    wait(lambda: bool(console.list()["closed"]["attention"]), 60)
+
+    tried = run_imsg("providers", "check", env=known, cwd=deployment.folder)
+    (row,) = [line for line in tried.stdout.splitlines() if " smtp " in line]
+    assert tried.returncode == 1
+    assert (row[0], "closed" in row, "can't be reached" in row) == ("✗", True, True), row
+
+    doctor = run_imsg("doctor", env=known, cwd=deployment.folder)
+    rows = doctor.stdout.partition("\n\n")[2].splitlines()[1:]
+    assert doctor.returncode == 1
+    assert (rows[0][0], "provider closed (E-mail)" in rows[0], "can't be reached" in rows[0]) == ("✗", True, True), rows
+    assert not any(" E-mail " in line for line in rows), "the sandbox has given way"
+    stranger = {**known, "IMSG_USERNAME": "", "IMSG_PASSWORD": ""}
+    assert "imsg login" in run_imsg("providers", "check", env=stranger, cwd=deployment.folder).stdout
+
+    assert console.call("DELETE", "/smtp/closed")["errorCode"] == 0
+    wait(lambda: list(console.list()) == ["default"], 60)
 
 
 def test_a_list_that_is_being_sent_goes_on_by_the_changed_server_and_nothing_is_lost_or_doubled(

@@ -31,6 +31,11 @@ class Finding:
         return MARKS[self.level or ("fault" if self.remedy else "well")]
 
 
+def sort_findings(findings: Iterable[Finding]) -> list[Finding]:
+    """Put the worst first."""
+    return sorted(findings, key=lambda finding: [*MARKS.values()].index(finding.mark))
+
+
 class Translate:
     """Chooses the Chinese or the English form of a text."""
 

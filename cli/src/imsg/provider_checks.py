@@ -1,18 +1,22 @@
-"""`imsg providers check`: call each provider that the settings name, without sending, and print its answer."""
+"""`imsg providers check`: call each provider of the settings and of the page, without sending; print its answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import imsg_sms.main
 import imsg_smtp.main
 import imsg_wechat.main
 import imsg_wecom.main
 from imsg import all_in_one, stand_ins
+from imsg.api import Api, Refused, Unreachable, connect
 from imsg.instance import require_here
-from imsg.location import has_gateway_url
+from imsg.location import find_url, has_gateway_url
 from imsg.mail_servers import check_mailboxes, check_servers
 from imsg.output import say_table
+from imsg.page_accounts import list_page_accounts, try_page_account
+from imsg.phrases import translate
 from imsg_channels import BY_NAME
 from imsg_runtime.logs import configure
 from imsg_runtime.settings import StartError, load
@@ -42,14 +46,40 @@ def main() -> int:
     configure("ERROR", "text")
     if not has_gateway_url():  # the container `cli` has the settings of the services
         require_here("docker compose run --rm cli providers check.")
-    findings = asyncio.run(_check_all())
+    on_page = _check_page(find_url(None))
+    findings = [*asyncio.run(_check_all({finding.method for finding in on_page})), *on_page]
     marks = {True: "✓", False: "✗", None: "–"}
-    rows = [(marks[finding.is_well], finding.method, finding.provider, finding.answer) for finding in findings]
+    rows = [
+        (marks[finding.is_well], finding.method, finding.provider, translate(finding.answer)) for finding in findings
+    ]
     say_table(("", "channel", "provider", "what it says"), rows)
     return 1 if any(finding.is_well is False for finding in findings) else 0
 
 
-async def _check_all() -> list[ProviderFinding]:
+def _check_page(url: str) -> list[ProviderFinding]:
+    """Have iMSG try the accounts of its page, where it runs and the user who is logged in may see them."""
+    try:
+        with connect(url) as api:
+            return [_try_account(api, account) for account in list_page_accounts(api)]
+    except Refused:
+        hint = "those of the page Providers: log in as an administrator first, `imsg login NAME`"
+        return [ProviderFinding("–", "–", None, hint)]
+    except Unreachable:
+        return []
+
+
+def _try_account(api: Api, account: Mapping[str, Any]) -> ProviderFinding:
+    method, name = account["method"], account["name"]
+    try:
+        tried = try_page_account(api, account)
+    except Refused as refused:
+        return ProviderFinding(method, name, is_well=False, answer=refused.words)
+    answer = "well; nothing was sent" if tried["ok"] else f"{tried['why']} {tried['remedy'] or ''}".strip()
+    return ProviderFinding(method, name, tried["ok"], answer)
+
+
+async def _check_all(on_page: Collection[str]) -> list[ProviderFinding]:
+    """Call the providers of the settings; `on_page`: the channels that have accounts on the page."""
     checks: Mapping[str, Callable[[], Awaitable[list[ProviderFinding]]]] = {
         "smtp": _check_mail,
         "sms": _check_sms,
@@ -60,7 +90,8 @@ async def _check_all() -> list[ProviderFinding]:
     for method, check in checks.items():
         channel = BY_NAME[method]
         if not stand_ins.names_provider(channel, all_in_one.read_channel(channel)):
-            findings.append(ProviderFinding(method, "–", None, "nothing is set; `imsg up` uses the sandbox"))
+            if method not in on_page:
+                findings.append(ProviderFinding(method, "–", None, "nothing is set; `imsg up` uses the sandbox"))
             continue
         try:
             findings += await check()

@@ -147,7 +147,7 @@ def _list_entries(method: str, name: str, what: str, url: str | None, *, as_json
 
 @app.command()
 def check() -> None:
-    """Call every provider of the settings, without sending: log-in, templates, balance."""
+    """Call every provider, of the settings and of the page, without sending: log-in, templates, balance."""
     from imsg.provider_checks import main  # noqa: PLC0415  only this verb pays for loading the senders
 
     raise typer.Exit(main())

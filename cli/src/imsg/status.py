@@ -8,7 +8,7 @@ from imsg.all_in_one import Settings
 from imsg.api import language
 from imsg.doctor import bounces, services, stores
 from imsg.doctor.checks import run_checks
-from imsg.findings import MARKS, Finding, Translate, print_findings
+from imsg.findings import Finding, Translate, print_findings, sort_findings
 from imsg.instance import find_instance, is_elsewhere
 from imsg.location import find_url
 from imsg_channels.smtp import SMTP
@@ -32,8 +32,7 @@ def main(url: str | None) -> int:
         found += services.examine(url)
     if not runs_elsewhere:
         found += _examine_here(settings, translate, knows_machine=not instance.is_imsg)
-    order = list(MARKS.values())
-    return print_findings(sorted(found, key=lambda finding: order.index(finding.mark)))
+    return print_findings(sort_findings(found))
 
 
 def _examine_here(settings: Settings, translate: Translate, *, knows_machine: bool) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from imsg import all_in_one, backup
 from imsg.all_in_one import Settings
 from imsg.backup_schedule import find_newest
 from imsg.doctor.checks import run_checks
-from imsg.findings import MARKS, TIMEOUT_S, Finding, Translate, print_findings
+from imsg.findings import TIMEOUT_S, Finding, Translate, print_findings, sort_findings
 from imsg.migrating import find_url
 from imsg.table_owners import TABLE_OWNERS
 from imsg_broker.rabbitmq.address import parse
@@ -55,7 +55,7 @@ def main(template: str | None, folder: Path, copy: Path | None, translate_text: 
         *asyncio.run(run_checks([("stores", check.check_stores)])),
         *check.check_rights(),
     ]
-    return print_findings(sorted(findings, key=lambda finding: [*MARKS.values()].index(finding.mark)))
+    return print_findings(sort_findings(findings))
 
 
 def _find_urls(settings: Settings, template: str | None, folder: Path) -> Mapping[str, URL]:

@@ -1,6 +1,7 @@
 """`imsg doctor`: print every setting in force, check what it points to, and name a remedy for each fault."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 
@@ -8,7 +9,7 @@ from imsg import all_in_one, effective_settings, stand_ins, tombstones
 from imsg.api import language
 from imsg.doctor import bounces, callbacks, channels, services, stores, windows
 from imsg.doctor.checks import run_checks
-from imsg.findings import Finding, Translate, print_findings
+from imsg.findings import Finding, Translate, print_findings, sort_findings
 from imsg.instance import find_instance, is_elsewhere
 from imsg.location import find_url
 from imsg.output import say, say_table
@@ -43,8 +44,14 @@ def main(url: str | None) -> int:
         for unknown in unknown_settings.find(all_in_one.MODELS)
     ]
     findings.append(instance.finding)
-    findings += services.examine(url) if runs_elsewhere else asyncio.run(_examine(settings, Translate(language())))
-    return print_findings(findings)
+    if runs_elsewhere:
+        findings += services.examine(url)
+    else:
+        translate = Translate(language())
+        on_page = list(services.examine_page_accounts(url, translate)) if instance.is_imsg else []
+        findings += [finding for _, finding in on_page]
+        findings += asyncio.run(_examine(settings, {method for method, _ in on_page}, translate))
+    return print_findings(sort_findings(findings))
 
 
 def _find_defaults(settings: all_in_one.Settings) -> dict[str, str]:
@@ -80,8 +87,11 @@ def _describe(value: object) -> str:
             return str(value)
 
 
-async def _examine(settings: all_in_one.Settings, translate: Translate) -> list[Finding]:
-    """Check the stores, the channels, and what the settings say of bounces, callbacks and holidays."""
+async def _examine(settings: all_in_one.Settings, on_page: Collection[str], translate: Translate) -> list[Finding]:
+    """Check the stores, the channels, and what the settings say of bounces, callbacks and holidays.
+
+    `on_page`: the channels that have accounts on the page, where the sandbox gives way.
+    """
     return await run_checks(
         [
             *stores.list_checks(settings),
@@ -91,6 +101,7 @@ async def _examine(settings: all_in_one.Settings, translate: Translate) -> list[
                     partial(channels.check_channel, settings, channel, translate),
                 )
                 for channel in CHANNELS
+                if channel.name not in on_page or channels.has_provider(channel)
             ),
             ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP), translate)),
             ("callbacks", lambda: callbacks.examine(settings)),

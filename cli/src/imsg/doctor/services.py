@@ -1,8 +1,12 @@
 """What iMSG itself says of what runs: its services, stores, channels, providers."""
 
+from collections.abc import Iterator
+
 from imsg.api import LoginRefused, Refused, Unreachable, connect
-from imsg.findings import Finding
+from imsg.findings import Finding, Translate
 from imsg.output import LOGIN_REMEDY, NO_TOKEN
+from imsg.page_accounts import list_page_accounts
+from imsg_channels import BY_NAME
 
 LOGIN_HINT = (
     "Log in as an administrator: `imsg login NAME`; with containers `docker compose run --rm cli doctor` does, and so "
@@ -25,3 +29,22 @@ def examine(url: str) -> list[Finding]:
     except Unreachable as unreachable:
         return [Finding("services", str(unreachable), "See whether the gateway runs: make ps, make logs.")]
     return [Finding(row["title"], row["state"], row["remedy"] or "", row["level"]) for row in rows]
+
+
+def examine_page_accounts(url: str, translate: Translate) -> Iterator[tuple[str, Finding]]:
+    """Yield what needs attention of each account that is set up on the page, after its channel.
+
+    Nothing for those who are not logged in as administrators.
+    """
+    try:
+        with connect(url) as api:
+            accounts = list_page_accounts(api)
+    except (Refused, Unreachable):
+        return
+    for account in accounts:
+        titles = BY_NAME[account["method"]].titles
+        part = translate(f"服务商 {account['name']}（{titles.zh}）", f"provider {account['name']} ({titles.en})")
+        for problem in account["attention"]:
+            yield account["method"], Finding(part, problem["what"], problem["remedy"] or "", "fault")
+        if not account["attention"]:
+            yield account["method"], Finding(part, "set up on the page Providers")
