@@ -54,14 +54,14 @@ def test_a_job_without_recipients_or_with_numbers_no_row_holds_is_dead() -> None
 
 
 def test_a_lone_surrogate_does_not_make_an_outcome_unreadable() -> None:
-    said = outcome(job(), Status.FAILED).model_dump(mode="json")
-    body = json.dumps({"outcomes": [{**said, "detail": "half \ud83d of a 😀 pair"}]}).encode()
+    failed = outcome(job(), Status.FAILED).model_dump(mode="json")
+    body = json.dumps({"outcomes": [{**failed, "detail": "half \ud83d of a 😀 pair"}]}).encode()
     event = read_fact(make_delivery(body, "outcome"))
     assert isinstance(event, Outcomes)
     assert event.outcomes[0].detail == "half \ufffd of a 😀 pair"
 
 
-def test_a_buried_job_keeps_its_reason_and_its_queue() -> None:
+def test_a_dead_lettered_job_keeps_its_reason_and_its_queue() -> None:
     event = read_fact(make_delivery(job(), DEAD, reason="unreadable: no such template", queue="imsg.sms.bulk"))
     assert isinstance(event, DeadLetter)
     assert (event.reason, event.detail, event.queue) == ("unreadable", "no such template", "imsg.sms.bulk")
@@ -83,6 +83,6 @@ def test_a_job_moved_by_the_broker_itself_is_dead_whatever_its_key() -> None:
 
 
 def test_the_same_dead_delivery_has_the_same_id_and_another_has_another() -> None:
-    one, other = job(), job()
-    names = {read_fact(make_delivery(each, DEAD, reason="r", queue="q")).id for each in (one, one, other)}  # type: ignore[union-attr]
+    first, second = job(), job()
+    names = {read_fact(make_delivery(dead, DEAD, reason="r", queue="q")).id for dead in (first, first, second)}  # type: ignore[union-attr]
     assert len(names) == 2

@@ -153,7 +153,7 @@ async def test_an_spf_record_that_includes_itself_or_too_much_ends() -> None:
     async with dns_server(zone) as (resolver, server):
         facts = await find_facts(MailSetup("example.com"), resolver)
         assert facts.spf.fault == "lookups"
-        assert server.asked.count("example.com TXT") <= MAX_SPF_LOOKUPS + 2
+        assert server.questions.count("example.com TXT") <= MAX_SPF_LOOKUPS + 2
 
 
 async def test_a_server_that_does_not_answer_is_said_so_in_time() -> None:

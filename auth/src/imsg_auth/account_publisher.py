@@ -95,9 +95,9 @@ class AccountPublisher:
 def list_former(versions: Sequence[AccountVersion], now: datetime) -> Sequence[AccountVersion]:
     """Return the versions that another has replaced less than FORMER_FOR ago, the latest first."""
     by_key = {(version.method, version.name, version.version): version for version in versions}
-    found = []
+    accounts = []
     for version in versions:
         later = by_key.get((version.method, version.name, version.version + 1))
         if later is not None and later.changed_at > now - FORMER_FOR:
-            found.append(version)
-    return sorted(found, key=lambda account: -account.version)
+            accounts.append(version)
+    return sorted(accounts, key=lambda account: -account.version)

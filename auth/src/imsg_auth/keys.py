@@ -69,9 +69,9 @@ class ApiKeys:
 
     async def change(self, actor: Caller, key_id: str, request: KeyPatch) -> Key:
         """Set the present fields of a key and return it. Raises Refusal not_found, wrong_type."""
-        found = await self._find(actor, key_id)
+        key = await self._find(actor, key_id)
         values: dict[str, Any] = {name: getattr(request, name) for name in request.model_fields_set}
-        async with self._changes.open(found.username) as change:
+        async with self._changes.open(key.username) as change:
             if request.scopes is not None:
                 _check_scopes(request.scopes, change.user)
             if "networks" in values:
@@ -84,15 +84,15 @@ class ApiKeys:
             changed = await change.rows.find_key(key_id)
             if changed is None:
                 raise _not_found(key_id)
-            await change.note(actor, "key_changed", _describe(found), _describe(changed))
+            await change.note(actor, "key_changed", _describe(key), _describe(changed))
         return changed
 
     async def end(self, actor: Caller, key_id: str) -> None:
         """End a key at once. Raises Refusal not_found."""
-        found = await self._find(actor, key_id)
-        async with self._changes.open(found.username) as change:
-            await change.rows.remove_key(found.id)
-            await change.note(actor, "key_ended", _describe(found))
+        key = await self._find(actor, key_id)
+        async with self._changes.open(key.username) as change:
+            await change.rows.remove_key(key.id)
+            await change.note(actor, "key_ended", _describe(key))
 
     async def end_leaked(self, text: str) -> None:
         """End a key that was found in public, and mail its owner.
@@ -103,16 +103,16 @@ class ApiKeys:
         if parsed is None:
             return
         async with self._store.reading() as rows:
-            found = await rows.find_key_by_digest(parsed.digest)
-        if found is None:
+            key = await rows.find_key_by_digest(parsed.digest)
+        if key is None:
             return
-        async with self._changes.open(found.username) as change:
-            if await change.rows.find_key(found.id) is None:
+        async with self._changes.open(key.username) as change:
+            if await change.rows.find_key(key.id) is None:
                 return
-            await change.rows.remove_key(found.id)
-            await change.note(LEAK_CALLER, "key_leaked", _describe(found))
+            await change.rows.remove_key(key.id)
+            await change.note(LEAK_CALLER, "key_leaked", _describe(key))
             if change.user.email is not None:
-                job = _make_leak_mail(found, change.user, change.user.email, change.at)
+                job = _make_leak_mail(key, change.user, change.user.email, change.at)
                 await change.rows.add_audit_record(job.model_dump_json(), job_key(job.method, job.lane))
 
     async def rotate(self, actor: Caller, key_id: str, old_valid_s: int) -> tuple[Key, str]:
@@ -120,8 +120,8 @@ class ApiKeys:
 
         Raises Refusal not_found, wrong_type.
         """
-        found = await self._find(actor, key_id)
-        async with self._changes.open(found.username) as change:
+        key = await self._find(actor, key_id)
+        async with self._changes.open(key.username) as change:
             old = await change.rows.find_key(key_id)
             if old is None:
                 raise _not_found(key_id)

@@ -181,9 +181,9 @@ async def reset_password(settings: Settings, username: str, password: str) -> No
 
         try:
             await reset(UserCache(store, cache))
-        except RedisUnavailable as away:
+        except RedisUnavailable as error:
             if not settings.store_url.startswith("sqlite"):
-                raise StartError("Redis at {0} did not answer; nothing was changed.", variable("redis_url")) from away
+                raise StartError("Redis at {0} did not answer; nothing was changed.", variable("redis_url")) from error
             await reset(NoCache())
 
 

@@ -98,7 +98,7 @@ class ProviderAccounts:
         async with self._store.reading() as rows:
             accounts, switches = await rows.list_accounts(), await rows.list_switches()
         by_name = {(switch.method, switch.name): switch for switch in switches}
-        found: list[Provider] = []
+        providers: list[Provider] = []
         for method in METHODS:
             channel = await self._senders.find_channel(method)
             own = [account for account in accounts if account.method == method and method in self.methods]
@@ -110,8 +110,8 @@ class ProviderAccounts:
             ]
             shown += [self._show(account, channel.kinds, by_name.get((method, account.name))) for account in own]
             attention = await self._senders.read_attention(method)
-            found += [replace(provider, attention=attention.get(provider.name, ())) for provider in shown]
-        return found
+            providers += [replace(provider, attention=attention.get(provider.name, ())) for provider in shown]
+        return providers
 
     async def find(self, method: str, name: str, switch: Switch | None = None) -> Provider:
         """Return a provider; with its switch also one that no sender describes. Raises Refusal not_found."""
@@ -311,9 +311,9 @@ class ProviderAccounts:
     async def _require_account(self, method: str, name: str) -> AccountVersion:
         await self._read_accounts(method)
         async with self._store.reading() as rows:
-            found = next((account for account in await rows.list_accounts(method) if account.name == name), None)
-        if found is not None:
-            return found
+            account = next((account for account in await rows.list_accounts(method) if account.name == name), None)
+        if account is not None:
+            return account
         if any(account.name == name for account in (await self._senders.find_channel(method)).settings):
             raise Refusal("name_in_settings", name=name)
         raise _refuse_unknown(method, name)

@@ -49,23 +49,23 @@ class Senders:
         """Return the senders that are set up here, and those of the settings."""
         async with self._store.reading() as rows:
             own = await rows.list_senders()
-        found = [_show(row) for row in own]
+        senders = [_show(row) for row in own]
         names = {(row.method, row.name) for row in own}
         for method in self._accounts.methods:
             channel = await self._accounts.find_channel(method)
-            found += [
+            senders += [
                 ShownSender(method, sender, "settings")
                 for sender in channel.senders
                 if (method, sender.name) not in names
             ]
-        return sorted(found, key=lambda managed: managed.sender.name)
+        return sorted(senders, key=lambda managed: managed.sender.name)
 
     async def find(self, name: str) -> ShownSender:
         """Return a sender. Raises Refusal not_found."""
-        found = next((shown for shown in await self.list() if shown.sender.name == name), None)
-        if found is None:
+        managed = next((shown for shown in await self.list() if shown.sender.name == name), None)
+        if managed is None:
             raise Refusal("not_found", what=name[:80])
-        return found
+        return managed
 
     async def add(self, caller: Caller, method: str, sender: NamedSender) -> None:
         """Add a sender. Raises Refusal providers_closed, sender_exists, name_in_settings, too_many_senders."""
@@ -116,10 +116,10 @@ class Senders:
             raise Refusal("not_found", what=name[:80])
         address = "" if named is None else read_sender(named.sender.address)[1]
         method = SMTP.name if named is None else named.method
-        found = await self._accounts.examine_domain(method, address.rpartition("@")[2], english=english)
-        if found is None:
+        report = await self._accounts.examine_domain(method, address.rpartition("@")[2], english=english)
+        if report is None:
             raise Refusal("not_found", what=name[:80])
-        return found
+        return report
 
     async def judge(self, sender: ShownSender) -> Sequence[Remark]:
         """Return what is wrong with a signature at the accounts; nothing while no sender of the channel answers."""
@@ -133,11 +133,11 @@ class Senders:
     async def _require(self, name: str) -> SenderRow:
         async with self._store.reading() as rows:
             own = await rows.list_senders()
-        found = next((row for row in own if row.name == name), None)
-        if found is None:
+        sender = next((row for row in own if row.name == name), None)
+        if sender is None:
             await self.find(name)
             raise Refusal("name_in_settings", name=name)
-        return found
+        return sender
 
     async def _refuse_settings(self, method: str, name: str) -> None:
         if any(sender.name == name for sender in (await self._accounts.find_channel(method)).senders):
@@ -158,10 +158,10 @@ class Senders:
 
 
 async def _read(rows: Rows, name: str) -> SenderRow:
-    found = next((row for row in await rows.list_senders() if row.name == name), None)
-    if found is None:
+    sender = next((row for row in await rows.list_senders() if row.name == name), None)
+    if sender is None:
         raise Refusal("not_found", what=name[:80])
-    return found
+    return sender
 
 
 def _show(row: SenderRow) -> ShownSender:

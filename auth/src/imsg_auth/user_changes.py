@@ -94,8 +94,8 @@ class UserChange:
         """Set columns. Raises Refusal contact_taken."""
         try:
             await self.rows.update_user(self.user.username, values)
-        except FieldTaken as taken:
-            raise Refusal("contact_taken", field=taken.field) from taken
+        except FieldTaken as error:
+            raise Refusal("contact_taken", field=error.field) from error
 
     async def end_tokens(self) -> None:
         """End every token of the user."""
@@ -185,10 +185,10 @@ class UserChanges:
                 raise Refusal("username_taken", username=user.username)
             try:
                 await rows.add_user(user)
-            except FieldTaken as taken:
-                if taken.field == "username":
-                    raise Refusal("username_taken", username=user.username) from taken
-                raise Refusal("contact_taken", field=taken.field) from taken
+            except FieldTaken as error:
+                if error.field == "username":
+                    raise Refusal("username_taken", username=user.username) from error
+                raise Refusal("contact_taken", field=error.field) from error
             await self._cache.forget(user.username)
             await self._cache.forget_counts(user.username)
             change = make_change(actor, "register", user.username, self._now_utc(), after=after, target_id=user.id)

@@ -78,4 +78,4 @@ def replace_section(page: str, mark: str, lines: str) -> str:
 
 def translate(table: str) -> str:
     """Put the cells of a table into Chinese; figures and names of services stay."""
-    return re.sub(r"(?<=[|×] )[^|×]+(?= \|)", lambda found: WORDS_ZH.get(found[0], found[0]), table)
+    return re.sub(r"(?<=[|×] )[^|×]+(?= \|)", lambda match: WORDS_ZH.get(match[0], match[0]), table)

@@ -63,13 +63,13 @@ class SeededHistory:
 def seed(url: str, messages: int) -> SeededHistory:
     """Fill history's tables with so many messages: half of them singles, half in lists."""
     # Every EACH-th request is a list: EACH - 1 singles and LIST recipients, so that both halves are equal.
-    each = LIST
-    count = max(1, messages // (each - 1 + LIST)) * each
+    list_every = LIST
+    count = max(1, messages // (list_every - 1 + LIST)) * list_every
     values_ = {
         "id": _ID.format(count=count, days=DAYS).replace("%", "%%"),
         "method": _METHOD,
         "users": USERS,
-        "each": each,
+        "each": list_every,
         "list": LIST,
         "count": count,
     }

@@ -25,7 +25,7 @@ class Station:
     workers: int = 1
 
     @property
-    def most(self) -> float:
+    def max_rate(self) -> float:
         """Messages a second that its workers can do, each on a core of its own."""
         return self.workers * 1e6 / self.cost_us
 
@@ -43,8 +43,8 @@ class SimulationResult:
 def capacity(stations: Sequence[Station], cores: int) -> tuple[float, str]:
     """Return the messages a second that go through, and what limits them: a station's name, or `the cores`."""
     together = cores * 1e6 / sum(station.cost_us for station in stations)
-    fullest = min(stations, key=lambda station: station.most)
-    return (together, "the cores") if together < fullest.most else (fullest.most, fullest.name)
+    fullest = min(stations, key=lambda station: station.max_rate)
+    return (together, "the cores") if together < fullest.max_rate else (fullest.max_rate, fullest.name)
 
 
 def simulate(stations: Sequence[Station], rate: float, messages: int, random: Random) -> SimulationResult:

@@ -106,8 +106,8 @@ def checks(results: Sequence[Result], processors: int) -> str:
             for part, cost in measured.costs.items()
             if part.startswith(prefix) and cost  # what did nothing is never full
         ]
-        most, fullest = capacity(stations, processors)
-        lines.append(f"| {name} | {measured.find(series).middle:,.0f} | {most:,.0f} | {fullest} |")
+        rate, bottleneck = capacity(stations, processors)
+        lines.append(f"| {name} | {measured.find(series).middle:,.0f} | {rate:,.0f} | {bottleneck} |")
     return "\n".join(lines)
 
 

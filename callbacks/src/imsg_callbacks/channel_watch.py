@@ -96,7 +96,7 @@ class ChannelWatch:
     async def check_providers(self) -> None:
         """Check what senders have found at providers. Raises RedisUnavailable, DatabaseUnavailable."""
         states = {method: await self.redis.call("HGETALL", attention_key(method)) for method in self.methods}
-        found = {
+        faults = {
             ProviderCondition(method, provider.decode(), attention.trouble.code): attention
             for method, read in states.items()
             for provider, text in read.items()
@@ -106,16 +106,16 @@ class ChannelWatch:
             rows = (await connection.execute(select(attention))).all()
         now = self.now()
         there = {ProviderCondition(row.method, row.provider, row.code) for row in rows if row.gone_at is None}
-        gone = there - found.keys()
+        gone = there - faults.keys()
         is_forgotten = any(row.gone_at is not None and row.gone_at <= now - FORGET_AFTER_MS for row in rows)
-        new = found.keys() - there
+        new = faults.keys() - there
         if not (new or gone or is_forgotten):
             return
         async with self.database.writing() as connection:
             await connection.execute(delete(attention).where(attention.c.gone_at <= now - FORGET_AFTER_MS))
             for key in gone:
                 await connection.execute(update(attention).where(_is(key)).values(gone_at=now))
-            has_events = [await self._record_found(connection, key, found[key], now) for key in sorted(new)]
+            has_events = [await self._record_found(connection, key, faults[key], now) for key in sorted(new)]
         if any(has_events):
             self.wake()
 

@@ -24,7 +24,7 @@ PAGE = 500
 
 
 def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
-    """Return what is kept of a suppression whose person has this tombstone (digest, ms); None: nothing.
+    """Return the row that remains of a suppression whose person has this tombstone (digest, ms); None: no row.
 
     A person's own opt-out is kept under the digest, whatever its time: a link in an old mail must not bring the address
     back. A later report on the address, which may be used again, is kept as it is.
@@ -51,11 +51,11 @@ class ErasedPeople:
         if not self.digests or not addresses:
             return {}
         known = await self.digests.of_many(addresses)
-        asked = [(address, digest) for address, digests in known.items() for digest in digests]
-        reply = await self._redis.call("HMGET", TOMBSTONES, *(digest for _, digest in asked))
+        pairs = [(address, digest) for address, digests in known.items() for digest in digests]
+        reply = await self._redis.call("HMGET", TOMBSTONES, *(digest for _, digest in pairs))
         return {
             address: (digest, int(stone.split()[0]))
-            for (address, digest), stone in zip(asked, reply, strict=True)
+            for (address, digest), stone in zip(pairs, reply, strict=True)
             if stone
         }
 

@@ -43,11 +43,11 @@ class Mirror:
 
     async def write(self, rows: Rows, places: Iterable[Place]) -> None:
         """Write the entries of people. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
-        found = await rows.entries(places)
-        for method in sorted({method for method, _ in found}):
+        entries_by_place = await rows.entries(places)
+        for method in sorted({method for method, _ in entries_by_place}):
             kept: list[Argument] = []
             gone: list[Argument] = []
-            for (of, person), entries in found.items():
+            for (of, person), entries in entries_by_place.items():
                 if of == method:
                     (kept.extend((person, write_entries(entries))) if entries else gone.append(person))
             for first in range(0, len(kept), 2 * AT_ONCE):
@@ -70,9 +70,9 @@ class Mirror:
                     await self._fill(method)
                 self.is_whole = True
                 problem.clear()
-            except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as away:
+            except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as error:
                 self.is_whole = False
-                problem.note(away)
+                problem.note(error)
                 await asyncio.sleep(1)
             await asyncio.sleep(LOOK_S)
 
@@ -103,12 +103,12 @@ class Mirror:
         key, person, count = suppressed_key(method), "", 0
         await self._redis.call("DEL", key)
         await self._redis.call("HSET", key, SUPPRESSED_FILLING, 1)
-        while found := await rows.entries_after(method, person, AT_ONCE):
+        while entries_by_place := await rows.entries_after(method, person, AT_ONCE):
             words: list[Argument] = []
-            for (_, person), entries in found.items():
+            for (_, person), entries in entries_by_place.items():
                 words += [person, write_entries(entries)]
             await self._redis.call("HSET", key, *words)
-            count += len(found)
+            count += len(entries_by_place)
         await self._redis.call("HSET", key, SUPPRESSED_COMPLETE, COMPLETE)
         await self._redis.call("HDEL", key, SUPPRESSED_FILLING)
         log.info("suppressions_mirrored", method=method, people=count)

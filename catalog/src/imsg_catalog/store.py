@@ -116,8 +116,8 @@ class Rows:
 
     async def find(self, name: str) -> Row | None:
         """Read a suppression by its id."""
-        found = await self._connection.execute(select(SUPPRESSIONS).where(SUPPRESSIONS.c.id == name))
-        row = found.mappings().first()
+        result = await self._connection.execute(select(SUPPRESSIONS).where(SUPPRESSIONS.c.id == name))
+        row = result.mappings().first()
         return None if row is None else _row(row)
 
     async def page(self, wanted: Filter) -> list[Row]:
@@ -127,9 +127,9 @@ class Rows:
             query = query.where(SUPPRESSIONS.c.id < wanted.before)
         return [_row(row) for row in (await self._connection.execute(query)).mappings()]
 
-    async def count(self, wanted: Filter, most: int) -> int:
-        """Count the rows of all pages, `most` at the most."""
-        return (await self._connection.execute(count_rows(_select_wanted(wanted), most))).scalar_one()
+    async def count(self, wanted: Filter, limit: int) -> int:
+        """Count the rows of all pages, `limit` at the most."""
+        return (await self._connection.execute(count_rows(_select_wanted(wanted), limit))).scalar_one()
 
     async def over(self, now_ms: int, limit: int) -> list[Row]:
         """Read expired suppressions."""
@@ -145,14 +145,14 @@ class Rows:
     async def entries(self, places: Iterable[Place]) -> dict[Place, list[Entry]]:
         """Read the mirror's entries of people; an empty list where there are none."""
         wanted = sorted(set(places))
-        found: dict[Place, list[Entry]] = {place: [] for place in wanted}
+        entries: dict[Place, list[Entry]] = {place: [] for place in wanted}
         table = SUPPRESSIONS.c
         for first in range(0, len(wanted), SLICE):
             these = tuple_(table.method, table.person).in_(wanted[first : first + SLICE])
             query = select(SUPPRESSIONS).where(these).order_by(table.id)
             for row in (await self._connection.execute(query)).mappings():
-                found[row["method"], row["person"]].append(_entry(_row(row)))
-        return found
+                entries[row["method"], row["person"]].append(_entry(_row(row)))
+        return entries
 
     async def entries_after(self, method: str, person: str, limit: int) -> dict[Place, list[Entry]]:
         """Read the mirror's entries of the people after `person`, in order."""
@@ -173,15 +173,15 @@ class Rows:
         return int((await self._connection.execute(people)).scalar_one())
 
     async def _find_existing(self, keys: Sequence[Key]) -> dict[Key, tuple[str, int | None]]:
-        found: dict[Key, tuple[str, int | None]] = {}
+        existing: dict[Key, tuple[str, int | None]] = {}
         table = SUPPRESSIONS.c
         columns = (table.method, table.person, table.reason, table.sender, table.category)
         for first in range(0, len(keys), SLICE // len(columns)):
             some = keys[first : first + SLICE // len(columns)]
             query = select(*columns, table.id, table.until_ms).where(tuple_(*columns).in_(some))
             for *key, name, until_ms in await self._connection.execute(query):
-                found[key[0], key[1], key[2], key[3], key[4]] = (name, until_ms)
-        return found
+                existing[key[0], key[1], key[2], key[3], key[4]] = (name, until_ms)
+        return existing
 
 
 class Store(Transactions[Rows]):

@@ -124,9 +124,9 @@ def _make_row(suppression: Suppression) -> Row:
     )
 
 
-def _cut(text: str, most: int) -> str:
+def _cut(text: str, max_characters: int) -> str:
     """Cut a text, without U+0000, which PostgreSQL can't store."""
-    return text.replace("\0", "")[:most]
+    return text.replace("\0", "")[:max_characters]
 
 
 def _milliseconds(at: datetime) -> int:

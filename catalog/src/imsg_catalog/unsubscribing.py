@@ -86,14 +86,14 @@ class UnsubscribePages:
             return
         request = Request(scope, receive)
         language = "en" if prefers_english(request.headers.get("accept-language", "")) else "zh"
-        found = self._open(str(scope["path"]).rpartition("/")[2])
-        if found is None or request.method not in ("GET", "HEAD", "POST"):
+        subscription = self._open(str(scope["path"]).rpartition("/")[2])
+        if subscription is None or request.method not in ("GET", "HEAD", "POST"):
             page = GONE
         elif request.method == "POST":
-            page = await self._leave(found)
+            page = await self._leave(subscription)
         else:
             page = ASK
-        await draw(page, language, found.address if found else "")(scope, receive, send)
+        await draw(page, language, subscription.address if subscription else "")(scope, receive, send)
 
     def _open(self, token: str) -> Subscription | None:
         """Read a token that one of our keys has sealed."""
@@ -105,14 +105,14 @@ class UnsubscribePages:
                 continue
         return None
 
-    async def _leave(self, found: Subscription) -> str:
-        category = Category(found.category) if found.category in set(Category) else Category.MARKETING
+    async def _leave(self, subscription: Subscription) -> str:
+        category = Category(subscription.category) if subscription.category in set(Category) else Category.MARKETING
         now_ms = time.time_ns() // 1_000_000
-        row = Row(new_id(), "smtp", found.address, Reason.UNSUBSCRIBE, found.sender, category, now_ms)
+        row = Row(new_id(), "smtp", subscription.address, Reason.UNSUBSCRIBE, subscription.sender, category, now_ms)
         try:
             new = await self._suppressions.add([row])
-        except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-            self._problem.note(away)
+        except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
+            self._problem.note(error)
             return AWAY
         self._problem.clear()
         log.info("unsubscribed", new=len(new))

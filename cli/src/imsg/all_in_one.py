@@ -205,24 +205,28 @@ def read_channel(channel: ChannelSpec) -> Mapping[str, Any]:
 
 def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
     """Make the secrets that are not set, and choose the sandbox's port. Raises StartError."""
-    kept = folder / SECRETS
+    secrets_folder = folder / SECRETS
     password = settings.admin_password
     if password is None and settings.is_exposed:
-        password = SecretStr(secrets.keep(kept, "admin_password"))
+        password = SecretStr(secrets.keep(secrets_folder, "admin_password"))
     port = settings.sandbox.smtp_port or _free_port()
-    values = stand_ins.Values(local_url(settings.host, settings.port), port, lambda name: secrets.keep(kept, name))
-    played = {channel.name: stand_ins.fill_settings(channel, read_channel(channel), values) for channel in CHANNELS}
+    values = stand_ins.Values(
+        local_url(settings.host, settings.port), port, lambda name: secrets.keep(secrets_folder, name)
+    )
+    stand_in_settings = {
+        channel.name: stand_ins.fill_settings(channel, read_channel(channel), values) for channel in CHANNELS
+    }
     return RuntimeConfig(
         settings,
         folder.resolve(),
         redis_url,
-        settings.service_key or (SecretStr(secrets.keep(kept, "service_key")),),
-        settings.token_key or (SecretStr(secrets.keep(kept, "token_key")),),
-        settings.erasure_key or (SecretStr(secrets.keep(kept, "erasure_key")),),
-        settings.secret_key or (SecretStr(secrets.keep(kept, "secret_key")),),
+        settings.service_key or (SecretStr(secrets.keep(secrets_folder, "service_key")),),
+        settings.token_key or (SecretStr(secrets.keep(secrets_folder, "token_key")),),
+        settings.erasure_key or (SecretStr(secrets.keep(secrets_folder, "erasure_key")),),
+        settings.secret_key or (SecretStr(secrets.keep(secrets_folder, "secret_key")),),
         password,
         port,
-        {name: settings for name, settings in played.items() if settings is not None},
+        {name: settings for name, settings in stand_in_settings.items() if settings is not None},
     )
 
 

@@ -31,8 +31,15 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         say_json(answer)
         return
     rows = [
-        (each["id"], each["url"], each["state"], each["waiting"], local(each["reached_at"]), _why(each))
-        for each in answer["callbacks"]
+        (
+            callback["id"],
+            callback["url"],
+            callback["state"],
+            callback["waiting"],
+            local(callback["reached_at"]),
+            _why(callback),
+        )
+        for callback in answer["callbacks"]
     ]
     say_table(("id", "URL", "state", "waiting", "last success", "why"), rows)
 
@@ -113,14 +120,14 @@ def deliveries(
         return
     rows = [
         (
-            each["event"],
-            each["type"],
-            each["state"],
-            each["attempts"],
-            each["error"] or each["status"],
-            local(each["tried_at"]),
+            delivery["event"],
+            delivery["type"],
+            delivery["state"],
+            delivery["attempts"],
+            delivery["error"] or delivery["status"],
+            local(delivery["tried_at"]),
         )
-        for each in answer["deliveries"]
+        for delivery in answer["deliveries"]
     ]
     say_table(("event", "what", "state", "attempts", "answer", "last attempt"), rows)
 

@@ -26,11 +26,18 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         say_json(answer)
         return
     rows = [
-        (each["method"], each["state"], each["waiting"], _lanes(each), local(each["until"]), _why(each))
-        for each in answer["channels"]
+        (
+            channel["method"],
+            channel["state"],
+            channel["waiting"],
+            _lanes(channel),
+            local(channel["until"]),
+            _why(channel),
+        )
+        for channel in answer["channels"]
     ]
     say_table(("channel", "state", "waiting", "by lane", "until", "why"), rows)
-    if any(each.get("providers") for each in answer["channels"]):
+    if any(channel.get("providers") for channel in answer["channels"]):
         say("")
         say_providers(answer["channels"])
 

@@ -9,7 +9,7 @@ _UNITS_S = {"s": 1, "m": 60, "h": 3600}
 
 def read_duration(text: str) -> int:
     """Return the seconds of a duration. Raises StartError."""
-    found = re.fullmatch(r"([0-9]{1,6})([smh])", text)
-    if found is None:
+    match = re.fullmatch(r"([0-9]{1,6})([smh])", text)
+    if match is None:
         raise StartError("{0} is no duration: write 30s, 10m or 2h.", text)
-    return int(found[1]) * _UNITS_S[found[2]]
+    return int(match[1]) * _UNITS_S[match[2]]

@@ -118,7 +118,7 @@ async def _describe(waiting: Mapping[str, int], topology: Topology, redis: Redis
         method = next((method for method in topology.methods if queue.startswith(f"{topology.prefix}.{method}.")), None)
         why = None if method is None else await _find_obstacle(redis, method)
         parts.append(fill("{0} in {1}", count, queue) if why is None else fill("{0} in {1} ({2})", count, queue, why))
-    return functools.reduce(lambda said, part: fill("{0}, {1}", said, part), parts)
+    return functools.reduce(lambda text, part: fill("{0}, {1}", text, part), parts)
 
 
 async def _find_obstacle(redis: Redis, method: str) -> Line | None:

@@ -104,9 +104,9 @@ async def _import_tables(owner: TableOwner, folder: Path, url: URL) -> Imported:
         for table in owner.filled:
             await target.execute(delete(table))
         content = await table_copy.copy(source, target, tables)
-        found = await table_copy.read_content(target, tables)
-        if found != content:
-            names = [name for name in content if found[name] != content[name]]
+        rows_by_table = await table_copy.read_content(target, tables)
+        if rows_by_table != content:
+            names = [name for name in content if rows_by_table[name] != content[name]]
             raise StartError(
                 "the copy of {0} differs from the export ({1}); it was undone.", owner.name, ", ".join(names)
             )

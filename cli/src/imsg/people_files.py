@@ -60,7 +60,7 @@ def choose_people(
     names = [take["name"] for take in takes or ()]
     needed = [take["name"] for take in takes or () if take["required"] and take["name"] not in params]
     wrong = [(problem.line, explain(problem)) for problem in sheet.problems if problem.why != DUPLICATE]
-    found: list[Person] = []
+    people: list[Person] = []
     for person in sheet.name_params(names):
         missing = [name for name in needed if name not in person.params]
         if person.find(method) is None:
@@ -68,11 +68,11 @@ def choose_people(
         elif missing:
             wrong.append((person.line, f"{', '.join(missing)} is missing"))
         else:
-            found.append(person)
+            people.append(person)
     for line, detail in sorted(wrong):
         complain(fill("line {0}: {1}", line, detail))
     if wrong and not leave_out:
         raise usage(fill("{0} rows are wrong, and nothing was sent; --leave-out sends to the others.", len(wrong)))
-    if not found:
+    if not people:
         raise usage("nobody in the sheet can be sent to, and nothing was sent.")
-    return found
+    return people

@@ -23,12 +23,12 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Show the state of each provider, its counts, its last error, and what needs attention."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         channels = api.call("GET", "/api/v2/channels")["channels"]
-        found = _list_attention(api)
+        attention = _list_attention(api)
     if as_json:
         say_json(
             {
                 channel["method"]: [
-                    {**provider, "attention": found.get((channel["method"], provider["name"]), [])}
+                    {**provider, "attention": attention.get((channel["method"], provider["name"]), [])}
                     for provider in channel["providers"]
                 ]
                 for channel in channels
@@ -38,7 +38,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     say_providers(channels)
     rows = [
         (method, name, problem["what"], problem["remedy"])
-        for (method, name), problems in found.items()
+        for (method, name), problems in attention.items()
         for problem in problems
     ]
     if rows:

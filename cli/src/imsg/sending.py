@@ -194,13 +194,13 @@ def read_groups(
     if sum(api.call("GET", path)["members"] for path in paths) <= CHUNK:
         return None
     takes = None if template is None else read_params(api, template)
-    found: dict[str, Recipient] = {}
+    recipients: dict[str, Recipient] = {}
     for path in paths:
         for member in api.iterate(f"{path}/members", "members", {}):
             if to := member["contacts"].get(methods[0]) or member["to"]:
                 person = Member(member["contacts"], member["params"])
-                found.setdefault(to, personalise(to, person, takes, methods[1:], member["language"]))
-    return list(found.values())
+                recipients.setdefault(to, personalise(to, person, takes, methods[1:], member["language"]))
+    return list(recipients.values())
 
 
 def read_params(api: Api, template: str) -> list[dict[str, Any]]:

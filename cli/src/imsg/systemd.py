@@ -139,10 +139,10 @@ def _write(path: Path, text: str, mode: int) -> None:
 def _find_program() -> Path:
     """Return this command's path. Raises StartError."""
     beside = Path(sys.executable).parent / "imsg"
-    found = beside if beside.is_file() else shutil.which("imsg")
-    if found is None:
+    program = beside if beside.is_file() else shutil.which("imsg")
+    if program is None:
         raise StartError("the command imsg is not on PATH; install it into /opt/imsg (docs/install.md).")
-    return Path(found).absolute()
+    return Path(program).absolute()
 
 
 def _require_readable(program: Path) -> None:

@@ -222,8 +222,8 @@ def _binary() -> str:
         return str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         for name in ("valkey-server", "redis-server"):
-            if found := shutil.which(name):
-                return found
+            if path := shutil.which(name):
+                return path
         raise StartError(
             "there is no Valkey for this machine; install valkey-server or redis-server, or name a server in {0}.",
             variable("redis_url"),

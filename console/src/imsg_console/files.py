@@ -31,8 +31,8 @@ class Files:
 
     def offer(self, session: str, filename: str, media_type: str, write: Callable[[], AsyncIterator[bytes]]) -> str:
         """Offer a file; return its address, which works once."""
-        mine = [name for name, file in self._kept.items() if file.session == session]
-        for name in mine[: max(0, len(mine) - KEPT_PER_SESSION + 1)]:
+        names = [name for name, file in self._kept.items() if file.session == session]
+        for name in names[: max(0, len(names) - KEPT_PER_SESSION + 1)]:
             del self._kept[name]
         name = secrets.token_urlsafe(16)
         self._kept[name] = File(session, filename, media_type, write)

@@ -88,10 +88,10 @@ class Readers:
             return await asyncio.to_thread(_parse, answer)
 
     @asynccontextmanager
-    async def _turn(self, key: tuple[str, bool], most: int) -> AsyncIterator[None]:
+    async def _turn(self, key: tuple[str, bool], max_waiting: int) -> AsyncIterator[None]:
         """Wait until no other content of the session is read. Raises UnreadableError."""
         count = self._counts.get(key, 0)
-        if count >= most:
+        if count >= max_waiting:
             raise UnreadableError("files.busy")
         self._counts[key] = count + 1
         turn = self._turns.setdefault(key, asyncio.Lock())

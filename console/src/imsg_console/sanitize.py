@@ -12,16 +12,16 @@ _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+|\+?\d{5,20}")
 _BEFORE_AT = re.compile("(?=@)")
 
 
-def line(text: object, most: int = 200) -> str:
-    """Return the text as one line of at most `most` characters."""
+def line(text: object, max_characters: int = 200) -> str:
+    """Return the text as one line of at most `max_characters` characters."""
     flat = _HIDDEN.sub(_name_hidden, _BREAKS.sub(" ", str(text or ""))).strip()
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    return flat if len(flat) <= max_characters else f"{flat[: max_characters - 1]}…"
 
 
-def block(text: object, most: int = 20_000) -> str:
-    """Return the text with its lines, at most `most` characters."""
+def block(text: object, max_characters: int = 20_000) -> str:
+    """Return the text with its lines, at most `max_characters` characters."""
     kept = _HIDDEN.sub(_name_hidden, re.sub(r"\r\n?|[\v\f\u0085\u2028\u2029]", "\n", str(text or "")))
-    return kept if len(kept) <= most else f"{kept[: most - 1]}…"
+    return kept if len(kept) <= max_characters else f"{kept[: max_characters - 1]}…"
 
 
 def split_address(text: str) -> list[str]:

@@ -118,8 +118,8 @@ class Sessions:
     def _add(self, key: str, login: "Login", visitor: Visitor) -> Session:
         now, username = self._now(), login.username
         session = Session(key, username, login.role, login.token, visitor, now + login.expires_in_s, now)
-        mine = [session for session in self._sessions.values() if session.username == username]
-        for oldest in mine[: max(0, len(mine) - MAX_SESSIONS_PER_USER + 1)]:
+        sessions = [session for session in self._sessions.values() if session.username == username]
+        for oldest in sessions[: max(0, len(sessions) - MAX_SESSIONS_PER_USER + 1)]:
             self.end(oldest, "ended")
         self._sessions[session.key] = session
         session.end_others = lambda: self._end_others(session)

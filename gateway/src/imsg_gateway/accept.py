@@ -56,7 +56,7 @@ SLICE = 500
 
 
 class Accepted(NamedTuple):
-    """What a request on durable storage is answered."""
+    """The answer to a request that is on durable storage."""
 
     answer: Mapping[str, Any]
     """`id`, `count`, `cost` and, for SMS, `segments`."""
@@ -125,16 +125,16 @@ class Acceptor:
             expires_at=expires_at,
             hold=hold if is_held else None,
         )
-        # A list may be too long, so its body is written before the charge. A single message waits for its lane.
+        # A list may be too long, so its body is written before the charge, which decides the lane of a single message.
         body = write(lane=lane_of(None, is_test=draft.is_test)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         answer = _make_answer(draft, request, hold) | {"cost": self._costs.estimate(draft)}
         charged = await self._charge(draft, kind, credential, owner, now)
         lane = lane_of(kind, is_crowded=charged.is_crowded, is_test=draft.is_test)
-        stamped = charged if owner.username == credential.username else owner
-        events = stamped.events | (EventKind.LEG if draft.legs else 0)
-        body = stamp(body or write(lane=lane), events, charged.charge, stamped.department)
+        job_user = charged if owner.username == credential.username else owner
+        events = job_user.events | (EventKind.LEG if draft.legs else 0)
+        body = stamp(body or write(lane=lane), events, charged.charge, job_user.department)
         charges = [charged]
         encode_leg = partial(
             _encode_leg,
@@ -143,7 +143,7 @@ class Acceptor:
             accepted_at=now,
             expires_at=expires_at,
             events=events,
-            department=stamped.department,
+            department=job_user.department,
         )
         try:
             body, further = await self._add_legs(body, request, draft, credential, encode_leg)
@@ -153,9 +153,9 @@ class Acceptor:
                 await reservation.keep(body, answer)
             key = SCHEDULE if is_scheduled or draft.legs else job_key(method, lane)
             await self.publish(key, body, request)
-        except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
+        except (ServiceUnavailable, RedisUnavailable, RedisRefused) as error:
             await self._refund(*charges)
-            raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
+            raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from error
         except Refusal as refusal:
             if refusal.reason != "outcome_unknown":
                 await self._refund(*charges)
@@ -195,13 +195,13 @@ class Acceptor:
                 stored, content_at = _split_off(leg.draft)
                 await self._store(leg.request, stored, self._now() + LEGS_KEPT_FOR)
                 jobs.append((leg, encode_leg(leg, charge=charges[-1].charge, content_at=content_at)))
-            whole = add_legs(body, request, draft, jobs)
-            if len(whole) > MAX_BODY_BYTES:
+            with_legs = add_legs(body, request, draft, jobs)
+            if len(with_legs) > MAX_BODY_BYTES:
                 raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused):
             await self._refund(*charges)
             raise
-        return whole, charges
+        return with_legs, charges
 
     async def _find_cap(self, draft: Draft, cost: Cost, owner: Owner) -> CapCheck | None:
         """Return the caps of a single message's address; a list's are counted by the sender alone, a test's never."""
@@ -271,9 +271,9 @@ class Acceptor:
         try:
             for charged in charges:
                 await self._quota.refund(charged.charge)
-        except (RedisUnavailable, RedisRefused) as away:
+        except (RedisUnavailable, RedisRefused) as error:
             # A request that was not accepted stays charged until its window ends.
-            self._refund_problem.note(away)
+            self._refund_problem.note(error)
 
 
 async def _make_cost(

@@ -71,8 +71,8 @@ class Files:
         return [(data, hashlib.sha256(data).hexdigest()) for data in decoded]
 
     def _type(self, filename: str) -> str:
-        found, encoding = self._types.guess_type(f"/{filename}")
-        return found if found and not encoding else "application/octet-stream"
+        media_type, encoding = self._types.guess_type(f"/{filename}")
+        return media_type if media_type and not encoding else "application/octet-stream"
 
     def _too_large(self) -> Exception:
         return attachment_wrong(

@@ -84,8 +84,8 @@ class Channels:
         """Describe every channel for those who see all. Raises Refusal unavailable, RedisUnavailable."""
         try:
             loads = await self._backpressure.read_loads()
-        except Unreachable as away:
-            raise Refusal("unavailable", retry_after_s=3) from away
+        except Unreachable as error:
+            raise Refusal("unavailable", retry_after_s=3) from error
         return [
             {
                 **await self._state(method, of_lanes, request),

@@ -86,5 +86,5 @@ def count_segments(draft: Draft) -> Draft:
             return draft
         counts.append(count(share.text, [recipient.address for recipient in share.recipients]))
     return draft._replace(
-        segments=max(each.dearest for each in counts), total_segments=sum(each.total for each in counts)
+        segments=max(count.dearest for count in counts), total_segments=sum(count.total for count in counts)
     )

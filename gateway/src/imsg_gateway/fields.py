@@ -62,12 +62,12 @@ def read_names(fields: Mapping[str, Any], method: ChannelSpec) -> dict[str, str]
     `PublishedNames` knows which names exist, and who may use them.
     """
     names = {}
-    taken = {"sender": method.sender is not None, "reply_to": method.sender == "address"}
+    is_accepted = {"sender": method.sender is not None, "reply_to": method.sender == "address"}
     for field in SENDER_FIELDS:
         name = fields.get(field)
         if name is None:
             continue
-        if not taken[field]:
+        if not is_accepted[field]:
             raise refuse_value(field, f"{method.name} 没有这一项", f"{method.name} has none")
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise refuse_value(

@@ -41,10 +41,10 @@ class Followers:
 
     async def find(self, tags: Sequence[str], account: str | None) -> list[Following]:
         """Return the state of each tag at `account`, or at any account for None. Raises RedisUnavailable."""
-        found: list[Following] = []
+        following: list[Following] = []
         for at in range(0, len(tags), TAGS_PER_CALL):
-            found += await self._find(tags[at : at + TAGS_PER_CALL], account)
-        return found
+            following += await self._find(tags[at : at + TAGS_PER_CALL], account)
+        return following
 
     async def _find(self, tags: Sequence[str], account: str | None) -> list[Following]:
         following: dict[str, Following] = {}

@@ -109,8 +109,8 @@ def _explain_control(body: bytes, place: int, message: str) -> tuple[str, str] |
 def _find_field(body: bytes, at: int) -> str:
     """Return the field whose string holds a place; empty if that is not clear."""
     quote = body.rfind(b'"', 0, at)
-    found = _KEY.search(body[max(0, quote - 90) : quote]) if quote > 0 else None
-    return found[1].decode("utf-8", "replace") if found else ""
+    match = _KEY.search(body[max(0, quote - 90) : quote]) if quote > 0 else None
+    return match[1].decode("utf-8", "replace") if match else ""
 
 
 def _explain_mark(body: bytes, place: int, _: str) -> tuple[str, str] | None:
@@ -141,15 +141,15 @@ def _explain_form(body: bytes, _: int, __: str) -> tuple[str, str] | None:
 
 def _find_place(body: bytes, message: str) -> int:
     """Return the place that the parser's message names, as an offset into the body."""
-    found = _AT.search(message)
-    if found is None:
+    match = _AT.search(message)
+    if match is None:
         return 0
     start = 0
-    if int(found[1]) > MAX_LINES:
+    if int(match[1]) > MAX_LINES:
         return 0
-    for _ in range(int(found[1]) - 1):
+    for _ in range(int(match[1]) - 1):
         start = body.find(b"\n", start) + 1
-    return min(len(body), max(0, start + int(found[2]) - 1))
+    return min(len(body), max(0, start + int(match[2]) - 1))
 
 
 def _find_line(body: bytes, at: int) -> tuple[int, int]:

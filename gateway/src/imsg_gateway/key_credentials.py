@@ -74,8 +74,8 @@ class KeyAuthenticator:
 
         Raises Refusal token_invalid where the key is none of auth's; ServiceUnavailable.
         """
-        asked = {"user_id": key.user_id, "digest": key.digest}
-        answer = await self._auth.call("POST", "/internal/keys/find", json=asked)
+        body = {"user_id": key.user_id, "digest": key.digest}
+        answer = await self._auth.call("POST", "/internal/keys/find", json=body)
         if answer.status_code == 401:  # noqa: PLR2004  HTTP's own number
             raise Refusal("token_invalid")
         if answer.status_code != 200:  # noqa: PLR2004

@@ -49,9 +49,9 @@ def headers(windows: Sequence[Window]) -> dict[str, str]:
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(lefts)} if windows else {}
 
 
-def refuse_exhausted(found: Exhausted, recipients: int, segments: int, zone: tzinfo) -> Refusal:
+def refuse_exhausted(exhausted: Exhausted, recipients: int, segments: int, zone: tzinfo) -> Refusal:
     """Refuse a request of so much: the quota in the way, and when it opens in the zone of the windows."""
-    window = found.window
+    window = exhausted.window
     row = window.row
     opens = datetime.fromtimestamp(window.opens_at, zone).isoformat()
     wanted = {"requests": 1, "recipients": recipients, "segments": segments}[row.counts]
@@ -71,13 +71,13 @@ def refuse_exhausted(found: Exhausted, recipients: int, segments: int, zone: tzi
         scope_zh=scope_zh,
         scope_en=scope_en,
         retry_after_s=max(1, window.opens_in_s),
-        headers=headers(found.windows),
+        headers=headers(exhausted.windows),
     )
 
 
-def refuse_capped(found: Capped) -> Refusal:
+def refuse_capped(capped: Capped) -> Refusal:
     """Refuse a single message whose address got as many as a cap allows."""
-    row, after = found.row, max(1, math.ceil(found.opens_in_s))
+    row, after = capped.row, max(1, math.ceil(capped.opens_in_s))
     return Refusal(
         "recipient_cap",
         extra={"cap": row.id},

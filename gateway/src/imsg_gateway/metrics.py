@@ -49,8 +49,8 @@ class RequestMetrics:
             pattern = route.path_format
         else:
             verb, pattern = "", UNKNOWN_ROUTE
-        found = _CODE.search(body[:_HEAD_OCTETS])
-        key = (verb, pattern, b"" if found is None else found[1])
+        match = _CODE.search(body[:_HEAD_OCTETS])
+        key = (verb, pattern, b"" if match is None else match[1])
         children = self._children.get(key)
         if children is None:  # a look-up among the children costs a lock and four comparisons a request
             children = self._children[key] = self._find_children(*key)

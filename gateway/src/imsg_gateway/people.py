@@ -41,12 +41,12 @@ def read_people(to: object) -> People:
     if not any(isinstance(entry, dict) for entry in entries):
         return People(to)
     texts: list[object] = []
-    found: dict[str, Person] = {}
+    people: dict[str, Person] = {}
     for row, entry in enumerate(entries, 1):
         if not isinstance(entry, dict):
             texts.append(entry)
             if isinstance(entry, str):
-                found.setdefault(entry, Person(row))
+                people.setdefault(entry, Person(row))
             continue
         place = f"to.{row - 1}"
         text = entry.get("to")
@@ -60,8 +60,8 @@ def read_people(to: object) -> People:
             read_params(entry.get("params"), f"{place}.params"),
             read_reference(entry, f"{place}.reference"),
         )
-        found.setdefault(text, Person(row, params, entry.get("language"), reference))
-    return People(texts if isinstance(to, list) else texts[0], found)
+        people.setdefault(text, Person(row, params, entry.get("language"), reference))
+    return People(texts if isinstance(to, list) else texts[0], people)
 
 
 def read_members(members: Sequence[Mapping[str, Any]]) -> People:

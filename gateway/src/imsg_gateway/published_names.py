@@ -82,18 +82,20 @@ class PublishedNames:
         if kept is not None and self._now() < kept[0]:
             return kept[1]
         fields = (*LABELS, SIGNATURE)
-        told = await self._redis.call("HMGET", names_key(method), *fields)
-        names = {field: found for field, text in zip(fields, told, strict=True) if (found := _read(text)) is not None}
+        texts = await self._redis.call("HMGET", names_key(method), *fields)
+        names = {
+            field: users_of for field, text in zip(fields, texts, strict=True) if (users_of := _read(text)) is not None
+        }
         self._kept[method] = (self._now() + FRESH_S, names)
         return names
 
 
 def _read(text: bytes | None) -> Mapping[str, Collection[str]] | None:
     try:
-        found = None if text is None else json.loads(text)
+        users_of = None if text is None else json.loads(text)
     except ValueError:
-        found = None
-    return found if isinstance(found, dict) else None
+        users_of = None
+    return users_of if isinstance(users_of, dict) else None
 
 
 def _unknown(field: str, name: str, names: Collection[str]) -> Refusal:

@@ -61,35 +61,35 @@ class Resends:
             params["uncertain"] = "1" if wanted.uncertain else "0"
             path = f"/internal/resend/{wanted.id}"
         caller = await credential.authenticate()
-        found = await self._find(path, caller, params, wanted.id)
-        await credential.require(f"{SEND}{found['method']}")
-        if credential.is_test and not found["test"]:
+        original = await self._find(path, caller, params, wanted.id)
+        await credential.require(f"{SEND}{original['method']}")
+        if credential.is_test and not original["test"]:
             raise Refusal("not_a_test", id=wanted.id[:64])
-        owner = await self._find_owner(found, caller)
-        recipients = found["recipients"]
+        owner = await self._find_owner(original, caller)
+        recipients = original["recipients"]
         if not recipients:
             raise Refusal("nothing_to_resend", id=wanted.id[:64])
         if not wanted.again:
-            taken = await self._locks.take(found["request"], [each["n"] for each in recipients], new)
-            recipients = [each for each in recipients if each["n"] in taken]
+            locked = await self._locks.take(original["request"], [recipient["n"] for recipient in recipients], new)
+            recipients = [recipient for recipient in recipients if recipient["n"] in locked]
         if not recipients:
             raise Refusal("already_resent", id=wanted.id[:64])
-        resend_of = found["request"] if wanted.is_dead_letter else wanted.id
+        resend_of = original["request"] if wanted.is_dead_letter else wanted.id
         try:
-            return await self._draft({**found, "recipients": recipients}, resend_of, owner.username), owner
+            return await self._draft({**original, "recipients": recipients}, resend_of, owner.username), owner
         except (Refusal, ServiceUnavailable, RedisUnavailable, RedisRefused):
-            await self._locks.release(found["request"], new)
+            await self._locks.release(original["request"], new)
             raise
 
     async def release(self, draft: Draft, new: str) -> None:
         """Let others send again what a request that was not accepted had taken. Raises RedisUnavailable."""
         await self._locks.release((draft.resend_of or "").partition("-")[0], new)
 
-    async def _find_owner(self, found: Mapping[str, Any], caller: Caller) -> Owner:
+    async def _find_owner(self, original: Mapping[str, Any], caller: Caller) -> Owner:
         """Return the user who made the old request. Raises ServiceUnavailable, RedisUnavailable."""
-        if found["user_id"] == caller.user_id:
+        if original["user_id"] == caller.user_id:
             return Owner(caller.username, caller.user_id)
-        return await self._authenticator.find_owner(found["username"], found["user_id"])
+        return await self._authenticator.find_owner(original["username"], original["user_id"])
 
     async def _find(self, path: str, caller: Caller, params: Mapping[str, str], identity: str) -> Mapping[str, Any]:
         answer = await self._history.call("GET", path, caller=caller, params=params)
@@ -100,25 +100,31 @@ class Resends:
             raise Refusal(reason, what=identity[:64], id=identity[:64])
         raise ServiceFailed(f"history answered {answer.status_code} to {path}")
 
-    async def _draft(self, found: Mapping[str, Any], resend_of: str, username: str) -> Draft:
-        request, attachments = found["request"], [Attachment.model_validate(each) for each in found["attachments"]]
-        content, category = found["content"], Category(found.get("category") or Category.NOTICE)
-        if found["content_at"] is not None:
-            reference = Reference.model_validate(found["content_at"])
+    async def _draft(self, original: Mapping[str, Any], resend_of: str, username: str) -> Draft:
+        request = original["request"]
+        attachments = [Attachment.model_validate(attachment) for attachment in original["attachments"]]
+        content, category = original["content"], Category(original.get("category") or Category.NOTICE)
+        if original["content_at"] is not None:
+            reference = Reference.model_validate(original["content_at"])
             content = from_json(await self._bytes(request, reference.sha256, "content"))
-        data = await asyncio.gather(*(self._bytes(request, each.sha256, each.filename) for each in attachments))
+        data = await asyncio.gather(
+            *(self._bytes(request, attachment.sha256, attachment.filename) for attachment in attachments)
+        )
         draft = Draft(
-            method=BY_NAME[found["method"]],
-            account=found["account"],
-            recipients=tuple(Recipient.model_validate({**each, "n": n}) for n, each in enumerate(found["recipients"])),
+            method=BY_NAME[original["method"]],
+            account=original["account"],
+            recipients=tuple(
+                Recipient.model_validate({**recipient, "n": n}) for n, recipient in enumerate(original["recipients"])
+            ),
             content=content,
             files=tuple(
-                File(each.filename, each.type, held, each.sha256) for each, held in zip(attachments, data, strict=True)
+                File(attachment.filename, attachment.type, held, attachment.sha256)
+                for attachment, held in zip(attachments, data, strict=True)
             ),
             resend_of=resend_of,
-            reference=found.get("reference"),
+            reference=original.get("reference"),
             category=category,
-            is_test=found["test"],
+            is_test=original["test"],
             lifetime=timedelta(seconds=CODE_S) if category is Category.CODE else None,
         )
         return await self._drafts.refresh(draft, username)

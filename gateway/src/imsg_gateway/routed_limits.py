@@ -111,7 +111,7 @@ class RoutedLimits:
             return [Group(recipients, choices, _first(channel.providers), every)]
         fit = _find_fit(channel.providers, _name_template(given, templates), category, forced)
         groups: dict[tuple[str, ...], Group] = {}
-        found: dict[tuple[str, ...], list[Recipient]] = {}
+        recipients_by_providers: dict[tuple[str, ...], list[Recipient]] = {}
         for recipient in recipients:
             account = accounts.get(recipient.address)
             able = [
@@ -127,11 +127,11 @@ class RoutedLimits:
             )
             names = tuple(provider.name for provider in used)
             if names not in groups:
-                found[names] = []
+                recipients_by_providers[names] = []
                 groups[names] = Group(
-                    found[names], [provider.limits for provider in used] or whole, _first(used), names
+                    recipients_by_providers[names], [provider.limits for provider in used] or whole, _first(used), names
                 )
-            found[names].append(recipient)
+            recipients_by_providers[names].append(recipient)
         return list(groups.values()) or [Group(recipients, whole)]
 
     async def find_unreached(
@@ -211,4 +211,4 @@ def _room(given: object, templates: Templates) -> float:
     used = find(given, templates)
     if used is None:
         return -1.0
-    return sum(math.inf if most is None else most for most in used.variables.values())
+    return sum(math.inf if longest is None else longest for longest in used.variables.values())

@@ -104,9 +104,9 @@ class SendHandler:
             if (header := request.headers.get("idempotency-key")) is not None:
                 return await self._once(request, fields, credential, header, read)
             accepted = await self._accept(credential, read, self._new_id(), None)
-        except (ServiceUnavailable, RedisUnavailable, RedisRefused) as away:
-            self._problem.note(away)
-            raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from away
+        except (ServiceUnavailable, RedisUnavailable, RedisRefused) as error:
+            self._problem.note(error)
+            raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from error
         self._problem.clear()
         return _answer(accepted.answer, accepted.headers)
 

@@ -60,14 +60,14 @@ class Status:
 
     async def find(self, request: ClientRequest, caller: Caller) -> tuple[Sequence[Replica], Sequence[Finding]]:
         """Return the replicas, and all findings. Raises RedisUnavailable, RedisRefused."""
-        (replicas, known), *asked = await asyncio.gather(
+        (replicas, known), *findings = await asyncio.gather(
             self._find_known(),
             self._find_channels(request, caller),
             self._find_oldest(caller),
             self._count_dead_letters(caller),
             self._find_unreached(),
         )
-        return replicas, sort_findings([*known, *chain.from_iterable(asked)])
+        return replicas, sort_findings([*known, *chain.from_iterable(findings)])
 
     async def watch(self, wrong: Gauge) -> None:
         """Show, for ever, what is not well of that which is known without asking a service: alerts go by it.
@@ -90,21 +90,21 @@ class Status:
         replicas, attention, seen = await asyncio.gather(
             list_replicas(self._redis), self._find_attention(), self._surroundings.find()
         )
-        found = [
+        findings = [
             *judge_replicas(replicas, self._broker.topology.methods),
             judge_redis(self._redis.refusal),
             *attention,
         ]
         # Where `imsg up` says how its machine is, the gateway's own look at it adds nothing.
-        reported = {finding.part for finding in found}
-        return replicas, [*found, *(finding for finding in seen if finding.part not in reported)]
+        reported = {finding.part for finding in findings}
+        return replicas, [*findings, *(finding for finding in seen if finding.part not in reported)]
 
     async def _find_channels(self, request: ClientRequest, caller: Caller) -> list[Finding]:
         """Judge the broker and the channels, whose queues the broker has."""
         try:
             channels = await self._channels.describe(request, caller.username)
-        except Refusal as away:
-            why = away.answer(english=False)["detail"], away.answer(english=True)["detail"]
+        except Refusal as error:
+            why = error.answer(english=False)["detail"], error.answer(english=True)["detail"]
             remedy = (
                 "查看 RabbitMQ 是否在运行：docs/runbooks/ImsgServiceNotReady.zh.md。",
                 "See whether RabbitMQ runs: docs/runbooks/ImsgServiceNotReady.md.",
@@ -163,27 +163,27 @@ class Status:
             make_finding(
                 "provider",
                 "fault",
-                (found.trouble.zh, found.trouble.en),
-                (found.trouble.remedy_zh or LOGS[0], found.trouble.remedy_en or LOGS[1]),
+                (attention.trouble.zh, attention.trouble.en),
+                (attention.trouble.remedy_zh or LOGS[0], attention.trouble.remedy_en or LOGS[1]),
                 name=f"{method} {name.decode()}",
             )
             for method, states in zip(methods, published, strict=True)
             for name, text in states.items()
-            for found in AccountState.model_validate_json(text).found
+            for attention in AccountState.model_validate_json(text).found
         ]
 
     async def _find_unreached(self) -> list[Finding]:
         """Return the services that this one can't ask, though their replicas may say that they are ready."""
-        found = await asyncio.gather(*(self._greet(owner) for owner in self._owners))
-        return [finding for finding in found if finding is not None]
+        findings = await asyncio.gather(*(self._greet(owner) for owner in self._owners))
+        return [finding for finding in findings if finding is not None]
 
     async def _greet(self, owner: Owner) -> Finding | None:
         name = f"sender-{owner}" if owner in self._broker.topology.methods else owner
         try:
             answer = await self._owners[owner].call("GET", "/health/live")
             service = str(answer.json().get("service", owner)) if answer.status_code == SUCCESS else None
-        except (ServiceUnavailable, ValueError) as away:
-            state = (f"网关联系不上它：{away}", f"the gateway can't reach it: {away}")
+        except (ServiceUnavailable, ValueError) as error:
+            state = (f"网关联系不上它：{error}", f"the gateway can't reach it: {error}")
         else:
             if service == owner:
                 return None
@@ -202,8 +202,8 @@ class Status:
         """Return the owner's answer, or the finding that there is none."""
         try:
             answer = await self._owners[owner].call("GET", path, caller=caller, params=params)
-        except ServiceUnavailable as away:
-            why = str(away)
+        except ServiceUnavailable as error:
+            why = str(error)
         else:
             if answer.status_code == SUCCESS:
                 body: Mapping[str, Any] = answer.json()

@@ -100,10 +100,10 @@ def _find_wrong(
 ) -> tuple[str, str, str] | None:
     """Return what a provider's template does not take: its variable, empty where it is none, and what is wrong."""
     for variable, value in variables.items():
-        most = template.variables.get(variable)
-        if most is not None and len(value) > most:
-            zh = f"最多 {most} 个字符，现有 {len(value)} 个"
-            return variable, zh, f"takes {most} characters, it has {len(value)}"
+        longest = template.variables.get(variable)
+        if longest is not None and len(value) > longest:
+            zh = f"最多 {longest} 个字符，现有 {len(value)} 个"
+            return variable, zh, f"takes {longest} characters, it has {len(value)}"
         if method.segments is not None and not accepts_value(variable, value, template):
             return variable, f"的值不合要求：{value[:32]}", f"does not take {value[:32]}"
     try:

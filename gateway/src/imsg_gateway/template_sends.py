@@ -148,8 +148,8 @@ class TemplateSends:
             params = person.params
             if not people.are_members:
                 _refuse_superfluous(chosen, params or {}, f"to.{person.row - 1}.params", row=person.row)
-            taken = params and {name: value for name, value in params.items() if name in known}
-            own = {"params": taken, "language": person.language}
+            used = params and {name: value for name, value in params.items() if name in known}
+            own = {"params": used, "language": person.language}
             found.append(recipient.model_copy(update=own))
         return tuple(found)
 
@@ -227,10 +227,10 @@ class TemplateSends:
         sources: dict[str, Any] = {}
         default = ""
         for wanted in dict.fromkeys([chosen.language, *(recipient.language for recipient in recipients)]):
-            found = chosen.template.find_source(method.name, wanted or chosen.language)
-            if found is None:  # of the default language there is one, as `find` has seen
+            default_source = chosen.template.find_source(method.name, wanted or chosen.language)
+            if default_source is None:  # of the default language there is one, as `find` has seen
                 continue
-            language, source = found
+            language, source = default_source
             default = default or language
             sources[language] = source
         return default, sources

@@ -77,8 +77,8 @@ class TokenAuthenticator:
 
         Raises Refusal token_invalid where the token is none of auth's, or there is no such user; ServiceUnavailable.
         """
-        asked = {"username": username} if token is None else {"username": username, "token": token}
-        answer = await self._auth.call("POST", "/internal/user-cache", json=asked)
+        body = {"username": username} if token is None else {"username": username, "token": token}
+        answer = await self._auth.call("POST", "/internal/user-cache", json=body)
         if answer.status_code in (401, 404):
             raise Refusal("token_invalid")
         if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number

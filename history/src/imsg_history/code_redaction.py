@@ -28,15 +28,15 @@ async def redact_codes(connection: AsyncConnection, names: Sequence[str] | None 
     settled = select(requests.c.request).where(IS_CODE_WITH_CONTENT, _IS_SETTLED)
     if names is not None:
         settled = settled.where(is_one_of(requests.c.request, names, is_postgres=on_postgres))
-    found = list((await connection.execute(settled.order_by(requests.c.request).limit(SLICE))).scalars())
-    if found:
-        is_found = is_one_of(requests.c.request, found, is_postgres=on_postgres)
+    request_ids = list((await connection.execute(settled.order_by(requests.c.request).limit(SLICE))).scalars())
+    if request_ids:
+        is_found = is_one_of(requests.c.request, request_ids, is_postgres=on_postgres)
         await connection.execute(update(requests).where(is_found).values(redaction.EMPTY_CONTENT))
-        is_found = is_one_of(messages.c.request, found, is_postgres=on_postgres)
+        is_found = is_one_of(messages.c.request, request_ids, is_postgres=on_postgres)
         await connection.execute(update(messages).where(is_found, messages.c.params.is_not(None)).values(params=None))
         for table in (attachments, jobs):
-            is_found = is_one_of(table.c.request, found, is_postgres=on_postgres)
+            is_found = is_one_of(table.c.request, request_ids, is_postgres=on_postgres)
             await connection.execute(delete(table).where(is_found))
-        is_found = is_one_of(dead.c.request, found, is_postgres=on_postgres)
+        is_found = is_one_of(dead.c.request, request_ids, is_postgres=on_postgres)
         await connection.execute(update(dead).where(is_found).values(body=b""))
-    return len(found)
+    return len(request_ids)

@@ -80,8 +80,8 @@ class Database:
         """
         try:
             return await self._run(work, QUERY_TIMEOUT_S, self._reading)
-        except DatabaseUnavailable as away:
-            if not _is_lost(away.__cause__):
+        except DatabaseUnavailable as error:
+            if not _is_lost(error.__cause__):
                 raise
         return await self._run(work, QUERY_TIMEOUT_S, self._reading)
 

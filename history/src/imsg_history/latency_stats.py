@@ -35,12 +35,12 @@ class LatencyStatistics:
     async def _read_messages(self, span: Span) -> dict[str, Buckets]:
         columns = (messages.c.method, messages.c.sent_in, messages.c.delivered_in)
         counting = select(*columns, func.count().label("messages")).where(*span.find_messages()).group_by(*columns)
-        found: defaultdict[str, Buckets] = defaultdict(_make_buckets)
+        buckets: defaultdict[str, Buckets] = defaultdict(_make_buckets)
         for row in await self._database.fetch(counting):
             for kind, bucket in (("sent", row.sent_in), ("delivered", row.delivered_in)):
                 if bucket is not None:
-                    found[row.method][kind][bucket] += row.messages
-        return found
+                    buckets[row.method][kind][bucket] += row.messages
+        return buckets
 
     async def _read_days(self, span: Span) -> dict[str, Buckets]:
         names = [name for names in LATENCY_COUNTS.values() for name in names]

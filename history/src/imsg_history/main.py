@@ -250,8 +250,8 @@ async def _prepare_tombstones(tombstones: TombstoneStore, redis_erasure: RedisEr
     try:
         await redis_erasure.forget_backup()
         await tombstones.synchronize()
-    except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as away:
-        log.warning("tombstones_delayed", why=str(away))
+    except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
+        log.warning("tombstones_delayed", why=str(error))
 
 
 async def _create_sqlite_tables(url: URL) -> None:

@@ -69,14 +69,14 @@ async def _find(connection: AsyncConnection, text: str, name: Name, caller: Call
     if row is None or not may_see(row, caller):
         raise Refusal("not_found", what=text)
     where = [messages.c.request == name.request, *([] if name.n is None else [messages.c.n == name.n])]
-    found = (await connection.execute(select(messages.c.n, messages.c.status).where(*where))).all()
-    if not found:
+    rows = (await connection.execute(select(messages.c.n, messages.c.status).where(*where))).all()
+    if not rows:
         raise Refusal("not_found", what=text)
     body = await connection.scalar(select(jobs.c.body).where(jobs.c.request == name.request))
     return {
         "user_id": row.user_id,
         "reference": row.reference,
         "job": None if body is None else base64.b64encode(body).decode(),
-        "total": len(found),
-        "open": [message.n for message in found if message.status in OPEN],
+        "total": len(rows),
+        "open": [message.n for message in rows if message.status in OPEN],
     }

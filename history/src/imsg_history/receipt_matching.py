@@ -113,7 +113,7 @@ async def _find_messages(connection: AsyncConnection, keys: set[Key]) -> default
     One id of an SMS provider may name 1,000 numbers, so addresses are compared here: a join would compare 1,000
     receipts with 1,000 messages each.
     """
-    found: defaultdict[tuple[str, str, str], set[Any]] = defaultdict(set)
+    messages_of: defaultdict[tuple[str, str, str], set[Any]] = defaultdict(set)
     sending = (
         attempts.c.provider,
         attempts.c.provider_id,
@@ -129,8 +129,8 @@ async def _find_messages(connection: AsyncConnection, keys: set[Key]) -> default
             .group_by(*sending)
         )
         for row in await connection.execute(query):
-            found[row.provider, row.provider_id, row.address].add((row.request, row.n, row.sent_at))
-    return found
+            messages_of[row.provider, row.provider_id, row.address].add((row.request, row.n, row.sent_at))
+    return messages_of
 
 
 def _is_one_of(connection: AsyncConnection, table: Table, keys: Sequence[Key]) -> ColumnElement[bool]:

@@ -75,7 +75,7 @@ class RedisErasure:
         except ValueError:
             return
         jobs = (job, *(leg.job for leg in job.fallback))
-        digests = await self._digests.of_many(recipient.address for each in jobs for recipient in each.recipients)
+        digests = await self._digests.of_many(recipient.address for job in jobs for recipient in job.recipients)
         wanted = [digest for all_of in digests.values() for digest in all_of]
         erased = dict(await self._database.read(lambda connection: find_erased(connection, wanted)))
         gone = {

@@ -34,10 +34,10 @@ from imsg_web.responses import ok
 log = logger(__name__)
 
 POLL_S = 5.0
-"""How often a process looks for reports that another one was asked for, or has left unfinished."""
+"""How often a process looks for reports that were requested at another process, or that one left unfinished."""
 
 LEASE = timedelta(seconds=60)
-"""For how long a report is its builder's after each batch; a query of a batch takes 4 s at most."""
+"""How long a process leases a report, from each batch on; the query of a batch takes 4 s at most."""
 
 MAX_TRIES = 5
 
@@ -50,8 +50,8 @@ MESSAGE_COLUMNS = (
 """Never a message's content."""
 
 
-EXPORT_NOTED_EVERY = 100
-"""Rows of a person's copy between two notes that it is still being made."""
+EXPORT_ROWS_PER_NOTE = 100
+"""After so many rows of an export its count is written, and its lease renewed."""
 
 
 class _Gone(Exception):  # noqa: N818
@@ -116,19 +116,19 @@ class ReportBuilder:
         return select(reports).where(is_free, reports.c.expires_at > now).order_by(reports.c.created_at).limit(1)
 
     async def _claim(self, connection: AsyncConnection) -> Row[Any] | None:
-        """Take the oldest report that nobody makes; one that was begun too often fails."""
-        found = (await connection.execute(self._select_oldest().with_for_update(skip_locked=True))).first()
-        if found is None:
+        """Lease the oldest report that nobody makes; a report that was begun too often fails."""
+        row = (await connection.execute(self._select_oldest().with_for_update(skip_locked=True))).first()
+        if row is None:
             return None
-        state = RUNNING if found.tries < MAX_TRIES else FAILED
-        change = update(reports).where(reports.c.id == found.id)
-        values = {"state": state, "tries": found.tries + 1, "progress": 0, "rows": 0, "parts": 0}
-        taken = change.values(**values, leased_until=self.now() + LEASE).returning(*reports.c)
-        await connection.execute(delete(report_parts).where(report_parts.c.report == found.id))
-        return (await connection.execute(taken)).one()
+        state = RUNNING if row.tries < MAX_TRIES else FAILED
+        change = update(reports).where(reports.c.id == row.id)
+        values = {"state": state, "tries": row.tries + 1, "progress": 0, "rows": 0, "parts": 0}
+        claim = change.values(**values, leased_until=self.now() + LEASE).returning(*reports.c)
+        await connection.execute(delete(report_parts).where(report_parts.c.report == row.id))
+        return (await connection.execute(claim)).one()
 
     async def _build_export(self, row: Row[Any], prices: PriceList) -> None:
-        """Write a person's copy: what other services keep, then a list for each kind of thing that history keeps."""
+        """Write a person's export: what other services keep, then a list for each kind of row that history keeps."""
         export, count = NewExport.model_validate_json(row.body, extra="ignore"), 0
         reader = ExportReader(self.database, export.people, _read_caller(row), prices)
         people = [person.model_dump() for person in export.people]
@@ -138,10 +138,10 @@ class ReportBuilder:
             for name, rows in reader.list_sections():
                 await asyncio.to_thread(file.write, f', "{name}": ['.encode())
                 separator = b""
-                async for each in rows:
-                    await asyncio.to_thread(file.write, separator + encode(each))
+                async for record in rows:
+                    await asyncio.to_thread(file.write, separator + encode(record))
                     separator, count = b",\n", count + 1
-                    if count % EXPORT_NOTED_EVERY == 0:
+                    if count % EXPORT_ROWS_PER_NOTE == 0:
                         await self._note(row, rows=count)
                 await asyncio.to_thread(file.write, b"]")
             await asyncio.to_thread(file.write, b"}\n")
@@ -159,12 +159,12 @@ class ReportBuilder:
         count = 0
         # A file that is not finished, since the report was deleted meanwhile, leaves nothing in the folder either.
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as file:
-            written = await asyncio.to_thread(open_report_file, report.format, file, columns, about, folder)
+            report_file = await asyncio.to_thread(open_report_file, report.format, file, columns, about, folder)
             async for batch in batches:
-                await asyncio.to_thread(written.write, batch.rows)
+                await asyncio.to_thread(report_file.write, batch.rows)
                 count += len(batch.rows)
                 await self._note(row, progress=min(batch.progress, 99), rows=count)
-            await asyncio.to_thread(written.close)
+            await asyncio.to_thread(report_file.close)
             await self._store(row, file)
         log.info("report_made", id=row.id, kind=report.kind, rows=count)
 
@@ -176,18 +176,18 @@ class ReportBuilder:
             return MESSAGE_COLUMNS, self._read_messages(report, caller, prices)
         rows = await read_usage(self.database, report, caller, self.zone, prices)
         if report.format == "json":
-            return (*report.by, *MEASURES, "cost"), _give(rows)
+            return (*report.by, *MEASURES, "cost"), _yield_batch(rows)
         currencies = sorted({cost["currency"] for row in rows for cost in row["cost"]})
         columns = (*report.by, *MEASURES, *(f"cost_{currency}" for currency in currencies), "cost_estimated")
-        return columns, _give([_spread_cost(row, columns) for row in rows])
+        return columns, _yield_batch([_spread_cost(row, columns) for row in rows])
 
     async def _read_messages(self, report: NewReport, caller: Caller, prices: PriceList) -> AsyncIterator[_Batch]:
         messages, cursor, span_s = MessageQuery(self.database), "", (report.until - report.since).total_seconds()
         while True:
             page = await messages.find(report.list_messages(cursor), caller, prices)
             rows = list(map(_flatten, page.rows))
-            left = (read_time(rows[-1]["created_at"], "") - report.since).total_seconds() if rows else 0.0
-            yield _Batch(rows, round(100 * (1 - left / span_s)))
+            remaining_s = (read_time(rows[-1]["created_at"], "") - report.since).total_seconds() if rows else 0.0
+            yield _Batch(rows, round(100 * (1 - remaining_s / span_s)))
             if page.next is None:
                 return
             cursor = page.next
@@ -202,7 +202,7 @@ class ReportBuilder:
         await self._note(row, state=DONE, progress=100, parts=n, expires_at=self.now() + LIFETIME)
 
     async def _note(self, row: Row[Any], part: tuple[int, bytes] | None = None, **values: Any) -> None:  # noqa: ANN401
-        """Write what has changed, if the report is still this process' own. Raises _Gone."""
+        """Write what has changed, and renew the lease. Raises _Gone where this process has lost the lease."""
         own = (reports.c.id == row.id, reports.c.state == RUNNING, reports.c.tries == row.tries)
         change = update(reports).where(*own).values(**values, leased_until=self.now() + LEASE)
 
@@ -221,7 +221,7 @@ def _read_caller(row: Row[Any]) -> Caller:
     return Caller(row.username, row.role, row.user_id, row.registered_at)
 
 
-async def _give(rows: Sequence[dict[str, Any]]) -> AsyncIterator[_Batch]:
+async def _yield_batch(rows: Sequence[dict[str, Any]]) -> AsyncIterator[_Batch]:
     yield _Batch(rows, 99)
 
 

@@ -86,11 +86,11 @@ def list_older(wanted: MessageFilter, limit: int, *, is_postgres: bool) -> Selec
 
 def count_messages(wanted: MessageFilter, *, is_postgres: bool) -> Select[int] | None:
     """Return the statement that counts the messages, `MAX_TOTAL` + 1 at most; None where no index counts them."""
-    most, name = MAX_TOTAL + 1, wanted.query.id
+    limit, name = MAX_TOTAL + 1, wanted.query.id
     if name is not None and name.n is None and not _hides_some(wanted) and wanted.is_in_time(name.request):
-        return count_rows(list_within(wanted, name.request, -1, most), most)
-    keys = _select_countable(wanted, most, is_postgres=is_postgres)
-    return None if keys is None else count_rows(keys, most)
+        return count_rows(list_within(wanted, name.request, -1, limit), limit)
+    keys = _select_countable(wanted, limit, is_postgres=is_postgres)
+    return None if keys is None else count_rows(keys, limit)
 
 
 def count_requests(wanted: MessageFilter, *, is_postgres: bool) -> Select[int, int] | None:

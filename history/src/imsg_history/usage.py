@@ -58,12 +58,12 @@ async def read_usage(
     costs: defaultdict[tuple[str, ...], list[Cost]] = defaultdict(list)
     for row in of_costs:
         costs[tuple(row[: len(by)])] += _find_costs(row, prices)
-    found = []
+    usage = []
     for row in sorted(rows, key=lambda row: tuple(row[: len(by)])):
         key = tuple(row[: len(by)])
         measures = dict(zip(MEASURES, row[len(by) :], strict=True))
-        found.append({**dict(zip(report.by, key, strict=True)), **measures, "cost": sum_costs(costs[key])})
-    return [row for row in found if row["messages"] or not by]
+        usage.append({**dict(zip(report.by, key, strict=True)), **measures, "cost": sum_costs(costs[key])})
+    return [row for row in usage if row["messages"] or not by]
 
 
 def _sum_up(names: Sequence[str]) -> list[ColumnElement[int]]:

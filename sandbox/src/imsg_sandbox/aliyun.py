@@ -171,10 +171,10 @@ class AliyunSms(SmsProvider):
             Sms(
                 read_number(str(to)),
                 str(sign),
-                self._make_text(str(sign), wanted["TemplateCode"], json.dumps(each)),
+                self._make_text(str(sign), wanted["TemplateCode"], json.dumps(params)),
                 raw,
             )
-            for to, sign, each in zip(numbers, signs, values, strict=True)
+            for to, sign, params in zip(numbers, signs, values, strict=True)
         ]
 
     def _make_text(self, sign: str, template: str, params: str) -> str:

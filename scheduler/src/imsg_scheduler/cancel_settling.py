@@ -73,8 +73,8 @@ class CancelSettler:
                 finished.append(cancel)
                 continue
             if cancel.is_published:
-                found = await self._cancel_in_claims(cancel, job, busy_s)
-                cancelled, too_late = found.cancelled, len(found.busy) + len(found.doubtful)
+                cancellation = await self._cancel_in_claims(cancel, job, busy_s)
+                cancelled, too_late = cancellation.cancelled, len(cancellation.busy) + len(cancellation.doubtful)
                 totals = Totals(len(cancelled), too_late, cancel.total - len(cancelled) - too_late)
             else:
                 cancelled = [make_outcome(job, recipient.n, cancel.at) for recipient in job.recipients]
@@ -106,16 +106,16 @@ class CancelSettler:
 
     async def _cancel_in_claims(self, cancel: Cancel, job: Job, busy_s: float) -> Cancellation:
         await self._mirror.add(cancel.request, cancel.n)
-        found = await self._claims.cancel(job, [recipient.n for recipient in job.recipients], cancel.at)
+        cancellation = await self._claims.cancel(job, [recipient.n for recipient in job.recipients], cancel.at)
         until = asyncio.get_running_loop().time() + busy_s
-        while found.busy and asyncio.get_running_loop().time() < until:
+        while cancellation.busy and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(LOOK_S)
-            again = await self._claims.cancel(job, found.busy, cancel.at)
-            found.cancelled += again.cancelled
-            found.settled += again.settled
-            found.doubtful += again.doubtful
-            found.busy = again.busy
-        return found
+            again = await self._claims.cancel(job, cancellation.busy, cancel.at)
+            cancellation.cancelled += again.cancelled
+            cancellation.settled += again.settled
+            cancellation.doubtful += again.doubtful
+            cancellation.busy = again.busy
+        return cancellation
 
     async def _give_back(self, cancel: Cancel, charge: ChargeRecord, ns: Sequence[int]) -> None:
         """Give back what was charged for cancelled messages, each once; the request too once none of it is sent."""

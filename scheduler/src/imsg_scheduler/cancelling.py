@@ -106,15 +106,15 @@ class Canceller:
         """
         if username not in (None, caller.username) and caller.role not in OPERATORS:
             raise refuse_role(OPERATORS)
-        found = await self._list_by_reference(reference, username, caller)
-        user_id = _find_owner(found, username, caller)
-        found = [message for message in found if message["user_id"] == user_id]
+        open_requests = await self._list_by_reference(reference, username, caller)
+        user_id = _find_owner(open_requests, username, caller)
+        open_requests = [message for message in open_requests if message["user_id"] == user_id]
         chosen = CancelFilter(user_id, reference=reference)
         while await self._take_chosen(chosen):
             pass
         settled = 0
-        for at in range(0, len(found), BATCH):
-            part = found[at : at + BATCH]
+        for at in range(0, len(open_requests), BATCH):
+            part = open_requests[at : at + BATCH]
             async with self._store.reading() as rows:
                 names = [message["request"] for message in part]
                 kept = {cancel.request: cancel for cancel in await rows.list_cancels(names)}
@@ -231,15 +231,15 @@ class Canceller:
             await asyncio.sleep(LOOK_S)
         if answer.status_code != OK:
             raise ServiceFailed(f"history answered {answer.status_code} to /internal/open/ID")
-        found: dict[str, Any] = answer.json()
-        _require_own(found["user_id"], request, caller)
-        total = found["total"]
-        if not found["open"] or found["job"] is None:
+        open_request: dict[str, Any] = answer.json()
+        _require_own(open_request["user_id"], request, caller)
+        total = open_request["total"]
+        if not open_request["open"] or open_request["job"] is None:
             return Cancel(
                 request,
                 n,
-                found["user_id"],
-                found["reference"],
+                open_request["user_id"],
+                open_request["reference"],
                 None,
                 now,
                 now + timedelta(days=30),
@@ -250,22 +250,29 @@ class Canceller:
             )
         async with self._store.reading() as rows:
             before = (await rows.find_cancelled([request])).get(request, set())
-        job, still_open = Job.model_validate_json(base64.b64decode(found["job"])), set(found["open"]) - before
+        job, still_open = (
+            Job.model_validate_json(base64.b64decode(open_request["job"])),
+            set(open_request["open"]) - before,
+        )
         chosen = tuple(recipient for recipient in job.recipients if recipient.n in still_open)
         part = job.model_copy(update={"recipients": chosen})
         return Cancel.of(part, n, now, total=total, totals=None)
 
     async def _list_by_reference(self, reference: str, username: str | None, caller: Caller) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+        open_requests: list[dict[str, Any]] = []
         while True:
-            query = {"reference": reference, "username": username or "", "after": found[-1]["request"] if found else ""}
+            query = {
+                "reference": reference,
+                "username": username or "",
+                "after": open_requests[-1]["request"] if open_requests else "",
+            }
             answer = await self._history.call("GET", "/internal/open", caller=caller, params=query)
             if answer.status_code != OK:
                 raise ServiceFailed(f"history answered {answer.status_code} to /internal/open")
             page = answer.json()["requests"]
             if not page:
-                return found
-            found += page
+                return open_requests
+            open_requests += page
 
 
 def _count_legs(cancel: Cancel, of_legs: Sequence[Cancel]) -> Cancel:
@@ -280,11 +287,11 @@ def _count_legs(cancel: Cancel, of_legs: Sequence[Cancel]) -> Cancel:
     return replace(cancel, totals=Totals(totals.cancelled + cancelled, totals.too_late + too_late, settled))
 
 
-def _find_owner(found: Sequence[dict[str, Any]], username: str | None, caller: Caller) -> str:
+def _find_owner(open_requests: Sequence[dict[str, Any]], username: str | None, caller: Caller) -> str:
     """Return the id of the user whose requests are meant; of several who had the name, the newest."""
     if username in (None, caller.username):
         return caller.user_id
-    return str(found[-1]["user_id"]) if found else ""
+    return str(open_requests[-1]["user_id"]) if open_requests else ""
 
 
 def _require_own(user_id: str, request: str, caller: Caller) -> None:

@@ -140,9 +140,9 @@ class FallbackRows:
         await self.write(fallback, people, people.find_due_ms())
         jobs = []
         for leg, job in enumerate(fallback.jobs):
-            mine = tuple(recipient for recipient in job.recipients if (leg, recipient.n) in begun)
-            if mine:
-                jobs.append(job.model_copy(update={"recipients": mine}))
+            recipients = tuple(recipient for recipient in job.recipients if (leg, recipient.n) in begun)
+            if recipients:
+                jobs.append(job.model_copy(update={"recipients": recipients}))
         return jobs
 
     async def find_running(self, requests: Collection[str]) -> set[str]:

@@ -142,8 +142,8 @@ class Fallbacks:
         for leg, request in requests.items():
             legs_of[request].append(leg)
         for request in sorted(legs_of):
-            found = {leg: by_leg[leg] for leg in legs_of[request]}
-            await self._change(request, partial(_note, found=found))
+            outcomes_of_leg = {leg: by_leg[leg] for leg in legs_of[request]}
+            await self._change(request, partial(_note, outcomes_of_leg=outcomes_of_leg))
 
     async def _change(self, request: str, change: Change) -> None:
         """Change the people of a request, and begin what is to begin."""
@@ -251,10 +251,10 @@ class Fallbacks:
         await acknowledge(self._broker, batch)
 
 
-def _note(fallback: Fallback, people: People, found: Mapping[str, Sequence[Outcome]]) -> None:
+def _note(fallback: Fallback, people: People, outcomes_of_leg: Mapping[str, Sequence[Outcome]]) -> None:
     """Take in what became of messages, of each leg in the order of legs."""
     for place, job in enumerate(fallback.jobs):
-        for outcome in found.get(job.request, ()):
+        for outcome in outcomes_of_leg.get(job.request, ()):
             people.note(place, outcome.n, outcome.status)
 
 
@@ -282,9 +282,9 @@ def _cancel(fallback: Fallback, leaving: Sequence[tuple[int, int]], now_ms: int)
                 for fields in (charge.own, charge.of_all)
             )
             charge = charge.model_copy(update={"own": own, "of_all": of_all})
-        mine = tuple(recipient for recipient in job.recipients if recipient.n == n)
-        part = job.model_copy(update={"recipients": mine, "charge": charge})
-        if mine:
+        recipients = tuple(recipient for recipient in job.recipients if recipient.n == n)
+        part = job.model_copy(update={"recipients": recipients, "charge": charge})
+        if recipients:
             cancels.append(Cancel.of(part, n, now, total=1, totals=None))
     return cancels
 

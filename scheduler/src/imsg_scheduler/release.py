@@ -150,16 +150,16 @@ class Releaser:
             async with self._store.writing() as rows:
                 async with self._choosing:  # so that one batch has the most urgent
                     await self._mark(now_ms)
-                    found = await rows.find_due(now_ms, BATCH)
-                round_ = await self._publish_all(found, calendar, now_ms) if found else NOTHING
+                    due_jobs = await rows.find_due(now_ms, BATCH)
+                round_ = await self._publish_all(due_jobs, calendar, now_ms) if due_jobs else NOTHING
                 return await _write(rows, round_, now_ms)
         await self._mark(now_ms)
         # SQLite has one writer, which must not wait for the broker.
         async with self._store.reading() as rows:
-            found = await rows.find_due(now_ms, BATCH)
-        if not found:
+            due_jobs = await rows.find_due(now_ms, BATCH)
+        if not due_jobs:
             return 0
-        round_ = await self._publish_all(found, calendar, now_ms)
+        round_ = await self._publish_all(due_jobs, calendar, now_ms)
         async with self._store.writing() as rows:
             return await _write(rows, round_, now_ms)
 
@@ -177,18 +177,18 @@ class Releaser:
                 if hold is None or (round(hold.until.timestamp() * 1_000), hold.by) != (group.due_ms, group.held_by):
                     await rows.judge_anew(group, now_ms)
 
-    async def _publish_all(self, found: Sequence[Due], calendar: Calendar, now_ms: int) -> Round:
+    async def _publish_all(self, due_jobs: Sequence[Due], calendar: Calendar, now_ms: int) -> Round:
         """Publish what may go, and tell history what is held."""
-        now, is_crowd = datetime.fromtimestamp(now_ms / 1_000, UTC), len(found) == BATCH
+        now, is_crowd = datetime.fromtimestamp(now_ms / 1_000, UTC), len(due_jobs) == BATCH
         going, held = [], []
-        for job, at_any_hour in found:
+        for job, at_any_hour in due_jobs:
             hold = None if at_any_hour else calendar.find_hold(job.method, job.category, now)
             if hold is None:
                 going.append((job, self._publish(job, now, is_crowd=is_crowd)))
             else:
                 kept = hold_job(job, hold)
                 held.append((kept, self._publish_held(kept, is_new=kept is not job)))
-        results = await asyncio.gather(*[each for _, each in going + held], return_exceptions=True)
+        results = await asyncio.gather(*[publishing for _, publishing in going + held], return_exceptions=True)
         failures = [result for result in results if result is not None]
         for failure in failures:
             if not isinstance(failure, AWAY):

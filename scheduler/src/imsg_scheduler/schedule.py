@@ -78,11 +78,11 @@ class Schedule:
             return Refusal("not_found", what=request)
         if answer.status_code != OK:
             raise ServiceFailed(f"history answered {answer.status_code} to /api/requests/ID")
-        found = answer.json()
-        waits_until = found["held_until"] or found["due_at"]
+        message = answer.json()
+        waits_until = message["held_until"] or message["due_at"]
         if waits_until is None:
             return Refusal("not_scheduled", id=request)
-        if found["state"] in WAITING and datetime.fromisoformat(waits_until) > await self._clock.read():
+        if message["state"] in WAITING and datetime.fromisoformat(waits_until) > await self._clock.read():
             raise ServiceUnavailable("the request was accepted, and is not stored yet")
         return Refusal("already_due", id=request)
 

@@ -86,10 +86,10 @@ class Rows:
     async def find_cancelled(self, requests: Sequence[str]) -> Mapping[str, set[int]]:
         """Return request → the numbers of its messages that were cancelled, ALL_MESSAGES among them."""
         is_named = is_one_of(CANCELS.c.request, requests, is_postgres=is_postgres(self._connection))
-        found: dict[str, set[int]] = {}
+        cancelled: dict[str, set[int]] = {}
         for row in await self._connection.execute(select(CANCELS.c.request, CANCELS.c.n).where(is_named)):
-            found.setdefault(row.request, set()).add(row.n)
-        return found
+            cancelled.setdefault(row.request, set()).add(row.n)
+        return cancelled
 
     async def lock(self, request: str) -> "WaitingJob | None":
         """Read a job, and let no other transaction release or change it until this one ends."""
@@ -130,20 +130,20 @@ class Rows:
 
     async def find_due(self, now_ms: int, limit: int) -> list[Due]:
         """Lock jobs that are being released and that no other transaction has, the most urgent first."""
-        found: list[Due] = []
+        due_jobs: list[Due] = []
         for urgency in range(len(_LANES)):
-            if len(found) == limit:
+            if len(due_jobs) == limit:
                 break
             query = (
                 select(SCHEDULED.c.body, SCHEDULED.c.at_any_hour)
                 .where(SCHEDULED.c.urgency == urgency, SCHEDULED.c.due_ms <= now_ms, SCHEDULED.c.releasing == 1)
                 .order_by(SCHEDULED.c.due_ms)
-                .limit(limit - len(found))
+                .limit(limit - len(due_jobs))
                 .with_for_update(skip_locked=True)
             )
             rows = await self._connection.execute(query)
-            found += [Due(Job.model_validate_json(body), at_any_hour) for body, at_any_hour in rows]
-        return found
+            due_jobs += [Due(Job.model_validate_json(body), at_any_hour) for body, at_any_hour in rows]
+        return due_jobs
 
     async def release(self, now_ms: int, *, request: str | None = None, held_by: str | None = None) -> int:
         """Let a request, or all that a window holds, be due now whatever the hour; return their number."""
@@ -169,12 +169,12 @@ class Rows:
     async def find_oldest(self, methods: Sequence[str]) -> Mapping[str, int]:
         """Return method → when its first job is due, in Unix milliseconds; a method without any is left out."""
         query = select(func.min(SCHEDULED.c.due_ms))
-        found: dict[str, int] = {}
+        oldest: dict[str, int] = {}
         for method in methods:
             first = (await self._connection.execute(query.where(SCHEDULED.c.method == method))).scalar()
             if first is not None:
-                found[method] = first
-        return found
+                oldest[method] = first
+        return oldest
 
     async def list_after(self, request: str, limit: int) -> list[Job]:
         """Read the jobs after an id, in the order of ids, and lock them."""

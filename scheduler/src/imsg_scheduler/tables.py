@@ -39,8 +39,8 @@ SCHEDULED = Table(
 """The jobs that wait for their time, or for a window.
 
 `urgency` is the place of the lane, 0 for codes; `held_by` the window that is waited for; `at_any_hour` says that an
-operator released it; `body` is the job's JSON. `releasing` is 1 from before a job is published: whether it was can't be
-told from here any more.
+operator released it; `body` is the job's JSON. `releasing` is 1 from just before a job is
+published: the table alone does not say whether it was.
 """
 
 IS_HELD = SCHEDULED.c.held_by.is_not(None)

@@ -202,7 +202,10 @@ def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> 
         # Where the settings name an order, what the page adds comes behind it.
         "providers": (*listed, *(account.name for account in accounts if account.name not in listed)) if listed else (),
         "accounts": {**merged["accounts"], **{account.name: expand(account) for account in accounts}},
-        "routes": {**merged.get("routes", {}), **{name: found for name, found in conditions.items() if found}},
+        "routes": {
+            **merged.get("routes", {}),
+            **{name: condition for name, condition in conditions.items() if condition},
+        },
     }
 
 

@@ -54,7 +54,7 @@ __all__ = ["Receipts", "Settings", "Sms", "app", "check_providers", "open_channe
 log = logger(__name__)
 
 PUBLISH_EVERY_S = 10.0
-"""How often the templates are published, for a Redis that lost them. Without them the gateways check none."""
+"""How often the templates are published, in case Redis has lost them: gateways then check no template."""
 
 
 CHECK_TIMEOUT_S = 8.0
@@ -205,8 +205,8 @@ async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) 
 async def check_account(sms: Sms, name: str) -> Sequence[ProviderTrouble]:
     """Check an account and its templates at its provider; return why the provider does not take it."""
     only = sms.model_copy(update={"providers": (name,), "routes": {}})
-    (found,) = await check_providers(only, CHECK_TIMEOUT_S)
-    return found.troubles
+    (check_result,) = await check_providers(only, CHECK_TIMEOUT_S)
+    return check_result.troubles
 
 
 async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[ProviderEntry] | None:

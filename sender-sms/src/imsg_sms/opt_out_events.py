@@ -102,7 +102,7 @@ def read_refusal(
     if opt_out is None:
         return ()
     base = _suppress(recipient.address, f"{refused.code} {refused.detail}", signature, opt_out, at)
-    return [each.model_copy(update={"request": job.request, "n": recipient.n}) for each in base]
+    return [suppression.model_copy(update={"request": job.request, "n": recipient.n}) for suppression in base]
 
 
 def read_receipt_opt_out(

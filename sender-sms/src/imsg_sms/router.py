@@ -124,8 +124,8 @@ class SmsRouter:
         names = self._providers if forced is None else [forced]
         if any(self._accepts(name, recipient) for name in names):
             return None
-        taken = "; ".join(f"{name} takes {format_countries(self._providers[name].countries)}" for name in names)
-        why = f"No provider takes numbers such as {recipient.address[:4]}…, by its setting `countries`: {taken}."
+        accepted = "; ".join(f"{name} takes {format_countries(self._providers[name].countries)}" for name in names)
+        why = f"No provider takes numbers such as {recipient.address[:4]}…, by its setting `countries`: {accepted}."
         return Refused(SCOPE, "country_not_taken", why, concerns="recipient")
 
     def _accepts(self, provider: str, recipient: Recipient) -> bool:
@@ -218,7 +218,9 @@ class SmsRouter:
                     results[recipient.n] = result
                     if isinstance(result, Again):
                         self.provider_pool.forget(message_id(job.request, recipient.n))
-            pending = [each for each in pending if isinstance(traced.get(each.n), Again | Unknown | None)]
+            pending = [
+                recipient for recipient in pending if isinstance(traced.get(recipient.n), Again | Unknown | None)
+            ]
         return results
 
     def _find_block(
@@ -275,15 +277,15 @@ async def _narrow(
         return [(recipient, reply.by_number.get(recipient.address, reply)) for recipient in batch]
     halves = batch[: len(batch) // 2], batch[len(batch) // 2 :]
     replies = [await call(half) for half in halves]
-    if all(each.is_refused_whole for each in replies):
-        return [(recipient, each) for half, each in zip(halves, replies, strict=True) for recipient in half]
+    if all(reply.is_refused_whole for reply in replies):
+        return [(recipient, reply) for half, reply in zip(halves, replies, strict=True) for recipient in half]
     return [*await _narrow(call, halves[0], replies[0]), *await _narrow(call, halves[1], replies[1])]
 
 
 def _find_template_and_signature(provider: SmsProvider, message: Message) -> Mapping[Concern, str]:
     name = message.template
     if message.is_free_text:
-        name = next((each for each, limits in provider.limits.items() if limits.default), "")
+        name = next((template for template, limits in provider.limits.items() if limits.default), "")
     limits = provider.limits.get(name)
     own = "" if limits is None else limits.signature
     return {"template": name, "signature": bracket(message.signature) or own}

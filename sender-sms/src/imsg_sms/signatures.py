@@ -24,7 +24,9 @@ def find_signatures(providers: Iterable[tuple[Mapping[str, TemplateLimits], bool
             by_template[FREE_TEXT].add("")
         for name, template in limits.items():
             by_template[name].add(template.signature)
-    bare = {name: next(iter(each)).strip("【】") for name, each in by_template.items() if len(each) == 1}
+    bare = {
+        name: next(iter(signatures)).strip("【】") for name, signatures in by_template.items() if len(signatures) == 1
+    }
     return {name: signature for name, signature in bare.items() if signature}
 
 

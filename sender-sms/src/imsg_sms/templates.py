@@ -141,7 +141,9 @@ def build_text_book(
     for name, template in templates.items():
         way = template.providers.get(provider, SmsProviderTemplate())
         order = way.order or template.variables
-        entries[name] = TemplateMapping(way.id or name, signature, {each: way.names.get(each, each) for each in order})
+        entries[name] = TemplateMapping(
+            way.id or name, signature, {variable: way.names.get(variable, variable) for variable in order}
+        )
         base = _limit(template, "", None)
         limits[name] = base.model_copy(update={"signature": signature, "text": template.text + suffix})
     if (signature or suffix) and not any(template.default for template in limits.values()):
@@ -169,14 +171,21 @@ def build_account_book(
             continue
         signature = way.signature or account.signature
         order = way.order or template.variables
-        entries[name] = TemplateMapping(way.id, signature, {each: way.names.get(each, each) for each in order})
+        entries[name] = TemplateMapping(
+            way.id, signature, {variable: way.names.get(variable, variable) for variable in order}
+        )
         limits[name] = _limit(template, signature, account.longest)
     has_default = any(template.default for template in limits.values())
     for name, own_limits in own.items():
         if name in limits:
             continue
-        entries[name] = TemplateMapping(name, account.signature, {each: each for each in own_limits.variables})
-        variables = {each: account.longest if most is None else most for each, most in own_limits.variables.items()}
+        entries[name] = TemplateMapping(
+            name, account.signature, {variable: variable for variable in own_limits.variables}
+        )
+        variables = {
+            variable: account.longest if longest is None else longest
+            for variable, longest in own_limits.variables.items()
+        }
         is_default = own_limits.default and not has_default and account.longest != 0
         limits[name] = own_limits.model_copy(update={"variables": variables, "default": is_default})
     return TemplateBook(account.signature, entries, limits)
@@ -303,7 +312,8 @@ class Templates:
             return Refused(SCOPE, "content", "It is neither a text nor {template, params}; send it again as one.")
         if (providers := content.get("providers")) is not None:
             by_provider = {
-                each: (rendered["template"], rendered.get("variables", {})) for each, rendered in providers.items()
+                provider: (rendered["template"], rendered.get("variables", {}))
+                for provider, rendered in providers.items()
             }
             return Message(
                 name, {}, "", has_words=False, signature=content.get("signature", ""), by_provider=by_provider
@@ -321,7 +331,7 @@ class Templates:
             return None
         if missing := sorted(set(limits.variables) - set(params)):
             return Refused(SCOPE, "params_missing", f"The template wants {', '.join(missing)} too; send it again.")
-        if odd := sorted(each for each, value in params.items() if not _is_right(limits, each, value)):
+        if odd := sorted(name for name, value in params.items() if not _is_right(limits, name, value)):
             return Refused(SCOPE, "params_kind", f"The template does not take {', '.join(odd)} so; send it again.")
         return None
 

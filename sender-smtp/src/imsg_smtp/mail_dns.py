@@ -217,14 +217,14 @@ async def find_facts(setup: MailSetup, resolver: Resolver) -> DomainFacts:
     """Look up everything about a sender's domain, its servers and its keys at the same time."""
     keys = asyncio.gather(*(_find_dkim(key, resolver.fork()) for key in setup.keys))
     servers = asyncio.gather(*(_find_server(host, resolver.fork()) for host in setup.hosts))
-    mx, spf, dmarc, dkim, found = await asyncio.gather(
+    mx, spf, dmarc, dkim, addresses = await asyncio.gather(
         find_mx(setup.domain, resolver),
         find_spf(setup.domain, resolver),
         find_dmarc(setup.domain, resolver),
         keys,
         servers,
     )
-    return DomainFacts(setup.domain, mx, spf, dkim, dmarc, dict(zip(setup.hosts, found, strict=True)))
+    return DomainFacts(setup.domain, mx, spf, dkim, dmarc, dict(zip(setup.hosts, addresses, strict=True)))
 
 
 async def find_bounce_facts(domain: str, resolver: Resolver) -> BounceFacts:

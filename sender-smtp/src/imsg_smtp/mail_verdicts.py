@@ -71,9 +71,9 @@ def describe_records(facts: DomainFacts, setup: MailSetup, translate: Translate)
     mx = _describe_mx_of_sender(facts.mx, translate)
     return [
         replace(mx, type="MX", name=facts.domain, found=facts.mx.hosts),
-        _know(spf, facts.spf.unanswered, translate),
+        _mark_unknown(spf, facts.spf.unanswered, translate),
         *_describe_dkim(facts, setup, translate),
-        _know(dmarc, facts.dmarc.unanswered, translate),
+        _mark_unknown(dmarc, facts.dmarc.unanswered, translate),
         *_describe_servers(facts, translate),
     ]
 
@@ -87,8 +87,8 @@ def describe_unanswered(facts: DomainFacts, translate: Translate) -> list[Verdic
     return [Verdict("DNS", state, remedy)]
 
 
-def _know(verdict: Verdict, unanswered: Sequence[str], translate: Translate) -> Verdict:
-    """Replace a verdict by "not known" where a lookup that it depends on got no answer."""
+def _mark_unknown(verdict: Verdict, unanswered: Sequence[str], translate: Translate) -> Verdict:
+    """Return the verdict, or "not known" where a lookup that it depends on got no answer."""
     if not unanswered:
         return verdict
     state = translate("不知道：DNS 没有答复", "not known: DNS gave no answer")
@@ -101,7 +101,7 @@ def _describe_mx_of_sender(mx: Mx, translate: Translate) -> Verdict:
         f"Give {mx.domain} an MX record: bounces and replies are lost without, and some receivers refuse the mail.",
     )
     state = translate("该域名收不了信", "the domain takes no mail")
-    return _know(Verdict("MX", *_describe_hosts(mx, state, remedy)), mx.unanswered, translate)
+    return _mark_unknown(Verdict("MX", *_describe_hosts(mx, state, remedy)), mx.unanswered, translate)
 
 
 def describe_bounce_mx(mx: Mx, translate: Translate) -> Verdict:
@@ -112,7 +112,7 @@ def describe_bounce_mx(mx: Mx, translate: Translate) -> Verdict:
         "receivers refuse the mail.",
     )
     state = translate("退信域名收不了信", "the domain for bounces takes no mail")
-    return _know(Verdict(f"MX {mx.domain}", *_describe_hosts(mx, state, remedy)), mx.unanswered, translate)
+    return _mark_unknown(Verdict(f"MX {mx.domain}", *_describe_hosts(mx, state, remedy)), mx.unanswered, translate)
 
 
 def _describe_hosts(mx: Mx, fault: str, remedy: str) -> tuple[str, str]:
@@ -155,19 +155,19 @@ def _lets_send(facts: DomainFacts, host: str, include: str) -> bool:
 def write_spf(facts: DomainFacts, setup: MailSetup) -> str:
     """Return the SPF record that lets all servers send; empty where their addresses are not known.
 
-    What stands in a record already stays, but for what makes receivers ignore it.
+    The terms of the present record stay, except those that make receivers ignore it.
     """
     spf = facts.spf
     if spf.fault == "lookups":
         return ""  # nobody but the owner knows which of them can go
     terms = list(dict.fromkeys(term for record in spf.records for term in record.split()[1:]))
-    gone = spf.fault.removeprefix("include ").lower()
-    terms = [term for term in terms if term.lower() not in {"all", "+all", f"include:{gone}", f"redirect={gone}"}]
+    invalid = spf.fault.removeprefix("include ").lower()
+    terms = [term for term in terms if term.lower() not in {"all", "+all", f"include:{invalid}", f"redirect={invalid}"}]
     ends = [term for term in terms if term[1:].lower() == "all" or term.lower().startswith("redirect=")]
-    kept = [term for term in terms if term not in ends]
-    added = dict.fromkeys(term for host in setup.hosts for term in _write_terms(facts, host) if term not in kept)
+    present = [term for term in terms if term not in ends]
+    added = dict.fromkeys(term for host in setup.hosts for term in _write_terms(facts, host) if term not in present)
     end = next(iter(ends), "~all")
-    return " ".join(["v=spf1", *kept, *added, end]) if kept or added or spf.records else ""
+    return " ".join(["v=spf1", *present, *added, end]) if present or added or spf.records else ""
 
 
 def _write_terms(facts: DomainFacts, host: str) -> list[str]:
@@ -206,7 +206,7 @@ def _describe_dkim(facts: DomainFacts, setup: MailSetup, translate: Translate) -
         )
         return [Verdict("DKIM", state, remedy)]
     verdicts = [
-        _know(_describe_key(record, key, translate), record.unanswered, translate)
+        _mark_unknown(_describe_key(record, key, translate), record.unanswered, translate)
         for key, record in zip(setup.keys, facts.dkim, strict=True)
     ]
     kinds = {record.kind for record in facts.dkim if record.public}
@@ -267,7 +267,7 @@ def _describe_servers(facts: DomainFacts, translate: Translate) -> list[Verdict]
             name=next((row.address for row in server.rows), host),
             found=[row.name for row in server.rows if row.name],
         )
-        verdicts.append(_know(verdict, server.unanswered, translate))
+        verdicts.append(_mark_unknown(verdict, server.unanswered, translate))
     return verdicts
 
 
@@ -304,7 +304,7 @@ def find_include(host: str) -> str | None:
 
 def describe_bounce_domain(bounces: BounceFacts, sender: DomainFacts, translate: Translate) -> list[Verdict]:
     """Return a finding for each record of a bounce domain, beside the records of the sender's domain."""
-    spf = _know(_describe_bounce_spf(bounces, sender, translate), bounces.spf.unanswered, translate)
+    spf = _mark_unknown(_describe_bounce_spf(bounces, sender, translate), bounces.spf.unanswered, translate)
     return [describe_bounce_mx(bounces.mx, translate), spf]
 
 

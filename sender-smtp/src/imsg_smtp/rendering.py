@@ -75,10 +75,10 @@ class Renderings:
             current = self._current.get(key)
             if current is not None:
                 return current
-            made = await self._render_job(job)
-            if isinstance(made, Rendering):
-                self._current[key] = made
-            return made
+            rendering = await self._render_job(job)
+            if isinstance(rendering, Rendering):
+                self._current[key] = rendering
+            return rendering
 
     async def _render_job(self, job: Job) -> Rendering | Again | Blocked | Refused:
         content = await self._fetch_content(job)
@@ -100,9 +100,9 @@ class Renderings:
         if _count_octets(mail) <= INLINE_OCTETS:
             return self._render(mail, sender, job, unsubscribe)
         # A thread's return value stays in a reference cycle of futures until the garbage collector runs: megabytes.
-        made: list[Rendering] = []
-        await asyncio.to_thread(lambda: made.append(self._render(mail, sender, job, unsubscribe)))
-        return made.pop()
+        renderings: list[Rendering] = []
+        await asyncio.to_thread(lambda: renderings.append(self._render(mail, sender, job, unsubscribe)))
+        return renderings.pop()
 
     async def _fetch_files(self, job: Job) -> Files | Again | Blocked | Refused:
         if (files := self._files.get(job.request)) is not None:

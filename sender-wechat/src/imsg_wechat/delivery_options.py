@@ -69,7 +69,7 @@ class DeliveryOptions:
 
     async def send(self, follower: Follower, outgoing: Sequence[Outgoing], message: str) -> OptionResult:
         """Send a message by the first open option; the result's detail names those that were not open."""
-        if all(isinstance(each, TemplateMessage) for each in outgoing):  # the usual message needs no lookup
+        if all(isinstance(option, TemplateMessage) for option in outgoing):  # the usual message needs no lookup
             return await self._send_in_order(follower, outgoing, message)
         try:
             if (option := await self.unconfirmed.find(message)) is not None:
@@ -83,16 +83,16 @@ class DeliveryOptions:
     async def _send_in_order(self, follower: Follower, outgoing: Sequence[Outgoing], message: str) -> OptionResult:
         skipped: list[str] = []
         option_result = OptionResult(Refused(PROVIDER, "no_option", "The template has no open delivery option."))
-        for n, each in enumerate(outgoing):
-            option_result = await self._send_by(follower, each, message)
+        for n, option in enumerate(outgoing):
+            option_result = await self._send_by(follower, option, message)
             is_last = n == len(outgoing) - 1
             if not option_result.may_try_next or is_last:
                 break
             assert not isinstance(option_result.result, Sent)  # noqa: S101  a message that is sent needs no other option
-            skipped.append(f"{NAMES[type(each)]}: {option_result.result.detail}")
+            skipped.append(f"{NAMES[type(option)]}: {option_result.result.detail}")
         if len(outgoing) == 1:
             return option_result
-        text = option_result.result.detail or f"Sent as “{NAMES[type(each)]}”."
+        text = option_result.result.detail or f"Sent as “{NAMES[type(option)]}”."
         detail = " ".join((text, *(f"Before it, {why}" for why in skipped)))
         return replace(option_result, result=replace(option_result.result, detail=detail))
 

@@ -229,7 +229,7 @@ def _make_apis(wechat: WeChat, connection: Redis, calls: Transport) -> dict[str,
 
 def _list_texting(wechat: WeChat, templates: Mapping[str, Templates]) -> Mapping[str, int]:
     """Return the accounts that send customer-service texts → how many in a reply window."""
-    return {name: wechat.accounts[name].texts_per_window for name, each in templates.items() if each.has_texts}
+    return {name: wechat.accounts[name].texts_per_window for name, account in templates.items() if account.has_texts}
 
 
 def _make_hook_accounts(wechat: WeChat, former: Sequence[ProviderAccount] = ()) -> dict[str, HookAccount]:

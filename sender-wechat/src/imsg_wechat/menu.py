@@ -65,7 +65,7 @@ def merge(buttons: Sequence[Button]) -> Sequence[Button] | None:
     It goes into the sub-menu 我的 if there is one, else into a new one, else into the last sub-menu with space.
     """
     menu = [_read_button(button) for button in buttons]
-    if any(each.get("key") == TAG_BUTTON_KEY for button in menu for each in (button, *button.get("sub_button", ()))):
+    if any(item.get("key") == TAG_BUTTON_KEY for button in menu for item in (button, *button.get("sub_button", ()))):
         return None
     for button in menu:
         if button["name"] == PARENT_NAME and _has_space(button):

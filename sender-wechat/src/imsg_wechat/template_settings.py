@@ -124,7 +124,9 @@ class MessageTemplate(_Table):
 
 def _read_templates(values: Any) -> Any:  # noqa: ANN401  not validated yet
     """Expand the short forms: `ID = ["thing1", "time2"]`, and a table with `id` and `fields`, to one option."""
-    return {name: _expand(name, each) for name, each in values.items()} if isinstance(values, Mapping) else values
+    return (
+        {name: _expand(name, template) for name, template in values.items()} if isinstance(values, Mapping) else values
+    )
 
 
 def _expand(name: str, value: Any) -> Any:  # noqa: ANN401

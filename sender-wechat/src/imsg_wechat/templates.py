@@ -210,7 +210,7 @@ class Templates:
 
     def limits(self) -> dict[str, TemplateLimits]:
         """Return template → the limits that the gateway checks."""
-        return {name: _find_limits(each, is_default=name == self.default) for name, each in self.known.items()}
+        return {name: _find_limits(template, is_default=name == self.default) for name, template in self.known.items()}
 
     def ids(self, kind: type[TemplateOption] | type[NoticeOption]) -> Mapping[str, frozenset[str]]:
         """Return the template ids of all options of a kind → the fields that are filled."""

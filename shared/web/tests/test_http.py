@@ -45,7 +45,7 @@ class App:
 
 @asynccontextmanager
 async def serving(
-    app: App, most: int | None = None, inbound_limits: InboundLimits | None = None
+    app: App, max_connections: int | None = None, inbound_limits: InboundLimits | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Serve an app as every service is served, to so many connections of an address; yield one."""
     sock = socket.socket()
@@ -53,7 +53,7 @@ async def serving(
     sock.listen()
     listens = asyncio.Event()
     never: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    inbound_limits = inbound_limits or InboundLimits(Clients(()), connections_per_network=most)
+    inbound_limits = inbound_limits or InboundLimits(Clients(()), connections_per_network=max_connections)
     serving = asyncio.create_task(
         serve(app, sock, inbound_limits, on_stop=lambda: None, failure=never, on_listening=listens.set, unready_s=0)
     )
@@ -93,7 +93,7 @@ async def test_a_websocket_is_a_connection_until_it_ends() -> None:
         writer.close()
         return answer
 
-    async with serving(App(), most=1) as (reader, other):
+    async with serving(App(), max_connections=1) as (reader, other):
         other.write(UPGRADE)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
         assert b"too_many_connections" in await ask()

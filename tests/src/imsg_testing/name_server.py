@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.rrset
 
 Zone = Mapping[str, Sequence[str]]
-"""`NAME TYPE` → what stands there, as a zone file writes it."""
+"""`NAME TYPE` → its records, as a zone file writes them."""
 
 
 class NameServer(asyncio.DatagramProtocol):
@@ -22,19 +22,19 @@ class NameServer(asyncio.DatagramProtocol):
     def __init__(self, zone: Zone, *, silent: bool = False) -> None:
         self.zone = zone
         self.silent = silent
-        self.asked: list[str] = []
+        self.questions: list[str] = []
         """`NAME TYPE` of each question."""
         self._transport: asyncio.DatagramTransport | None = None
 
     @property
     def port(self) -> int:
-        """Where it listens, on 127.0.0.1."""
+        """The port, on 127.0.0.1."""
         assert self._transport is not None
         port: int = self._transport.get_extra_info("sockname")[1]
         return port
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Keep the transport."""
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -42,7 +42,7 @@ class NameServer(asyncio.DatagramProtocol):
         query = dns.message.from_wire(data)
         question = query.question[0]
         name, kind = question.name.to_text().rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
-        self.asked.append(f"{name} {kind}")
+        self.questions.append(f"{name} {kind}")
         if self.silent:
             return
         answer = dns.message.make_response(query)

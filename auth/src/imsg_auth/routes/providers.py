@@ -257,11 +257,11 @@ def _show(provider: Provider, language: str) -> dict[str, object]:
     shown["routes"] = {name: provider.settings[key] for key, name in conditions.items() if key in provider.settings}
     shown["attention"] = [
         AttentionShape(
-            what=found.trouble.en if language == "en" else found.trouble.zh,
-            since=found.since,
-            remedy=found.trouble.remedy_en if language == "en" else found.trouble.remedy_zh,
+            what=attention.trouble.en if language == "en" else attention.trouble.zh,
+            since=attention.since,
+            remedy=attention.trouble.remedy_en if language == "en" else attention.trouble.remedy_zh,
         )
-        for found in provider.attention
+        for attention in provider.attention
     ]
     return shown
 

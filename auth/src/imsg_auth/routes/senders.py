@@ -85,11 +85,11 @@ async def remove_sender(administrator: Administrator, name: str, services: AuthS
 @router.get("/{name}/dns", responses=describe_refusals("no_right", "not_found", "providers_closed", "sender_away"))
 async def examine_sender_dns(_: Reader, name: str, language: Language, services: AuthServices) -> SenderDnsAnswer:
     """Look up the DNS records of a sender's domain, `default` for the default one: what is wanted and what is found."""
-    found = await services.senders.examine_dns(name, english=language == "en")
+    report = await services.senders.examine_dns(name, english=language == "en")
     return SenderDnsAnswer(
-        domain=found.domain,
-        records=[DnsRecordShape(**record.model_dump()) for record in found.records],
-        receivers=[ReceiverShape(**receiver.model_dump()) for receiver in found.receivers],
+        domain=report.domain,
+        records=[DnsRecordShape(**record.model_dump()) for record in report.records],
+        receivers=[ReceiverShape(**receiver.model_dump()) for receiver in report.receivers],
     )
 
 
@@ -131,7 +131,7 @@ def _read_address(field: str, text: str) -> str:
 
 
 async def _answer(services: RouteServices, name: str, language: str) -> SenderAnswer:
-    found = await services.senders.find(name)
+    managed = await services.senders.find(name)
     is_english = language == "en"
     remarks = [
         RemarkShape(
@@ -139,9 +139,9 @@ async def _answer(services: RouteServices, name: str, language: str) -> SenderAn
             what=remark.trouble.en if is_english else remark.trouble.zh,
             remedy=remark.trouble.remedy_en if is_english else remark.trouble.remedy_zh,
         )
-        for remark in await services.senders.judge(found)
+        for remark in await services.senders.judge(managed)
     ]
-    return SenderAnswer(**_show(found), remarks=remarks)
+    return SenderAnswer(**_show(managed), remarks=remarks)
 
 
 def _show(shown: ShownSender) -> dict[str, object]:

@@ -93,8 +93,8 @@ async def remove_own_totp(user: User, services: AuthServices) -> Success:
 )
 async def remove_totp(administrator: Administrator, username: str, services: AuthServices) -> Success:
     """Let a user who has lost their phone log in by the password alone."""
-    found = await services.users.find(username)
-    await services.totp.remove(administrator, found.username)
+    target = await services.users.find(username)
+    await services.totp.remove(administrator, target.username)
     return Success()
 
 
@@ -102,13 +102,13 @@ async def remove_totp(administrator: Administrator, username: str, services: Aut
 async def show_me(user: User, services: AuthServices) -> MeAnswer:
     """Show who one is, and by which key one calls."""
     with _refuse_missing_user():
-        found = await services.users.find(user.username, user.user_id)
+        account = await services.users.find(user.username, user.user_id)
     used = await services.keys.find_used(user)
     key = None if used is None else OwnKey.model_validate(used, from_attributes=True)
-    shown = (await show_user(services, found)).model_dump()
+    shown = (await show_user(services, account)).model_dump()
     if key is not None and key.kind == "test":
-        shown["quotas"] = await list_test_quotas(services, found)
-    return MeAnswer(**shown, totp=found.totp_secret is not None, key=key)
+        shown["quotas"] = await list_test_quotas(services, account)
+    return MeAnswer(**shown, totp=account.totp_secret is not None, key=key)
 
 
 def _show(issued: IssuedToken) -> TokenAnswer:

@@ -37,8 +37,8 @@ class InstallationLimitsRows(Statements):
 
     async def lock_installation_limits(self) -> InstallationLimits:
         """Read the limits of the installation, and lock them until the transaction ends."""
-        found = await self._connection.execute(_READ_LIMITS.with_for_update())
-        return InstallationLimits(**found.mappings().one())
+        result = await self._connection.execute(_READ_LIMITS.with_for_update())
+        return InstallationLimits(**result.mappings().one())
 
     async def replace_installation_limits(self, name: str, value: object) -> None:
         """Replace a list of `InstallationLimits`, which are locked."""

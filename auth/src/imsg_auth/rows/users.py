@@ -147,9 +147,9 @@ class UserRows(Statements):
             statement = statement.where(USERS.c.username > after)
         return [User(**row) for row in (await self._connection.execute(statement)).mappings()]
 
-    async def count_users(self, search: Iterable[str], most: int) -> int:
-        """Count the users that `list_users` lists, `most` at the most."""
-        return (await self._connection.execute(count_rows(_search_users(search), most))).scalar_one()
+    async def count_users(self, search: Iterable[str], limit: int) -> int:
+        """Count the users that `list_users` lists, `limit` at the most."""
+        return (await self._connection.execute(count_rows(_search_users(search), limit))).scalar_one()
 
     async def list_users_with_totp(self) -> list[User]:
         """Read the users who log in with one-time passwords, and lock their rows."""
@@ -159,12 +159,12 @@ class UserRows(Statements):
 
     async def find_contacts(self, field: str, usernames: Sequence[str]) -> dict[str, str | None]:
         """Read one contact of many users; unknown users are absent."""
-        found: dict[str, str | None] = {}
+        contacts: dict[str, str | None] = {}
         for first in range(0, len(usernames), CHUNK):
             names = usernames[first : first + CHUNK]
             statement = select(USERS.c.username, USERS.c[field]).where(USERS.c.username.in_(names))
-            found |= dict((await self._connection.execute(statement)).all())
-        return found
+            contacts |= dict((await self._connection.execute(statement)).all())
+        return contacts
 
     async def find_holders(self, field: str, contact: str) -> list[str]:
         """Return the users who have this contact; e-mail addresses match in any case."""
@@ -176,13 +176,13 @@ class UserRows(Statements):
 
     async def find_usernames(self, field: str, contacts: Sequence[str]) -> dict[str, str]:
         """Return the users of these contacts, contact → name; e-mail addresses match exactly."""
-        found: dict[str, str] = {}
+        usernames: dict[str, str] = {}
         for first in range(0, len(contacts), CHUNK):
             statement = select(USERS.c[field], USERS.c.username).where(
                 USERS.c[field].in_(contacts[first : first + CHUNK])
             )
-            found |= dict((await self._connection.execute(statement)).all())
-        return found
+            usernames |= dict((await self._connection.execute(statement)).all())
+        return usernames
 
     async def add_user(self, user: User) -> None:
         """Add a user. Raises FieldTaken."""
@@ -205,9 +205,9 @@ class UserRows(Statements):
 
     async def revoke(self, username: str, nonce: str, expiry: int, now: int) -> None:
         """Revoke a token, and delete revoked ones that expired long before `now` (Unix time)."""
-        mine = REVOKED.c.username == username
-        await self._connection.execute(delete(REVOKED).where(mine, REVOKED.c.expiry < now - REVOKED_MARGIN_S))
-        await self._connection.execute(delete(REVOKED).where(mine, REVOKED.c.nonce == nonce))
+        is_of_user = REVOKED.c.username == username
+        await self._connection.execute(delete(REVOKED).where(is_of_user, REVOKED.c.expiry < now - REVOKED_MARGIN_S))
+        await self._connection.execute(delete(REVOKED).where(is_of_user, REVOKED.c.nonce == nonce))
         await self._connection.execute(insert(REVOKED).values(username=username, nonce=nonce, expiry=expiry))
 
     async def forget_revoked(self, username: str) -> None:

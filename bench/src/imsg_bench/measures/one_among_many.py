@@ -80,20 +80,22 @@ def measure(run: Run) -> Result:
                 accepted_p99=round_.busy.answered[0.99],
             )
 
-    def each(share: float, *, busy: bool) -> tuple[float, ...]:
+    def list_rounds(share: float, *, busy: bool) -> tuple[float, ...]:
         return tuple((round_.busy if busy else round_.idle).arrived[share] for round_ in rounds)
 
     return Result(
         KEY,
         TITLE,
         (
-            Series("p99, busy ÷ idle", "", ratios(each(0.99, busy=True), each(0.99, busy=False)), at_most=3),
-            Series("p99.9, busy", "ms", each(0.999, busy=True), at_most=1_000),
-            Series("p99, busy", "ms", each(0.99, busy=True)),
-            Series("p50, busy", "ms", each(0.5, busy=True)),
-            Series("p99.9, idle", "ms", each(0.999, busy=False)),
-            Series("p99, idle", "ms", each(0.99, busy=False)),
-            Series("p50, idle", "ms", each(0.5, busy=False)),
+            Series(
+                "p99, busy ÷ idle", "", ratios(list_rounds(0.99, busy=True), list_rounds(0.99, busy=False)), at_most=3
+            ),
+            Series("p99.9, busy", "ms", list_rounds(0.999, busy=True), at_most=1_000),
+            Series("p99, busy", "ms", list_rounds(0.99, busy=True)),
+            Series("p50, busy", "ms", list_rounds(0.5, busy=True)),
+            Series("p99.9, idle", "ms", list_rounds(0.999, busy=False)),
+            Series("p99, idle", "ms", list_rounds(0.99, busy=False)),
+            Series("p50, idle", "ms", list_rounds(0.5, busy=False)),
             Series("p99, busy, until it was accepted", "ms", tuple(round_.busy.answered[0.99] for round_ in rounds)),
             Series("accepted of the other user", "1/s", tuple(round_.flood_rate for round_ in rounds)),
             Series("other mails delivered beside them", "1/s", tuple(round_.mails_rate for round_ in rounds)),

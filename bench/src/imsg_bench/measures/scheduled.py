@@ -88,7 +88,7 @@ def measure(run: Run) -> Result:
             meter = Meter.begin(**pids)
             with ThreadPoolExecutor(1) as pool:
                 sending = pool.submit(beside.send_codes, "busy", beside.count / RATE)
-                found = time_release(connection, at)
+                release = time_release(connection, at)
                 costs = meter.per_unit_us(due)
                 busy = sending.result()
             row = connection.execute("SELECT count(*) FROM scheduled").fetchone()
@@ -98,9 +98,9 @@ def measure(run: Run) -> Result:
         KEY,
         TITLE,
         (
-            Series("until all were published", "s", (found.all_s,), at_most=WITHIN_S),
-            Series("published", "1/s", (due / found.all_s,)),
-            Series("until the codes among them were", "s", (found.codes_s,)),
+            Series("until all were published", "s", (release.all_s,), at_most=WITHIN_S),
+            Series("published", "1/s", (due / release.all_s,)),
+            Series("until the codes among them were", "s", (release.codes_s,)),
             Series("other codes, p99, idle", "ms", (idle.arrived[0.99],)),
             Series("other codes, p99, busy", "ms", (busy.arrived[0.99],), at_most=1_000),
             Series("other codes, p50, busy", "ms", (busy.arrived[0.5],)),

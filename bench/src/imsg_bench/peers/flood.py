@@ -1,8 +1,8 @@
-"""A closed loop of numbered messages over HTTP or SMTP that knows which of them were accepted, and when.
+"""Sends numbered messages over HTTP or SMTP, one after another on each connection, and notes which were accepted.
 
-Run as a process of its own, the same for everybody who is measured: `python -m imsg_bench.peers.flood FILE`, the file
-being what `Plan` says as JSON; prints how many were accepted, how many refused and how many were not answered, and
-writes the numbers of the accepted ones.
+Runs as a process of its own, the same for every product that is measured: `python -m imsg_bench.peers.flood FILE`. The
+file has a `Plan` as JSON. It prints how many messages were accepted, refused and not answered, and writes the numbers
+of the accepted ones.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ AGAIN_AFTER_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is sent, and until when."""
+    """The messages to send, and for how long."""
 
     protocol: str
     """`http` or `smtp`."""
@@ -35,7 +35,7 @@ class Plan:
     request: str
     """A whole HTTP request, or a mail's recipient; PLACE stands for the number."""
     accepted: str
-    """What an answer has that means accepted."""
+    """An answer with this text means that the message was accepted."""
     seconds: float
     connections: int
     first: int
@@ -45,13 +45,13 @@ class Plan:
     mail: str = ""
 
     def write(self, path: Path) -> None:
-        """Write it down for the process."""
+        """Write the plan to a file, for the process."""
         path.write_text(json.dumps(asdict(self)))
 
 
 @dataclass(slots=True)
 class FloodResult:
-    """What became of them."""
+    """How many messages were accepted, refused and not answered."""
 
     accepted: list[int] = field(default_factory=list)
     refused: int = 0
@@ -61,7 +61,7 @@ class FloodResult:
 
 
 async def flood(plan: Plan) -> FloodResult:
-    """Send until the time is over; a connection that ends is made anew, as long as anybody listens."""
+    """Send until the time is over; open a new connection in place of one that ends."""
     result = FloodResult()
     numbers = count(plan.first)
     begun = time.monotonic()
@@ -104,7 +104,7 @@ async def _use(plan: Plan, end: float, dialogue: "Dialogue", draw: Callable[[], 
 
 
 class Dialogue:
-    """What is said on a connection."""
+    """The dialogue on one connection."""
 
     def __init__(self, plan: Plan, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._plan = plan
@@ -112,7 +112,7 @@ class Dialogue:
         self._writer = writer
 
     async def open(self) -> None:
-        """Say what is said once."""
+        """Do what a connection needs once, before its first message."""
 
     async def send(self, number: int) -> str:
         """Send a message; return the answer that decides."""
@@ -156,7 +156,7 @@ class Smtp(Dialogue):
         await self._reply()
 
     async def send(self, number: int) -> str:
-        """Hand in a mail; return what is said after its end."""
+        """Send a mail; return the reply to its end."""
         to = fill(self._plan.request, number)
         self._writer.write(f"MAIL FROM:<flood@example.com>\r\nRCPT TO:<{to}>\r\nDATA\r\n".encode())
         replies = [await self._reply() for _ in range(3)]

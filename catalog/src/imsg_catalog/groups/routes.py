@@ -132,7 +132,7 @@ async def remove_members(user: Sender, name: str, body: MembersRemoval, groups: 
 async def find_recipients(user: User, body: GroupRecipients, groups: CatalogGroups) -> dict[str, Any]:
     """Return to whom a send to groups goes, and how many of them have no address of its method."""
     total, members = await groups.read_all(body.groups, user, body.most)
-    found = [
+    recipients = [
         {
             "to": to,
             "contacts": {leg: member.contacts[leg] for leg in body.legs if leg in member.contacts},
@@ -142,7 +142,7 @@ async def find_recipients(user: User, body: GroupRecipients, groups: CatalogGrou
         for member in members
         if (to := member.find_recipient(body.method)) is not None
     ]
-    return ok(total=total, recipients=found, without_address=len(members) - len(found))
+    return ok(total=total, recipients=recipients, without_address=len(members) - len(recipients))
 
 
 @internal.get("/memberships")

@@ -104,7 +104,9 @@ class Groups:
             changed = group._replace(**fields)
             if fields:
                 await connection.execute(update(GROUPS).where(GROUPS.c.id == group.id).values(**fields))
-                shown = [{key: getattr(each, key) for key in fields if key != "note"} for each in (group, changed)]
+                shown = [
+                    {key: getattr(version, key) for key in fields if key != "note"} for version in (group, changed)
+                ]
                 await self._audit(by, "group_changed", group, before=shown[0], after=shown[1])
         return changed
 
@@ -170,24 +172,24 @@ class Groups:
         keys = {text: find_person(text) for text in texts}
         async with self._writing() as connection:
             group = await _find(connection, name, by, to_change=True)
-            known = await _find_people(connection, group.id, [key for each in keys.values() for key in each])
-            members = list({known[key] for each in keys.values() for key in each if key in known})
+            known = await _find_people(connection, group.id, [key for own_keys in keys.values() for key in own_keys])
+            members = list({known[key] for own_keys in keys.values() for key in own_keys if key in known})
             await _delete(connection, group.id, members)
             size = group.size - len(members)
             await connection.execute(update(GROUPS).where(GROUPS.c.id == group.id).values(size=size))
             if members:
                 await self._audit(by, "group_members_removed", group, before={"members": len(members)})
-        return len(members), [text for text, each in keys.items() if not any(key in known for key in each)]
+        return len(members), [text for text, own_keys in keys.items() if not any(key in known for key in own_keys)]
 
-    async def read_all(self, names: Sequence[str], by: Caller, most: int) -> tuple[int, list[Member]]:
-        """Read the members of several groups, with their number; none of them where one group has more than `most`.
+    async def read_all(self, names: Sequence[str], by: Caller, max_members: int) -> tuple[int, list[Member]]:
+        """Read the members of several groups, with their number; none where a group has more than `max_members`.
 
         Raises Refusal not_found.
         """
         async with self._database.reading() as connection:
             groups = [await _find(connection, name, by) for name in dict.fromkeys(names)]
             total = sum(group.size for group in groups)
-            if any(group.size > most for group in groups):
+            if any(group.size > max_members for group in groups):
                 return total, []
             query = select(MEMBERS).where(MEMBERS.c.group_id.in_([group.id for group in groups]))
             rows = (await connection.execute(query.order_by(MEMBERS.c.group_id, MEMBERS.c.n))).mappings()
@@ -283,12 +285,12 @@ async def _require_free(connection: AsyncConnection, name: str) -> None:
 
 async def _find_people(connection: AsyncConnection, group: str, keys: Sequence[str]) -> dict[str, int]:
     """Return the members who have these addresses: key → `n`."""
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for first in range(0, len(keys), SLICE):
         some = PEOPLE.c.person.in_(keys[first : first + SLICE])
         rows = await connection.execute(select(PEOPLE.c.person, PEOPLE.c.n).where(PEOPLE.c.group_id == group, some))
-        found |= {row.person: row.n for row in rows}
-    return found
+        numbers |= {row.person: row.n for row in rows}
+    return numbers
 
 
 async def _delete(connection: AsyncConnection, group: str, members: Sequence[int]) -> None:

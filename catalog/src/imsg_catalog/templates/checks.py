@@ -165,10 +165,12 @@ def _check_entry(
             names = ", ".join(extra)
             raise refuse_value(f"{place}.variables", f"模板没有变量 {names}", f"the template has no variable {names}")
     for variable, value in variables.items():
-        most = find_longest(provider, template, variable, category)
-        if most is not None and len(value) > most:
-            zh = f"最多 {most} 个字符，现有 {len(value)} 个"
-            raise refuse_value(f"{place}.variables.{variable}", zh, f"at most {most} characters, it has {len(value)}")
+        longest = find_longest(provider, template, variable, category)
+        if longest is not None and len(value) > longest:
+            zh = f"最多 {longest} 个字符，现有 {len(value)} 个"
+            raise refuse_value(
+                f"{place}.variables.{variable}", zh, f"at most {longest} characters, it has {len(value)}"
+            )
     if method != "sms" or template is None or not template.text:
         return
     text = fill_text(template, variables)

@@ -71,15 +71,15 @@ class Templates:
 
     async def list_settings(self) -> Sequence[SettingsTemplate]:
         """Return the templates of the channels' settings, as their senders published them."""
-        found = []
+        templates = []
         for channel in CHANNELS:
             if channel.has_templates:
                 reply = await self._redis.call("HGETALL", template_limits_key(channel.name))
-                found += [
+                templates += [
                     SettingsTemplate.of(channel.name, name.decode(), TemplateLimits.model_validate_json(limits))
                     for name, limits in sorted(reply.items())
                 ]
-        return found
+        return templates
 
     async def find(self, caller: Caller, name: str, version: int | None = None) -> tuple[Template, Version]:
         """Return a template in its last version, or in another: a deleted one too. Raises Refusal not_found."""
@@ -88,10 +88,12 @@ class Templates:
             template = await rows.find(name)
             if template is None or not template.is_shown_to(caller) or (template.deleted_ms and version is None):
                 raise _not_found(name)
-            found = await rows.find_version(name, version or template.latest)
-        if found is None or (found.published_ms is None and not (template.is_owned_by(caller) or caller.sees_all)):
+            found_version = await rows.find_version(name, version or template.latest)
+        if found_version is None or (
+            found_version.published_ms is None and not (template.is_owned_by(caller) or caller.sees_all)
+        ):
             raise _not_found(f"{name} {version}")
-        return template, found
+        return template, found_version
 
     async def list_versions(self, caller: Caller, name: str, before: int | None, limit: int) -> Sequence[Version]:
         """Return a page of a template's versions. Raises Refusal not_found."""
@@ -186,12 +188,12 @@ class Templates:
         given = wanted.params or {}
         if unknown := sorted(set(given) - known):
             raise refuse_value("params", f"模板没有变量 {unknown[0]}", f"the template has no param {unknown[0]}")
-        found = version.publish(template).find_source(wanted.method, wanted.language)
-        if found is None:
+        template_source = version.publish(template).find_source(wanted.method, wanted.language)
+        if template_source is None:
             raise refuse_value(
                 "method", f"模板没有 {wanted.method} 的内容", f"the template has none for {wanted.method}"
             )
-        language, source = found
+        language, source = template_source
         params = {param.name: param.example for param in version.params if param.required} | given
         try:
             content = await self._renderer.render_one(source, params)

@@ -107,16 +107,16 @@ class TemplateRows:
 
     async def find_version(self, name: str, version: int) -> Version | None:
         """Read a version."""
-        found = await self.find_versions([(name, version)])
-        return found[0] if found else None
+        versions = await self.find_versions([(name, version)])
+        return versions[0] if versions else None
 
     async def find_versions(self, names: Sequence[tuple[str, int]]) -> list[Version]:
         """Read versions by their names and numbers."""
-        found = []
+        versions = []
         for name, version in names:
             query = select(VERSIONS).where(VERSIONS.c.name == name, VERSIONS.c.version == version)
-            found += await self._read_versions(query)
-        return found
+            versions += await self._read_versions(query)
+        return versions
 
     async def list_versions(self, name: str, before: int | None, limit: int) -> list[Version]:
         """Read a page of a template's versions, the newest first."""

@@ -39,8 +39,8 @@ async def examine(
     ways_back = (describe_way_back(name, smtp, translate) for name in smtp.all_servers)
     findings = [_describe_sources(domains, sources), *(way for way in ways_back if way.remedy)]
     resolver = resolver or Resolver()
-    found = [await find_mx(domain, resolver) for domain in domains]
-    findings += [read_verdict(describe_bounce_mx(mx, translate)) for mx in found]
+    records = [await find_mx(domain, resolver) for domain in domains]
+    findings += [read_verdict(describe_bounce_mx(mx, translate)) for mx in records]
     if smtp.bounce_listener is not None:
         findings.append(await _check_listener(smtp.bounce_listener.host, smtp.bounce_listener.port, domains))
     return [*findings, *(await check_mailboxes(smtp, translate)).values()]

@@ -93,7 +93,11 @@ def _judge_wechat(
         state = fill("{0}: the console sends unencrypted messages, which are refused", ", ".join(refused))
         return Finding("WeChat", state, remedy)
     if wrong:
-        faults = "; ".join(f"{account}: {fault}" for account, found in wrong.items() for fault in found.values())
+        faults = "; ".join(
+            f"{account}: {fault}"
+            for account, faults_of_account in wrong.items()
+            for fault in faults_of_account.values()
+        )
         remedy = fill(
             "Correct the templates under {0}, or add them in WeChat's console.", variable("wechat", "accounts")
         )

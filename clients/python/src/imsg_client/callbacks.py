@@ -64,10 +64,10 @@ def verify(
     ):
         raise CallbackInvalid(f"its time, {sent_at}, is more than {tolerance_s:g} s from ours")
     signed = f"{name}.{sent_at}.".encode("utf-8", "replace") + body
-    expected = [_sign(each, signed).encode() for each in ([secret] if isinstance(secret, str) else secret)]
-    read = (each.partition(",") for each in signatures.split())
+    expected = [_sign(key, signed).encode() for key in ([secret] if isinstance(secret, str) else secret)]
+    read = (signature.partition(",") for signature in signatures.split())
     presented = [value.encode("utf-8", "replace") for version, _, value in read if version == VERSION]
-    if not any(hmac.compare_digest(each, other) for each in presented for other in expected):
+    if not any(hmac.compare_digest(value, other) for value in presented for other in expected):
         raise CallbackInvalid("no signature of it was made with this secret")
     try:
         return Event.model_validate({"id": name} | json.loads(body))

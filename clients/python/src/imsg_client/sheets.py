@@ -137,14 +137,14 @@ def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -
             raise SheetError(f"{name} has {width} columns, and no column {column}")
         return column - 1, headed
     headings = rows[headed - 1] if headed else rows[0]
-    found: list[int] = []
+    columns: list[int] = []
     for row in reversed(above[:headed]):  # of several rows of headings the last says most
-        if not found and any(_normalize(cell) in HEADINGS for cell in row):
-            found = [at for at, cell in enumerate(row) if _normalize(cell) in TITLES.get(method, "").split()]
+        if not columns and any(_normalize(cell) in HEADINGS for cell in row):
+            columns = [at for at, cell in enumerate(row) if _normalize(cell) in TITLES.get(method, "").split()]
     filled = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
-    if len(found) == 1 or (not found and len(filled) == 1):
-        return (found or filled)[0], headed
-    which = "several columns" if found else "no column"
+    if len(columns) == 1 or (not columns and len(filled) == 1):
+        return (columns or filled)[0], headed
+    which = "several columns" if columns else "no column"
     raise SheetError(f"{name} has {which} headed as recipients of {method}: say which by `column`; {list(headings)}")
 
 
@@ -170,10 +170,10 @@ def _count_headed(above: Rows) -> int:
     0 where no row has any.
     """
     counts = [sum(_normalize(cell) in HEADINGS for cell in row) for row in above]
-    most = max(counts, default=0)
-    if not most:
+    highest = max(counts, default=0)
+    if not highest:
         return 0
-    last = counts.index(most) + 1
+    last = counts.index(highest) + 1
     while last < len(counts) and counts[last]:
         last += 1
     return last

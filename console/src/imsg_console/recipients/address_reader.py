@@ -54,8 +54,8 @@ def read_cell(cell: str, method: str) -> tuple[str, str]:
 
     What is wrong is the key of a sentence for `describe`.
     """
-    if (found := find_address(strip_invisible(cell), method)) is not None:
-        return found[0], ""
+    if (address := find_address(strip_invisible(cell), method)) is not None:
+        return address[0], ""
     if sum(is_address(piece, method) for piece in _BETWEEN.split(cell)) > 1:
         return "", SEVERAL
     return "", explain(cell, method) or choose_key(method, f"people.no_{method}", "people.no_address")

@@ -48,8 +48,8 @@ def is_address(text: str, method: str) -> bool:
 
 def rewrite(text: str, method: str) -> str | None:
     """Write an address as the API takes it; None where the text is none, even cleaned."""
-    found = find_address(text, method)
-    return None if found is None else found[0]
+    address = find_address(text, method)
+    return None if address is None else address[0]
 
 
 def find_address(text: str, method: str) -> tuple[str, str] | None:

@@ -48,8 +48,8 @@ _THINGS: Mapping[str, int] = {word: n for n, words in enumerate(_SAME.strip().sp
 def find_column(param: str, columns: Iterable[str]) -> str | None:
     """Return the column that fills a param: one of its name, else the only one that says the same; None: none does."""
     wanted, names = strip_heading(param), {name: strip_heading(name) for name in columns}
-    if found := next((name for name, plain in names.items() if plain == wanted), None):
-        return found
+    if name := next((name for name, plain in names.items() if plain == wanted), None):
+        return name
     thing = _THINGS.get(wanted)
     same = [name for name, plain in names.items() if thing is not None and _THINGS.get(plain) == thing]
     return same[0] if len(same) == 1 else None

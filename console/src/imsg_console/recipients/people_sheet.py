@@ -135,30 +135,30 @@ def _count_headings(cells: Sequence[str]) -> int:
 
 def _find_methods(names: Sequence[str], below: Sequence[Sequence[str]], width: int) -> dict[int, str]:
     """Return the columns that hold addresses: by their names, else by what most of their cells are; one a channel."""
-    found: dict[int, str] = {}
+    methods: dict[int, str] = {}
     for column in range(width):
         method = _find_method(names[column])
-        if method is not None and method not in found.values() and _is_filled(below, column):
-            found[column] = method
+        if method is not None and method not in methods.values() and _is_filled(below, column):
+            methods[column] = method
     for method in METHODS:
-        if method in found.values():
+        if method in methods.values():
             continue
         counts = Counter(
             column
             for row in below[:SAMPLE]
             for column, cell in enumerate(row)
-            if column not in found and cell and is_intended(cell, method)
+            if column not in methods and cell and is_intended(cell, method)
         )
         filled = Counter(column for row in below[:SAMPLE] for column, cell in enumerate(row) if cell)
         likely = [column for column, count in counts.items() if count * 2 > filled[column]]
         if likely:
-            found[min(likely)] = method
+            methods[min(likely)] = method
     user = next((column for column in range(width) if strip_heading(names[column]) in _USERNAMES), None)
-    if user is not None and user not in found:
-        found[user] = TO
-    if not found and width == 1:
-        found[0] = TO
-    return found
+    if user is not None and user not in methods:
+        methods[user] = TO
+    if not methods and width == 1:
+        methods[0] = TO
+    return methods
 
 
 def _find_method(name: str) -> str | None:

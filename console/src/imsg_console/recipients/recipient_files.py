@@ -130,8 +130,8 @@ def read_pasted(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
 
 def join(pieces: Sequence[Mapping[str, Any]]) -> Reading:
     """Put the pieces of a Reading together."""
-    found = [FoundRecipient(*recipient) for piece in pieces for recipient in piece["found"]]
-    return Reading(tuple(found), tuple(IgnoredText(*ignored) for piece in pieces for ignored in piece["ignored"]))
+    recipients = [FoundRecipient(*recipient) for piece in pieces for recipient in piece["found"]]
+    return Reading(tuple(recipients), tuple(IgnoredText(*ignored) for piece in pieces for ignored in piece["ignored"]))
 
 
 def _cut(reading: Reading) -> Iterator[Mapping[str, Any]]:
@@ -139,11 +139,11 @@ def _cut(reading: Reading) -> Iterator[Mapping[str, Any]]:
     if count > MAX_ROWS:
         raise UnreadableError("files.too_large")
     for at in range(0, count, PIECE):
-        found, ignored = reading.found[at : at + PIECE], reading.ignored[at : at + PIECE]
+        recipients, ignored = reading.found[at : at + PIECE], reading.ignored[at : at + PIECE]
         yield {
             "found": [
                 (recipient.text, recipient.label, recipient.params, recipient.language, recipient.row)
-                for recipient in found
+                for recipient in recipients
             ],
             "ignored": [(ignored_piece.text, ignored_piece.why) for ignored_piece in ignored],
         }

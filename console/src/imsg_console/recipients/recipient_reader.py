@@ -92,7 +92,7 @@ def read_table(
             if width > 1 and any(row.addresses for row in parsed)
             else _read_list(parsed, method)
         )
-    found: list[FoundRecipient] = []
+    recipients: list[FoundRecipient] = []
     ignored: list[IgnoredText] = []
     for number, cells in whole:
         if why := explain_row(cells, method):
@@ -103,8 +103,10 @@ def read_table(
         if not tokens and label:
             ignored.append(IgnoredText(label, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
         params = read_values(list(map(strip_invisible, cells)), names)
-        found += [FoundRecipient(token.text, join_label((token.label, label)), params, row=number) for token in tokens]
-    return Reading(tuple(found), tuple(ignored))
+        recipients += [
+            FoundRecipient(token.text, join_label((token.label, label)), params, row=number) for token in tokens
+        ]
+    return Reading(tuple(recipients), tuple(ignored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +159,20 @@ def _is_line_each(rows: Sequence[_Row]) -> bool:
 
 def _read_list(rows: Sequence[_Row], method: str) -> Reading:
     """Read a list: every text is a recipient, but headings, hints and totals among addresses."""
-    found: list[FoundRecipient] = []
+    recipients: list[FoundRecipient] = []
     ignored: list[IgnoredText] = []
     has_addresses = any(row.addresses for row in rows)
     for row in rows:
         if len(rows) > 1 and has_addresses and (why := explain_row(list_texts(row.tokens), method)):
             ignored.append(IgnoredText(row.text, why))
         else:
-            found += [FoundRecipient(token.text, token.label) for token in row.tokens]
-    return Reading(tuple(found), tuple(ignored))
+            recipients += [FoundRecipient(token.text, token.label) for token in row.tokens]
+    return Reading(tuple(recipients), tuple(ignored))
 
 
 def _read_people(rows: Sequence[_Row], method: str, names: Mapping[int, str] = MappingProxyType({})) -> Reading:
     """Read rows about people: the addresses of each row; its other texts are their labels, its columns their fields."""
-    found: list[FoundRecipient] = []
+    recipients: list[FoundRecipient] = []
     ignored: list[IgnoredText] = []
     counts = Counter(address.column for row in rows for address in row.addresses)
     best = counts.most_common(1)[0][0]
@@ -178,28 +180,28 @@ def _read_people(rows: Sequence[_Row], method: str, names: Mapping[int, str] = M
         if why := explain_row(row.cells if len(row.cells) > 1 else list_texts(row.tokens), method):
             ignored.append(IgnoredText(row.text, why))
             continue
-        taken: list[Token] = []
+        chosen: list[Token] = []
         for token in row.tokens:
             is_wanted = token.is_intended and (
                 BY_NAME[method].contact == "email" or counts[token.column] or not row.addresses
             )
             if token.is_address or token.is_apart or is_wanted:
-                taken.append(token)
+                chosen.append(token)
             elif token.is_intended:  # a landline, say, in a column that holds no address at all
                 ignored.append(IgnoredText(token.text, explain(token.text, method)))
         beside = [other for other in row.others if not other.is_apart]
-        if not taken and len(row.cells) > 1:  # a username among addresses
-            taken = [token for token in beside if token.column == best]
+        if not chosen and len(row.cells) > 1:  # a username among addresses
+            chosen = [token for token in beside if token.column == best]
             beside = [token for token in beside if token.column != best]
-        if not taken:
+        if not chosen:
             ignored.append(IgnoredText(row.text, choose_key(method, f"send.no_{method}_in_row", "send.none_in_row")))
             continue
         label = join_label(text for token in beside for text in (token.label, token.text))
         params = read_values(list(map(strip_invisible, row.cells)), names)
-        found += [
-            FoundRecipient(token.text, join_label((token.label, label)), params, row=row.number) for token in taken
+        recipients += [
+            FoundRecipient(token.text, join_label((token.label, label)), params, row=row.number) for token in chosen
         ]
-    return Reading(tuple(found), tuple(ignored))
+    return Reading(tuple(recipients), tuple(ignored))
 
 
 def _read_row(cells: Sequence[str], method: str, number: int = 0) -> _Row:

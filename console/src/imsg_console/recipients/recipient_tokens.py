@@ -208,8 +208,10 @@ def _split_numbers(run: Sequence[str], method: str) -> Iterator[str]:
     """Cut a run of digits into numbers, each as long as it can be."""
     at = 0
     while at < len(run):
-        most = next((n for n in range(1, MAX_PHONE_WORDS) if run[at + n : at + n + 1] and "+" in run[at + n]), len(run))
-        for count in range(min(most, MAX_PHONE_WORDS, len(run) - at), 0, -1):
+        max_words = next(
+            (n for n in range(1, MAX_PHONE_WORDS) if run[at + n : at + n + 1] and "+" in run[at + n]), len(run)
+        )
+        for count in range(min(max_words, MAX_PHONE_WORDS, len(run) - at), 0, -1):
             if count == 1 or is_address(" ".join(run[at : at + count]), method):
                 yield " ".join(run[at : at + count])
                 at += count

@@ -16,7 +16,7 @@ def text_field(
     *,
     hint: str = "",
     check: Check | None = None,
-    most: int = 0,
+    max_length: int = 0,
     kind: str = "text",
     lines: bool = False,
 ) -> ui.input | ui.textarea:
@@ -27,17 +27,19 @@ def text_field(
         made.props("autogrow")
     else:
         attrs(made, type=kind)
-    if most:
-        attrs(made, maxlength=most)
+    if max_length:
+        attrs(made, maxlength=max_length)
     if hint:
         attrs(made, hint=hint)
     made.on_value_change(lambda: made.validate(return_result=False) if made.error else None)
     return made.without_auto_validation()
 
 
-def search_field(label: str, value: str, on_change: Callable[[], object], *, most: int = 254) -> ui.input | ui.textarea:
+def search_field(
+    label: str, value: str, on_change: Callable[[], object], *, max_length: int = 254
+) -> ui.input | ui.textarea:
     """Draw a field that searches while somebody types."""
-    made = text_field(label, value, kind="search", most=most)
+    made = text_field(label, value, kind="search", max_length=max_length)
     made.props('clearable debounce="300"')
     return made.on_value_change(on_change)
 
@@ -49,7 +51,7 @@ def read_search(made: ui.input | ui.textarea | ui.select) -> str:
 
 def whole_field(label: str, value: int | None, *, hint: str = "", check: Check | None = None) -> ui.input | ui.textarea:
     """Draw a field for a whole number, read by `read_whole`. As text: a number field drops what it cannot read."""
-    made = text_field(label, "" if value is None else str(value), hint=hint, check=check, most=9)
+    made = text_field(label, "" if value is None else str(value), hint=hint, check=check, max_length=9)
     return attrs(made, inputmode="numeric")
 
 

@@ -19,7 +19,7 @@ class Filter:
     label: str
     options: Mapping[str, str] = field(default_factory=dict)
     """Value → label; the empty value is that of no filter."""
-    most: int = 254
+    max_length: int = 254
     """The most characters of a text."""
 
 
@@ -40,19 +40,21 @@ class Filters:
             return
         with element("search", "line"):
             for field in filters:
-                value = view.query.get(field.name, "").replace("\0", "").strip()[: field.most]
+                value = view.query.get(field.name, "").replace("\0", "").strip()[: field.max_length]
                 if field.options:
                     chosen = value if value in field.options else ""
                     self._fields[field.name] = choice_field(field.label, field.options, chosen, self._change)
                 else:
-                    self._fields[field.name] = search_field(field.label, value, self._change, most=field.most)
+                    self._fields[field.name] = search_field(
+                        field.label, value, self._change, max_length=field.max_length
+                    )
             if on_refresh is not None:
                 button(view.t("layout.refresh"), on_refresh, kind="quiet", symbol="refresh")
 
     @property
     def values(self) -> dict[str, str]:
         """The value of each; empty where it is not set."""
-        return {field.name: read_search(self._fields[field.name])[: field.most] for field in self._filters}
+        return {field.name: read_search(self._fields[field.name])[: field.max_length] for field in self._filters}
 
     def _change(self) -> object:
         self._view.replace_query(**self.values)

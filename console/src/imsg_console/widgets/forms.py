@@ -44,7 +44,7 @@ class Field:
     """What is wrong where a text is empty, or none of the `choices` is ticked, in a sentence; empty: nothing."""
     check: Check | None = None
     """What is wrong with a text that is not empty; where the field has no `empty`, also with one that is."""
-    most: int = 0
+    max_length: int = 0
     """The most characters; 0: any number."""
     placeholder: str = ""
 
@@ -164,12 +164,12 @@ class Form:
                 return whole_field(field.label, field.value, hint=field.hint, check=_make_check(field))
             case "secret" | "date":
                 kind = "password" if field.kind == "secret" else "date"
-                asked = text_field(field.label, field.value, hint=field.hint, check=_make_check(field), kind=kind)
+                drawn = text_field(field.label, field.value, hint=field.hint, check=_make_check(field), kind=kind)
                 if kind == "date":
-                    asked.props("stack-label max=9999-12-31")
+                    drawn.props("stack-label max=9999-12-31")
                 else:
-                    attrs(asked, autocomplete="new-password")
-                return asked
+                    attrs(drawn, autocomplete="new-password")
+                return drawn
             case "choice":
                 made = choice_field(field.label, field.options, field.value)
                 return attrs(made, hint=field.hint) if field.hint else made
@@ -188,7 +188,7 @@ class Form:
                         }
         check, lines = _make_check(field), field.kind == "lines"
         made_text = text_field(
-            field.label, str(field.value or ""), hint=field.hint, check=check, most=field.most, lines=lines
+            field.label, str(field.value or ""), hint=field.hint, check=check, max_length=field.max_length, lines=lines
         )
         return attrs(made_text, placeholder=field.placeholder) if field.placeholder else made_text
 

@@ -76,14 +76,14 @@ class PagedTable:
         """Show what loads; the answer to what was asked last counts."""
         if self._is_gone():
             return  # the page was left before its work ended
-        asked = self._asked = self._asked + 1
+        number = self._asked = self._asked + 1
         try:
             page = await load()
         except ApiError as error:
-            if asked == self._asked and not self._is_gone():
+            if number == self._asked and not self._is_gone():
                 self._show_instead(partial(self._draw_error, error))
             return
-        if asked != self._asked or self._is_gone():
+        if number != self._asked or self._is_gone():
             return
         self._page = page
         if not self._page.rows and self._page.number > 1:

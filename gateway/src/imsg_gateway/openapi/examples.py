@@ -28,20 +28,23 @@ def add(document: Json) -> Json:
 
 
 def _illustrate(operation: Json, schemas: Json, answers: Json) -> Json:
-    found = dict(operation)
+    illustrated = dict(operation)
     if body := operation.get("requestBody"):
-        found["requestBody"] = {**body, "content": _put(body["content"], _list_examples(body["content"], schemas))}
+        illustrated["requestBody"] = {
+            **body,
+            "content": _put(body["content"], _list_examples(body["content"], schemas)),
+        }
     if parameters := operation.get("parameters"):
-        found["parameters"] = [_name_parameter(parameter) for parameter in parameters]
+        illustrated["parameters"] = [_name_parameter(parameter) for parameter in parameters]
     answer = answers.get(operation["operationId"])
     if answer is not None:
-        found["responses"] = {
-            status: {**each, "content": _put(each["content"], [answer])}
-            if status.startswith("2") and "content" in each
-            else each
-            for status, each in operation["responses"].items()
+        illustrated["responses"] = {
+            status: {**response, "content": _put(response["content"], [answer])}
+            if status.startswith("2") and "content" in response
+            else response
+            for status, response in operation["responses"].items()
         }
-    return found
+    return illustrated
 
 
 def _list_examples(content: Json, schemas: Json) -> list[Any]:

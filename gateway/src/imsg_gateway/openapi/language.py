@@ -23,10 +23,10 @@ DATA = ("example", "examples", "default", "const", "enum")
 def catalogue() -> dict[str, str]:
     """Read the catalogue: a line of English → Chinese; channels bring their own lines."""
     text = files("imsg_gateway").joinpath("reader", "texts.zh.json").read_text(encoding="utf-8")
-    found: dict[str, str] = json.loads(text)
+    texts: dict[str, str] = json.loads(text)
     for channel in CHANNELS:
-        found |= {channel.to.en: channel.to.zh, getdoc(channel.content) or "": channel.content_zh, **channel.chinese}
-    return found
+        texts |= {channel.to.en: channel.to.zh, getdoc(channel.content) or "": channel.content_zh, **channel.chinese}
+    return texts
 
 
 def lines(node: Any) -> set[str]:  # noqa: ANN401  any JSON
@@ -48,8 +48,8 @@ def lines(node: Any) -> set[str]:  # noqa: ANN401  any JSON
 
 def translate(document: Json, texts: Mapping[str, str]) -> Json:
     """Return the document in Chinese; a line that the catalogue lacks stays English."""
-    found: Json = _translate(document, texts)
-    return found
+    translated: Json = _translate(document, texts)
+    return translated
 
 
 def _translate(node: Any, texts: Mapping[str, str]) -> Any:  # noqa: ANN401  any JSON
@@ -57,15 +57,15 @@ def _translate(node: Any, texts: Mapping[str, str]) -> Any:  # noqa: ANN401  any
         return [_translate(item, texts) for item in node]
     if not isinstance(node, dict):
         return node
-    found: Json = {}
+    translated: Json = {}
     for key, value in node.items():
         if key == "properties":
-            found[key] = {name: _translate(field, texts) for name, field in value.items()}
+            translated[key] = {name: _translate(field, texts) for name, field in value.items()}
         elif key in TEXTS and isinstance(value, str):
-            found[key] = "\n".join(_line(line, texts) for line in value.split("\n"))
+            translated[key] = "\n".join(_line(line, texts) for line in value.split("\n"))
         else:
-            found[key] = value if key in DATA else _translate(value, texts)
-    return found
+            translated[key] = value if key in DATA else _translate(value, texts)
+    return translated
 
 
 def _line(line: str, texts: Mapping[str, str]) -> str:

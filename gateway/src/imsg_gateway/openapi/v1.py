@@ -41,7 +41,7 @@ _MESSAGE = {"type": "string", "description": "The documented text of the errorCo
 def describe(paths: Json, schemas: Json) -> Json:
     """Describe the five URLs, as far as their owners describe them; adds their schemas to `schemas`."""
     schemas["V1Answer"] = _object("Done or refused.", {})
-    found: Json = {}
+    v1_paths: Json = {}
     for path, url in URLS.items():
         operation = paths.get(url.like, {}).get(url.verb)
         if operation is None:
@@ -61,8 +61,8 @@ def describe(paths: Json, schemas: Json) -> Json:
         }
         if body := operation.get("requestBody"):
             described["requestBody"] = _reopen(body, schemas, HONOURED[url_of(path) or path].fields)
-        found[path] = {url.verb: described}
-    return found
+        v1_paths[path] = {url.verb: described}
+    return v1_paths
 
 
 def _object(what: str, properties: Json) -> Json:

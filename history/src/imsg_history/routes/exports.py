@@ -38,11 +38,11 @@ async def get_export_file(
     part: Annotated[int, Header(alias="x-imsg-part", include_in_schema=False)] = 0,
 ) -> Response:
     """Fetch a person's copy."""
-    found = await services.exports.read_part(id, part)
+    part_of_file = await services.exports.read_part(id, part)
     await services.audit.note_read(administrator, "export_fetched", id)
     headers = {
-        "content-disposition": f'attachment; filename="{found.filename}"',
-        "x-imsg-parts": str(found.parts),
+        "content-disposition": f'attachment; filename="{part_of_file.filename}"',
+        "x-imsg-parts": str(part_of_file.parts),
         "cache-control": "private, no-store",
     }
-    return Response(found.body, 200, headers, found.media_type)
+    return Response(part_of_file.body, 200, headers, part_of_file.media_type)

@@ -56,11 +56,11 @@ async def get_report_file(
 
     The gateway asks for the file part by part, so that no service holds all of it.
     """
-    found = await services.reports.read_part(id, part, user)
+    part_of_file = await services.reports.read_part(id, part, user)
     await services.audit.note_read(user, "report_fetched", id)
     headers = {
-        "content-disposition": f'attachment; filename="{found.filename}"',
-        "x-imsg-parts": str(found.parts),
+        "content-disposition": f'attachment; filename="{part_of_file.filename}"',
+        "x-imsg-parts": str(part_of_file.parts),
         "cache-control": "private, no-store",
     }
-    return Response(found.body, 200, headers, found.media_type)
+    return Response(part_of_file.body, 200, headers, part_of_file.media_type)

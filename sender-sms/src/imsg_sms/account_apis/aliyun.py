@@ -81,12 +81,12 @@ class AliyunAccount:
         async def find_one(name: str) -> ProviderEntry | None:
             async with slots:
                 try:
-                    found: ProviderEntry | None = await find(name)
+                    entry: ProviderEntry | None = await find(name)
                 except AccountRefused as error:
                     if error.code in self.UNKNOWN:
                         return None
                     raise
-                return found
+                return entry
 
         return [entry for entry in await asyncio.gather(*map(find_one, sorted(wanted))) if entry is not None]
 
@@ -111,9 +111,9 @@ class AliyunAccount:
         rows: list[JsonObject] = []
         for page in range(1, MAX_PAGES + 1):
             body = await self._call(action, {"PageIndex": str(page), "PageSize": str(self.PAGE_SIZE)})
-            found = read_objects(body.get(field))
-            rows += found
-            if len(found) < self.PAGE_SIZE:
+            page_rows = read_objects(body.get(field))
+            rows += page_rows
+            if len(page_rows) < self.PAGE_SIZE:
                 break
         return rows
 

@@ -33,7 +33,7 @@ FILINGS: Mapping[Filing, Words] = {
 def judge_filing(by_carrier: Mapping[str, tuple[Filing, str]]) -> tuple[Filing | None, Words | None]:
     """Return the filing of a signature, and its reasons by carriers."""
     worst = next((filing for filing in FILINGS if any(reported == filing for reported, _ in by_carrier.values())), None)
-    open_ = {carrier: found for carrier, found in by_carrier.items() if found[0] != "filed"}
+    open_ = {carrier: reason for carrier, reason in by_carrier.items() if reason[0] != "filed"}
     if not open_:
         return worst, None
 

@@ -99,9 +99,9 @@ class TencentAccount:
             body = await self._call(action, query)
             if field not in body:
                 return None
-            found = read_objects(body[field])
-            rows += found
-            if len(found) < self.PAGE_SIZE:
+            page_rows = read_objects(body[field])
+            rows += page_rows
+            if len(page_rows) < self.PAGE_SIZE:
                 break
         return rows
 

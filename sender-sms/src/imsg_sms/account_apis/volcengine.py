@@ -81,9 +81,9 @@ class VolcengineAccount:
         rows: list[JsonObject] = []
         for page in range(1, MAX_PAGES + 1):
             query = {"subAccount": self._account.sms_account, "pageIndex": str(page), "pageSize": str(self.PAGE_SIZE)}
-            found = read_objects((await self._call(action, {**query, **more})).get("list"))
-            rows += found
-            if len(found) < self.PAGE_SIZE:
+            page_rows = read_objects((await self._call(action, {**query, **more})).get("list"))
+            rows += page_rows
+            if len(page_rows) < self.PAGE_SIZE:
                 break
         return rows
 

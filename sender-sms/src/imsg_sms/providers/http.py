@@ -178,16 +178,16 @@ class HttpProvider:
         return ProviderReply(Refused(self.name, f"http_{status}", detail), concerns="content", for_one_number=True)
 
     def _read_each(
-        self, each: NumberReplies, entries: Sequence[Any], addresses: Sequence[str], template: str
+        self, replies_format: NumberReplies, entries: Sequence[Any], addresses: Sequence[str], template: str
     ) -> ProviderReply:
         """Read the reply for each number: from the entry that names it, else from the entry at its position."""
         replies: dict[str, ProviderReply] = {}
         for number, at_position in zip(addresses, entries, strict=False):
-            by_number = (entry for entry in entries if self._read_number(entry, each.number) == number)
+            by_number = (entry for entry in entries if self._read_number(entry, replies_format.number) == number)
             entry = next(by_number, at_position)
-            code, detail = at(entry, each.code), json.dumps(entry, ensure_ascii=False)[:MAX_DETAIL]
-            if str(code) == each.success:
-                identity = at(entry, each.id) if each.id else None
+            code, detail = at(entry, replies_format.code), json.dumps(entry, ensure_ascii=False)[:MAX_DETAIL]
+            if str(code) == replies_format.success:
+                identity = at(entry, replies_format.id) if replies_format.id else None
                 replies[number] = ProviderReply(Sent(self.name, None if identity is None else str(identity), detail))
                 continue
             reply = self._judge(code, template, detail)

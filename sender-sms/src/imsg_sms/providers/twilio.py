@@ -209,12 +209,12 @@ class TwilioProvider:
         """
         now = self._now()
         due = [unpriced for unpriced in self._unpriced if unpriced.due <= now][:PRICES_AT_ONCE]
-        found = await asyncio.gather(*(self._find_price(unpriced.receipt) for unpriced in due))
-        for unpriced, receipt in zip(due, found, strict=True):
+        prices = await asyncio.gather(*(self._find_price(unpriced.receipt) for unpriced in due))
+        for unpriced, receipt in zip(due, prices, strict=True):
             self._unpriced.remove(unpriced)
             if receipt is None and (tries := unpriced.tries + 1) < len(PRICE_AFTER_S):
                 self._unpriced.append(UnpricedReceipt(now + PRICE_AFTER_S[tries], unpriced.receipt, tries))
-        return ReportBatch([ReceiptReport(receipt) for receipt in found if receipt is not None])
+        return ReportBatch([ReceiptReport(receipt) for receipt in prices if receipt is not None])
 
     async def _find_price(self, receipt: Receipt) -> Receipt | None:
         """Return a receipt with the price of its message (twilio.com/docs/messaging/api/message-resource)."""

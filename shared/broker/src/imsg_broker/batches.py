@@ -16,10 +16,12 @@ MAX_WAIT_S = 5.0
 async def process_until_done(
     batch: Sequence[Delivery],
     process: Callable[[Sequence[Delivery]], Awaitable[None]],
-    away: tuple[type[Exception], ...],
+    unavailable: tuple[type[Exception], ...],
     problem: RecurringProblem,
 ) -> None:
-    """Process a batch, again and with back-off where `process` raises one of `away`; without what is not held any more.
+    """Process a batch; repeat it with back-off where `process` raises one of `unavailable`.
+
+    A repeat leaves out the deliveries that are not held any more.
 
     Nothing is acknowledged meanwhile, so that the consumer's prefetch bounds what is held.
     """
@@ -27,9 +29,9 @@ async def process_until_done(
     while batch := [delivery for delivery in batch if delivery.held]:
         try:
             await process(batch)
-        except away as why:
+        except unavailable as error:
             failures += 1
-            problem.note(why, waiting=len(batch))
+            problem.note(error, waiting=len(batch))
             draw = random.random()  # noqa: S311  jitter
             await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))
         else:

@@ -51,7 +51,9 @@ def with_message(zh: str, en: str) -> WrapValidator:
         try:
             return handler(value)
         except ValidationError as error:
-            if all(not each["loc"] and each["type"] == "string_type" for each in error.errors(include_url=False)):
+            if all(
+                not problem["loc"] and problem["type"] == "string_type" for problem in error.errors(include_url=False)
+            ):
                 raise
             raise content_error(zh, en) from error
 
@@ -89,7 +91,7 @@ def fields(model: type[BaseModel]) -> tuple[str, ...]:
     if not issubclass(model, RootModel):
         return tuple(model.model_fields)
     inner = _models(model.model_fields["root"].annotation)
-    return tuple(dict.fromkeys(name for each in inner for name in each.model_fields))
+    return tuple(dict.fromkeys(name for alternative in inner for name in alternative.model_fields))
 
 
 def check_length(*texts: str) -> None:

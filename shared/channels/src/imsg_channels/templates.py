@@ -96,7 +96,9 @@ def find(content: Content, templates: Templates) -> TemplateLimits | None:
     """Find the template that a content is sent by; None where it is not known."""
     if isinstance(content, dict):
         return templates.get(content["template"])
-    return next((each for each in templates.values() if each.default and len(each.variables) == 1), None)
+    return next(
+        (template for template in templates.values() if template.default and len(template.variables) == 1), None
+    )
 
 
 def params_of(content: Content, template: TemplateLimits) -> Mapping[str, str]:

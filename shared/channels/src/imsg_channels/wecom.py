@@ -24,14 +24,14 @@ def read_robot(text: str) -> str | None:
     return name if _ROBOT.fullmatch(name) else None
 
 
-def _limit(most: int) -> AfterValidator:
+def _limit(max_bytes: int) -> AfterValidator:
     def check(text: str) -> str:
         if not text.strip():
             raise content_error("内容不能为空", "it is empty")
-        if (length := len(text.encode("utf-8", "surrogatepass"))) > most:
+        if (length := len(text.encode("utf-8", "surrogatepass"))) > max_bytes:
             raise content_error(
-                f"最多 {most} 字节（一个汉字 3 字节），现有 {length}",
-                f"it takes at most {most} bytes of UTF-8, this has {length}",
+                f"最多 {max_bytes} 字节（一个汉字 3 字节），现有 {length}",
+                f"it takes at most {max_bytes} bytes of UTF-8, this has {length}",
             )
         return text
 

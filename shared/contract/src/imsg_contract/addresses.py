@@ -31,10 +31,10 @@ def email(text: str) -> str | None:
     if any("\uff01" <= letter <= "\uff5e" for letter in text.rpartition("@")[0]):
         return None  # full-width letters come from an input method: no mailbox has them
     try:
-        found = email_validator.validate_email(text, check_deliverability=False, test_environment=True)
+        address = email_validator.validate_email(text, check_deliverability=False, test_environment=True)
     except (email_validator.EmailNotValidError, UnicodeError):
         return None
-    normal = f"{found.local_part}@{found.ascii_domain}"
+    normal = f"{address.local_part}@{address.ascii_domain}"
     return normal if len(normal.encode()) <= MAX_EMAIL_CHARACTERS else None
 
 

@@ -58,18 +58,18 @@ def list_of(reasons: Iterable[str], values: Mapping[str, str] = NOTHING) -> str:
 def line(reason: str, values: Mapping[str, str] = NOTHING, *, english: bool = True) -> str:
     """Return one reason as a line of Markdown: code, reason, sentence. Raises KeyError for an unknown one."""
     row = REASONS[reason]
-    sentence = _VALUE.sub(lambda found: values.get(found[1], "…"), row.en if english else row.zh)
+    sentence = _VALUE.sub(lambda match: values.get(match[1], "…"), row.en if english else row.zh)
     sentence = sentence.replace("{{", "{").replace("}}", "}")
     return f"- {row.code} `{reason}`: {sentence}"
 
 
 def reasons_of(responses: Mapping[str, Any]) -> list[str]:
     """Return the reasons in an operation's `responses`."""
-    found: list[str] = []
+    reasons: list[str] = []
     for answer in responses.values():
         for content in answer.get("content", {}).values():
-            found += content["schema"].get("properties", {}).get("reason", {}).get("enum", ())
-    return found
+            reasons += content["schema"].get("properties", {}).get("reason", {}).get("enum", ())
+    return reasons
 
 
 def _answer(status: int, reasons: list[str], values: Mapping[str, str]) -> dict[str, Any]:

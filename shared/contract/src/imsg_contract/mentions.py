@@ -52,16 +52,16 @@ def _decode(text: str) -> str:
     if "&" in text:
         text = html.unescape(text)
     if "\\u" in text:
-        text = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+        text = _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
     return text if text.isascii() else unicodedata.normalize("NFKC", text)
 
 
 def _find_emails(text: str) -> Iterator[str]:
-    for found in _DOMAIN.finditer(text):
-        plain, more = found[1], found[2]
+    for match in _DOMAIN.finditer(text):
+        plain, more = match[1], match[2]
         words = plain.split("-")
         domains = {plain, plain + more, *("-".join(words[:count]) for count in range(1, CUTS + 1))}
-        local_parts = _find_local_parts(text, found.start())
+        local_parts = _find_local_parts(text, match.start())
         for domain in {domain.strip(".-") for domain in domains}:
             for local in local_parts:
                 if (address := addresses.email(f"{local}@{domain}")) is not None:

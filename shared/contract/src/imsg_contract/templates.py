@@ -54,13 +54,13 @@ def list_approved_fields(source: Mapping[str, Any]) -> list[str]:
 
 def read_approved(fields: Sequence[str], replies: Sequence[bytes | None]) -> dict[str, dict[str, TemplateLimits]]:
     """Return provider → template → limits of what was read of `approved_key`; what a newer sender wrote is left out."""
-    found: dict[str, dict[str, TemplateLimits]] = {}
+    approved: dict[str, dict[str, TemplateLimits]] = {}
     for field, reply in zip(fields, replies, strict=True):
         provider, _, template = field.partition("/")
         if reply is not None:
             with suppress(ValidationError):
-                found.setdefault(provider, {})[template] = TemplateLimits.model_validate_json(reply)
-    return found
+                approved.setdefault(provider, {})[template] = TemplateLimits.model_validate_json(reply)
+    return approved
 
 
 LIQUID = "liquid"

@@ -98,8 +98,8 @@ def list_hosts(url: URL) -> list[tuple[str, int]]:
     names, ports = (_split(url.query.get(key)) for key in ("host", "port"))
     if not names:
         return [] if url.host is None else [(url.host, url.port or POSTGRES_PORT)]
-    each = ports * len(names) if len(ports) == 1 else ports or [""] * len(names)
-    return [(name, int(port or POSTGRES_PORT)) for name, port in zip(names, each, strict=True)]
+    ports_of_names = ports * len(names) if len(ports) == 1 else ports or [""] * len(names)
+    return [(name, int(port or POSTGRES_PORT)) for name, port in zip(names, ports_of_names, strict=True)]
 
 
 def _split(value: str | tuple[str, ...] | None) -> list[str]:

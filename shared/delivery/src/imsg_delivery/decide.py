@@ -162,8 +162,8 @@ def _exclude(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition | 
 def _suppress(state: Claimed, now_s: float, terms: AttemptTerms) -> Transition:
     if state.suppressed == UNKNOWN:
         detail = "The suppression list can't be read now; marketing waits until it can. Check that catalog runs."
-        away = Blocked("", "suppressions", SUPPRESSIONS_UNKNOWN, detail, LOOK_AGAIN_S, was_called=False)
-        return decide(state, away, now_s, terms)
+        blocked = Blocked("", "suppressions", SUPPRESSIONS_UNKNOWN, detail, LOOK_AGAIN_S, was_called=False)
+        return decide(state, blocked, now_s, terms)
     why = f"Its recipient is on the suppression list ({state.suppressed})"
     return _stop(state, Status.FAILED, Refused("", SUPPRESSED, why), now_s, terms)
 

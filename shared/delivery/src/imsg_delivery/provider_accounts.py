@@ -103,14 +103,14 @@ class ProviderAccounts:
             if sealed is None or not await self._redis.call("HDEL", key, call):
                 continue  # another sender has taken it
             text = self._sealer.open(sealed.decode(), f"{CALLS} {call.decode()}")
-            asked = None if text is None else _read_call(text)
-            if asked is not None and asked.at > time.time() - CALL_VALID_S:
-                task = asyncio.create_task(self._answer(call.decode(), asked, answer))
+            provider_call = None if text is None else _read_call(text)
+            if provider_call is not None and provider_call.at > time.time() - CALL_VALID_S:
+                task = asyncio.create_task(self._answer(call.decode(), provider_call, answer))
                 self._calls.add(task)
                 task.add_done_callback(self._calls.discard)
 
-    async def _answer(self, call: str, asked: ProviderCall, answer: Answer) -> None:
-        check = await answer(asked)
+    async def _answer(self, call: str, provider_call: ProviderCall, answer: Answer) -> None:
+        check = await answer(provider_call)
         sealed = self._sealer.seal(check.model_dump_json(), f"{ANSWERS} {call}")
         key = provider_answers_key(self._method)
         try:

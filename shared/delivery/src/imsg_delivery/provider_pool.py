@@ -140,8 +140,8 @@ class ProviderPool:
         used = [provider.name for provider in self._providers.values() if provider.is_on]
         if not used and self._providers:
             return refuse_switched_off(self.method, ", ".join(self._providers))
-        found = [outage for name in used if (outage := outages.get(name)) is not None]
-        return min(found, key=lambda outage: outage.after_s) if found and len(found) == len(used) else None
+        known = [outage for name in used if (outage := outages.get(name)) is not None]
+        return min(known, key=lambda outage: outage.after_s) if known and len(known) == len(used) else None
 
     async def send(
         self, message: M, facts: Facts, senders: Mapping[str, SupportsSend[M]], forced: str | None = None

@@ -139,7 +139,7 @@ class ProviderWatch:
         return tuple({trouble.code: trouble for trouble in explained if trouble is not None}.values())
 
     def _is_due(self, state: AccountState) -> bool:
-        is_transient = any(found.trouble.code in TRANSIENT for found in state.found)
+        is_transient = any(attention.trouble.code in TRANSIENT for attention in state.found)
         return state.at <= self._now() - (AGAIN_AFTER_S if is_transient else LOOK_AFTER_S)
 
     async def _record(
@@ -156,13 +156,13 @@ class ProviderWatch:
             self._unconfirmed.add(name)  # the provider may start beside this process: the next look tells
             return
         self._unconfirmed.discard(name)
-        since = {found.trouble.code: found.since for found in before}
+        since = {attention.trouble.code: attention.since for attention in before}
         now = datetime.fromtimestamp(self._now(), UTC)
-        found = tuple(Attention(since=since.get(trouble.code, now), trouble=trouble) for trouble in troubles)
-        for problem in found:
+        attentions = tuple(Attention(since=since.get(trouble.code, now), trouble=trouble) for trouble in troubles)
+        for problem in attentions:
             if problem.trouble.code not in since:
                 log.warning("provider_needs_attention", method=self._method, provider=name, why=problem.trouble.en)
-        state = AccountState(at=self._now(), digest=digest, found=found, is_of_sends=is_of_sends)
+        state = AccountState(at=self._now(), digest=digest, found=attentions, is_of_sends=is_of_sends)
         await self._redis.call("HSET", attention_key(self._method), name, state.model_dump_json())
         self._seen[name] = digest
 

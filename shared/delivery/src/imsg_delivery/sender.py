@@ -220,9 +220,9 @@ class ProviderSets(Generic[Settings]):
         if call.what == "signature":
             return await self._judge_signature(call)
         errors = self._accounts.validate(self._read_own(), call.accounts, call.name)
-        taken = self._list_own()
-        if errors or call.name in taken:
-            return ProviderCheck(errors=errors, is_taken=call.name in taken)
+        own_names = self._list_own()
+        if errors or call.name in own_names:
+            return ProviderCheck(errors=errors, is_taken=call.name in own_names)
         if call.what == "validate":
             return ProviderCheck()
         group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), call.accounts))

@@ -50,7 +50,7 @@ class Backpressure:
         loads = self._loads.get(method)
         if loads is None or not self._is_reachable:
             return nan
-        return sum(loads[each].depth for each in LIVE_LANES) if lane is None else loads[lane].depth
+        return sum(loads[live_lane].depth for live_lane in LIVE_LANES) if lane is None else loads[lane].depth
 
     def check(self, method: str, lane: Lane) -> None:
         """Raise Refusal where a request can't be accepted.
@@ -64,7 +64,7 @@ class Backpressure:
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S)
         loads = self._loads.get(method, {})
         lanes = (lane,) if lane in {Lane.PRIORITY, Lane.TEST} else LIVE_LANES
-        if sum(loads[each].depth for each in lanes if each in loads) > self._max_depth:
+        if sum(loads[counted].depth for counted in lanes if counted in loads) > self._max_depth:
             raise Refusal("overloaded", retry_after_s=RETRY_AFTER_S)
 
 

@@ -115,7 +115,11 @@ class Breakers:
         if not self._breakers:
             return None
         now = self._clock()
-        open_ = [(key, each) for key in _keys(scopes) if (each := self._breakers.get(key)) and each.until is not None]
+        open_ = [
+            (key, breaker_of_key)
+            for key in _keys(scopes)
+            if (breaker_of_key := self._breakers.get(key)) and breaker_of_key.until is not None
+        ]
         for key, breaker in open_:
             if (left_s := _until(breaker, messages) - now) > 0:
                 return self._block(key, breaker, left_s)

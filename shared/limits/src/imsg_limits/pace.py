@@ -131,7 +131,7 @@ class SharedPace:
     async def acquire(self, scope: str = "", *, within_s: float) -> float:
         """Wait up to `within_s` for a call and return 0.0, else the seconds until one is free; see `Pace.acquire`."""
         try:
-            taken, wait_us = await self._redis.run(
+            is_free, wait_us = await self._redis.run(
                 _TAKE,
                 [pace_key(self._method, scope)],
                 [self._refill_us, self._ahead_us, math.floor(within_s * 1e6)],
@@ -141,7 +141,7 @@ class SharedPace:
             return await self._own.acquire(scope, within_s=within_s)
         self._problem.clear()
         wait_s = int(wait_us) / 1e6
-        if not taken:
+        if not is_free:
             return wait_s
         if wait_s:
             await self._sleep(wait_s)

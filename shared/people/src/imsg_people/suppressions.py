@@ -24,7 +24,7 @@ COMPLETE = b"1"
 SUPPRESSED_FILLING = "+"
 """A field of the mirror that is no address: present while the catalog writes the mirror."""
 
-NOTICE_S = 1.0
+DETECTION_S = 1.0
 """How long a sender waits for the catalog to detect an incomplete mirror; it checks four times as often."""
 
 FILLING_S = 10.0
@@ -125,7 +125,7 @@ class SuppressionMirror:
             )
             if is_complete is not None:
                 return
-            if self._clock() >= begun + (NOTICE_S if is_filling is None else FILLING_S):
+            if self._clock() >= begun + (DETECTION_S if is_filling is None else FILLING_S):
                 break
             await asyncio.sleep(LOOK_S)
         self._has_timed_out = True

@@ -169,14 +169,14 @@ def _find_params(compiled: Mapping[str, _Compiled]) -> tuple[Param, ...]:
     """List the params in the order of the texts."""
     required: dict[str, bool] = {}
     alone: dict[str, list[str]] = {}
-    for field, each in compiled.items():
-        names = set(each.template.analyze(include_partials=False).globals)
-        uses = list(_find_uses(each.template.nodes, frozenset()))
+    for field, text in compiled.items():
+        names = set(text.template.analyze(include_partials=False).globals)
+        uses = list(_find_uses(text.template.nodes, frozenset()))
         order = sorted(names, key=lambda name: next((n for n, use in enumerate(uses) if use[0] == name), len(uses)))
         for name in order:
             is_required = any(use == (name, True) for use in uses)
             required[name] = required.get(name, False) or is_required
-            if each.source.strip() in {f"{{{{ {name} }}}}", f"{{{{{name}}}}}"}:
+            if text.source.strip() in {f"{{{{ {name} }}}}", f"{{{{{name}}}}}"}:
                 alone.setdefault(name, []).append(field)
     return tuple(Param(name, is_required, tuple(alone.get(name, ()))) for name, is_required in required.items())
 
@@ -262,10 +262,10 @@ def _find_token(error: Exception) -> Token | None:
     token = getattr(error, "token", None)
     if isinstance(token, Token) and token.start_index >= 0:
         return token
-    found, trace = None, error.__traceback__
+    last_token, trace = None, error.__traceback__
     while trace is not None:
         of_tag = trace.tb_frame.f_locals.get("token")
         if isinstance(of_tag, Token) and of_tag.start_index >= 0:
-            found = of_tag
+            last_token = of_tag
         trace = trace.tb_next
-    return found
+    return last_token

@@ -94,8 +94,8 @@ def _mask_plain(text: str) -> str:
     return _BEARER.sub(rf"\1{HIDDEN}", text) if " " in text else text
 
 
-def _unescape(found: re.Match[str]) -> str:
-    percent, unicode, plain = found.groups()
+def _unescape(match: re.Match[str]) -> str:
+    percent, unicode, plain = match.groups()
     return str(plain) if plain else chr(int(percent or unicode, 16))
 
 

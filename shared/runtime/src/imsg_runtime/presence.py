@@ -60,8 +60,8 @@ async def _write(redis: Redis, field: str, report: Replica) -> None:
 
 async def _read(redis: Redis) -> tuple[int, Mapping[bytes, Replica | None]]:
     """Return the time at Redis, and each report; None for one that can't be read, such as of another version."""
-    (now_s, _), found = await asyncio.gather(redis.call("TIME"), redis.call("HGETALL", REPLICAS))
-    return int(now_s), {name: _parse(body) for name, body in found.items()}
+    (now_s, _), reports = await asyncio.gather(redis.call("TIME"), redis.call("HGETALL", REPLICAS))
+    return int(now_s), {name: _parse(body) for name, body in reports.items()}
 
 
 def _parse(body: bytes) -> Replica | None:

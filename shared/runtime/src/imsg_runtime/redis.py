@@ -149,17 +149,17 @@ class Redis:
     ) -> tuple[Any, list[Any]]:
         """Run a script and then reads in the same round trip; return all replies. Raises like call."""
         command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        ran, found = await self._send_and_read(command, reads)
+        ran, replies = await self._send_and_read(command, reads)
         if isinstance(ran, redis.exceptions.NoScriptError):
-            ran, found = await self._send_and_read(("EVAL", script.source, *command[2:]), reads)
-        return _accept(ran), [_accept(reply) for reply in found]
+            ran, replies = await self._send_and_read(("EVAL", script.source, *command[2:]), reads)
+        return _accept(ran), [_accept(reply) for reply in replies]
 
     async def _send_and_read(self, command: tuple[Argument, ...], reads: Sequence[Read]) -> tuple[Any, list[Any]]:
-        sent, asked = self._send(command), [self._read(read) for read in reads]
+        sent, replies = self._send(command), [self._read(read) for read in reads]
         try:
-            return await sent, [await sentinel for sentinel in asked]
+            return await sent, [await sentinel for sentinel in replies]
         except BaseException:
-            for sentinel in asked:
+            for sentinel in replies:
                 if not sentinel.cancel() and not sentinel.cancelled():
                     sentinel.exception()  # the same as the script's: said once is enough
             raise
@@ -323,19 +323,19 @@ async def connect(url: str) -> AsyncIterator[Redis]:
         "health_check_interval": 0,
     }
     sentinels = redis_address.read(url)
-    found = None if sentinels is None else _ask(sentinels)
-    if sentinels is None or found is None:
+    redis_sentinel = None if sentinels is None else _ask(sentinels)
+    if sentinels is None or redis_sentinel is None:
         client = redis.asyncio.Redis.from_url(url, **options)
     else:
         own: dict[str, Any] = {"db": sentinels.db, "username": sentinels.username, "password": sentinels.password}
-        client = found.master_for(sentinels.name, **options, **own, ssl=sentinels.has_tls)
+        client = redis_sentinel.master_for(sentinels.name, **options, **own, ssl=sentinels.has_tls)
     calls = Redis(client)
     try:
         yield calls
     finally:
         await calls.close()  # a connection that is just being made would outlive its pool
         await client.aclose()
-        for sentinel in found.sentinels if found is not None else ():
+        for sentinel in redis_sentinel.sentinels if redis_sentinel is not None else ():
             await sentinel.aclose()
 
 

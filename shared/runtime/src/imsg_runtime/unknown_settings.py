@@ -114,7 +114,7 @@ def find(models: Sequence[type[Common]]) -> list[Misspelt]:
 
     A name whose first word belongs to a service that is not among the models is left to that service.
     """
-    found = {}
+    misspellings = {}
     for given in sorted({path for model in models for path in _find_given(model)}):
         verdicts = {_reads(model, given) for model in models}
         is_ours = given[0].startswith(OURS)
@@ -125,8 +125,8 @@ def find(models: Sequence[type[Common]]) -> list[Misspelt]:
             known += [variable(first, *given[1:]) for first in get_close_matches(given[0], NAMES)]
         name = variable(*given)
         near = get_close_matches(name, known, n=1, cutoff=_NEAR)
-        found[name] = Misspelt(name, near[0] if near else "")
-    return list(found.values())
+        misspellings[name] = Misspelt(name, near[0] if near else "")
+    return list(misspellings.values())
 
 
 def _find_given(model: type[Common]) -> Iterator[tuple[str, ...]]:

@@ -136,9 +136,9 @@ class _Child:
         self._gave_signs |= signs
         return signs
 
-    def _end(self, why: str, said: str) -> None:
+    def _end(self, why: str, behaviour: str) -> None:
         self.ended_for = why
-        _say(f"process {self._pid} {said}; it is ended" + (". It stands at:" if why == "spins" else "."))
+        _say(f"process {self._pid} {behaviour}; it is ended" + (". It stands at:" if why == "spins" else "."))
         if why == "spins":
             os.kill(self._pid, SHOW)
             time.sleep(LAST_WORDS_S)

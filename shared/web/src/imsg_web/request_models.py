@@ -16,14 +16,14 @@ def _refuse_null(value: object) -> object:
 
 
 def _hide_null(schema: dict[str, Any]) -> None:
-    (given,) = (choice for choice in schema.pop("anyOf") if choice != {"type": "null"})
+    (other,) = (choice for choice in schema.pop("anyOf") if choice != {"type": "null"})
     schema.pop("default", None)
-    schema.update(given)
+    schema.update(other)
 
 
 NOT_NULL = AfterValidator(_refuse_null)
 HIDE_NULL = Field(json_schema_extra=_hide_null)
-"""Of a field of a PATCH that always has a value: it may be left out; null, which unsets others, is refused."""
+"""For a field of a PATCH that always has a value: it may be left out; null, which unsets others, is refused."""
 
 
 class RequestModel(BaseModel):

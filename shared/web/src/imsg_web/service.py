@@ -196,8 +196,8 @@ class Service:
             case "/metrics":
                 await Response(generate_latest(self.metrics), media_type=CONTENT_TYPE_LATEST)(scope, receive, send)
             case _ if self._api is None:
-                away = Refusal("unavailable", retry_after_s=3)
-                await self.refuse(away, _language(scope), scope["path"])(scope, receive, send)
+                refusal = Refusal("unavailable", retry_after_s=3)
+                await self.refuse(refusal, _language(scope), scope["path"])(scope, receive, send)
             case _:
                 await self._answer(scope, receive, send)
 
@@ -272,8 +272,8 @@ class JoinedServices:
         if scope["type"] != "http":
             return ""
         request = Request(scope)
-        asked = request.query_params.get("service") if scope["path"] == "/metrics" else None
-        return asked or request.headers.get("host", "").partition(":")[0]
+        service = request.query_params.get("service") if scope["path"] == "/metrics" else None
+        return service or request.headers.get("host", "").partition(":")[0]
 
 
 class _JoinedMetrics(Collector):
@@ -385,9 +385,9 @@ async def serve(
 def raise_file_limit() -> None:
     """Raise the limit of open files: the usual 1,024 are used up by as many idle connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 async def _wait_until_ready(is_ready: Callable[[], bool], ends: set[asyncio.Future[Any]]) -> None:

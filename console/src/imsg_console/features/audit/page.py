@@ -95,8 +95,8 @@ class Audit:
             target = t("audit.installation" if target == "imsg:installation" else "audit.unknown_user")
         elif target == "*":
             target = t("audit.everybody")
-        elif found := ID.fullmatch(target):
-            title, target = target, f"{found[1]}…{found[2] or ''}"
+        elif match := ID.fullmatch(target):
+            title, target = target, f"{match[1]}…{match[2] or ''}"
         if row["action"] not in NAMES:
             sentence = t("audit.did", actor=actor, action=line(row["action"], MAX_NAME), target=target)
         else:

@@ -57,8 +57,8 @@ async def _ask(
     names: tuple[str, ...] = (*USER_EVENTS, *(ADMINISTRATOR_EVENTS if view.session.is_admin else ()))
     make = FieldMaker(t, "callbacks.", values)
     fields = [
-        make("url", most=2_000, placeholder="https://example.com/imsg"),
-        make("description", most=200),
+        make("url", max_length=2_000, placeholder="https://example.com/imsg"),
+        make("description", max_length=200),
         make("events", "choices", options={name: name_event(t, name) for name in names}),
     ]
     return await ask_form(view, title, fields, t("callbacks.save"), save_form)

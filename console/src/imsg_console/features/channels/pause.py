@@ -19,7 +19,7 @@ async def pause(view: View, method: str, name: str, refresh: Refresh) -> None:
         reason = {name: text for name, text in form.read().items() if text}
         return await view.api.patch(path("/api/v2/channels", method), {"paused": True, **reason})
 
-    field = Field("reason", t("channels.pause_why"), most=200, placeholder=t("channels.pause_why_hint"))
+    field = Field("reason", t("channels.pause_why"), max_length=200, placeholder=t("channels.pause_why_hint"))
     title, action, text = t("channels.pause_ask", channel=name), t("channels.pause"), t("channels.pause_what")
     if await ask_form(view, title, [field], action, save, text=text, danger=True):
         toast(t("channels.pause_done", channel=name))

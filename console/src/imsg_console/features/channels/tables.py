@@ -202,8 +202,8 @@ class ChannelTables:
         if (last := provider["last_error"]) is not None and not provider["blocks"]:
             drawn += self._explain(provider["method"], last["code"])
             answer = line(f"{last['code']} {last['detail']}".strip(), MAX_CHARACTERS)
-            said = t("channels.provider_last", at=times.short(last["at"]), said=answer)
-            drawn.append(cells.text(said, "muted small ellipsis-2-lines", title=said))
+            last_error = t("channels.provider_last", at=times.short(last["at"]), said=answer)
+            drawn.append(cells.text(last_error, "muted small ellipsis-2-lines", title=last_error))
         return drawn
 
     def _explain(self, method: str, code: str) -> list[Piece]:

@@ -53,7 +53,7 @@ class BindingSteps:
             name = text_field(
                 t("followers.username"),
                 self.username,
-                most=MAX_NAME,
+                max_length=MAX_NAME,
                 check=lambda text: "" if text.strip() else t("followers.needs_name"),
             )
             attrs(name, autofocus=True)

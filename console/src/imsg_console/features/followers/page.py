@@ -45,7 +45,7 @@ class Followers:
         with page_head(t("layout.followers"), t("followers.lead")):
             if self._accounts and view.may("POST /followers/bind"):
                 button(t("followers.bind"), self._bind, kind="main", symbol="qr_code_2")
-        filters = [Filter("search", t("followers.search"), most=MAX_NAME)] if self._accounts else []
+        filters = [Filter("search", t("followers.search"), max_length=MAX_NAME)] if self._accounts else []
         if has_several:
             options = {"": t("followers.every_account"), **{name: name for name in self._accounts}}
             filters.append(Filter("account", t("followers.account"), options))

@@ -126,8 +126,8 @@ class Members:
             return answer
 
         fields = [
-            Field("to", t("groups.person"), hint=t("groups.person_hint"), most=320),
-            Field("name", t("groups.name_field"), most=100),
+            Field("to", t("groups.person"), hint=t("groups.person_hint"), max_length=320),
+            Field("name", t("groups.name_field"), max_length=100),
         ]
         if await ask_form(self._view, t("groups.add_one"), fields, t("groups.add_action"), save) is not None:
             await self._reload()

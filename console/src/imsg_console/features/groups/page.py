@@ -104,7 +104,7 @@ async def ask_group(view: View, group: Row | None) -> Any:  # noqa: ANN401  any 
         return await (view.api.post(PATH, body) if group is None else view.api.patch(path(PATH, group["name"]), body))
 
     make = FieldMaker(t, "groups.", group or {})
-    fields = [make("name", most=64), make("note", most=500), make("shared", "switch")]
+    fields = [make("name", max_length=64), make("note", max_length=500), make("shared", "switch")]
     title = t("groups.add") if group is None else t("groups.change")
     return await ask_form(view, title, fields, t("groups.save"), save)
 

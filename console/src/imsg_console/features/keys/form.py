@@ -46,7 +46,7 @@ async def create(view: View, refresh: Refresh) -> None:
     make = FieldMaker(t, "keys.", {"kind": "live"})
     fields.insert(1, make("kind", "choice", options=kinds))
     if view.session.is_admin:
-        fields.insert(1, make("username", most=64))
+        fields.insert(1, make("username", max_length=64))
     if (created := await ask_form(view, t("keys.new"), fields, t("keys.make"), save, wide=True)) is not None:
         await refresh()
         show_key(view, *created)
@@ -119,7 +119,7 @@ def _make_fields(view: View, key: Mapping[str, Any]) -> list[Field]:
     shown = {**key, "networks": "\n".join(key["networks"]), "expires_at": find_last_day(view, key)}
     make = FieldMaker(t, "keys.", shown)
     return [
-        make("name", most=64),
+        make("name", max_length=64),
         make("networks", "lines"),
         make("expires_at", "date"),
         make("scopes", "choices", options=options),

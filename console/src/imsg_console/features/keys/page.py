@@ -62,7 +62,7 @@ class Keys:
             key="id",
             texts="keys",
             symbol="vpn_key",
-            filters=[Filter("username", t("keys.search"), most=MAX_NAME)] if view.session.is_admin else [],
+            filters=[Filter("username", t("keys.search"), max_length=MAX_NAME)] if view.session.is_admin else [],
             actions={
                 "rotate": lambda key: form.rotate(view, key, self.table.reload),
                 "edit": lambda key: form.change(view, key, self.table.reload),

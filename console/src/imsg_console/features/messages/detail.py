@@ -100,9 +100,9 @@ class MessageDetail:
         answer = await self._view.api.get("/api/v2/messages", id=self._identity)
         if any(message["status"] in UNSETTLED for message in answer["messages"]):
             self._block = await explain_block(self._view, answer["messages"][0]["method"])
-        found = next((message for message in answer["messages"] if message["id"] == self._identity), None)
-        self._legs = () if found is None else await load_legs(self._view, found)
-        return found
+        message = next((message for message in answer["messages"] if message["id"] == self._identity), None)
+        self._legs = () if message is None else await load_legs(self._view, message)
+        return message
 
     async def _refresh(self) -> None:
         try:

@@ -49,7 +49,7 @@ class MessageSheet:
             message["to"],
             message["subject"],
             text(message["content"]),
-            "；".join(str(each["filename"]) for each in message["attachments"]),
+            "；".join(str(attachment["filename"]) for attachment in message["attachments"]),
             self._t.get(f"words.status_{message['status']}", message["status"]),
             explained.meaning if explained else "",
             error.get("code"),

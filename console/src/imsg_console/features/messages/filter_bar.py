@@ -117,7 +117,7 @@ class FilterBar:
         button(t("messages.apply"), self._set, symbol="search")
 
     def _draw_text(self, name: str) -> None:
-        made = text_field(self._t(f"messages.filter_{name}"), most=400).props("clearable")
+        made = text_field(self._t(f"messages.filter_{name}"), max_length=400).props("clearable")
         made.on("clear", partial(self._set, **{name: ""}))
         if hint := self._t.get(f"messages.filter_{name}_hint", ""):
             attrs(made, placeholder=hint)

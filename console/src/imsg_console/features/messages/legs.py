@@ -31,10 +31,10 @@ async def load_legs(view: View, message: Mapping[str, Any]) -> Sequence[Leg]:
     legs = []
     for leg in of["legs"]:
         name = f"{leg['id']}-{number}"
-        found = [] if leg["state"] in NOT_BEGUN else (await view.api.get("/api/v2/messages", id=name))["messages"]
-        mine = next((message for message in found if message["id"] == name), None)
-        state = ("unused" if is_over else "waiting") if mine is None else str(mine["status"])
-        legs.append(Leg(leg["method"], state, "" if mine is None else name))
+        messages = [] if leg["state"] in NOT_BEGUN else (await view.api.get("/api/v2/messages", id=name))["messages"]
+        leg_message = next((message for message in messages if message["id"] == name), None)
+        state = ("unused" if is_over else "waiting") if leg_message is None else str(leg_message["status"])
+        legs.append(Leg(leg["method"], state, "" if leg_message is None else name))
     return legs
 
 

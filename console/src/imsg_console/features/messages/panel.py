@@ -142,11 +142,11 @@ class MessagePanel:
             self._table.open(request, None)
             return
         parameters = {**(self._parameters or {}), "id": request["id"], "limit": OPENED}
-        found = dict[str, Message]()
+        messages = dict[str, Message]()
         for first in ({"status": ",".join(TO_RESEND)}, {}):  # those that need something stand first
             answer = await self._view.api.get("/api/v2/messages", **(first | parameters))
-            found |= {message["id"]: message for message in answer["messages"] if message["id"] not in found}
-        self._table.open(request, self._columns.of_opened(request, list(found.values())[:OPENED]))
+            messages |= {message["id"]: message for message in answer["messages"] if message["id"] not in messages}
+        self._table.open(request, self._columns.of_opened(request, list(messages.values())[:OPENED]))
 
     def _draw_tools(self) -> None:
         t = self._t

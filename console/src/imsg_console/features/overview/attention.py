@@ -54,16 +54,16 @@ def describe_findings(t: Texts, findings: Sequence[Mapping[str, Any]]) -> list[I
     """Describe findings that need attention; `find_dead_letters` has those about dead letters."""
     return [
         Item(
-            LEVELS[found["level"]].tone,
-            LEVELS[found["level"]].symbol,
-            line(found["title"], 128),
-            f"{line(found['state'], MAX_WORDS)}{t('overview.stop')}{line(found['remedy'] or '', MAX_WORDS)}",
-            t.get(f"overview.{found['part']}_step", t("overview.status_step")),
-            TARGETS.get(found["part"], "/status"),
-            stops_all=found["level"] == "fault" and found["part"] in STOPPING,
+            LEVELS[finding["level"]].tone,
+            LEVELS[finding["level"]].symbol,
+            line(finding["title"], 128),
+            f"{line(finding['state'], MAX_WORDS)}{t('overview.stop')}{line(finding['remedy'] or '', MAX_WORDS)}",
+            t.get(f"overview.{finding['part']}_step", t("overview.status_step")),
+            TARGETS.get(finding["part"], "/status"),
+            stops_all=finding["level"] == "fault" and finding["part"] in STOPPING,
         )
-        for found in findings
-        if found["level"] != "well" and found["part"] != "dead_letters"
+        for finding in findings
+        if finding["level"] != "well" and finding["part"] != "dead_letters"
     ]
 
 

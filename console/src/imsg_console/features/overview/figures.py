@@ -103,14 +103,14 @@ class Cause:
 
 def read_causes(failures: Sequence[Mapping[str, Any]]) -> list[Cause]:
     """Sum the answer's failures up by method and code, the most frequent first; the rare ones are one."""
-    found: dict[tuple[str, str], list[int]] = {}
+    sums_of_cause: dict[tuple[str, str], list[int]] = {}
     for failure in failures:
-        sums = found.setdefault((failure["method"], failure["code"] or ""), [0] * len(failure["counts"]))
+        sums = sums_of_cause.setdefault((failure["method"], failure["code"] or ""), [0] * len(failure["counts"]))
         sums[:] = [sum(pair) for pair in zip(sums, failure["counts"], strict=True)]
-    causes = sorted((Cause(*key, tuple(sums)) for key, sums in found.items()), key=lambda cause: -cause.total)
-    most = len(CAUSE_COLOURS) - 1
-    rest = tuple(sum(counts) for counts in zip(*(cause.counts for cause in causes[most:]), strict=True))
-    return causes[:most] + ([Cause("", "", rest)] if rest else [])
+    causes = sorted((Cause(*key, tuple(sums)) for key, sums in sums_of_cause.items()), key=lambda cause: -cause.total)
+    max_causes = len(CAUSE_COLOURS) - 1
+    rest = tuple(sum(counts) for counts in zip(*(cause.counts for cause in causes[max_causes:]), strict=True))
+    return causes[:max_causes] + ([Cause("", "", rest)] if rest else [])
 
 
 def write_rate(figures: Figures) -> str:

@@ -115,12 +115,12 @@ class Prices:
         make, missing = FieldMaker(t, "prices.", known), t("prices.missing")
         fields = [
             make("method", "choice", options={name: method_name(t, name) for name in METHODS}),
-            make("provider", most=64, empty=missing),
-            make("country", most=2),
+            make("provider", max_length=64, empty=missing),
+            make("country", max_length=2),
             make("per", "choice", options=per),
-            make("amount", most=16, empty=missing),
-            make("currency", most=3, empty=missing),
-            make("from", most=10, empty=missing),
+            make("amount", max_length=16, empty=missing),
+            make("currency", max_length=3, empty=missing),
+            make("from", max_length=10, empty=missing),
         ]
         title, text = t("prices.add_title"), t("prices.add_text")
         if await ask_form(self._view, title, fields, t("prices.add_action"), save, text=text, prepare=prepare):

@@ -64,16 +64,16 @@ async def add(view: View, refresh: Refresh) -> None:
     kind, preset = choices[read["kind"]]
     values = {} if preset is None else preset["settings"]
     name = (preset or kind)["name" if preset else "kind"]
-    named = Field("name", t("providers.name"), name, hint=t("providers.name_hint"), most=32)
+    named = Field("name", t("providers.name"), name, hint=t("providers.name_hint"), max_length=32)
 
-    async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-        read = asked.read()
+    async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+        read = form.read()
         given = {
             place: {field: value for field, value in fields.items() if value is not None}
             for place, fields in _read(kind, read).items()
         }
         body = {"method": kind["method"], "name": read["name"], "kind": kind["kind"], **given}
-        if not await _is_sound(view, asked, body):
+        if not await _is_sound(view, form, body):
             return None
         return await view.api.post("/api/v2/providers", body)
 
@@ -105,10 +105,10 @@ async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> N
         return
     url = path("/api/v2/providers", provider["method"], provider["name"])
 
-    async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-        given = _read(kind, asked.read())
+    async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+        given = _read(kind, form.read())
         body = {"method": provider["method"], "name": provider["name"], "kind": provider["kind"], **given}
-        if not await _is_sound(view, asked, body):
+        if not await _is_sound(view, form, body):
             return None
         return await view.api.patch(url, given)
 
@@ -175,13 +175,13 @@ class SetUp:
                 copy_button(self._view, text, name=t("providers.setup_copy", title=title))
 
 
-async def _is_sound(view: View, asked: Form, body: Mapping[str, Any]) -> bool:
+async def _is_sound(view: View, form: Form, body: Mapping[str, Any]) -> bool:
     """Let a sender log in at the provider, and show what is wrong, unless it is to be skipped. Raises ApiError."""
-    if asked.read()[SKIP]:
+    if form.read()[SKIP]:
         return True
     answer = await view.api.post("/api/v2/providers/check", dict(body))
     if not answer["ok"]:
-        asked.show_sentence(view.t.join(answer["why"], answer["remedy"] or ""))
+        form.show_sentence(view.t.join(answer["why"], answer["remedy"] or ""))
     return bool(answer["ok"])
 
 

@@ -125,32 +125,34 @@ class Senders:
 
     async def _add(self) -> None:
         make = FieldMaker(self._t, "senders.")
-        fields = [make("name", most=MAX_NAME), make("address"), make("reply_to")]
+        fields = [make("name", max_length=MAX_NAME), make("address"), make("reply_to")]
 
-        async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-            return await self._view.api.post(SENDERS, {**_read(asked), "method": "smtp"})
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            return await self._view.api.post(SENDERS, {**_read(form), "method": "smtp"})
 
         await self._ask(self._t("providers.sender_add"), fields, save)
 
     async def _add_signature(self) -> None:
         make = FieldMaker(self._t, "senders.")
-        fields = [make("name", most=MAX_NAME), make("signature", most=MAX_SIGNATURE)]
+        fields = [make("name", max_length=MAX_NAME), make("signature", max_length=MAX_SIGNATURE)]
 
-        async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-            return await self._view.api.post(SENDERS, {**asked.read(), "method": "sms"})
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            return await self._view.api.post(SENDERS, {**form.read(), "method": "sms"})
 
         await self._ask(self._t("providers.signature_add"), fields, save)
 
     async def _change(self, row: Row) -> None:
         t, make = self._t, FieldMaker(self._t, "senders.", row)
 
-        async def save(asked: Form) -> Any:  # noqa: ANN401  any JSON
-            return await self._view.api.patch(path(SENDERS, row["name"]), _read(asked))
+        async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
+            return await self._view.api.patch(path(SENDERS, row["name"]), _read(form))
 
         title = t("providers.of", action=t("providers.change"), name=line(row["name"], MAX_NAME))
         is_mail = row["signature"] is None
         await self._ask(
-            title, [make("address"), make("reply_to")] if is_mail else [make("signature", most=MAX_SIGNATURE)], save
+            title,
+            [make("address"), make("reply_to")] if is_mail else [make("signature", max_length=MAX_SIGNATURE)],
+            save,
         )
 
     async def _ask(self, title: str, fields: Sequence[Field], save: Callable[[Form], Awaitable[Any]]) -> None:
@@ -178,8 +180,8 @@ class Senders:
             await self.load()
 
 
-def _read(asked: Form) -> dict[str, Any]:
-    read = asked.read()
+def _read(form: Form) -> dict[str, Any]:
+    read = form.read()
     return {**read, "reply_to": read["reply_to"] or None} if "reply_to" in read else read
 
 

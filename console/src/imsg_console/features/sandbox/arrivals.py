@@ -22,10 +22,10 @@ CUT_AT = 64 * 1024
 class Arrivals:
     """The newest messages of one method, newest first."""
 
-    def __init__(self, sandbox: Sandbox, method: str, most: int = MAX_SHOWN) -> None:
+    def __init__(self, sandbox: Sandbox, method: str, max_shown: int = MAX_SHOWN) -> None:
         self._sandbox = sandbox
         self._method = method
-        self._most = most
+        self._max_shown = max_shown
         self._to = ""
         self._newest: object = None
         self.messages: Sequence[Arrived] = ()
@@ -33,11 +33,11 @@ class Arrivals:
     @property
     def is_cut(self) -> bool:
         """Whether there may be older ones that are not here."""
-        return len(self.messages) >= self._most
+        return len(self.messages) >= self._max_shown
 
     def more(self) -> None:
         """Fetch as many again of older ones at the next refresh."""
-        self._most += self._most
+        self._max_shown += self._max_shown
         self._newest = object()
 
     def only(self, to: str) -> None:
@@ -50,7 +50,7 @@ class Arrivals:
         newest = await self._fetch(1)
         if (name(newest[0]) if newest else None) == self._newest:
             return False
-        fetched = await self._fetch(self._most)
+        fetched = await self._fetch(self._max_shown)
         self.messages = list(reversed(fetched))
         self._newest = name(self.messages[0]) if self.messages else None
         return True

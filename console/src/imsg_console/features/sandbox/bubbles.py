@@ -26,10 +26,10 @@ def draw_bubble(view: View, at: str, text: str | None, side: str, *, name: str |
 
 
 def draw_answer_field(
-    label: str, action: str, on_text: Callable[[str], Awaitable[object]], *, most: int, symbol: str
+    label: str, action: str, on_text: Callable[[str], Awaitable[object]], *, max_length: int, symbol: str
 ) -> None:
     """Draw a field with a button; `on_text` gets a text that is not empty."""
-    field = ui.input(label).props(f"outlined dense maxlength={most:d}").classes("chat-say")
+    field = ui.input(label).props(f"outlined dense maxlength={max_length:d}").classes("chat-say")
 
     async def answer() -> None:
         text = str(field.value or "").strip()

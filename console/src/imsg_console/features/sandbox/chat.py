@@ -135,7 +135,11 @@ class Chats:
             press = button(t("sandbox.press"), lambda: self._press(openid), symbol="menu")
             attrs(press, aria_label=t("sandbox.press_label"))
             draw_answer_field(
-                t("sandbox.say"), t("sandbox.say_send"), partial(self._say, openid), most=MAX_CHARACTERS, symbol="send"
+                t("sandbox.say"),
+                t("sandbox.say_send"),
+                partial(self._say, openid),
+                max_length=MAX_CHARACTERS,
+                symbol="send",
             )
 
     def _leave_button(self, follower: Follower) -> None:

@@ -81,7 +81,7 @@ class Conversations:
             t, answer = self._t, partial(self._answer, number)
             with ui.row().classes("chat-foot"):
                 draw_answer_field(
-                    t("sandbox.reply"), t("sandbox.reply_send"), answer, most=MAX_CHARACTERS, symbol="reply"
+                    t("sandbox.reply"), t("sandbox.reply_send"), answer, max_length=MAX_CHARACTERS, symbol="reply"
                 )
 
     async def _answer(self, number: str, text: str) -> None:

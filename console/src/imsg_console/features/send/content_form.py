@@ -114,8 +114,12 @@ class TextForm:
     @property
     def template(self) -> Template | None:
         """The template in use, if it is known, with the signature of the sender."""
-        found = self._templates.get(self._choice.value) or (self._default if self._choice.value == FREE else None)
-        return replace(found, signature=f"【{self.signature}】") if found is not None and self.signature else found
+        template = self._templates.get(self._choice.value) or (self._default if self._choice.value == FREE else None)
+        return (
+            replace(template, signature=f"【{self.signature}】")
+            if template is not None and self.signature
+            else template
+        )
 
     @property
     def params(self) -> dict[str, str]:

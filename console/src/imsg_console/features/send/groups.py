@@ -78,8 +78,8 @@ class GroupChoice:
 
     def read_sample(self, method: str) -> list[FoundRecipient]:
         """Return a few members of each chosen group."""
-        found = [(member["contacts"].get(method) or member["to"], member) for member in self._sample]
-        return [_read_member(to, member) for to, member in found if to]
+        people = [(member["contacts"].get(method) or member["to"], member) for member in self._sample]
+        return [_read_member(to, member) for to, member in people if to]
 
     async def _change(self) -> None:
         t, n, names = self._view.t, self.total, self.names

@@ -240,14 +240,14 @@ class RecipientField:
 
     def _show_recipients(self) -> None:
         t, fine, wanted = self._t, self._recipients.fine, str(self._search.value or "").lower()
-        found = (
+        recipients = (
             [recipient for recipient in fine if wanted in f"{recipient.text} {recipient.label}".lower()]
             if wanted
             else fine
         )
         self._search.set_visibility(len(fine) > SHOWN)
         with redraw(self._chips):
-            for recipient in found[:SHOWN]:
+            for recipient in recipients[:SHOWN]:
                 symbol = "person" if recipient.kind is Kind.NAME else None
                 remove = partial(self._apply, self._recipients.remove, recipient.key)
                 with ui.chip(icon=symbol, color=None, removable=True, on_value_change=remove) as chip:
@@ -257,8 +257,8 @@ class RecipientField:
                     if recipient.label:
                         element("span", "recipient-label", line(recipient.label, 24))
                 attrs(chip.classes("recipient"), remove_aria_label=t("send.remove", name=line(recipient.text, 80)))
-            if len(found) > SHOWN:
-                element("span", "muted", t("send.and_more", n=len(found) - SHOWN))
+            if len(recipients) > SHOWN:
+                element("span", "muted", t("send.and_more", n=len(recipients) - SHOWN))
 
     def _apply(self, change: Callable[..., object], *arguments: object) -> None:
         """Change the recipients, and show them."""

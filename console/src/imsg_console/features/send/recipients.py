@@ -170,8 +170,8 @@ class Recipients:
 
 def classify(text: str, method: str) -> Recipient:
     """Classify a text for a method."""
-    if (found := find_address(text, method)) is not None:
-        written, normal = found
+    if (address := find_address(text, method)) is not None:
+        written, normal = address
         # One person has one mailbox, whatever the case: the API writes to it once.
         return Recipient(
             FoundRecipient(written), normal.lower() if BY_NAME[method].contact == "email" else normal, Kind.ADDRESS

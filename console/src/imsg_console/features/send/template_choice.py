@@ -166,10 +166,10 @@ class TemplateChoice:
         if method == self._method:
             return
         self._method = method
-        found = [template["name"] for template in self._templates if method in self.find_methods(template["name"])]
-        options = {OWN_WORDS: self._t("send.own_words")} | {name: line(name, 64) for name in found}
+        names = [template["name"] for template in self._templates if method in self.find_methods(template["name"])]
+        options = {OWN_WORDS: self._t("send.own_words")} | {name: line(name, 64) for name in names}
         self._choice.set_options(options, value=self.name if self.name in options else OWN_WORDS)
-        self._place.set_visibility(bool(found))
+        self._place.set_visibility(bool(names))
 
     def find_methods(self, name: str) -> list[str]:
         """Return the methods that a template has words for."""
@@ -248,14 +248,14 @@ class TemplateChoice:
     async def _change(self) -> None:
         """Preview what is filled in; the answer to what was filled in last counts."""
         self._asked += 1
-        asked, problem = self._asked, ""
+        number, problem = self._asked, ""
         answer = None
         if self.name:
             try:
                 answer = await self.preview(self._first)
             except ApiError as error:
                 problem = sentence(self._t, error)
-        if asked != self._asked:
+        if number != self._asked:
             return
         self.shown = answer
         self._hint.text = problem

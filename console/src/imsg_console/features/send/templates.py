@@ -49,8 +49,8 @@ class Template:
 def read_templates(method: str, templates: Sequence[Any]) -> list[Template]:
     """Read the templates of a method's settings out of those of GET /api/v2/templates, the default first."""
     names = ("name", "default", "signature", "text", "variables", "links", "breaks")
-    found = [Template(*map(template.get, names)) for template in templates if template.get("method") == method]
-    return sorted(found, key=lambda template: not template.is_default)
+    approved = [Template(*map(template.get, names)) for template in templates if template.get("method") == method]
+    return sorted(approved, key=lambda template: not template.is_default)
 
 
 def find_problems(

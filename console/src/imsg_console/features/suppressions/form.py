@@ -60,11 +60,11 @@ async def add(view: View, refresh: Refresh) -> None:
     make = FieldMaker(t, "suppressions.column_", {"method": METHODS[0], "reason": "opt_out"})
     fields = [
         make("method", "choice", options=list_methods(view)),
-        make("to", most=254, empty=t("people.no_address")),
+        make("to", max_length=254, empty=t("people.no_address")),
         make("reason", "choice", options=list_reasons(view)),
         make("category", "choice", options=categories),
-        make("sender", most=64),
-        make("note", most=500),
+        make("sender", max_length=64),
+        make("note", max_length=500),
     ]
     title, action, text = t("suppressions.add_title"), t("suppressions.add_action"), t("suppressions.add_text")
     answer = await ask_form(view, title, fields, action, save, text=text, prepare=prepare)

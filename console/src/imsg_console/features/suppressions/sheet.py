@@ -89,8 +89,10 @@ def read(t: Texts, rows: Sequence[Sequence[str]], method: str, reason: str) -> S
         if not any(cells):
             continue
         values = {name: cells[at] for at, name in names.items() if at < len(cells)}
-        found = [(cells[at], of) for at, of in addresses.items() if at < len(cells) and not is_blank(cells[at])]
-        for cell, of in found or [("", next(iter(addresses.values())))]:
+        addresses_of_row = [
+            (cells[at], of) for at, of in addresses.items() if at < len(cells) and not is_blank(cells[at])
+        ]
+        for cell, of in addresses_of_row or [("", next(iter(addresses.values())))]:
             fields = _read_fields(t, values, of, reason)
             why = explain_row(cells, of if isinstance(fields, str) else fields["method"])
             if why or not cell:
@@ -116,8 +118,12 @@ def _find_columns(table: Sequence[Sequence[str]], method: str) -> tuple[int, dic
         names = _columns(table[heading])
         return heading + 1, names, {at: method for at, name in names.items() if name == "to"}
     names = {at: name for at, name in _columns(columns.names).items() if name not in {"to", "method"}}
-    found = {at: of for at, of in columns.methods.items() if of != TO}
-    return columns.first, names, {at: of for at, of in found.items() if of == method} or found or {0: method}
+    address_columns = {at: of for at, of in columns.methods.items() if of != TO}
+    return (
+        columns.first,
+        names,
+        {at: of for at, of in address_columns.items() if of == method} or address_columns or {0: method},
+    )
 
 
 def _add(  # noqa: PLR0917  one row, and what is known of its sheet

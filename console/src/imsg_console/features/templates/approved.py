@@ -24,7 +24,7 @@ class Approved:
 async def ask_approved(view: View, method: str) -> Approved | None:
     """Ask for one of the approved templates of a channel's providers; None where none is chosen. Raises ApiError."""
     t = view.t
-    found: list[Approved] = []
+    approved: list[Approved] = []
     options: dict[str, str] = {}
     problem = ""
     for provider in (await view.api.get(PROVIDERS))["providers"]:
@@ -37,13 +37,13 @@ async def ask_approved(view: View, method: str) -> Approved | None:
             continue
         for template in answer["templates"]:
             if template["review"] == "approved":
-                options[str(len(found))] = (
+                options[str(len(approved))] = (
                     f"{line(template['text'], 120)}（{line(provider['name'], 32)}，{line(template['id'], 64)}）"
                 )
-                found.append(Approved(provider["name"], template["id"], template["variables"]))
-    if not found:
+                approved.append(Approved(provider["name"], template["id"], template["variables"]))
+    if not approved:
         toast(t("templates.none_approved", why=problem), good=False)
         return None
     chosen = Field("approved", t("templates.approved_which"), "0", "choice", options=options)
     read = await ask_form(view, t("templates.choose_approved"), [chosen], t("templates.approved_take"), wide=True)
-    return None if read is None else found[int(read["approved"])]
+    return None if read is None else approved[int(read["approved"])]

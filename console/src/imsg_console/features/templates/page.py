@@ -151,7 +151,7 @@ class Templates:
         make = FieldMaker(t, "templates.", known or {"category": "notice"})
         categories = {name: t(f"templates.category_{name}") for name in CATEGORIES}
         fields = [
-            *([] if known else [make("name", most=64)]),
+            *([] if known else [make("name", max_length=64)]),
             make("category", "choice", options=categories),
             *words.fields,
             make("shared", "switch"),
@@ -186,7 +186,7 @@ class Templates:
             *(
                 Field(
                     f"param {param['name']}", line(param["name"], 64), param["example"] if param["required"] else "",
-                    most=param["max"],
+                    max_length=param["max"],
                 )
                 for param in known["params"]
             ),

@@ -52,7 +52,7 @@ class Words:
             make("subject"),
             make("text", "lines"),
             Field("html", "HTML", "", "lines", hint=t("templates.html_hint")),
-            make("signature", most=20),
+            make("signature", max_length=20),
             *(field for n in self._numbers for field in self._provider_fields(n)),
         ]
 
@@ -87,8 +87,8 @@ class Words:
     def _provider_fields(self, n: int) -> Sequence[Field]:
         t = self._t
         return [
-            Field(f"provider{n}", t("templates.provider", n=n), hint=t("templates.provider_hint"), most=64),
-            Field(f"template{n}", t("templates.approved", n=n), hint=t("templates.approved_hint"), most=128),
+            Field(f"provider{n}", t("templates.provider", n=n), hint=t("templates.provider_hint"), max_length=64),
+            Field(f"template{n}", t("templates.approved", n=n), hint=t("templates.approved_hint"), max_length=128),
             Field(f"variables{n}", t("templates.variables", n=n), "", "lines", hint=t("templates.variables_hint")),
         ]
 

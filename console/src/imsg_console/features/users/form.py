@@ -49,7 +49,7 @@ async def create(view: View, refresh: Refresh) -> None:
     def check_name(text: str) -> str:
         return t("users.bad_name") if ":" in text or "/" in text else ""
 
-    name = FieldMaker(t, "users.")("username", most=MAX_NAME, check=check_name)
+    name = FieldMaker(t, "users.")("username", max_length=MAX_NAME, check=check_name)
     parts: list[Field | Part] = [name, _make_password_field(view), *_make_services(view, NEW)]
     created = await ask_form(view, t("users.new_title"), parts, t("users.create"), save, wide=True)
     if created:
@@ -152,7 +152,7 @@ def _make_password_field(view: View) -> Field:
     def check(text: str) -> str:
         return "" if len(text) >= MIN_PASSWORD else t("users.short_password")
 
-    return FieldMaker(t, "users.", {"password": make_password()})("password", most=MAX_PASSWORD, check=check)
+    return FieldMaker(t, "users.", {"password": make_password()})("password", max_length=MAX_PASSWORD, check=check)
 
 
 def _make_services(view: View, user: User) -> list[Part]:
@@ -160,9 +160,9 @@ def _make_services(view: View, user: User) -> list[Part]:
     shown = {**user, "senders": write_senders(user["senders"]), "sms_countries": ", ".join(user["sms_countries"])}
     make = FieldMaker(t, "users.", shown)
     contacts = [
-        make("email", most=254, check=_make_email_check(view)),
-        make("phone", most=32),
-        make("wechat", most=32),
+        make("email", max_length=254, check=_make_email_check(view)),
+        make("phone", max_length=32),
+        make("wechat", max_length=32),
     ]
     limits = [
         make(name, "whole", check=_make_limit_check(view, may_be_empty=name not in REQUIRED or user[name] is None))
@@ -174,10 +174,10 @@ def _make_services(view: View, user: User) -> list[Part]:
         make("role", "choice", options=roles),
         make("available", "switch"),
         make("may_send_codes", "switch"),
-        make("senders", most=1000),
-        make("sms_countries", most=1000),
+        make("senders", max_length=1000),
+        make("sms_countries", max_length=1000),
         make("default_category", "choice", options=categories),
-        make("department", most=64),
+        make("department", max_length=64),
     ]
     assert {contact.name for contact in contacts} == set(CONTACTS)  # noqa: S101  a new contact wants a field here
     return [

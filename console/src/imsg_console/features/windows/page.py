@@ -170,12 +170,12 @@ class Windows:
         categories = {name: t(f"windows.category_{name}") for name in CATEGORIES}
         holidays = {"none": t("windows.holidays_none"), "cn": t("windows.holidays_cn")}
         fields = [
-            make("id", most=64, empty=missing),
+            make("id", max_length=64, empty=missing),
             make("methods", "choices", options={name: method_name(t, name) for name in METHODS}, empty=one_at_least),
             make("categories", "choices", options=categories, empty=one_at_least),
             make("days", "choices", options={day: t(f"windows.{day}") for day in DAYS}, empty=one_at_least),
-            *(make(name, most=5, empty=missing) for name in ("from", "to")),
-            make("zone", most=64, empty=missing),
+            *(make(name, max_length=5, empty=missing) for name in ("from", "to")),
+            make("zone", max_length=64, empty=missing),
             Field("holidays", t("windows.holidays_field"), row["holidays"], "choice", options=holidays),
         ]
         title = t("windows.change_title") if known else t("windows.add_title")

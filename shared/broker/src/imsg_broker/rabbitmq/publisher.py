@@ -67,7 +67,7 @@ class _ConfirmChannel:
         if not multiple:
             self._settle(tag, acked=acked)
             return
-        for earlier in [each for each in self._in_flight if each <= tag]:
+        for earlier in [in_flight for in_flight in self._in_flight if in_flight <= tag]:
             self._settle(earlier, acked=acked)
 
     def _settle(self, tag: int, *, acked: bool) -> None:

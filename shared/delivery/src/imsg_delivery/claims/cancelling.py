@@ -56,12 +56,14 @@ class ClaimsCanceller:
         size, chunks = 1 if job.is_cut_singly else find_chunk_size(job.method), dict[int, list[int]]()
         for n in ns:
             chunks.setdefault(first_of(n, size), []).append(n)
-        found = Cancellation()
+        cancellation = Cancellation()
         for first, members in chunks.items():
-            await self._cancel_chunk(job, first, members, at, found)
-        return found
+            await self._cancel_chunk(job, first, members, at, cancellation)
+        return cancellation
 
-    async def _cancel_chunk(self, job: Job, first: int, ns: Sequence[int], at: datetime, found: Cancellation) -> None:
+    async def _cancel_chunk(
+        self, job: Job, first: int, ns: Sequence[int], at: datetime, cancellation: Cancellation
+    ) -> None:
         name = f"{job.request}/{first}"
         keep_until = job.expires_at + EXTENSION + timedelta(seconds=KEEP_S)
         body = make_outcome(job, 0, at).model_dump_json(exclude={"request", "n"}, exclude_none=True)
@@ -74,21 +76,21 @@ class ClaimsCanceller:
         unknown = [n for n, answer in zip(ns, reply, strict=True) if answer == b"n"]
         if settled[0] and unknown:
             await self._redis.call("HDEL", f"{KEY}{name}", *unknown)
-            found.settled += unknown
+            cancellation.settled += unknown
         for n, answer in zip(ns, reply, strict=True):
             match answer[:1]:
                 case b"k" | b"n" if not (settled[0] and answer == b"n"):
-                    found.cancelled.append(make_outcome(job, n, at))
+                    cancellation.cancelled.append(make_outcome(job, n, at))
                 case b"b":
-                    found.busy.append(n)
+                    cancellation.busy.append(n)
                 case b"d":
-                    found.doubtful.append(n)
+                    cancellation.doubtful.append(n)
                 case b"s":
                     outcome = read_outcome(job.request, n, answer.split(b" ", 2)[2])
                     if outcome.status is Status.CANCELLED:
-                        found.cancelled.append(outcome)
+                        cancellation.cancelled.append(outcome)
                     else:
-                        found.settled.append(n)
+                        cancellation.settled.append(n)
 
     async def _require_claims(self, job: Job) -> None:
         since_ms = int(await self._redis.run(self._data_since, [BORN_KEY], []))

@@ -194,8 +194,8 @@ class Claims:
         arguments += [record.keep_until_ms, of, excused, *ns]
         is_old = self._is_old(record, self._unix_clock())
         reply, held, is_settled = await self._step("begin", record, arguments, lookup, finds_settled=is_old)
-        now_ms, answer, broken, known, by, *found = reply
-        records = {n: _read(record.request, n, fields, held) for n, fields in zip(ns, found, strict=True)}
+        now_ms, answer, broken, known, by, *fields_of_messages = reply
+        records = {n: _read(record.request, n, fields, held) for n, fields in zip(ns, fields_of_messages, strict=True)}
         if is_settled or (not is_old and await self._find_settled(record, int(now_ms) / 1000)):
             # Other records were left by a worker that began the delivery and died before it read the digest.
             for n in (n for n, record in records.items() if not isinstance(record, Settled)):
@@ -271,12 +271,12 @@ class Claims:
             arguments += _write(transition)
         reply, held, _ = await self._step("advance", record, [*arguments, *claim], lookup)
         answers: dict[int, Record] = {}
-        for transition, found in zip(transitions, reply, strict=False):
+        for transition, result in zip(transitions, reply, strict=False):
             n = transition.outcome.n
-            answers[n] = _record_of(transition) if found == b"k" else _read(record.request, n, found)
+            answers[n] = _record_of(transition) if result == b"k" else _read(record.request, n, result)
         self._drop_leases(record, answers)
-        for n, found in zip(claim, reply[len(transitions) :], strict=True):
-            answers[n] = _read(record.request, n, found, held)
+        for n, fields in zip(claim, reply[len(transitions) :], strict=True):
+            answers[n] = _read(record.request, n, fields, held)
             if isinstance(answers[n], Free | Lapsed):
                 self._held.setdefault(record, set()).add(n)
         return answers
@@ -354,9 +354,9 @@ class Claims:
         if not reads:
             return await self._run(script, record.key, arguments), NO_EXCLUSIONS, False
         try:
-            reply, found = await self._redis.run_and_read(script, [record.key], arguments, reads)
-            is_settled = finds_settled and bool(found.pop()[0])
-            held = NO_EXCLUSIONS if lookup is None or found == lookup.empty_replies else await lookup.read(found)
+            reply, replies = await self._redis.run_and_read(script, [record.key], arguments, reads)
+            is_settled = finds_settled and bool(replies.pop()[0])
+            held = NO_EXCLUSIONS if lookup is None or replies == lookup.empty_replies else await lookup.read(replies)
             # It came after whatever the mirror has lost; what was released since may have been cancelled before.
             if held.cancelled is None and record.accepted_s > await self.read_data_since_s():
                 held = replace(held, cancelled=())
@@ -416,9 +416,9 @@ def _record_of(transition: Transition) -> Record:
     )
 
 
-def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) -> Record:
+def _read(request: str, n: int, fields: bytes, held: Exclusions = NO_EXCLUSIONS) -> Record:
     """Read a script's reply for a recipient. Raises ValueError for what this version cannot read."""
-    kind, _, rest = found.partition(b" ")
+    kind, _, rest = fields.partition(b" ")
     match kind:
         case b"f":
             first_ms, doubt = rest.split()
@@ -437,7 +437,7 @@ def _read(request: str, n: int, found: bytes, held: Exclusions = NO_EXCLUSIONS) 
             return Delayed(
                 read_outcome(request, n, body), int(step_s), uses == b"1", handed == b"1", queries_status=uses == b"2"
             )
-    raise ValueError(f"the claims hold for {request}-{n} what this version can't read: {found[:40]!r}")
+    raise ValueError(f"the claims hold for {request}-{n} what this version can't read: {fields[:40]!r}")
 
 
 def _find_exclusions(n: int, held: Exclusions) -> Mapping[str, Any]:
