@@ -7,7 +7,7 @@ COMMON = 10**6
 exchanged, another case or some digits added (Wheeler, USENIX Security 2016)."""
 
 EXPOSED_ADMINISTRATOR = 10**8
-"""What the administrator of a new installation that strangers reach must withstand: the name is known to everybody."""
+"""The guesses that the password of a reachable installation's administrator must withstand: the name is public."""
 
 READ_CHARACTERS = 24
 """How much of a password is read at once: zxcvbn's work grows steeply with the length."""
@@ -29,7 +29,7 @@ CHINESE = (
 
 
 def is_common(password: str, *known: str, guesses: int = COMMON) -> bool:
-    """Return whether a password falls to fewer than `guesses`; `known` is what everybody knows of its user.
+    """Return whether a password falls to fewer than `guesses`; `known` are public facts about its user.
 
     Blocks for some milliseconds, 0.5 s at worst.
     """

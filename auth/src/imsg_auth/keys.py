@@ -97,7 +97,7 @@ class ApiKeys:
     async def end_leaked(self, text: str) -> None:
         """End a key that was found in public, and mail its owner.
 
-        Anybody may say so, and is not told whether it was a key.
+        No log-in is needed, and the answer does not say whether it was a key.
         """
         parsed = api_keys.parse(text)
         if parsed is None:
@@ -171,7 +171,7 @@ class ApiKeys:
     async def find_username(self, user_id: str, digest: str) -> str:
         """Return the name of the user whose key has a digest, if it is in force. Raises Refusal token_invalid.
 
-        Anybody can cause this call by a made-up key: it locks no row.
+        A made-up key causes this call too, so it locks no row.
         """
         async with self._store.reading() as rows:
             key = await rows.find_key_by_digest(digest)

@@ -365,7 +365,7 @@ def _drop_unset(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_mark(value: object) -> bool:
-    """Return whether a value is the placeholder of a secret in answers: the secret stays as it is."""
+    """Return whether a value is the placeholder of a secret in answers: the secret stays unchanged."""
     return value == {"set": True}
 
 

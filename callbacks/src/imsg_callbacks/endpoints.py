@@ -43,7 +43,7 @@ class Endpoints:
             return [read_endpoint(row) for row in (await connection.execute(query)).mappings()]
 
     async def find(self, name: str, user_id: str | None) -> Endpoint:
-        """Find an endpoint of a user, or with None of anybody. Raises Refusal not_found."""
+        """Find an endpoint of a user, or of any user for None. Raises Refusal not_found."""
         query = select(endpoints).where(_is_endpoint(name, user_id))
         async with self._database.reading() as connection:
             row = (await connection.execute(query)).mappings().first()
@@ -83,7 +83,7 @@ class Endpoints:
         return read_endpoint(row)
 
     async def remove(self, name: str, user_id: str | None) -> None:
-        """Remove an endpoint of a user, or with None of anybody, with its deliveries and recoveries.
+        """Remove an endpoint of a user, or of any user for None, with its deliveries and recoveries.
 
         Raises Refusal not_found.
         """

@@ -79,7 +79,7 @@ class Filter:
     people: Sequence[str] = ()
     """Digests of erased people whose address `part` is."""
     places: Sequence[Place] | None = None
-    """None: of everybody."""
+    """None: of all users."""
 
 
 class Rows:

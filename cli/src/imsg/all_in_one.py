@@ -248,7 +248,7 @@ class AllInOne:
         self.parts[0].watch(work, name)
 
     def report(self, find: Callable[[], Iterable[Finding]]) -> None:
-        """Add what a check of the whole process finds to what the gateway says of itself."""
+        """Add the findings of a check of the whole process to those of the gateway."""
         next(part for part in self.parts if part.name == "gateway").report(find)
 
     @asynccontextmanager

@@ -24,7 +24,7 @@ def translate(command: object) -> None:
 
 
 def find_key(text: str) -> str:
-    """Return the text as the file has it: without the verbs of a group, and without the names of channels."""
+    """Return the text as it is in the file: without the verbs of a group, and without the names of channels."""
     return text.replace(METHOD_NAMES, "METHODS").replace(", ".join(METHODS) + ".", "METHODS")
 
 

@@ -62,7 +62,7 @@ async def _read(connection: AsyncConnection, table: Table) -> AsyncIterator[Sequ
 
 
 def _as_kept(table: Table) -> Table:
-    """Return the table with the types that keep a value as it is: a null must not become an empty list."""
+    """Return the table with the types that change no value: a null must not become an empty list."""
     columns = (Column(column.name, _find_kept_type(column)) for column in table.columns)
     return Table(table.name, type(table.metadata)(), *columns)
 

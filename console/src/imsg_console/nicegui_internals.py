@@ -23,7 +23,7 @@ from imsg_console.preferences import HTML_LANGUAGES, current
 
 FRAMEWORK = "/_nicegui/"
 ASSETS = f"/_nicegui/{version('nicegui')}/"
-"""NiceGUI's scripts and styles: the same for everybody, so they need no session."""
+"""NiceGUI's scripts and styles: they are public, so they need no session."""
 
 SOCKET = "/_nicegui_ws/"
 

@@ -42,7 +42,7 @@ class Session:
     """One log-in in one browser."""
 
     key: str
-    """The SHA-256 of the cookie's secret, with which nobody can log in."""
+    """The SHA-256 of the cookie's secret, which is useless for logging in."""
     username: str
     role: Role
     token: str

@@ -25,7 +25,7 @@ class Group(Enum):
     ADMIN = "admin"
     """For those who see all: administrators, operators and auditors."""
     USER = "user"
-    """For everybody."""
+    """For all users."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Checker:
         )
 
     async def _count_suppressed(self, draft: Draft) -> int:
-        """Count whom the sender would pass by, as the catalog's mirror has it now."""
+        """Count the suppressed recipients, by the present mirror of the catalog."""
         sender = draft.account or draft.signature or draft.sender or ("" if draft.method.sender == "address" else None)
         mirror = SuppressionMirror(self._store, draft.method.name)
         found: int = 0

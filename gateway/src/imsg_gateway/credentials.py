@@ -78,7 +78,7 @@ class Credential(ABC):
 
     @property
     def is_test(self) -> bool:
-        """Whether it is a test key, whose messages reach nobody."""
+        """Whether it is a test key, whose messages are not delivered."""
         return False
 
     def _bind(self) -> None:

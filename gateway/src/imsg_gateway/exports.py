@@ -36,7 +36,7 @@ class Exports:
         self._owners = owners
 
     async def begin(self, caller: Caller, method: str | None, to: str | None, username: str | None) -> str:
-        """Begin the copy of a user, or of whoever has an address, and return its id.
+        """Begin the export of a user, or of the person with an address, and return its id.
 
         Raises Refusal missing, wrong_type, recipients_invalid, no_such_user; ServiceUnavailable.
         """

@@ -21,7 +21,7 @@ MIN_S, MAX_S = 30, 172_800
 """The bounds of `expires_in`: half a minute to 48 h."""
 
 CODE_S = 600
-"""The longest lifetime of a log-in code, and its default: nobody waits for it longer."""
+"""The longest lifetime of a log-in code, and its default: people wait no longer for it."""
 
 LIFETIME_OF_CODES = timedelta(seconds=CODE_S)
 

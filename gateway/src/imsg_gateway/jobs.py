@@ -20,7 +20,7 @@ from imsg_limits.windows import Hold
 def kind_of(draft: Draft) -> Kind | None:
     """Return the kind that a draft is counted as in the limit of bursts; None for a list.
 
-    A code that is sent again is a single message: nobody waits for it at a form any more.
+    A code that is sent again is a single message: its user has left the form by then.
     """
     if len(draft.recipients) != 1:
         return None

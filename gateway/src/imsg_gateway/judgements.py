@@ -1,4 +1,4 @@
-"""Judges what a deployment says of itself: each fault with its next step."""
+"""Judges the state of a deployment: each fault is a finding with its next step."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from imsg_gateway.channels import REDIS_BLOCKED
 APPS = ("gateway", "auth", "history", "catalog", "scheduler", "callbacks")
 
 LATE_S = 120
-"""As the alert ImsgScheduleLate has it."""
+"""The bound of the alert ImsgScheduleLate."""
 
 MANY_WAITING = 1_000
 """Waiting messages of a channel from which on they are a backlog."""

@@ -186,7 +186,7 @@ class KeyCredential(Credential):
         return key
 
     def _check_scope(self) -> None:
-        assert self._verdict is not None  # noqa: S101  whoever asks has authenticated
+        assert self._verdict is not None  # noqa: S101  callers authenticate first
         scopes = self._verdict.key.scopes
         if self._required == SEND_BY_ANY and any(scope.startswith(SEND) for scope in scopes):
             return

@@ -49,7 +49,7 @@ class Resends:
         self._locks = locks
 
     async def read(self, wanted: ResendRequest, credential: Credential, new: str) -> tuple[Draft, Owner]:
-        """Return the draft of a new request, and its owner: the first sender, whoever repeats it.
+        """Return the draft of a new request, and its owner: the first sender, also where another user repeats it.
 
         Messages that another resend has taken are left out, unless `wanted.again`; the others are taken for `new`.
         Raises Refusal not_found, nothing_to_resend, already_resent, no_right, no_scope; ServiceUnavailable,

@@ -36,7 +36,7 @@ class ResendLocks:
         self._redis = redis
 
     async def take(self, old: str, ns: Sequence[int], new: str) -> set[int]:
-        """Take messages of a request for a new one; return those that nobody else has taken."""
+        """Take messages of a request for a new one; return those that no other request has taken."""
         return set(map(int, await self._redis.run(_TAKE, [_key(old)], [new, KEPT_S, *ns])))
 
     async def release(self, old: str, new: str) -> None:

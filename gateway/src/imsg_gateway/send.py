@@ -169,7 +169,7 @@ class SendHandler:
             if draft.resend_of is not None and not is_unknown:
                 await self._write_record(lambda: self._resends.release(draft, request))
             raise
-        if is_code:  # only once it was: who may send none slows nobody down
+        if is_code:  # a refused code must not slow down others
             self._admission.note_code()
         return accepted
 

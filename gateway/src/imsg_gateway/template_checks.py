@@ -50,7 +50,7 @@ class Source(NamedTuple):
     template: PublishedTemplate
     source: Mapping[str, Any]
     approved: Mapping[str, Mapping[str, TemplateLimits]]
-    """Provider → template → what the provider says of it, of which its settings may say nothing."""
+    """Provider → template → the approved words, which the settings may lack."""
 
     def name_param(self, provider: str, variable: str, zh: str, en: str) -> tuple[str, str, str]:
         """Return what is wrong with a variable of a provider by the param that fills it, which people know."""

@@ -1,1 +1,1 @@
-"""What became of every message."""
+"""The status of every message."""

@@ -47,7 +47,7 @@ class NewExport(RequestModel):
     """POST /internal/exports: whose copy is to be made, and what other services keep of the person."""
 
     username: str | None
-    """The user whose copy it is; None: of whoever has the address."""
+    """The user whose export it is; None: the person with the address."""
     people: list[Person]
     kept: dict[str, Any]
 

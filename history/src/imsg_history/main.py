@@ -103,7 +103,7 @@ class Settings(Common):
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
     """Make the service. Raises StartError where a setting is wrong or missing."""
-    del apps  # history calls nobody
+    del apps  # history calls no other service
     chosen = settings or load(Settings)
     url = read_url(chosen.database_url)
     require_caller_keys(chosen, chosen.peer_keys, "history")

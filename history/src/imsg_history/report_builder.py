@@ -110,13 +110,13 @@ class ReportBuilder:
         return True
 
     def _select_oldest(self) -> Select[Any]:
-        """Select the oldest report that nobody makes."""
+        """Select the oldest report that no process makes."""
         now = self.now()
         is_free = or_(reports.c.state == WAITING, (reports.c.state == RUNNING) & (reports.c.leased_until < now))
         return select(reports).where(is_free, reports.c.expires_at > now).order_by(reports.c.created_at).limit(1)
 
     async def _claim(self, connection: AsyncConnection) -> Row[Any] | None:
-        """Lease the oldest report that nobody makes; a report that was begun too often fails."""
+        """Lease the oldest report that no process makes; a report that was begun too often fails."""
         row = (await connection.execute(self._select_oldest().with_for_update(skip_locked=True))).first()
         if row is None:
             return None

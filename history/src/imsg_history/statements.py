@@ -38,7 +38,7 @@ class MessageFilter:
 
     query: MessagesQuery
     ownership: Ownership | None
-    """Whose messages; None for everybody's."""
+    """The user whose messages; None: of all users."""
     hides_contacts: bool
     """Whether the caller must not learn the contact of a user to whom they wrote by name: all but those who see all."""
     after: MessagePosition | None

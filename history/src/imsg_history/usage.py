@@ -35,7 +35,7 @@ async def read_usage(
 ) -> list[dict[str, Any]]:
     """Sum up the days from `since` to `until`, both included. Raises DatabaseUnavailable.
 
-    Those who see all see everybody's; a user sees their own.
+    Operators see the usage of all users; a user sees their own.
     """
     first, last = find_day(report.since, zone), find_day(report.until - timedelta(microseconds=1), zone)
     where = [day_facts.c.day >= first, day_facts.c.day <= last]

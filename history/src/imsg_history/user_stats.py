@@ -1,4 +1,4 @@
-"""What each user sent in a span of time, by method, and what became of it."""
+"""The messages of each user in a span of time, by method and status."""
 
 from typing import Any
 

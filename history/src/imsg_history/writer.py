@@ -64,7 +64,7 @@ class BatchWriter:
         report_oldest: Callable[[datetime], None] = lambda _: None,
         zone: tzinfo = UTC,
     ) -> None:
-        """`digests` find erased people; without a key nobody is erased. `wake` is called when events were inserted.
+        """`digests` find erased people; without a key it finds none. `wake` is called when events were inserted.
 
         `report_oldest` is called with the time of the oldest fact of each batch. Day facts count days of `zone`.
         """

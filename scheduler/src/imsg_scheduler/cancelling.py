@@ -1,4 +1,4 @@
-"""Cancels requests and messages, on behalf of their users: sent or cancelled, never both, whoever is faster.
+"""Cancels requests and messages, on behalf of their users: a message is sent or cancelled, never both.
 
 What waits here is cancelled in the transaction that would release it. Of what senders may have, first the cancel is
 kept, and then it is settled (`cancel_settling`).
@@ -75,7 +75,7 @@ class Canceller:
     async def cancel(self, request: str, n: int, caller: Caller) -> Cancel:
         """Cancel a request (`n` is ALL_MESSAGES) or one message of it; return it with its totals.
 
-        Raises Refusal not_found; what is in AWAY, where it is not known yet what became of it.
+        Raises Refusal not_found; what is in AWAY, where the result is not known yet.
         """
         now = await self._clock.read()
         async with self._store.writing() as rows:
@@ -131,7 +131,7 @@ class Canceller:
         return user_id, totals._replace(settled=totals.settled + settled)
 
     async def cancel_held(self, window: str, caller: Caller) -> Totals:
-        """Cancel what a window holds: a user's own, or for operators everybody's. Raises what is in AWAY."""
+        """Cancel what a window holds: of the user, or for operators of all users. Raises what is in AWAY."""
         chosen = CancelFilter(None if caller.role in OPERATORS else caller.user_id, held_by=window)
         while await self._take_chosen(chosen):
             pass

@@ -1,4 +1,4 @@
-"""A cancel: what is to be cancelled, and what became of it."""
+"""A cancel: the messages to cancel, and the result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Cancel:
     total: int
     """How many messages it asks for, those that have settled included."""
     totals: Totals | None
-    """None while it is not known what became of them."""
+    """None while the result is not known."""
     job: Job | None
     """What is to be cancelled, without people and content; None once the outcomes are published."""
 

@@ -131,7 +131,7 @@ class FallbackRows:
         await self._connection.execute(update(FALLBACKS).where(FALLBACKS.c.request == fallback.request).values(values))
 
     async def stop(self, fallback: Fallback, n: int) -> list[Job]:
-        """Begin no further leg for a person, or anybody; return those that were begun.
+        """Begin no further leg for some people, or for all; return those that were begun.
 
         The rest of it is done by `Fallbacks.advance`.
         """

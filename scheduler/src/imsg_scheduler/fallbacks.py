@@ -100,7 +100,7 @@ class Fallbacks:
             await asyncio.sleep(LOOK_S)
 
     async def consume(self, stopping: asyncio.Event) -> None:
-        """Take in what became of messages, until `stopping`; what is not acknowledged by then is delivered again."""
+        """Process the outcomes of legs until `stopping`; what is not acknowledged by then is delivered again."""
         problem = RecurringProblem(log, "outcomes_of_legs_not_taken")
         async with self._broker.consume(self._broker.topology.legs, BATCH) as deliveries:
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
@@ -132,7 +132,7 @@ class Fallbacks:
         return True
 
     async def note(self, outcomes: Sequence[Outcome]) -> None:
-        """Take in what became of messages. Raises any of `AWAY`."""
+        """Process the outcomes of legs. Raises any of `AWAY`."""
         by_leg: defaultdict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
             by_leg[outcome.request].append(outcome)
@@ -252,7 +252,7 @@ class Fallbacks:
 
 
 def _note(fallback: Fallback, people: People, outcomes_of_leg: Mapping[str, Sequence[Outcome]]) -> None:
-    """Take in what became of messages, of each leg in the order of legs."""
+    """Note the outcomes of messages, leg by leg in their order."""
     for place, job in enumerate(fallback.jobs):
         for outcome in outcomes_of_leg.get(job.request, ()):
             people.note(place, outcome.n, outcome.status)

@@ -106,7 +106,7 @@ class People:
                 self._since[n] = -now_ms
 
     def note(self, leg: int, n: int, status: Status) -> None:
-        """Take in what became of a person's message of a leg; also late, again, or after a later leg has begun."""
+        """Note the outcome of a person's message of a leg; it may come late, twice, or after a later leg has begun."""
         if not (0 <= n < len(self._legs) and 0 <= leg < len(self._rules)):
             return
         until = self._rules[leg].until

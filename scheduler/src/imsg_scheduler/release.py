@@ -57,7 +57,7 @@ class ReleaseMetrics:
 
 
 class Round(NamedTuple):
-    """What became of a batch of jobs."""
+    """The result of releasing a batch of jobs."""
 
     gone: Sequence[Job]
     """Those that their channels have, as they were before."""

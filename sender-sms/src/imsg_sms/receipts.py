@@ -23,15 +23,15 @@ class Receipts:
         self._redis = redis
 
     async def publish(self, receipt: Receipt) -> None:
-        """Publish, and return once the broker has it. Raises PublishRefused, PublishUnknown."""
+        """Publish, and return once the broker has confirmed it. Raises PublishRefused, PublishUnknown."""
         await self._broker.publish(receipt.encode(), self._broker.topology.new(RECEIPT))
 
     async def publish_inbound(self, inbound: Inbound) -> None:
-        """Publish, and return once the broker has it. Raises PublishRefused, PublishUnknown."""
+        """Publish, and return once the broker has confirmed it. Raises PublishRefused, PublishUnknown."""
         await self._broker.publish(inbound.encode(), self._broker.topology.new(INBOUND))
 
     async def suppress(self, suppression: Suppression) -> None:
-        """Publish a suppression for catalog; return once the broker has it. Raises PublishRefused, PublishUnknown."""
+        """Publish a suppression; return once the broker has confirmed it. Raises PublishRefused, PublishUnknown."""
         await self._broker.publish(suppression.encode(), self._broker.topology.suppressions)
 
     async def remember(self, reference: str) -> None:

@@ -104,7 +104,7 @@ CERTIFICATE_FAULTS = (
     ("not valid for", Words(zh="与服务器地址不符", en="is of another name")),
     ("self", Words(zh="是自签的", en="is self-signed")),
 )
-"""Parts of what OpenSSL says of a certificate, and the words for people."""
+"""Parts of OpenSSL's error texts about a certificate → the words for people."""
 
 UNKNOWN_ISSUER = Words(zh="由不受信任的机构签发", en="has an issuer that is not trusted")
 

@@ -83,7 +83,7 @@ class DkimRecord:
     kind: str = "rsa"
     """The record's `k` (RFC 6376, 3.6.1; RFC 8463)."""
     texts: Sequence[str] = ()
-    """All that stands there."""
+    """All records of this kind."""
     unanswered: Sequence[str] = ()
 
 
@@ -209,7 +209,7 @@ def _read_texts(answer: dns.resolver.Answer, kind: str) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Return a text that a terminal and a page can show: anybody may have written it."""
+    """Return a record's text without what a terminal or a page can't show: it may come from a stranger."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

@@ -159,7 +159,7 @@ def write_spf(facts: DomainFacts, setup: MailSetup) -> str:
     """
     spf = facts.spf
     if spf.fault == "lookups":
-        return ""  # nobody but the owner knows which of them can go
+        return ""  # only the owner knows which includes can be removed
     terms = list(dict.fromkeys(term for record in spf.records for term in record.split()[1:]))
     invalid = spf.fault.removeprefix("include ").lower()
     terms = [term for term in terms if term.lower() not in {"all", "+all", f"include:{invalid}", f"redirect={invalid}"}]

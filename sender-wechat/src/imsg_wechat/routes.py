@@ -212,7 +212,7 @@ async def _find_binding(services: RouteServices, name: str) -> Binding:
 
 
 def _read_tag(text: str) -> str:
-    """Read a tag, however it is written. Raises Refusal not_found: a text that is no tag is nobody's."""
+    """Read a tag, however it is written. Raises Refusal not_found: also for a text that is no tag."""
     tag = addresses.tag(text)
     if tag is None:
         raise Refusal("not_found", what=text[:MAX_SHOWN])

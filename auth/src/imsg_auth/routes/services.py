@@ -34,7 +34,7 @@ router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_sch
 @router.post("/user-cache")
 async def cache_user(body: UserCacheRequest, services: AuthServices) -> Success:
     """Write a user into Redis."""
-    # Anybody can cause this call by a made-up token: no row is locked before the token is known to be ours.
+    # A made-up token causes this call too: no row is locked before the token is known to be ours.
     user = await services.user_cache.find(body.username) if usernames.is_possible(body.username) else None
     if user is not None and body.token is not None and not services.tokens.verify(body.token, user):
         raise Refusal("token_invalid")

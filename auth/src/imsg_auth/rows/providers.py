@@ -61,7 +61,7 @@ class ProviderRows(Statements):
         return [Switch(**row) for row in (await self._connection.execute(statement)).mappings()]
 
     async def change_switch(self, method: str, name: str, values: Mapping[str, Any]) -> tuple[Switch, Switch]:
-        """Change some values of a provider's switch; return the switch as it was and as it is."""
+        """Change some values of a provider's switch; return the switch before and after."""
         await self._lock(f"imsg provider {method} {name}")
         row = (PROVIDER_SWITCHES.c.method == method) & (PROVIDER_SWITCHES.c.name == name)
         known = (await self._connection.execute(select(PROVIDER_SWITCHES).where(row))).mappings().first()

@@ -50,7 +50,7 @@ class Owner:
 
     @property
     def whose(self) -> str | None:
-        """Whose endpoints this user may see and end: None for anybody's."""
+        """The user whose endpoints this user may see and end; None: any user's."""
         return None if self.is_admin else self.user_id
 
 

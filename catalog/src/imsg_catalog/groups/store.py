@@ -46,7 +46,7 @@ class Group(NamedTuple):
 
 
 class Added(NamedTuple):
-    """What became of members that were added."""
+    """The result of adding members."""
 
     added: int
     changed: int

@@ -55,7 +55,7 @@ def main(url: str | None) -> int:
 
 
 def _find_defaults(settings: all_in_one.Settings) -> dict[str, str]:
-    """Return what `imsg up` uses for settings that nobody has set: variable → value, secrets hidden."""
+    """Return what `imsg up` uses for settings that are not set: variable → value, secrets hidden."""
     redis_url = mask(settings.redis_url) or "embedded Valkey"
     defaults = {
         variable("redis_url"): redis_url,

@@ -1,4 +1,4 @@
-"""What iMSG itself says of what runs: its services, stores, channels, providers."""
+"""Reads the findings of a running iMSG about its services, stores, channels and providers."""
 
 from collections.abc import Iterator
 

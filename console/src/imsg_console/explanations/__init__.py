@@ -35,7 +35,7 @@ ONCE_SETTLED: Mapping[str, str] = {
 """Remedies that hold while iMSG retries → those that hold when it has given up."""
 
 ADMINISTRATOR = frozenset({"operator", "top_up", "key", "clock", "allow", "grant", "signature", "approval"})
-"""What an administrator has to do first; then iMSG goes on by itself, or somebody resends the message."""
+"""What an administrator has to do first; then iMSG continues by itself, or a user resends the message."""
 
 UNCHANGED_IN_VAIN = frozenset(
     {

@@ -1,4 +1,4 @@
-"""What iMSG itself says of a message, whatever its channel."""
+"""Explanations of iMSG's own codes, for messages of every channel."""
 
 from imsg_console.explanations.table import Table, group_codes
 

@@ -10,7 +10,7 @@ OURS: Table = group_codes(
     template="no_provider params_kind",
     content="charset",
 )
-"""What iMSG itself says of an SMS."""
+"""Explanations of iMSG's own codes for SMS."""
 
 ALIYUN: Table = group_codes(
     number=(

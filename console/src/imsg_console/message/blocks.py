@@ -1,4 +1,4 @@
-"""Channels that send nothing now: they are paused or blocked, which holds up everybody."""
+"""Channels that are paused or blocked, so that none of their messages are sent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

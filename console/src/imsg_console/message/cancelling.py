@@ -1,4 +1,4 @@
-"""Cancelling of what has not been sent yet: the question before it, and what became of it."""
+"""Cancels messages that are not sent yet: asks first, and shows the result."""
 
 from imsg_console.client import ApiError
 from imsg_console.layout import sentence

@@ -51,7 +51,7 @@ def clean(html: str) -> str:
 
 
 def draw_content(view: View, message: Mapping[str, Any]) -> None:
-    """Draw the content of a message as history has it."""
+    """Draw the content of a message as history keeps it."""
     content = message["content"]
     if content is None:
         element("p", "muted", view.t("messages.content_gone"))

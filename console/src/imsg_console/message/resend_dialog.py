@@ -163,5 +163,5 @@ class ResendDialog:
 
 
 def list_path(view: View) -> str:
-    """Return the page that lists messages: everybody's for an administrator, else the user's own."""
+    """Return the page that lists messages: of all users for an administrator, else the user's own."""
     return "/messages" if view.session.sees_all else "/mine"

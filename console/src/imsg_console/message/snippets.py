@@ -36,7 +36,7 @@ class SentRequest:
     account: str | None = None
     category: str = "notice"
     can_query: bool = True
-    """Whether the key may ask what became of the request."""
+    """Whether the key may query the request."""
 
     @property
     def is_long(self) -> bool:

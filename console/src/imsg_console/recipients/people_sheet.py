@@ -70,7 +70,7 @@ class PeopleSheet:
     people: list[Person] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     left_out: list[Problem] = field(default_factory=list)
-    """Headings on further pages, hints, totals: nobody is lost with them."""
+    """Headings on further pages, hints and totals: no person is in these rows."""
 
     def name_params(self, names: Iterable[str]) -> list[Person]:
         """Return the people, with the columns that fill a template's params under the names of these."""

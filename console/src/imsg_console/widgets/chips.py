@@ -53,7 +53,7 @@ def chip(text: str, symbol: str = "", tone: str = "calm") -> ui.chip:
 
 
 def explain_status(t: Texts, name: str, *, simulated: bool = False) -> str:
-    """Say what a status means; what the sandbox took went to nobody."""
+    """Say what a status means; the sandbox delivers nothing."""
     is_played = simulated and name in TAKEN
     return t("words.simulated_message") if is_played else t.get(f"words.status_{name}_means", "")
 

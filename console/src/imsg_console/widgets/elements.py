@@ -35,7 +35,7 @@ def address_text(text: str) -> Element:
 
 @contextmanager
 def redraw(place: Element) -> Iterator[None]:
-    """Draw into a place what stands there from now on."""
+    """Replace the content of a place by what is drawn in the context."""
     place.clear()
     with place:
         yield

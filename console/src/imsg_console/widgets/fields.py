@@ -38,7 +38,7 @@ def text_field(
 def search_field(
     label: str, value: str, on_change: Callable[[], object], *, max_length: int = 254
 ) -> ui.input | ui.textarea:
-    """Draw a field that searches while somebody types."""
+    """Draw a field that searches while the user types."""
     made = text_field(label, value, kind="search", max_length=max_length)
     made.props('clearable debounce="300"')
     return made.on_value_change(on_change)

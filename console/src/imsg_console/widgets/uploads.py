@@ -11,7 +11,7 @@ from imsg_console.widgets.elements import attrs, button, element, icon
 from imsg_console.widgets.notices import toast
 
 REFUSED = "(entries) => emit(entries.map((one) => ({why: one.failedPropValidation, name: one.file.name})))"
-"""Hands over what Quasar says of the files that it refuses."""
+"""Passes on Quasar's reasons for the files that it refuses."""
 
 WHY: Mapping[str, str] = {
     "accept": "files.wrong_kind",

@@ -1,4 +1,4 @@
-"""What the document says of the API as a whole."""
+"""The document's description of the API as a whole."""
 
 from collections.abc import Mapping
 from typing import Any

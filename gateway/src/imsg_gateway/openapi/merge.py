@@ -13,7 +13,7 @@ from imsg_gateway.relay import Owner
 from imsg_gateway.v1 import url_of
 
 PUBLIC, OWN = "/api/v2/", "/api/"
-"""How a path begins: as users call it, and as its owner has it."""
+"""How a path begins: for users, and at its owner."""
 
 ROLES = "x-imsg-roles"
 """Which users may call an operation."""

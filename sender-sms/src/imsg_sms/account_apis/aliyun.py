@@ -72,7 +72,7 @@ class AliyunAccount:
         ]
 
     async def read_balance(self) -> Balance | None:
-        """Return nothing: the balance is told by another service of Alibaba Cloud, with rights of its own."""
+        """Return None: another service of Alibaba Cloud, with rights of its own, knows the balance."""
         return None
 
     async def _find_each(self, wanted: Collection[str], find: Any) -> Sequence[ProviderEntry]:  # noqa: ANN401

@@ -50,7 +50,7 @@ class PushedMail(BaseModel):
 
 
 class BounceAnswer(Success):
-    """What became of a mail."""
+    """The fate of a mail, as a hook reports it."""
 
     result: Verdict
     why: str

@@ -15,7 +15,7 @@ def open_broker(
 ) -> AbstractAsyncContextManager[Broker]:
     """Open the broker of a URL: RabbitMQ for `amqp(s)://`, Redis Streams for `redis(s)://` and `unix://`.
 
-    The default topology is that of all channels. With `probes_alarms`, as the gateway has it, an alarm of RabbitMQ is
+    The default topology is that of all channels. With `probes_alarms`, which the gateway sets, an alarm of RabbitMQ is
     detected before a message is published. Returns before the broker is connected: see `Broker.ready`.
     Raises StartError for another scheme.
     """

@@ -86,7 +86,7 @@ def _find_templates(info: ValidationInfo) -> Templates | None:
 
 
 def sign(template: TemplateLimits, signature: str) -> TemplateLimits:
-    """Return a template with another signature, without 【】: behind its words where its own stands there."""
+    """Return a template with another signature, without 【】: behind its words where its own is there."""
     words, is_behind = _LAST_SIGNATURE.subn(f"【{signature}】", template.text)
     changed = {"text": words, "signature": ""} if is_behind else {"signature": f"【{signature}】"}
     return template.model_copy(update=changed)

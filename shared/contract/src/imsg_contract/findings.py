@@ -49,7 +49,7 @@ def make_finding(
 
 
 class Replica(BaseModel):
-    """What one replica of a service says of itself."""
+    """The report of one replica of a service about itself."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -47,7 +47,7 @@ class Suppression(Wire):
     v: Literal[1] = 1
     method: str
     address: str
-    """In its normal form, as a Recipient has it."""
+    """In its normal form, as in a Recipient."""
     reason: Reason
     sender: str | None = None
     """The sender it holds for: a mail's named sender, an SMS's signature, an official account. None: every sender."""

@@ -36,7 +36,7 @@ EVENT = "event"
 """The routing key of events, which history publishes once they are committed; only callbacks receives it."""
 
 LEG = "leg"
-"""The routing key of what became of messages of legs, which history publishes; only scheduler receives it."""
+"""The routing key of outcomes of legs, which history publishes; only scheduler receives them."""
 
 CALLBACKS_KEYS = (EVENT, CHANGE)
 """The bindings of callbacks' queue: changes too, since the endpoints of a removed user are removed."""
@@ -119,7 +119,7 @@ class Topology:
 
     @property
     def legs(self) -> str:
-        """The queue in which scheduler receives what became of messages of legs."""
+        """The queue in which scheduler receives the outcomes of legs."""
         return f"{self.prefix}.legs"
 
     def sinks(self) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -274,7 +274,7 @@ SETTLED = frozenset(Status).difference(OPEN)
 
 
 class Outcome(Wire):
-    """What became of one attempt at one message; travels in batches."""
+    """The outcome of one attempt at one message; outcomes travel in batches."""
 
     request: RequestId
     n: int

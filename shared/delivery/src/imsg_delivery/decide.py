@@ -19,7 +19,7 @@ MAX_PACED_S = 600
 """By how much waits for a rate limit may; longer waits count against the job's life."""
 
 UNJITTERED = 1.0
-"""A random draw that leaves the step as it is."""
+"""A random draw that does not move the step."""
 
 MAX_DETAIL = 500
 """Characters of a provider's answer that are kept."""

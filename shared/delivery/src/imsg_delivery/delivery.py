@@ -312,7 +312,7 @@ class ChunkDelivery(Generic[Prepared]):
             plan = plan_retries(self.terms, records, begun.broken, broke=broke, again=again)
             await self._delay(plan, begun)
             handed = [n for n, record in records.items() if isinstance(record, Delayed) and not record.handed]
-            # A copy that comes again as it is goes on with this very count.
+            # A copy that is redelivered unchanged continues with this very count.
             broken = plan.starts().get(self.chunk.start, 0)
         if not self.is_closed:
             await self.end(PATIENCE_S, handed=handed, broken=broken)

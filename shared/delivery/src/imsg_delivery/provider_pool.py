@@ -216,7 +216,7 @@ class ProviderPool:
         return results
 
     def forget(self, message: str) -> None:
-        """Forget which provider may have a message: it is certain now that none has it."""
+        """Forget which provider may have a message: now none is known to have it."""
         self._doubtful.pop(message, None)
 
     def _fix_order(self) -> Sequence[PooledProvider] | None:

@@ -22,7 +22,7 @@ class _CopyKind:
     broken: int
     """How often in a row they broke a worker."""
     queries_status: bool
-    """The provider is asked what became of this attempt."""
+    """The provider is asked for the result of this attempt."""
     taken_by: str | None
     """Which provider that is, where it is known."""
     isolated: int | None
@@ -68,7 +68,7 @@ class RetryPlan:
         self._recipients[kind].append(recipient)
 
     def add_same(self, recipient: Recipient, step_s: int, *, broken: int) -> None:
-        """Repeat a recipient as it is, to read later what became of it."""
+        """Repeat a recipient unchanged, to query its status later."""
         kind = _CopyKind(
             step_s, is_next=False, uses_attempt=False, broken=broken, queries_status=False, taken_by=None, isolated=None
         )

@@ -93,7 +93,7 @@ class _Child:
                 now_s, is_stopped = _read_standing(self._pid)
                 if self._has_given_a_sign():
                     used_s = now_s
-                # While this process was stopped too, nobody was watched.
+                # While this process was stopped too, it watched no child.
                 stood_s = stood_s + min(passed, 2 * LOOK_S) if is_stopped else 0.0
                 if not self._gave_signs:
                     continue  # it loads, or it is no service at all

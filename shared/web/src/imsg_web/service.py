@@ -140,7 +140,7 @@ class Service:
         self._reports.append(find)
 
     def describe(self) -> Replica:
-        """Return what `GET /api/v2/status` says of this replica."""
+        """Return the report of this replica for `GET /api/v2/status`."""
         # While it opens, its conditions are not all there yet.
         unmet = () if self._api is None and not self.stopping.is_set() else tuple(self.unmet())
         warnings = [

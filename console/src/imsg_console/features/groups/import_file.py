@@ -1,4 +1,4 @@
-"""People from a file: what was read is shown before anybody is added, and the rows that are left out are kept."""
+"""People from a file: the page shows them, and the rows that are left out, before it adds them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,7 +52,7 @@ class PeopleImport:
         dialog.show_sheet(sheets, place, lambda dialog: self._draw_read(dialog, people))
 
     def _draw_read(self, dialog: ImportDialog, sheet: PeopleSheet) -> None:
-        """Show what was read: some people as they are, and the rows that hold nobody."""
+        """Show what was read: some people as they are, and the rows without a person."""
         t, count = self._t, len(sheet.people)
         notice(t("groups.import_ready", n=count), "good" if count else "bad")
         with element("ul"):

@@ -23,7 +23,7 @@ class Columns:
     """Makes the cells for one person."""
 
     def __init__(self, view: View, *, everybody: bool) -> None:
-        """`everybody`: with the names of the users that sent."""
+        """`everybody`: with a column of the users who sent."""
         self._view, self._t = view, view.t
         self._everybody = everybody
         self.blocked: Mapping[str, str] = {}

@@ -1,4 +1,4 @@
-"""One message in full: what became of it and why, what to do next, what was sent, and every attempt."""
+"""One message in full: its status and the reason, what to do next, what was sent, and every attempt."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Messages of everybody: filters, live, resend, export."""
+"""The messages of all users: filters, live, resend, export."""
 
 from imsg_console.features.messages.panel import MessagePanel
 from imsg_console.view import Group, Page, View

@@ -41,7 +41,7 @@ class Arrivals:
         self._newest = object()
 
     def only(self, to: str) -> None:
-        """Fetch at the next refresh what came for one recipient; empty: for everybody."""
+        """Fetch one recipient's messages at the next refresh; empty: those of all recipients."""
         self._to = to
         self._newest = object()
 

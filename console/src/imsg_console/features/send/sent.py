@@ -1,4 +1,4 @@
-"""What became of a request: how far it is, what failed, and what can still be done about it."""
+"""A request after it was sent: its progress, what failed, and what can still be done."""
 
 from collections.abc import Mapping
 from functools import partial

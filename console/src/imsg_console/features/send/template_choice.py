@@ -25,7 +25,7 @@ OWN_WORDS = ""
 
 
 ALIKE = ""
-"""The choice of no column: everybody gets the same."""
+"""The choice of no column: all recipients get the same value."""
 
 
 @dataclass(frozen=True, slots=True)

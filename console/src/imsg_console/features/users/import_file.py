@@ -25,7 +25,7 @@ from imsg_console.workbooks import Sheet
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row."""
+    """The result of a row."""
 
     line: Line
     kind: str

@@ -1,4 +1,4 @@
-"""Cancels messages in the claims: sent or cancelled, never both, whoever is faster.
+"""Cancels messages in the claims: a message is sent or cancelled, never both.
 
 The cancel record (`people.cancels`) is written before: a worker that claims a message afterwards reads it.
 """
@@ -27,7 +27,7 @@ class ClaimsLostError(Exception):
 
 @dataclass(slots=True)
 class Cancellation:
-    """What became of the messages that were to be cancelled, by their numbers."""
+    """The result of a cancel: the numbers of the messages, by what happened to them."""
 
     cancelled: list[Outcome] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
