@@ -39,8 +39,8 @@ def test_every_word_of_a_table_has_its_chinese() -> None:
 
 def test_tables_replace_what_stood_between_the_marks_in_both_pages(tmp_path: Path) -> None:
     page, twin = tmp_path / "page.md", tmp_path / "page.zh.md"
-    for one in (page, twin):
-        one.write_text("above\n<!-- a -->\nold\n<!-- /a -->\nbelow\n")
+    for path in (page, twin):
+        path.write_text("above\n<!-- a -->\nold\n<!-- /a -->\nbelow\n")
 
     write_tables({"a": "| cores |"}, page)
 

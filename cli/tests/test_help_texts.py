@@ -46,7 +46,7 @@ def test_the_help_of_a_group_names_its_verbs(command: TyperGroup) -> None:
 
 def test_every_text_stands_in_chinese_and_no_other(command: TyperGroup) -> None:
     listed = list(walk(command))
-    texts = {split_verbs(one)[0] for one in listed}
+    texts = {split_verbs(listed_command)[0] for listed_command in listed}
     texts |= {find_key(getattr(parameter, "help", None) or "") for command in listed for parameter in command.params}
     known = json.loads(FILE.read_text())
 

@@ -79,7 +79,12 @@ def test_every_class_has_a_rule_or_a_test_that_looks_for_it() -> None:
     texts = [
         (where, call.args[{"element": 1, "classes": 0}[_name(call)]]) for where, call in _calls() if _has_class(call)
     ]
-    named = [(where, one) for where, text in texts if isinstance(text, ast.Constant) for one in str(text.value).split()]
+    named = [
+        (where, css_class)
+        for where, text in texts
+        if isinstance(text, ast.Constant)
+        for css_class in str(text.value).split()
+    ]
 
     assert named
     assert [(where, named_class) for where, named_class in named if named_class not in ruled | hooks | OTHERS] == []

@@ -28,7 +28,7 @@ def test_every_sentence_stands_in_both_languages(folder: Path) -> None:
     zh, en = _sentences(folder, "zh"), _sentences(folder, "en")
 
     assert zh.keys() == en.keys()
-    assert [key for key in zh if any(bool(one.strip()) != bool(zh[key][0].strip()) for one in en[key])] == []
+    assert [key for key in zh if any(bool(form.strip()) != bool(zh[key][0].strip()) for form in en[key])] == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -54,7 +54,7 @@ def test_english_is_english(folder: Path) -> None:
         return sentence
 
     forms = _sentences(folder, "en")
-    assert [key for key, said in forms.items() if any(CHINESE.search(rest(one)) for one in said)] == []
+    assert [key for key, said in forms.items() if any(CHINESE.search(rest(form)) for form in said)] == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -62,8 +62,8 @@ def test_chinese_is_set_as_chinese_is(folder: Path) -> None:
     """您 throughout, and a space between Chinese and Latin letters or digits."""
     said = {key: CHINESE_FIELDS.sub("", forms[0]) for key, forms in _sentences(folder, "zh").items()}
 
-    assert [key for key, one in said.items() if "你" in one] == []
-    assert [key for key, one in said.items() if JOINED.search(one)] == []
+    assert [key for key, sentence in said.items() if "你" in sentence] == []
+    assert [key for key, sentence in said.items() if JOINED.search(sentence)] == []
 
 
 def test_every_sentence_that_is_asked_for_exists() -> None:

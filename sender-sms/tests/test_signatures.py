@@ -10,9 +10,9 @@ def limits(signature: str, *, default: bool = False) -> TemplateLimits:
 
 
 def test_a_signature_is_said_where_every_provider_has_the_same() -> None:
-    one = {"code": limits("【天存】"), "text": limits("【天存】", default=True), "visit": limits("【天存】")}
+    signed = {"code": limits("【天存】"), "text": limits("【天存】", default=True), "visit": limits("【天存】")}
     other = {"code": limits("【天存】"), "visit": limits("【天存医院】")}
-    assert find_signatures([(one, False), (other, False)]) == {"code": "天存", "text": "天存", FREE_TEXT: "天存"}
+    assert find_signatures([(signed, False), (other, False)]) == {"code": "天存", "text": "天存", FREE_TEXT: "天存"}
 
 
 def test_nothing_is_said_where_a_provider_of_words_knows_none() -> None:

@@ -68,8 +68,8 @@ async def willing_server() -> AsyncIterator[tuple[int, list[bytes]]]:
                 case b"DATA":
                     writer.write(b"354 go\r\n")
                     bodies.append(b"")
-                    while (one := await reader.readline()) != b".\r\n":
-                        bodies[-1] += one
+                    while (data_line := await reader.readline()) != b".\r\n":
+                        bodies[-1] += data_line
                     writer.write(b"250 2.0.0 Ok\r\n" if bodies[-1] else b"554 5.5.1 no valid recipients\r\n")
                 case _:
                     writer.write(b"250 2.0.0 Ok\r\n")

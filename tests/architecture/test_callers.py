@@ -163,7 +163,7 @@ async def test_every_rule_and_every_call_is_for_a_url_that_there_is(services: di
         called for source in sources for called in re.findall(r'call\(\s*"[A-Z]+",\s*f?"(/internal/[^"{]+)', source)
     }
     assert "/internal/user-cache" in called
-    assert {one for one in called if not any(path.startswith(one) for *_, path in there)} == set()
+    assert {url for url in called if not any(path.startswith(url) for *_, path in there)} == set()
 
 
 def test_every_rule_is_about_services_whose_keys_can_be_told() -> None:

@@ -56,8 +56,8 @@ def list_imports(folder: Path) -> Iterator[tuple[str, Path]]:
 def test_a_distribution_declares_what_it_imports(folder: Path) -> None:
     project = toml(folder)["project"]
     optional = project.get("optional-dependencies", {}).values()
-    declared = {normalize(one) for some in (project.get("dependencies", []), *optional) for one in some}
-    own = {module_of(one): normalize(toml(one)["project"]["name"]) for one in SHIPPED}
+    declared = {normalize(dependency) for some in (project.get("dependencies", []), *optional) for dependency in some}
+    own = {module_of(shipped): normalize(toml(shipped)["project"]["name"]) for shipped in SHIPPED}
     installed = packages_distributions()
     undeclared = {
         (package, str(path.relative_to(ROOT)))

@@ -138,7 +138,7 @@ def test_a_chinese_guide_has_as_much_as_the_english_one(name: str) -> None:
     for pattern in (r"^#+ ", r"^\| ", r"^```\w"):
         of_english, of_chinese = (len(re.findall(pattern, text, re.MULTILINE)) for text in (english, chinese))
         assert of_chinese == of_english or (name in FOR_CHINA and of_chinese > of_english)
-    settings = {one for one in re.findall(r"\bIMSG_\w+", english) if not one.endswith("_")}
+    settings = {setting for setting in re.findall(r"\bIMSG_\w+", english) if not setting.endswith("_")}
     assert settings - set(re.findall(r"\bIMSG_\w+", chinese)) == set()
 
 

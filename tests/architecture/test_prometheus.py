@@ -85,7 +85,7 @@ def test_every_alert_fires_and_stays_silent_when_all_is_well() -> None:
 
 def test_alertmanager_inhibits_alerts_that_there_are() -> None:
     config = yaml.safe_load((ROOT / "deploy/alertmanager/alertmanager.yml").read_text())
-    matchers = [one for rule in config["inhibit_rules"] for side in rule.values() for one in side]
+    matchers = [matcher for rule in config["inhibit_rules"] for side in rule.values() for matcher in side]
     patterns = [matcher.partition("=")[2].lstrip("~ ") for matcher in matchers]
     alerts = [rule["alert"] for rule in rules()]
 

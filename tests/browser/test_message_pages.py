@@ -131,8 +131,8 @@ def test_some_of_what_failed_is_resent_then_the_rest(deployment: Deployment, vis
     page = seen.page
     open_page(page, f"/messages?id={request}&by=recipient")
     expect(rows(page)).to_have_count(3)
-    for one in to[:2]:
-        rows(page).filter(has_text=one).get_by_role("checkbox").check()
+    for recipient in to[:2]:
+        rows(page).filter(has_text=recipient).get_by_role("checkbox").check()
     page.get_by_role("button", name="重发所选 (2)").click()
     page.get_by_role("dialog").get_by_role("button", name="重发", exact=True).click()
 

@@ -264,5 +264,5 @@ def test_what_was_accepted_outlives_a_restart_of_everything(containers: Containe
     containers.compose("restart", "--timeout", "30", timeout_s=300)
     containers.compose("up", "--detach", "--wait", "--no-build", timeout_s=300)
 
-    (one,) = wait_settled(containers, containers.token, accepted["id"], 1)
-    assert one["status"] == "sent"
+    (settled,) = wait_settled(containers, containers.token, accepted["id"], 1)
+    assert settled["status"] == "sent"

@@ -30,7 +30,12 @@ DESCRIBED = [
 """The SMS providers that are described by files of ours."""
 
 SENT = [
-    *(("sms", one.name_code(code)) for one in DESCRIBED for code in one.errors if code != "*"),
+    *(
+        ("sms", provider_kind.name_code(code))
+        for provider_kind in DESCRIBED
+        for code in provider_kind.errors
+        if code != "*"
+    ),
     *(("smtp", code) for code in (*REPLIES, *SERVER_FAILURES)),
     *(("sms", code) for provider in (aliyun, tencent, volcengine, twilio) for code in provider.CODES),
     *(("wechat", str(code)) for code in RULES if code not in MENUS | OURS),

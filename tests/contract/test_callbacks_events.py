@@ -306,8 +306,8 @@ async def test_what_is_wrong_with_a_provider_is_told_to_administrators_once_whil
             for code in codes
         }
         await bench.redis.call("DEL", attention_key("sms"))
-        for name, one in found.items():
-            state = AccountState(at=0.0, digest="", found=(one,))
+        for name, attention in found.items():
+            state = AccountState(at=0.0, digest="", found=(attention,))
             await bench.redis.call("HSET", attention_key("sms"), name, state.model_dump_json())
         await asyncio.gather(*(watch.check_providers() for watch in watches))
 

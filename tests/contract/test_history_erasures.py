@@ -66,7 +66,8 @@ async def dump(database: Database) -> str:
     for table in metadata.sorted_tables:
         found = await database.read(lambda connection, table=table: connection.execute(select(table)))  # type: ignore[misc]
         lines += [
-            repr([one.decode(errors="replace") if isinstance(one, bytes) else one for one in row]) for row in found
+            repr([value.decode(errors="replace") if isinstance(value, bytes) else value for value in row])
+            for row in found
         ]
     return "\n".join(lines).lower()
 
@@ -189,7 +190,9 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
         at=BEFORE,
         attachments=(Attachment(sha256=sha, size=1, filename=f"{MAIL}.pdf", type="application/pdf"),),
     )
-    await keep(database, named, filed, *(outcome(one, Status.SENT, n=n) for one in (named, filed) for n in (0, 1)))
+    await keep(
+        database, named, filed, *(outcome(sent_job, Status.SENT, n=n) for sent_job in (named, filed) for n in (0, 1))
+    )
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     assert not await holds(database, MAIL)
     assert {message["to"]: message["content"] for message in await read_messages(database, named)} == {
@@ -374,7 +377,7 @@ async def test_contents_go_before_rows(database: Database) -> None:
     letter = make_delivery(job(at=NOW - timedelta(days=33)), DEAD, reason="broke")
     await Attachments(database).put(AttachmentKey(long.request, _sha(b'{"subject": "s"}')), b'{"subject": "s"}', AFTER)
     await keep(database, old, young, long, open_, letter)
-    await keep(database, *(outcome(one, Status.FAILED) for one in (old, young, long)))
+    await keep(database, *(outcome(sent_job, Status.FAILED) for sent_job in (old, young, long)))
     long_ago = update(dead).values(at=NOW - timedelta(days=33))
     await database.write(lambda connection: connection.execute(long_ago))
 
@@ -390,8 +393,8 @@ async def test_contents_go_before_rows(database: Database) -> None:
         "it is to be sent still"
     )
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(attachments))) == 0
-    (one,) = (await DeadLetters(database).find(TimePageQuery())).rows
-    assert (await DeadLetters(database).show(one["id"], ADMIN))["body"] == ""
+    (remaining_letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
+    assert (await DeadLetters(database).show(remaining_letter["id"], ADMIN))["body"] == ""
     for name in (old.request, long.request):
         with pytest.raises(Refusal, match="content_erased"):
             await Resends(database).draft(name, ADMIN, uncertain=False, again=False)

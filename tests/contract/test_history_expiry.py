@@ -49,7 +49,11 @@ async def test_what_waits_in_a_paused_channel_expires_in_time_and_nothing_else(
     assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 2
     assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 0
     assert await read_statuses(database, waits) == ["expired", "expired"]
-    assert [await read_statuses(database, one) for one in (lives, other, sent)] == [["queued"], ["queued"], ["sent"]]
+    assert [await read_statuses(database, waiting_job) for waiting_job in (lives, other, sent)] == [
+        ["queued"],
+        ["queued"],
+        ["sent"],
+    ]
     (message,) = await find(database, id=f"{waits.request}-0")
     assert (message["attempts"], message["error"]["code"]) == (0, "expired")
     await paused.call("HSET", channel_key("smtp"), "paused", "0")
@@ -84,7 +88,7 @@ async def test_a_message_that_was_only_ever_blocked_expires_without_an_attempt(d
             state = Free(0, NOW.timestamp(), doubtful=False)
             outcomes.append(decide(state, said, NOW.timestamp() + after_s, terms).outcome)
     await keep(database, Outcomes(outcomes=tuple(outcomes)))
-    (message,), (tried,) = [await find(database, id=f"{one.request}-0") for one in (blocked, called)]
+    (message,), (tried,) = [await find(database, id=f"{waiting_job.request}-0") for waiting_job in (blocked, called)]
     assert (message["status"], message["attempts"]) == ("expired", 0)
     assert (tried["status"], tried["attempts"]) == ("expired", 1)
 

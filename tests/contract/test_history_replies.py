@@ -49,7 +49,7 @@ async def find(database: Database, caller: Caller = ADMIN, **asked: str) -> list
     """Ask for a page."""
     return (
         await Replies(database).find(
-            RepliesQuery.model_validate({name.rstrip("_"): one for name, one in asked.items()}), caller
+            RepliesQuery.model_validate({name.rstrip("_"): value for name, value in asked.items()}), caller
         )
     ).rows
 
@@ -70,7 +70,7 @@ def wrote(text: str = "收到", name: str = "1", address: str = ZHANG, **fields:
 async def test_a_reply_answers_the_last_message_and_whoever_sent_it_sees_it(database: Database) -> None:
     older, newest = sms(timedelta(hours=3)), sms(timedelta(minutes=5))
     strangers = sms(timedelta(minutes=3), LI, STRANGER)
-    batch = [outcome(one, Status.SENT, provider="aliyun") for one in (older, newest, strangers)]
+    batch = [outcome(sent_job, Status.SENT, provider="aliyun") for sent_job in (older, newest, strangers)]
     await keep(database, older, newest, strangers, *batch)
     await keep(database, wrote(signature="天存", to="10690"), wrote("退订", "2", LI, opt_out=True))
     (mine,) = await find(database, OWNER)

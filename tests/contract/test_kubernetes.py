@@ -174,7 +174,7 @@ def test_no_secret_is_in_the_documents_and_each_is_listed(build: str) -> None:
 
 @pytest.mark.parametrize(
     ("build", "container", "packages"),
-    [*(("example", *one) for one in OURS.items()), ("parted", "catalog", ["imsg_catalog"])],
+    [*(("example", *item) for item in OURS.items()), ("parted", "catalog", ["imsg_catalog"])],
 )
 def test_a_container_takes_its_settings(build: str, container: str, packages: list[str]) -> None:
     given, read = set(), ""

@@ -198,7 +198,7 @@ async def test_bounds_hold_behind_pgbouncer_and_stay_with_their_transaction(pool
                     await connection.execute(text("SELECT pg_sleep(0.02)"))
                     return str(await connection.scalar(text("SELECT current_setting('statement_timeout')")))
 
-            said = await asyncio.gather(*(read_bound(one) for one in (database, other) * 10))
+            said = await asyncio.gather(*(read_bound(replica) for replica in (database, other) * 10))
     assert said == ["500ms", "0"] * 10
 
 

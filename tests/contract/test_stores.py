@@ -140,8 +140,8 @@ async def test_who_is_rolled_back_works_on_tables_to_which_a_later_version_has_a
     shutil.copytree(migrations.folder, before.folder)
     write_migration(migrations, "ALTER TABLE things ADD COLUMN colour VARCHAR(9)", revision=2)
     await asyncio.to_thread(migrate, url, migrations)
-    for one in (before, migrations):
-        await asyncio.to_thread(migrate, url, one)
+    for folder in (before, migrations):
+        await asyncio.to_thread(migrate, url, folder)
         async with database.writing() as connection:
             await connection.execute(text("UPDATE things SET count = count + 1"))
     assert await count(database) == 2

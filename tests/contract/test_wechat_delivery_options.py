@@ -194,7 +194,7 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
 
 
 async def test_grants_are_counted_once_each_by_however_many_replicas(pair: tuple[Database, Database]) -> None:
-    replicas = [Allowances(one) for one in pair]
+    replicas = [Allowances(replica) for replica in pair]
     await asyncio.gather(*(replicas[n % 2].grant("main", "oA", "SUB1") for n in range(6)))
     used = await asyncio.gather(*(replicas[n % 2].use_grant("main", "oA", "SUB1") for n in range(8)))
     assert sum(used) == 6

@@ -77,7 +77,9 @@ async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
 ) -> None:
     replicas = [Followers(store(opened, seed), redis, ("main",)) for seed, opened in enumerate(pair)]
     old = await replicas[0].follow("main", "oA", 1)
-    renewed = [one for one in await asyncio.gather(*(replicas[n % 2].renew(old, 5) for n in range(4))) if one]
+    renewed = [
+        follower for follower in await asyncio.gather(*(replicas[n % 2].renew(old, 5) for n in range(4))) if follower
+    ]
     new = renewed[0].tag
     assert [follower.tag for follower in renewed] == [new] * 4
     assert new != old

@@ -18,8 +18,8 @@ FOR_ALL = Entry(Reason.HARD_BOUNCE)
 async def suppress(redis: Redis, *addresses: str, entry: Entry = FOR_ALL) -> None:
     """Write the mirror as the catalog does, whole."""
     await redis.call("HSET", KEY, SUPPRESSED_COMPLETE, 1)
-    for one in addresses:
-        await redis.call("HSET", KEY, one, write_entries([entry]))
+    for suppressed in addresses:
+        await redis.call("HSET", KEY, suppressed, write_entries([entry]))
 
 
 @pytest.fixture

@@ -204,8 +204,8 @@ def come_and_go(deployment: Deployment, caller: Caller) -> None:
 def list_fields(written: object) -> Iterator[str]:
     """Name the fields of what the audit holds, at any depth."""
     if isinstance(written, list):
-        for one in written:
-            yield from list_fields(one)
+        for element in written:
+            yield from list_fields(element)
     elif isinstance(written, dict) and "masked" not in written:
         for name, value in written.items():
             if not name.startswith("20"):  # the date of a holiday

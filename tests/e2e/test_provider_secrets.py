@@ -131,7 +131,7 @@ class Site:
         """Fill a form."""
         names = {field["name"]: field for field in kind["fields"]}
         settings: dict[str, Any] = {**PUBLIC[kind["kind"]]}
-        settings |= {name: self.plant(kind["kind"], name) for name, one in names.items() if one["secret"]}
+        settings |= {name: self.plant(kind["kind"], name) for name, field in names.items() if field["secret"]}
         settings |= {name: f"{self.parrot.url}/" for name in ("endpoint", "url") if name in names}
         if "host" in names:
             settings |= {"host": self.mail.host, "port": self.mail.port}

@@ -296,6 +296,6 @@ def test_messages_wait_through_an_outage_of_all_providers_and_use_up_no_attempts
     firms.sandbox.start()
     message = firms.settle(later["id"])
     assert (message["status"], message["provider"], message["attempts"]) == ("sent", "tencent", 1)
-    for one in first:  # they were tried, and wait their step
-        (found,) = firms.deployment.wait_settled(one, within_s=150)
+    for request in first:  # they were tried, and wait their step
+        (found,) = firms.deployment.wait_settled(request, within_s=150)
         assert found["status"] == "sent"

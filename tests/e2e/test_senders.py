@@ -117,7 +117,9 @@ def read_signature(deployment: Deployment, request: str) -> str:
     """Return the signature that a message arrived with."""
     (message,) = deployment.wait_settled(request)
     assert message["status"] in ("sent", "delivered"), message
-    arrived = [one for one in deployment.inbox(method="sms") if str(one["to"]).endswith(message["to"][-11:])]
+    arrived = [
+        arrived for arrived in deployment.inbox(method="sms") if str(arrived["to"]).endswith(message["to"][-11:])
+    ]
     return str(arrived[-1]).partition("【")[2].partition("】")[0]
 
 

@@ -204,10 +204,10 @@ def test_made_up_templates_arrive_as_they_were_previewed(deployment: Deployment)
         sent = call(deployment, token, "POST", "messages", method="smtp", template=name, to=to)
         assert sent["errorCode"] == 0, (SEED, sent)
         rows = wait_until_sent(deployment, token, sent["id"], 2)
-        for row, one in zip(rows, to, strict=True):
+        for row, address in zip(rows, to, strict=True):
             shown = {field: row["content"][field] for field in preview}
             assert json.dumps(shown) == json.dumps(preview), SEED
-            arrived = deployment.wait_arrived(to=str(one["to"]))
+            arrived = deployment.wait_arrived(to=str(address["to"]))
             assert arrived["subject"] == preview["subject"], SEED
             for part in ("text", "html"):
                 assert arrived[part].replace("\r\n", "\n").rstrip("\n") == preview[part].rstrip("\n"), SEED

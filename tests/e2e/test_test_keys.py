@@ -131,8 +131,8 @@ def test_tests_have_a_quota_of_their_own(deployment: Deployment) -> None:
 def test_a_live_message_is_not_sent_again_by_a_test_key_and_a_test_stays_one(deployment: Deployment) -> None:
     token = deployment.token()
     key, live = make_key(deployment, token), make_key(deployment, token, "live")
-    real, played = (send(deployment, one, "smtp", "bounce+again@example.com")["id"] for one in (live, key))
-    assert [deployment.wait_settled(one)[0]["status"] for one in (real, played)] == ["failed", "failed"]
+    real, played = (send(deployment, shown_key, "smtp", "bounce+again@example.com")["id"] for shown_key in (live, key))
+    assert [deployment.wait_settled(request)[0]["status"] for request in (real, played)] == ["failed", "failed"]
 
     def resend(by: str, request: str) -> dict[str, Any]:
         return deployment.call("POST", "/api/v2/resend", {"token": by, "id": request, "again": True})

@@ -245,7 +245,7 @@ def explain_known(detail: str) -> ProviderTrouble | None:
     for words, trouble in TROUBLES:
         if any(word in detail for word in words):
             if trouble.code in TRANSIENT:
-                return trouble  # nobody answered: the words are ours
+                return trouble  # the provider did not answer: the words are ours
             zh = f"{trouble.zh.removesuffix('。')}（{_cut(detail)}）。"
             return trouble.model_copy(update={"zh": zh, "en": f"{trouble.en} ({_cut(detail)})"})
     return None

@@ -15,8 +15,8 @@ def delivery(number: int) -> Delivery:
 
 async def test_what_waits_is_taken_together_in_order_and_no_more_than_asked_for() -> None:
     deliveries, made = Deliveries(), [delivery(number) for number in range(5)]
-    for one in made:
-        deliveries.add(one)
+    for made_delivery in made:
+        deliveries.add(made_delivery)
     assert await deliveries.receive_batch(3) == made[:3]
     assert await deliveries.receive_batch(3) == made[3:]
 
@@ -33,8 +33,8 @@ async def test_where_nothing_waits_the_next_is_waited_for() -> None:
 
 async def test_what_was_lost_meanwhile_is_not_taken() -> None:
     deliveries, made = Deliveries(), [delivery(number) for number in range(3)]
-    for one in made[:2]:
-        deliveries.add(one)
+    for made_delivery in made[:2]:
+        deliveries.add(made_delivery)
     deliveries.drop_all()
     deliveries.add(made[2])
     assert await deliveries.receive_batch(9) == made[2:]

@@ -30,7 +30,7 @@ def test_a_step_is_one_of_them_and_ends_within_the_life(
 def test_none_is_given_exactly_where_none_fits(
     some: tuple[int, ...], attempt: int, asked_s: float, left_s: float, draw: float
 ) -> None:
-    fits = asked_s < left_s and any(min(asked_s, some[-1]) <= one < left_s for one in some)
+    fits = asked_s < left_s and any(min(asked_s, some[-1]) <= delay_s < left_s for delay_s in some)
     assert (step(some, attempt, asked_s, left_s, draw) is not None) == fits
 
 
@@ -43,11 +43,11 @@ def test_unjittered_it_is_the_one_the_design_names(
         return
     own = some[min(attempt, len(some)) - 1]
     asked = min(asked_s, some[-1])
-    named = own if asked <= own else min(one for one in some if one >= asked)
+    named = own if asked <= own else min(delay_s for delay_s in some if delay_s >= asked)
     if named < left_s:
         assert chosen == named
     else:
-        assert chosen == max(one for one in some if asked <= one < left_s)
+        assert chosen == max(delay_s for delay_s in some if asked <= delay_s < left_s)
 
 
 @given(steps, attempts, seconds, lives, draws)

@@ -111,7 +111,7 @@ async def test_of_fifty_at_once_over_two_connections_one_passes(trial: Trial, va
         senders = [Caps(trial.redis, str), Caps(second, str)]
         counts = [senders[n % 2].count(make_job(), {0: trial.number}) for n in range(50)]
         reached = await asyncio.gather(*counts)
-    assert sum(not one for one in reached) == 1
+    assert sum(not capped for capped in reached) == 1
 
 
 async def test_a_charge_looks_and_counts_nothing(trial: Trial) -> None:

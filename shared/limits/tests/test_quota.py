@@ -283,8 +283,8 @@ async def test_rows_of_a_method_count_what_that_method_sends(redis: Redis, name:
 async def test_a_quota_of_the_installation_holds_all_users_together(redis: Redis, valkey_url: str, name: str) -> None:
     """Exactly, through two gateways; a refused one is charged to nobody, and what is refunded may be used again."""
     both, row = (name, f"{name}-2"), QuotaRow("all-mail", "recipients", "day", 7, "smtp")
-    for one in both:
-        await cache_user(redis, one, per_hour=100, per_day=100)
+    for username in both:
+        await cache_user(redis, username, per_hour=100, per_day=100)
     used = (await Quota(redis, SHANGHAI).read_used(name, ID, (), (row,))).windows[0].used
     await cache_quotas_of_all(redis, row._replace(limit=used + 7))
     try:
@@ -297,7 +297,7 @@ async def test_a_quota_of_the_installation_holds_all_users_together(redis: Redis
         refused = [answer for answer in answers if isinstance(answer, Exhausted)]
         assert (len(charged), len(refused)) == (7, 53)
         assert {(answer.window.row.id, answer.window.scope) for answer in refused} == {("all-mail", "all")}
-        assert sum([(await gateways[0].read_used(one, ID)).hour for one in both]) == 7
+        assert sum([(await gateways[0].read_used(username, ID)).hour for username in both]) == 7
         assert isinstance(await gateways[0].charge(name, "nonce", 1, ID, Cost(1, method="sms")), Charged)
         await gateways[0].refund(charged[0].charge)
         assert isinstance(await gateways[0].charge(name, "nonce", 1, ID, Cost(1, method="smtp")), Charged)

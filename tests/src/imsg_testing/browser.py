@@ -128,7 +128,9 @@ class Complaints:
     @property
     def unexpected(self) -> list[str]:
         """What no test has expected."""
-        return [one for one in self.found if not any(pattern.search(one) for pattern in self._expected)]
+        return [
+            complaint for complaint in self.found if not any(pattern.search(complaint) for pattern in self._expected)
+        ]
 
     def _add(self, complaint: str) -> None:
         self.found.append(complaint)

@@ -202,12 +202,14 @@ def write(language: Language) -> str:
     rows: dict[str, list[str]] = {topic.en: [] for topic in TOPICS}
     for setting in found:
         rows[_topic(setting.path).en].append(_row(setting, language))
-    for one in ELSEWHERE:
-        meaning = one.meaning if language == "en" else _translate(one.meaning)
-        kind = WORDS[language][one.kind] if one.kind != "secret" else f"**{WORDS[language]['secret']}**"
-        default = f"`{one.default}`" if one.default else "–"
-        readers = " · ".join(WORDS[language].get(reader, reader) for reader in one.readers)
-        rows[one.topic].append(f"| `{one.name}` | {kind} | {default} | {meaning} | `{one.example}` | {readers} |")
+    for elsewhere in ELSEWHERE:
+        meaning = elsewhere.meaning if language == "en" else _translate(elsewhere.meaning)
+        kind = WORDS[language][elsewhere.kind] if elsewhere.kind != "secret" else f"**{WORDS[language]['secret']}**"
+        default = f"`{elsewhere.default}`" if elsewhere.default else "–"
+        readers = " · ".join(WORDS[language].get(reader, reader) for reader in elsewhere.readers)
+        rows[elsewhere.topic].append(
+            f"| `{elsewhere.name}` | {kind} | {default} | {meaning} | `{elsewhere.example}` | {readers} |"
+        )
     lines = [HEADS[language]]
     for topic in TOPICS:
         lines += [f"## {topic.en if language == 'en' else topic.zh}", ""]
