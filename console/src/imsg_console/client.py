@@ -21,14 +21,12 @@ TOKEN_ENDED = 10005
 class ApiError(Exception):
     """The API refused a call, or could not be reached. `reason` is for code, `detail` a sentence for people."""
 
-    def __init__(self, reason: str, detail: str = "", code: int = 0, answer: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, reason: str, detail: str = "", code: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.detail = detail
         """Empty where the API did not answer."""
         self.code = code
-        self.answer = answer or {}
-        """The whole answer."""
 
 
 class SessionOver(Exception):  # noqa: N818  an end, no error
@@ -83,7 +81,7 @@ class Gateway:
         code = answer.get("errorCode")
         if code != 0:
             reason, detail = str(answer.get("reason", "unreachable")), str(answer.get("detail", ""))
-            raise ApiError(reason, detail, code if isinstance(code, int) else 0, answer)
+            raise ApiError(reason, detail, code if isinstance(code, int) else 0)
         if (etag := response.headers.get("etag")) is not None:
             answer["etag"] = etag
         return answer

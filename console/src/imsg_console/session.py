@@ -53,7 +53,6 @@ class Session:
     """Whether the administrator's documented password works here: a banner warns until it is changed."""
     tabs: dict[str, Tab] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
-    is_over: bool = False
     end_others: Callable[[], None] = lambda: None
     """Ends the user's sessions in other browsers, after a change of the password."""
 
@@ -161,7 +160,6 @@ class Sessions:
 
     def end(self, session: Session, why: str) -> None:
         """End a session: its tasks stop, and its pages lead to the log-in page, which says why."""
-        session.is_over = True
         self._sessions.pop(session.key, None)
         self._note_ended(session.key, why)
         for task in list(session.tasks):

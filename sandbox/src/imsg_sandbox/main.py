@@ -28,7 +28,7 @@ from imsg_sandbox.sms_api import SmsApi, SmsPort
 from imsg_sandbox.sms_callbacks import pushing as sms_pushing
 from imsg_sandbox.sms_provider import SmsContext
 from imsg_sandbox.sms_server import serving as sms_serving
-from imsg_sandbox.smtp import Address, SmtpSettings, serving
+from imsg_sandbox.smtp import SmtpSettings, serving
 from imsg_sandbox.wechat_accounts import Accounts, AccountSettings
 from imsg_sandbox.wecom import Webhook, WeComSettings
 from imsg_sandbox.wecom import routes as wecom_routes
@@ -98,10 +98,10 @@ class Settings(Common):
 
 
 class Sandbox(Service):
-    """The service, with the addresses of its servers once it runs."""
+    """The service, with the ports of its servers once it runs."""
 
-    smtp: Address | None = None
-    """Of the mail server."""
+    smtp_port: int | None = None
+    """The port of the mail server."""
     aliyun_port: int | None = None
     """The port of the SMS providers' APIs."""
 
@@ -126,7 +126,7 @@ async def _open_parts(settings: Settings, apps: Apps, service: Sandbox, stack: A
     gateway = await stack.enter_async_context(service_client.connect(settings.gateway_url, settings.service_key, apps))
     host = own.smtp_host or settings.host
     delivery = MailDelivery(inbox, faults, MagicMailboxes(), _now)
-    service.smtp = await stack.enter_async_context(serving(host, own.smtp_port, own.smtp, delivery))
+    service.smtp_port = await stack.enter_async_context(serving(host, own.smtp_port, own.smtp, delivery))
     api = FastAPI(title="iMSG sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     answer_errors(api)
     admission = Admission(gateway, open_to_all=not settings.is_exposed)

@@ -6,7 +6,6 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -47,17 +46,9 @@ class SmtpSettings(BaseModel):
     """The PEM file of certificate and key, for `starttls` and `tls`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """The address of the mail server."""
-
-    host: str
-    port: int
-
-
 @asynccontextmanager
-async def serving(host: str, port: int, settings: SmtpSettings, delivery: MailDelivery) -> AsyncIterator[Address]:
-    """Serve mail while the context is open; port 0 takes a free one. Raises StartError."""
+async def serving(host: str, port: int, settings: SmtpSettings, delivery: MailDelivery) -> AsyncIterator[int]:
+    """Serve mail while the context is open, and yield the port; port 0 takes a free one. Raises StartError."""
     tls = _load_certificate(settings)
     open_sessions: set[MailSession] = set()
 
@@ -76,7 +67,7 @@ async def serving(host: str, port: int, settings: SmtpSettings, delivery: MailDe
             variable("sandbox", "smtp_port"),
         ) from error
     try:
-        yield Address(host, server.sockets[0].getsockname()[1])
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for session in list(open_sessions):

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row
 
 from imsg_contract.wire import Job, Recipient
-from imsg_scheduler.tables import ALL_MESSAGES
 
 KEPT_AFTER_EXPIRY = timedelta(days=7)
 """How long a cancel outlives the job's expiry: a life may be extended by a day, and claims live two days longer."""
@@ -91,11 +90,6 @@ class Cancel:
             **totals,
             "body": None if self.job is None else self.job.encode(),
         }
-
-    @property
-    def of_message(self) -> int | None:
-        """Return the message; None for all of the request."""
-        return None if self.n == ALL_MESSAGES else self.n
 
 
 def _read_ms(ms: int) -> datetime:

@@ -78,7 +78,6 @@ class Spf:
 class DkimRecord:
     """The record of a key: its public part, empty if revoked, None if there is no record."""
 
-    at: str
     public: str | None
     kind: str = "rsa"
     """The record's `k` (RFC 6376, 3.6.1; RFC 8463)."""
@@ -318,8 +317,8 @@ async def _find_dkim(key: DkimPublic, resolver: Resolver) -> DkimRecord:
         tags = _read_tags(text)
         public = "".join(tags.get("p", "-").split())
         if tags.get("v", "DKIM1") == "DKIM1" and _is_base64(public):
-            return DkimRecord(key.at, public, tags.get("k", "rsa").lower(), texts)
-    return DkimRecord(key.at, None, texts=texts, unanswered=resolver.unanswered)
+            return DkimRecord(public, tags.get("k", "rsa").lower(), texts)
+    return DkimRecord(None, texts=texts, unanswered=resolver.unanswered)
 
 
 def _read_tags(record: str) -> dict[str, str]:

@@ -24,8 +24,8 @@ class OpenSandbox:
     @property
     def port(self) -> int:
         """Its SMTP port."""
-        assert self.service.smtp is not None
-        return self.service.smtp.port
+        assert self.service.smtp_port is not None
+        return self.service.smtp_port
 
     async def inbox(self, **filters: str) -> list[dict[str, Any]]:
         """Return what arrived, the oldest first, whole."""

@@ -13,7 +13,6 @@ from imsg_channels.spec import Address
 from imsg_console.client import ApiError, path
 from imsg_console.explanations import explain
 from imsg_console.message.filters import UNSETTLED
-from imsg_console.message.pace import Pace
 from imsg_console.message.simulated import is_simulated
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -114,7 +113,6 @@ class _Watch:
         self._place = place
         self._identity = identity
         self._in_sandbox = in_sandbox
-        self._pace = Pace()
         self._refreshes = 0
         self._shown: object = None
 

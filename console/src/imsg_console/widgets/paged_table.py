@@ -55,11 +55,6 @@ class PagedTable:
             self._instead = element("div")
             self._pager = Pager(view.t, self._go)
 
-    @property
-    def rows(self) -> Sequence[Row]:
-        """The rows of the page in view."""
-        return self._page.rows
-
     async def load(self) -> None:
         """Show the first page, for instance after the filters have changed."""
         self._listing = self._make_listing()

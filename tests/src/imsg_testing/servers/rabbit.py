@@ -71,10 +71,6 @@ class Rabbit(Server):
         """Run `rabbitmqctl` on it and return what it prints, such as `control("set_disk_free_limit", "50MB")`."""
         return self.run("rabbitmqctl", *arguments)
 
-    def queues(self, *arguments: str) -> str:
-        """Run `rabbitmq-queues` on it and return what it prints."""
-        return self.run("rabbitmq-queues", *arguments)
-
     def run(self, program: str, *arguments: str) -> str:
         """Run a program of RabbitMQ on it and return what it prints."""
         return _run(_script(program), *arguments, environment=self._variables)

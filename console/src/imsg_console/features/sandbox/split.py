@@ -26,7 +26,6 @@ class Split:
     """Draws both; `on_choose` draws the item of a key into the pane. NiceGUI awaits its coroutine."""
 
     def __init__(self, view: View, name: str, choose: str, on_choose: Callable[[str], object]) -> None:
-        self._view = view
         self._on_choose = on_choose
         self._choose_text = choose
         self._drawn: dict[str, Element] = {}
