@@ -1,7 +1,6 @@
 """A history of a million messages, made inside PostgreSQL: users, methods and statuses as a company has them."""
 
 import base64
-from dataclasses import dataclass
 
 import psycopg
 
@@ -52,16 +51,8 @@ STATEMENTS = (_REQUESTS, _MESSAGES, _ATTEMPTS)
 _METHOD = "(ARRAY['smtp', 'smtp', 'smtp', 'sms', 'smtp', 'sms', 'smtp', 'wechat', 'smtp', 'smtp'])[1 + number %% 10]"
 
 
-@dataclass(frozen=True, slots=True)
-class SeededHistory:
-    """What stands in the tables."""
-
-    messages: int
-    requests: int
-
-
-def seed(url: str, messages: int) -> SeededHistory:
-    """Fill history's tables with so many messages: half of them singles, half in lists."""
+def seed(url: str, messages: int) -> int:
+    """Fill history's tables with about so many messages, half of them singles, half in lists; return their number."""
     # Every EACH-th request is a list: EACH - 1 singles and LIST recipients, so that both halves are equal.
     list_every = LIST
     count = max(1, messages // (list_every - 1 + LIST)) * list_every
@@ -82,7 +73,7 @@ def seed(url: str, messages: int) -> SeededHistory:
         connection.execute("VACUUM ANALYZE")
         row = connection.execute("SELECT count(*) FROM messages").fetchone()
     assert row is not None  # noqa: S101  count answers a row
-    return SeededHistory(int(row[0]), count)
+    return int(row[0])
 
 
 def cursor(url: str, where: str, values: dict[str, object], offset: int) -> str | None:

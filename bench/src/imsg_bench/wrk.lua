@@ -40,8 +40,7 @@ function done(summary, latency, requests)
   local errors = summary.errors
   local lost = errors.connect + errors.read + errors.write + errors.timeout
   io.stderr:write(string.format(
-    '{"accepted":%d,"refused":%d,"lost":%d,"seconds":%f,"p50_ms":%f,"p99_ms":%f}\n%s\n',
-    accepted, refused, lost, summary.duration / 1e6,
-    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, example
+    '{"accepted":%d,"refused":%d,"lost":%d,"seconds":%f}\n%s\n',
+    accepted, refused, lost, summary.duration / 1e6, example
   ))
 end

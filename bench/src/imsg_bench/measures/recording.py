@@ -70,7 +70,7 @@ def measure(run: Run) -> Result:
         Series(f"query p95, slowest: {slowest}", "ms", (percentile(times[slowest], 0.95),), at_most=20),
         *(Series(f"query p95: {name}", "ms", (percentile(values, 0.95),)) for name, values in times.items()),
     ]
-    return Result(KEY, TITLE, tuple(series), costs, (f"Queried among {seeded.messages:,} messages.",))
+    return Result(KEY, TITLE, tuple(series), costs, (f"Queried among {seeded:,} messages.",))
 
 
 def _recording(

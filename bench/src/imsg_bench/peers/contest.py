@@ -72,10 +72,9 @@ class Outcome:
 class Contest:
     """One contender's turns."""
 
-    def __init__(self, peer: Peer, make_endpoint: Endpoint, progress: Progress) -> None:
+    def __init__(self, peer: Peer, make_endpoint: Endpoint) -> None:
         self._peer = peer
         self._door = make_endpoint
-        self._progress = progress
 
     def turn(self, seconds: float) -> tuple[float, float, float, int]:
         """Return accepted and delivered a second, processor µs a message, and how many were refused."""
@@ -174,7 +173,7 @@ def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
         peer = kind(stack, make_folder(stack))
         version = peer.version()
         progress.say(f"M  {peer.NAME} {version}")
-        contest_ = Contest(peer, peer.open(), progress)
+        contest_ = Contest(peer, peer.open())
         accepted, delivered, cost, refused = contest_.turn(seconds)
         progress.say(f"M  {peer.NAME}: accepted {accepted:.0f}/s, delivered {delivered:.0f}/s, refused {refused}")
         crash_accepted, gone, twice, recovered_s = contest_.crash()
