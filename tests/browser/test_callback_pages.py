@@ -70,8 +70,7 @@ def test_a_callback_is_added_with_a_secret_shown_once_tried_and_disabled(
 ) -> None:
     words, user = WORDS[look.language], deployment.new_user()
     seen = visit(look)
-    log_in(seen, user, PASSWORD)
-    page = seen.page
+    page = log_in(seen, user, PASSWORD)
     open_page(page, "/callbacks")
     page.get_by_role("button", name=words["add"], exact=True).click()
     dialog = page.locator(".dialog:visible")
@@ -110,8 +109,7 @@ def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recover
     send(deployment, token)
     wait(lambda: [delivery["status"] for delivery in deliveries(deployment, token)] == [503])
     seen = visit(look)
-    log_in(seen, user, PASSWORD)
-    page = seen.page
+    page = log_in(seen, user, PASSWORD)
     open_page(page, "/callbacks")
     page.get_by_role("link", name=words["deliveries"]).click()
     table = page.locator(".data-table")

@@ -61,8 +61,7 @@ def test_what_waits_in_a_paused_channel_is_cancelled_whole_and_one_message_alone
         request = deployment.call("POST", "/api/v2/messages", body, token=deployment.token())["id"]
         wait(lambda: read_counts(deployment, request) == {"queued": 3}, 60)
         seen = visit(Look("en"))
-        log_in(seen)
-        page = seen.page
+        page = log_in(seen)
         page.goto(f"/messages/{request}-1")
         page.locator(".cancel-button").click()
         page.locator(".q-dialog").get_by_role("button", name="Cancel sending").click()
@@ -90,8 +89,7 @@ def test_what_is_scheduled_is_moved_and_sent_now(deployment: Deployment, visit: 
     request = answer["id"]
     wait(lambda: read_counts(deployment, request) == {"scheduled": 1}, 60)
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/sent/{request}")
     page.locator(".move-button").click()
     dialog = page.locator(".q-dialog")

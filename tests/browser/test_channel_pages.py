@@ -30,8 +30,7 @@ def channel(deployment: Deployment, method: str) -> dict[str, object]:
 def test_a_channel_is_paused_with_a_reason_and_resumed(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     sms = card(page, "sms")
     expect(sms).to_contain_text("正常" if is_zh else "Open")
@@ -54,8 +53,7 @@ def test_a_channel_is_paused_with_a_reason_and_resumed(deployment: Deployment, v
 @pytest.mark.parametrize(("to", "said"), [("zhang@example.com", "已发出"), ("bounce@example.com", "没有这个收件人")])
 def test_a_channel_is_tried_with_a_message_of_ones_own(visit: Visits, to: str, said: str) -> None:
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     card(page, "smtp").get_by_role("button", name=re.compile("^试发")).click()
     dialog = page.get_by_role("dialog")
@@ -70,8 +68,7 @@ def test_a_channel_is_tried_with_a_message_of_ones_own(visit: Visits, to: str, s
 
 def test_a_wrong_address_is_said_in_the_dialog(visit: Visits) -> None:
     seen = visit(Look("en", PHONE))
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     card(page, "sms").get_by_role("button", name="Send a test by SMS").click()
     dialog = page.get_by_role("dialog")
@@ -89,8 +86,7 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
         every_s=0.2,
     )
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.set_viewport_size({"width": 1280, "height": 400})
     page.goto("/channels#dead")
     expect(page.get_by_role("heading", name="死信")).to_be_in_viewport()
@@ -117,8 +113,7 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
 def test_what_waits_and_what_failed_is_a_click_away(deployment: Deployment, visit: Visits) -> None:
     send_and_settle(deployment, "bounce+today@example.com")
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     card(page, "smtp").get_by_role("link", name=re.compile("条失败")).click()
     expect(page.locator(".table-row").first).to_contain_text("失败")

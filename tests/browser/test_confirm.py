@@ -57,8 +57,7 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         body = {"to": f"138{secrets.randbelow(10**8):08d}", "method": "sms", "content": "您好"}
         request = deployment.call("POST", "/api/v2/messages", body, token=token)["id"]
         seen = visit()
-        log_in(seen, name, "correct horse")
-        page = seen.page
+        page = log_in(seen, name, "correct horse")
         page.goto(f"/sent/{request}")
         expect(page.locator(".held")).to_contain_text("已暂停")
         expect(page.locator("body")).not_to_contain_text("短信服务商维护到六点")  # meant for other administrators
@@ -91,8 +90,7 @@ def test_a_short_list_is_confirmed_where_somebody_gets_nothing_or_a_quota_is_sho
     path = f"/api/v2/users/{name}/quotas"
     assert deployment.client.put(path, json={"quotas": rows}, headers=headers).json()["errorCode"] == 0
     seen = visit()
-    log_in(seen, name, PASSWORD)
-    page = seen.page
+    page = log_in(seen, name, PASSWORD)
     open_page(page, "/send")
     page.locator(".recipients-field").press_sequentially(f"li@example.com, {gone}\n")
     page.locator(".field-subject input").fill("开会")
@@ -107,8 +105,7 @@ def test_a_short_list_is_confirmed_where_somebody_gets_nothing_or_a_quota_is_sho
 
 def test_a_link_wins_over_a_draft(deployment: Deployment, visit: Visits) -> None:
     seen = visit()
-    log_in(seen, deployment.new_user(), PASSWORD)
-    page = seen.page
+    page = log_in(seen, deployment.new_user(), PASSWORD)
     open_page(page, "/send")
     page.locator(".field-subject input").fill("草稿")
     page.wait_for_function("Object.values(localStorage).some((text) => JSON.parse(text).mail?.subject === '草稿')")

@@ -49,8 +49,7 @@ def test_a_draft_and_the_log_in_outlive_the_console(other: Deployment, visit: Vi
     name = other.new_user()
     seen = visit(look, other.url)
     seen.complaints.expect("ERR_CONNECTION|ERR_EMPTY|_nicegui_ws|WebSocket")  # what it says while nobody answers
-    log_in(seen, name, PASSWORD)
-    page = seen.page
+    page = log_in(seen, name, PASSWORD)
     open_page(page, "/send")
     page.locator(".recipients-field").press_sequentially("张三 <zhang@example.com>, oops@,\n")
     expect(page.locator(".recipient-text")).to_have_text(["zhang@example.com"])
@@ -143,8 +142,7 @@ def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
 def test_what_was_sent_is_waited_for(visit: Visits, look: Look) -> None:
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/sent/{secrets.token_hex(16)}?n=300")
     said = {"zh": "已接受 300 个收件人，正在发送", "en": "Accepted for 300 recipients, sending"}[look.language]
     expect(page.locator(".sent-waiting")).to_contain_text(said)

@@ -72,8 +72,7 @@ def test_every_page_is_sound(visit: Visits, request_id: str, look: Look) -> None
 def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit: Visits, language: str) -> None:
     seen = visit(Look("zh" if language == "zh" else "en", DESK))
     seen.complaints.expect(r"/users|status of 403")
-    log_in(seen, deployment.new_user(), "correct horse")
-    page = seen.page
+    page = log_in(seen, deployment.new_user(), "correct horse")
     open_page(page, "/")
     expect(page).to_have_url(re.compile("/mine$"))
     listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
@@ -89,8 +88,7 @@ def test_a_user_sees_their_own_pages_and_no_others(deployment: Deployment, visit
 
 def test_the_switches_of_language_and_theme_keep_the_page(visit: Visits) -> None:
     seen = visit(Look("zh", DESK))
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/limits?a=b")
     page.get_by_role("link", name="Switch to English").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("My limits")

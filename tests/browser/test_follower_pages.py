@@ -31,8 +31,7 @@ def test_a_follower_is_bound_found_renewed_and_revoked(deployment: Deployment, v
     language, name = look.language, deployment.new_user()
     openid = deployment.call("POST", "/sandbox/wechat/followers")["openid"]
     seen = visit(look)
-    log_in(seen, "admin", "123")
-    page = seen.page
+    page = log_in(seen, "admin", "123")
     open_page(page, "/followers")
     page.get_by_role("button", name=BIND[language]).click()
     dialog = page.locator(".dialog:visible")

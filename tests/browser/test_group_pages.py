@@ -101,8 +101,7 @@ def test_a_class_of_300_is_imported_from_a_sheet_and_gets_a_message(
     owner = deployment.new_user(per_hour=100, per_day=100)
     prefix = f"13{secrets.randbelow(10)}{secrets.randbelow(10**4):04d}"
     seen = visit(look)
-    log_in(seen, owner, PASSWORD)
-    page = seen.page
+    page = log_in(seen, owner, PASSWORD)
     import_class(seen, name, prefix)
 
     page.locator(".button-main").get_by_text(words["send"], exact=True).click()
@@ -132,8 +131,7 @@ def test_a_class_of_300_is_imported_from_a_sheet_and_gets_a_message(
 def test_a_message_is_sent_at_the_time_that_the_form_names(deployment: Deployment, visit: Visits) -> None:
     owner = deployment.new_user()
     seen = visit()
-    log_in(seen, owner, PASSWORD)
-    page = seen.page
+    page = log_in(seen, owner, PASSWORD)
     open_page(page, f"/send?method=sms&to=138{secrets.randbelow(10**8):08d}")
     page.locator(".field-words textarea, textarea.field-words").first.fill("周五下午三点开家长会。")
     due = (datetime.now(UTC) + timedelta(days=3)).replace(hour=4, minute=30, second=0, microsecond=0)

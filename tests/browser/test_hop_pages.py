@@ -45,8 +45,7 @@ def test_who_was_asked_first_is_a_line_of_its_own(two_providers: Deployment, vis
     two_providers.wait_settled(sent["id"])
 
     seen = visit(look, two_providers.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages/{sent['id']}-0")
     lines = page.locator(".timeline > li")
     hop = lines.filter(has_text="aliyun")
@@ -71,8 +70,7 @@ def test_a_blocked_provider_says_why_in_words_and_in_its_own(
     sent = two_providers.call("POST", "/api/v2/messages", body, token=two_providers.token())
     two_providers.wait_settled(sent["id"])
     seen = visit(look, two_providers.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     line = page.locator("[data-key='sms/aliyun']")
     expect(line).to_contain_text("短信账户余额不足。" if look.language == "zh" else "no money left")

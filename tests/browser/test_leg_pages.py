@@ -32,8 +32,7 @@ def test_a_message_shows_the_channels_that_were_tried_for_its_person(
     path = f"/api/v2/requests/{answer['id']}"
     wait(lambda: deployment.call("GET", path, token=deployment.token()).get("state") == "settled", 60)
     seen = visit(look)
-    log_in(seen, "admin", "123")
-    page = seen.page
+    page = log_in(seen, "admin", "123")
     page.goto(f"/messages/{first}")
     link = page.locator(f"a[href='/messages/{second}']")
     expect(link).to_be_visible()

@@ -37,8 +37,7 @@ def test_filters_stand_in_the_address_and_a_shared_one_finds_the_same(deployment
     send_and_settle(deployment, [to, f"bounce+{to}"], subject="筛选")
     send_and_settle(deployment, to, subject="别的")
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/messages")
     page.get_by_label("收件人", exact=True).fill(f"bounce+{to}")
     page.get_by_label("收件人", exact=True).press("Enter")
@@ -130,8 +129,7 @@ def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, p
     name, to = deployment.new_user(), address()
     send_and_settle(deployment, [to, f"bounce+{to}"], token=deployment.token(name, "correct horse"), subject="一部分")
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages?username={name}")
     page.get_by_label("收件人", exact=True).fill(part)
     page.get_by_label("收件人", exact=True).press("Enter")
@@ -142,8 +140,7 @@ def test_a_part_of_a_recipient_finds_it(deployment: Deployment, visit: Visits, p
 def test_a_username_is_offered_by_a_part_of_it(deployment: Deployment, visit: Visits) -> None:
     name = deployment.new_user()
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/messages")
     page.get_by_role("search").get_by_role("button", name="筛选").click()
     page.get_by_label("用户", exact=True).press_sequentially(name[3:9])
@@ -157,8 +154,7 @@ def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> N
     name = deployment.new_user()
     send_and_settle(deployment, address(), token=deployment.token(name, "correct horse"))
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages?username={name}")
     for span, count in (("昨天", 0), ("今天", 1), ("本月", 1)):
         page.locator(".filters-span", has_text=span).click()
@@ -175,8 +171,7 @@ def test_what_is_sent_later_is_one_click(deployment: Deployment, visit: Visits) 
     later = deployment.call("POST", "/api/v2/messages", {**message, "send_at": due})["id"]
     wait(lambda: deployment.call("GET", f"/api/v2/requests/{later}", token=token)["errorCode"] == 0, 60)
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages?username={name}")
     expect(rows(page)).to_have_count(2)
     page.locator(".filters-later").click()
@@ -189,8 +184,7 @@ def test_the_second_page_the_last_by_its_number_and_the_way_back(deployment: Dep
     everybody = [f"page-{n}-{address()}" for n in range(120)]
     request = send_and_settle(deployment, everybody, subject="翻页")
     seen = visit(Look("en", DESK))
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages?id={request}")
     expect(rows(page)).to_have_count(50)
     expect(page.get_by_text("120 in all")).to_be_visible()
@@ -218,8 +212,7 @@ def test_what_arrives_shows_by_itself_but_not_under_the_readers_hand_nor_while_p
 ) -> None:
     to = address()
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages?to={to}")
     expect(page.get_by_text("没有符合筛选条件的消息")).to_be_visible()
     send_and_settle(deployment, to, subject="第一封")
@@ -248,8 +241,7 @@ def test_an_export_holds_every_page_whole_and_runs_nothing(
     everybody = [f"export-{n}-{address()}" for n in range(520)]
     request = send_and_settle(deployment, everybody, subject="=1+1 导出")
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages?id={request}")
     page.get_by_role("button", name="导出", exact=True).click()
     expect(page.get_by_role("button", name="CSV")).to_be_visible()

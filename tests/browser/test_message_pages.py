@@ -41,8 +41,7 @@ def test_hostile_text_stands_there_as_text(deployment: Deployment, visit: Visits
     )
 
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto(f"/messages?to={to}")
     expect(rows(page)).to_have_count(1)
@@ -70,8 +69,7 @@ def test_why_did_this_fail_and_resend(deployment: Deployment, visit: Visits, loo
     to = f"bounce+{address()}"
     request = send_and_settle(deployment, to, subject="账单")
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     is_zh = look.language == "zh"
     why = "没有这个收件人，邮箱不存在。" if is_zh else "There is no such mailbox."
     page.goto(f"/sent/{request}")
@@ -127,8 +125,7 @@ def test_some_of_what_failed_is_resent_then_the_rest(deployment: Deployment, vis
     deployment.order("5xx", 3)
     request = send_and_settle(deployment, to, subject="部分重发")
     seen = visit(ZH)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, f"/messages?id={request}&by=recipient")
     expect(rows(page)).to_have_count(3)
     for recipient in to[:2]:
@@ -188,8 +185,7 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
         send_and_settle(deployment, [address()], token=token, subject=f"第{n}批")
     send_and_settle(deployment, [f"bounce+{address()}", address()], token=token, subject="改正了才行")
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(f"/messages?username={name}&status=failed")
     expect(rows(page)).to_have_count(4)
     for n in (1, 2):

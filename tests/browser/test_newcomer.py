@@ -85,8 +85,7 @@ def test_from_the_first_log_in_to_the_first_mail_that_arrives(
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
 def test_why_it_failed_is_said_and_it_is_sent_again(deployment: Deployment, visit: Visits, look: Look) -> None:
     words, seen = WORDS[look.language], visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     deployment.order("5xx", 1)
     open_page(page, "/send?to=zhang@example.com")
     expect(page.locator(".recipient-text")).to_have_text("zhang@example.com")

@@ -30,8 +30,7 @@ def test_each_cause_leads_to_its_messages_and_what_stops_people_comes_first(
     body = {"paused": True, "reason": "搬迁", "token": deployment.token()}
     assert deployment.call("PATCH", "/api/v2/channels/wecom", body)["errorCode"] == 0
     seen = visit(Look("zh", DESK))
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/")
 
     first = page.locator(".needs > li").first
@@ -58,8 +57,7 @@ def test_a_user_is_counted_and_leads_to_their_messages(deployment: Deployment, v
     for to in ("bounce+user@example.com", "one@example.com", "another@example.com"):
         send_and_settle(deployment, to, token=token)
     seen = visit(Look("zh", DESK))
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     for range_name in ("", "hour", "week", "month"):  # the first two are counted from messages, the others from days
         row = page.get_by_role("region", name="各用户").locator(".table-row").first
         for column, count in (("messages", 3), ("failed", 1)):

@@ -25,8 +25,7 @@ def test_a_price_is_added_and_shown_in_usage_and_removed(deployment: Deployment,
     auth = {"authorization": f"Bearer {deployment.token()}", "if-match": "*"}
     assert deployment.client.put("/api/v2/prices", json={"prices": []}, headers=auth).status_code == 200
     seen = visit(look)
-    log_in(seen, "admin", "123")
-    page = seen.page
+    page = log_in(seen, "admin", "123")
     open_page(page, "/prices")
     expect(page.locator(".empty-title")).to_be_visible()
     page.get_by_role("button", name=ADD[language], exact=True).click()

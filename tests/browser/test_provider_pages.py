@@ -39,8 +39,7 @@ def as_set(deployment: Deployment) -> Iterator[None]:
 def test_a_provider_is_switched_off_and_on(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     line = row(page, "aliyun")
     line.get_by_role("button", name="停用 aliyun" if is_zh else re.compile("^(Switch off|Disable).*aliyun")).click()
@@ -60,8 +59,7 @@ def test_a_provider_is_switched_off_and_on(deployment: Deployment, visit: Visits
 
 def test_a_provider_is_weighed(deployment: Deployment, visit: Visits) -> None:
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     row(page, "aliyun").get_by_role("button", name="aliyun 的权重").click()
     dialog = page.get_by_role("dialog")
@@ -73,8 +71,7 @@ def test_a_provider_is_weighed(deployment: Deployment, visit: Visits) -> None:
 
 def test_one_message_goes_by_the_provider_that_was_asked_for(visit: Visits) -> None:
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/channels")
     page.locator("[data-key=sms]").get_by_role("button", name="试发一条短信").click()
     dialog = page.get_by_role("dialog")

@@ -53,8 +53,7 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
 ) -> None:
     name = f"office-{look.name}".replace(" ", "-").lower()[:30]
     seen = visit(look, fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/providers")
     expect(page.get_by_text("模拟", exact=True).first).to_be_visible()
     seen.axe()
@@ -106,8 +105,7 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     made = fresh.call("POST", "/api/v2/providers", body, token=fresh.token())
     assert made["errorCode"] == 0, made
     seen = visit(Look("zh", DESK), fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/providers")
     page.get_by_role("button", name="修改 second").click()
     fill(page, 发件人=f"天存 <{USER}>")
@@ -131,8 +129,7 @@ def test_a_provider_that_needs_attention_stands_on_the_overview_with_its_remedy(
     listed = "/api/v2/providers"
     wait(lambda: any(provider["attention"] for provider in fresh.look_up(listed, token=fresh.token())["providers"]), 60)
     seen = visit(Look("zh", DESK), fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/")
     need = page.locator(".needs > li").filter(has_text="服务商 stale")
     expect(need).to_contain_text("拒绝登录")
@@ -148,8 +145,7 @@ def test_signatures_and_templates_are_shown_as_the_provider_has_them(
     fresh: Deployment, visit: Visits, look: Look
 ) -> None:
     seen = visit(look, fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/providers")
     for what, words in (("签名", ("天存", "已通过", "已报备")), ("模板", ("SMS_100000002", "您的验证码为${code}"))):
         choose_in_menu(page, "aliyun 的更多操作", what)
@@ -168,8 +164,7 @@ def test_a_described_firm_has_a_form_of_its_own_with_what_it_is_used_for(
 ) -> None:
     """It is asked for its account by the names of its own console."""
     seen = visit(look, fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/providers")
     page.get_by_role("button", name="添加服务商").click()
     choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "短信：短信宝")
@@ -187,8 +182,7 @@ def test_a_described_firm_has_a_form_of_its_own_with_what_it_is_used_for(
 
 def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, visit: Visits) -> None:
     seen = visit(Look("zh", DESK), fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/providers")
     page.get_by_role("button", name="添加发件人").click()
     fill(page, 名称="news", 发件地址="nobody")
@@ -219,8 +213,7 @@ def test_a_sender_is_set_up_changed_and_removed_in_the_page(fresh: Deployment, v
 
 def test_a_signature_is_set_up_in_the_page_and_chosen_for_a_send(fresh: Deployment, visit: Visits) -> None:
     seen = visit(Look("zh", DESK), fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/providers")
     page.get_by_role("button", name="添加短信签名").click()
     fill(page, 名称="school", 短信签名="天存未报备")
@@ -263,8 +256,7 @@ def test_a_signature_is_set_up_in_the_page_and_chosen_for_a_send(fresh: Deployme
 
 def test_the_address_for_receipts_is_shown_whole_once_its_secret_is_typed(fresh: Deployment, visit: Visits) -> None:
     seen = visit(Look("zh", DESK), fresh.url)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     open_page(page, "/providers")
     page.get_by_role("button", name="添加服务商").click()
     choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "短信：腾讯云短信")

@@ -47,8 +47,7 @@ def foreign(deployment: Deployment) -> Iterator[str]:
 def test_a_foreign_page_can_neither_read_nor_act_nor_frame(visit: Visits, foreign: str) -> None:
     seen = visit(Look("en", DESK))
     seen.complaints.expect(".")  # everything that the foreign page is refused is said in its console
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto(foreign)
     page.wait_for_function("answers.read && answers.socket")
     assert page.evaluate("answers") == {"read": "refused", "socket": "refused"}
@@ -125,8 +124,7 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
     request = send_and_settle(deployment, to, token=token, subject=HOSTILE, text=HOSTILE, html=HOSTILE)
     seen = visit(Look("en", DESK))
     seen.complaints.expect(r"/_console/bodies/|Blocked script execution")
-    log_in(seen, name, "correct horse")
-    page = seen.page
+    page = log_in(seen, name, "correct horse")
     for path in ("/mine", f"/sent/{request}", f"/send?like={request}", "/limits", f"/send?to={quote(HOSTILE)}"):
         page.goto(path)
         page.wait_for_load_state("networkidle")
@@ -135,8 +133,7 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
         assert "49" not in page.locator("h1").inner_text()
     admin = visit(Look("zh", DESK))
     admin.complaints.expect(r"/_console/bodies/|Blocked script execution")
-    log_in(admin)
-    page = admin.page
+    page = log_in(admin)
     searched = quote(name, safe="")
     for path in (
         "/",
@@ -154,8 +151,7 @@ def test_hostile_names_subjects_and_addresses_are_text_everywhere(visit: Visits,
 def test_a_session_that_is_over_leads_to_the_log_in_and_back(visit: Visits, deployment: Deployment) -> None:
     user = deployment.new_user()
     seen = visit(Look("en", DESK))
-    log_in(seen, user, "correct horse")
-    page = seen.page
+    page = log_in(seen, user, "correct horse")
     page.goto("/limits")
     token = deployment.call("POST", "/api/login", {"username": user, "password": "correct horse"})["token"]
     assert deployment.call("POST", "/api/v2/logout", {"token": token, "everywhere": True})["errorCode"] == 0

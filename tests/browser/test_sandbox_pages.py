@@ -26,8 +26,7 @@ def item(page: Page, text: str) -> Locator:
 def test_a_mail_arrives_while_one_looks_and_is_read(deployment: Deployment, visit: Visits, look: Look) -> None:
     subject = f"<b>通知</b>{secrets.token_hex(3)}"
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto("/inbox")
     html = "<h1>您好</h1><script>alert(1)</script><img src=http://127.0.0.1:1/x.png onerror=alert(2)>"
@@ -57,8 +56,7 @@ def test_sms_are_bubbles_by_number(deployment: Deployment, visit: Visits, look: 
         )
         deployment.wait_settled(sent["id"])
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/inbox?tab=sms")
     item(page, number).click()
     bubbles = page.locator(".bubble")
@@ -78,8 +76,7 @@ def test_an_sms_is_answered_as_its_recipient_would(deployment: Deployment, visit
     )
     deployment.wait_settled(sent["id"])
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/inbox?tab=sms")
     item(page, number).click()
     page.get_by_label("以收件人身份回复" if is_zh else "Answer as the recipient").fill("<b>退订</b>")
@@ -101,8 +98,7 @@ def test_an_sms_is_answered_as_its_recipient_would(deployment: Deployment, visit
 def test_a_follower_gets_a_tag_a_message_and_leaves(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/inbox?tab=wechat")
     page.get_by_role("button", name="新增关注者" if is_zh else "New follower").click()
     page.locator(".chat-foot").get_by_role("button", name=re.compile("获取我的openID")).click()
@@ -129,8 +125,7 @@ def test_a_follower_gets_a_tag_a_message_and_leaves(deployment: Deployment, visi
 def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Visits, look: Look) -> None:
     is_zh = look.language == "zh"
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/inbox?tab=faults")
     smtp = page.locator("[data-method=smtp]")
     error = smtp.locator(".fault", has_text="返回内部错误" if is_zh else "answers with an internal error")
@@ -153,8 +148,7 @@ def test_a_fault_is_played_met_and_taken_back(deployment: Deployment, visit: Vis
 def test_the_inbox_is_emptied_once_one_agrees(deployment: Deployment, visit: Visits) -> None:
     send_and_settle(deployment, "last@example.com", subject="最后一封")
     seen = visit()
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/inbox")
     expect(item(page, "最后一封").first).to_be_visible()
     page.get_by_role("button", name="清空收件箱").click()

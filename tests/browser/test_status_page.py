@@ -22,8 +22,7 @@ def test_a_fault_comes_first_with_its_next_step(
 ) -> None:
     fault, paused, ready = words
     seen = visit(Look("zh" if language == "zh" else "en", DESK))
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/status")
     expect(page.locator(".table-row").filter(has_text=ready).filter(has_text="sender-sms")).to_have_count(1)
 

@@ -40,8 +40,7 @@ def test_who_wants_nothing_is_added_imported_found_and_removed(
 ) -> None:
     language, address = look.language, f"left-{look.language}@firm.cn"
     seen = visit(look)
-    log_in(seen, "admin", "123")
-    page = seen.page
+    page = log_in(seen, "admin", "123")
     open_page(page, "/suppressions")
     page.get_by_role("button", name=ADD[language], exact=True).click()
     dialog = page.locator(".dialog:visible")

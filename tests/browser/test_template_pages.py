@@ -65,8 +65,7 @@ def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment
     """All are saved together; what is changed later in one leaves the others as they were."""
     seen = visit(Look("zh", DESK))
     username = deployment.new_user()
-    log_in(seen, username, "correct horse")
-    page = seen.page
+    page = log_in(seen, username, "correct horse")
     open_page(page, "/templates")
     dialog = page.locator(".dialog:visible")
     choose, write, save = partial(_choose, page), partial(_write, dialog), partial(_save, dialog)
@@ -115,8 +114,7 @@ def test_one_template_is_written_for_sms_wechat_and_a_second_language(deployment
 
 def test_an_approved_template_of_a_provider_is_chosen_and_not_typed(deployment: Deployment, visit: Visits) -> None:
     seen = visit(Look("zh", PHONE))
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/templates")
     page.wait_for_function("window.socket && window.socket.connected")
     page.get_by_role("button", name="新建模板", exact=True).click()

@@ -68,8 +68,7 @@ def test_a_group_gets_a_template_with_its_own_fields(deployment: Deployment, vis
     ]
     deployment.call("POST", f"/api/v2/groups/{name}/members", {"token": token, "members": members})
     seen = visit(look)
-    log_in(seen, owner, PASSWORD)
-    page = seen.page
+    page = log_in(seen, owner, PASSWORD)
     open_page(page, f"/send?group={name}")
     choose(page, page.get_by_label("已存的模板"), name)
     term = page.locator("input.field-param:visible, .field-param:visible input")
@@ -89,8 +88,7 @@ def test_the_columns_of_a_sheet_fill_a_template(deployment: Deployment, visit: V
     token, domain = deployment.token(owner, PASSWORD), f"{secrets.token_hex(4)}.example"
     name = publish(deployment, token)
     seen = visit(look)
-    log_in(seen, owner, PASSWORD)
-    page = seen.page
+    page = log_in(seen, owner, PASSWORD)
     open_page(page, "/send")
     rows = [f"学生{number},{number}@{domain},{90 + number}" for number in range(4)]
     content = "\n".join(["三年级二班,,", "姓　名,邮箱,分数", *rows, f"学生4,4@{domain},", ""]).encode("gbk")

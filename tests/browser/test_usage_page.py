@@ -36,8 +36,7 @@ def test_what_a_system_sent_this_month_is_seen_and_exported(
     wait(is_sent, 60)
 
     seen = visit(look)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/usage")
     row = page.locator(".table-row").filter(has_text=name)
     expect(row.locator(".table-messages")).to_contain_text("37")
@@ -64,7 +63,6 @@ def test_what_a_system_sent_this_month_is_seen_and_exported(
 def test_a_user_sees_their_own_usage_alone(deployment: Deployment, visit: Visits) -> None:
     assert deployment.send("reader@example.com")["errorCode"] == 0
     seen = visit(Look("zh", DESK))
-    log_in(seen, deployment.new_user(), PASSWORD)
-    page = seen.page
+    page = log_in(seen, deployment.new_user(), PASSWORD)
     page.goto("/usage")
     expect(page.locator(".empty-title")).to_contain_text("没有用量")

@@ -21,8 +21,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 def test_recipients_a_day_are_set_with_a_new_user_changed_and_lifted(deployment: Deployment, visit: Visits) -> None:
     seen, name = visit(), f"李四{secrets.token_hex(3)}"
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
 
     def limit() -> int | None:
         recipients_per_day: int | None = deployment.call("GET", f"/api/v2/users/{name}", token=deployment.token())[
@@ -54,8 +53,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
 ) -> None:
     """Others are not offered them; a code to two is refused beside the recipients."""
     admin, name = visit(), f"王五{secrets.token_hex(3)}"
-    log_in(admin)
-    page = admin.page
+    page = log_in(admin)
     page.goto("/users")
     page.get_by_role("button", name="新建用户").first.click()
     dialog = page.get_by_role("dialog")
@@ -69,8 +67,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
     assert (made["may_send_codes"], made["senders"]) == (True, ["news", "shop"])
 
     seen = visit()
-    log_in(seen, name, password)
-    page = seen.page
+    page = log_in(seen, name, password)
     open_page(page, "/send")
     choose(page, page.get_by_label("用途"), "验证码")
     page.locator(".recipients-field").press_sequentially("a@example.com, b@example.com,")
@@ -82,8 +79,7 @@ def test_who_may_send_codes_is_set_in_the_form_and_offered_codes_in_the_send_for
 
 def test_a_workbook_of_users_goes_out_and_comes_in_again(visit: Visits, tmp_path: Path) -> None:
     seen, unique = visit(), secrets.token_hex(3)
-    log_in(seen)
-    page = seen.page
+    page = log_in(seen)
     page.goto("/users")
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:

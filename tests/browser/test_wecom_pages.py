@@ -17,8 +17,7 @@ Visits = Callable[..., Visit]
 def test_a_text_goes_out_by_a_robot_and_is_read_in_the_sandbox(visit: Visits, look: Look) -> None:
     text = f"磁盘已满 {secrets.token_hex(3)}"
     seen = visit(look)
-    log_in(seen, "admin", "123")
-    page = seen.page
+    page = log_in(seen, "admin", "123")
     open_page(page, "/send?method=wecom")
     expect(page.locator(".methods")).to_contain_text({"zh": "企业微信群", "en": "WeCom group"}[look.language])
     page.locator(".recipients-field").press_sequentially("Sandbox\n")
@@ -41,8 +40,7 @@ def test_markdown_goes_out_as_markdown_and_keeps_what_was_written_as_text(
 ) -> None:
     text = f"**磁盘已满** {secrets.token_hex(3)}"
     seen = visit(Look("zh", DESK))
-    log_in(seen, "admin", "123")
-    page = seen.page
+    page = log_in(seen, "admin", "123")
     open_page(page, "/send?method=wecom")
     page.locator(".recipients-field").press_sequentially("sandbox\n")
     page.locator(".field-words textarea:visible").fill(text)

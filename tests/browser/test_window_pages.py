@@ -27,8 +27,7 @@ def test_a_window_is_added_and_what_it_holds_is_sent_now(deployment: Deployment,
     auth = {"authorization": f"Bearer {deployment.token()}", "if-match": "*"}
     deployment.client.put("/api/v2/windows", json={"windows": []}, headers=auth)
     seen = visit(look)
-    log_in(seen, "admin", "123")
-    page = seen.page
+    page = log_in(seen, "admin", "123")
     open_page(page, "/windows")
     page.get_by_role("button", name=ADD[language], exact=True).click()
     dialog = page.locator(".dialog:visible")

@@ -25,8 +25,8 @@ MAX_RECIPIENTS = 500
 CONTENT = ("subject", "text", "html")
 
 
-def log_in(visit: Visit, username: str = "admin", password: str = DOCUMENTED["admin"]) -> None:
-    """Log in as the form does, without drawing it: the cookie is the visit's from now on."""
+def log_in(visit: Visit, username: str = "admin", password: str = DOCUMENTED["admin"]) -> Page:
+    """Log in as the form does, without drawing it: the cookie is the visit's from now on. Return the visit's page."""
     answer = visit.context.request.post(
         "/login",
         form={"username": username, "password": password},
@@ -34,6 +34,7 @@ def log_in(visit: Visit, username: str = "admin", password: str = DOCUMENTED["ad
         max_redirects=0,
     )
     assert answer.status == 303, answer.text()
+    return visit.page
 
 
 def open_page(page: Page, path: str) -> None:
