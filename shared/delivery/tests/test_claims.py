@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -13,17 +12,10 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Outcome, Recipient, Status
 from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Record, Settled, Stale, Transition
 from imsg_delivery.claims.store import BeginReply, ChunkRecord, Claims, owner_of
-from imsg_runtime.redis import Redis, connect
+from imsg_runtime.redis import Redis
 from imsg_testing.waiting import eventually
 
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    """Connect to the run's Valkey."""
-    async with connect(valkey_url) as redis:
-        yield redis
 
 
 @pytest.fixture

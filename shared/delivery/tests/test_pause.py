@@ -12,7 +12,7 @@ from imsg_contract.results import Blocked
 from imsg_contract.topology import channel_key
 from imsg_delivery.claims.store import Claims
 from imsg_delivery.pause import PauseSwitch
-from imsg_runtime.redis import Redis, connect
+from imsg_runtime.redis import Redis
 from imsg_testing.waiting import eventually
 
 BLOCK = Blocked("relay", "mail.example.com", "535", "wrong password", after_s=60)
@@ -26,13 +26,6 @@ class Watch:
     def __call__(self) -> float:
         """Tell the time."""
         return self.now
-
-
-@pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    """Connect to the run's Valkey."""
-    async with connect(valkey_url) as redis:
-        yield redis
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from imsg_limits.pace import Pace, Rate, SharedPace
 from imsg_limits.retry_after import RetryAfter
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.waiting import eventually
-
-
-@pytest.fixture
-async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    """Connect to the run's Valkey."""
-    async with connect(valkey_url) as redis:
-        yield redis
 
 
 @pytest.fixture

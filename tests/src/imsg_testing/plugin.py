@@ -2,12 +2,13 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from imsg_contract.topology import Topology
+from imsg_runtime.redis import Redis, connect
 from imsg_testing import scratch
 from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey, reserve_port
 
@@ -55,6 +56,13 @@ def postgres() -> Iterator[Server]:
 def valkey_url(valkey: Valkey) -> str:
     """Where Valkey is: `redis://127.0.0.1:PORT/0`."""
     return valkey.url
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Connect to the run's Valkey."""
+    async with connect(valkey_url) as redis:
+        yield redis
 
 
 @pytest.fixture(scope="session")
