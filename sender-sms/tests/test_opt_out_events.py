@@ -1,6 +1,6 @@
 """What the catalog is told of an answer, and of a provider's no to a number that opted out there."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
@@ -8,23 +8,13 @@ import pytest
 from imsg_broker.port import PublishRefused
 from imsg_contract.results import Refused
 from imsg_contract.suppressions import Reason, Suppression
-from imsg_contract.topology import Lane
-from imsg_contract.wire import Inbound, Job, Receipt, Recipient, Status
+from imsg_contract.wire import Inbound, Receipt, Recipient, Status
 from imsg_sms.opt_out_events import publish_opt_out, read_receipt_opt_out, read_refusal, read_reply
+from imsg_testing.jobs import make_job
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 ZHANG = Recipient(n=3, to="13800138000", address="+8613800138000")
-JOB = Job(
-    request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
-    username="li",
-    user_id="0" * 32,
-    method="sms",
-    lane=Lane.NORMAL,
-    content="x",
-    recipients=(ZHANG,),
-    accepted_at=NOW,
-    expires_at=NOW + timedelta(hours=1),
-)
+JOB = make_job(at=NOW, request="0193643f5a7c7d3e8f1a2b3c4d5e6f70", method="sms", content="x", recipients=(ZHANG,))
 STOPPED = Refused("twilio", "21610", "Attempt to send to unsubscribed recipient", "recipient")
 LISTED = Refused("tencent", "FailedOperation.PhoneNumberInBlacklist", "", "recipient")
 

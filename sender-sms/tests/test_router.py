@@ -3,32 +3,22 @@
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from imsg_contract.results import Again, Blocked, Refused, Sent
 from imsg_contract.route_limits import TemplateLimits
-from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient
+from imsg_contract.wire import Recipient
 from imsg_delivery.routes import Switch
 from imsg_sms.bad_numbers import MAX_REFUSED_CALLS, REFUSED_CALLS_EACH
 from imsg_sms.providers import ProviderReply
 from imsg_sms.router import MAX_CONCURRENT_CALLS, SmsRouter
 from imsg_sms.templates import Message
+from imsg_testing.jobs import make_job
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
-JOB = Job(
-    request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
-    username="li",
-    user_id="0" * 32,
-    method="sms",
-    lane=Lane.NORMAL,
-    content="x",
-    recipients=(Recipient(n=0, to="", address=""),),
-    accepted_at=NOW,
-    expires_at=NOW + timedelta(hours=1),
-)
+JOB = make_job("", at=NOW, method="sms", content="x")
 WORDS = Message("code", {"code": "4370"}, "码4370")
 
 

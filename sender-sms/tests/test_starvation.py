@@ -2,23 +2,25 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from imsg_contract.results import Again, Refused, Result, Sent
 from imsg_contract.route_limits import TemplateLimits
-from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient
 from imsg_sms.providers import ProviderReply, aliyun, tencent, twilio, volcengine
 from imsg_sms.providers.meanings import CodeTable, judge_unreadable
 from imsg_sms.router import SmsRouter
 from imsg_sms.templates import Message
+from imsg_testing.jobs import make_job
 from imsg_testing.starvation import POISON, Clock, begin, draw_arrivals, find_starved, play
 
 TABLES: Mapping[str, CodeTable] = {module.KIND: module.TABLE for module in (aliyun, tencent, twilio, volcengine)}
 WORDS = Message("code", {"code": "4370"}, "码4370")
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
+REQUEST = "0193643f5a7c7d3e8f1a2b3c4d5e6f70"
+"""Of every message, which so keeps its name over its attempts; `n` tells them apart."""
 BAD = "+8613800000000"
 
 
@@ -45,17 +47,7 @@ class RefusesOneNumber:
 
 def job(name: str) -> Job:
     """Make a message's job."""
-    return Job(
-        request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
-        username="li",
-        user_id="0" * 32,
-        method="sms",
-        lane=Lane.NORMAL,
-        content="x",
-        recipients=(Recipient(n=0, to=name, address=name),),
-        accepted_at=NOW,
-        expires_at=NOW + timedelta(hours=1),
-    )
+    return make_job(name, at=NOW, request=REQUEST, method="sms", content="x")
 
 
 def answers(name: str) -> list[ProviderReply]:

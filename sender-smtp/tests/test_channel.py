@@ -26,6 +26,7 @@ from imsg_smtp.channel import MailChannel, make_terms
 from imsg_smtp.main import open_channel
 from imsg_smtp.mime import Rendering
 from imsg_smtp.settings import Smtp
+from imsg_testing.jobs import make_job
 from imsg_testing.smtp_server import SmtpServer, smtp_server
 from imsg_web import service_client
 from imsg_web.callers import KEY_HEADER
@@ -80,21 +81,14 @@ async def channel_to(
 
 
 def job(**given: Any) -> Job:  # noqa: ANN401
-    recipients = tuple(Recipient(n=n, to=f"user{n}@example.com", address=f"user{n}@example.com") for n in range(3))
-    return Job(
-        **{
-            "request": REQUEST,
-            "username": "天存-system-1001",
-            "user_id": "0" * 32,
-            "method": "smtp",
-            "lane": Lane.BULK,
-            "content": {"subject": "会议通知", "text": "下午两点半"},
-            "recipients": recipients,
-            "accepted_at": ACCEPTED_AT,
-            "expires_at": ACCEPTED_AT + timedelta(hours=24),
-            **given,
-        }
-    )
+    to = [f"user{n}@example.com" for n in range(3)]
+    usual = {
+        "request": REQUEST,
+        "username": "天存-system-1001",
+        "content": {"subject": "会议通知", "text": "下午两点半"},
+        "expires_at": ACCEPTED_AT + timedelta(hours=24),
+    }
+    return make_job(*to, at=ACCEPTED_AT, **(usual | given))
 
 
 async def prepare(channel: MailChannel, made: Job) -> Rendering:

@@ -1,9 +1,7 @@
 """The service whole: a job at the broker becomes a mail at the server and an outcome for history."""
 
 import asyncio
-import uuid
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -11,11 +9,12 @@ from pydantic import SecretStr
 
 from imsg_broker.port import Broker
 from imsg_contract.suppressions import Suppression
-from imsg_contract.topology import OUTCOME, Lane, job_key
+from imsg_contract.topology import OUTCOME, job_key
 from imsg_contract.wire import Job, Outcome, Outcomes, Recipient, Status
 from imsg_smtp.main import app
 from imsg_smtp.settings import Settings, Smtp
 from imsg_testing.brokers import open_ready
+from imsg_testing.jobs import make_job
 from imsg_testing.sentinels import follow
 from imsg_testing.servers import Valkey
 from imsg_testing.smtp_server import SmtpServer, smtp_server
@@ -45,20 +44,7 @@ def service(redis_url: str, server: SmtpServer, claims_url: str | None = None) -
 
 
 def job(recipients: int) -> Job:
-    now = datetime.now(UTC)
-    return Job(
-        request=uuid.uuid4().hex,
-        username="天存-system-1001",
-        user_id="0" * 32,
-        method="smtp",
-        lane=Lane.NORMAL if recipients == 1 else Lane.BULK,
-        content={"subject": "会议", "text": "下午两点半"},
-        recipients=tuple(
-            Recipient(n=n, to=f"user{n}@example.com", address=f"user{n}@example.com") for n in range(recipients)
-        ),
-        accepted_at=now,
-        expires_at=now + timedelta(hours=1),
-    )
+    return make_job(*(f"user{n}@example.com" for n in range(recipients)))
 
 
 async def outcomes_of(broker: Broker, made: Job) -> Sequence[Outcome]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,13 +10,13 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient
 from imsg_delivery.routes import Switch
 from imsg_smtp.channel import MailChannel
 from imsg_smtp.mail_server import MailServer
 from imsg_smtp.main import open_channel
 from imsg_smtp.server_address import Timeouts
 from imsg_smtp.settings import Smtp
+from imsg_testing.jobs import make_job
 from imsg_testing.smtp_server import Act, Held, SmtpServer, smtp_server
 from imsg_testing.waiting import eventually
 from imsg_web import service_client
@@ -49,19 +48,8 @@ async def channel_to(
 
 
 async def deliver(channel: MailChannel, count: int = 3, provider: str | None = None) -> list[Result]:
-    now = datetime.now(UTC)
-    job = Job(
-        request=REQUEST,
-        username="a",
-        user_id="0" * 32,
-        method="smtp",
-        lane=Lane.NORMAL,
-        content={"subject": "x", "text": "x"},
-        recipients=tuple(Recipient(n=n, to=f"u{n}@example.net", address=f"u{n}@example.net") for n in range(count)),
-        accepted_at=now,
-        expires_at=now,
-        provider=provider,
-    )
+    to = [f"u{n}@example.net" for n in range(count)]
+    job = make_job(*to, request=REQUEST, lane=Lane.NORMAL, provider=provider)
     prepared = await channel.prepare(job)
     assert not isinstance(prepared, Again | Blocked | Refused)
     results = await channel.deliver(job, prepared, job.recipients)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email import message_from_bytes
 from functools import partial
 from typing import Any
@@ -12,7 +12,6 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_contract.results import Blocked, Result
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient
 from imsg_smtp.bounces.bounce_token import derive_keys, read_signed_name, read_token, sign_name
 from imsg_smtp.channel import MailChannel
 from imsg_smtp.dkim import DomainSigners, Signer, make_key, parse_head
@@ -20,6 +19,7 @@ from imsg_smtp.main import open_channel
 from imsg_smtp.mime import MailContent, Rendering, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.settings import Smtp
+from imsg_testing.jobs import make_job
 from imsg_testing.smtp_server import EXTENSIONS, SmtpServer, smtp_server
 from imsg_web import service_client
 
@@ -41,17 +41,7 @@ async def channel_of(server: SmtpServer, **given: Any) -> AsyncIterator[MailChan
 
 async def send(channel: MailChannel, *addresses: str) -> Sequence[Result]:
     at = datetime(2026, 11, 25, tzinfo=UTC)
-    job = Job(
-        request=REQUEST,
-        username="u",
-        user_id="0" * 32,
-        method="smtp",
-        lane=Lane.BULK,
-        content={"subject": "s", "text": "t"},
-        recipients=tuple(Recipient(n=n, to=to, address=to) for n, to in enumerate(addresses)),
-        accepted_at=at,
-        expires_at=at + timedelta(hours=24),
-    )
+    job = make_job(*addresses, at=at, request=REQUEST, lane=Lane.BULK, content={"subject": "s", "text": "t"})
     prepared = await channel.prepare(job)
     assert isinstance(prepared, Rendering)
     results = await channel.deliver(job, prepared, job.recipients)

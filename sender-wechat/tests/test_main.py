@@ -4,7 +4,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -13,10 +12,11 @@ from pydantic import SecretStr
 
 from imsg_broker.port import Broker
 from imsg_contract.route_limits import TemplateLimits
-from imsg_contract.topology import OUTCOME, RECEIPT, Lane, job_key, template_limits_key
-from imsg_contract.wire import Job, Outcome, Outcomes, Receipt, Recipient, Status
+from imsg_contract.topology import OUTCOME, RECEIPT, job_key, template_limits_key
+from imsg_contract.wire import Job, Outcome, Outcomes, Receipt, Status
 from imsg_runtime.redis import connect
 from imsg_testing.brokers import open_ready
+from imsg_testing.jobs import make_job
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_testing.wechat import WeChatServer, wechat_server
@@ -52,18 +52,7 @@ def service(redis_url: str, server: WeChatServer, folder: Path) -> Service:
 
 
 def job(*tags: str) -> Job:
-    now = datetime.now(UTC)
-    return Job(
-        request=uuid.uuid4().hex,
-        username="天存-system-1001",
-        user_id="0" * 32,
-        method="wechat",
-        lane=Lane.NORMAL if len(tags) == 1 else Lane.BULK,
-        content="明天下雨",
-        recipients=tuple(Recipient(n=n, to=tag, address=tag) for n, tag in enumerate(tags)),
-        accepted_at=now,
-        expires_at=now + timedelta(hours=1),
-    )
+    return make_job(*tags, method="wechat", content="明天下雨")
 
 
 async def push(made: Service, **fields: str) -> httpx.Response:

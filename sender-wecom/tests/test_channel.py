@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,10 +11,10 @@ from pydantic import SecretStr, ValidationError
 
 from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient
 from imsg_delivery.routes import Switch
 from imsg_limits.pace import Pace, Rate
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
+from imsg_testing.jobs import make_job
 from imsg_wecom.channel import WeComChannel
 from imsg_wecom.main import check_robots
 from imsg_wecom.settings import Robot, WeCom
@@ -53,22 +53,11 @@ async def deliver(
     lane: Lane = Lane.NORMAL,
 ) -> Result:
     """Deliver one message."""
-    recipients = (Recipient(n=0, to=to, address=to),)
-    job = Job(
-        request=REQUEST,
-        username="li",
-        user_id="0" * 32,
-        method="wecom",
-        lane=lane,
-        content=content,
-        recipients=recipients,
-        accepted_at=NOW,
-        expires_at=NOW + timedelta(hours=24),
-    )
+    job = make_job(to, at=NOW, request=REQUEST, method="wecom", lane=lane, content=content)
     prepared = await channel.prepare(job)
     if isinstance(prepared, Refused):
         return prepared
-    return (await channel.deliver(job, prepared, recipients))[0]
+    return (await channel.deliver(job, prepared, job.recipients))[0]
 
 
 async def test_a_text_and_markdown_are_posted_in_the_robots_format() -> None:

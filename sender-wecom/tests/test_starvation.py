@@ -2,16 +2,16 @@
 
 import asyncio
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr
 
 from imsg_contract.results import Result
-from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient
+from imsg_contract.wire import Recipient
 from imsg_limits.pace import Pace, Rate
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
+from imsg_testing.jobs import make_job
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 from imsg_wecom.channel import WeComChannel
 from imsg_wecom.codes import CODES
@@ -19,6 +19,8 @@ from imsg_wecom.settings import Robot, WeCom
 from imsg_wecom.webhook import open_client
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+REQUEST = "0193643f5a7c7d3e8f1a2b3c4d5e6f70"
+"""Of every message, which so keeps its name over its attempts; `n` tells them apart."""
 ANSWERS: dict[str, Step] = {str(code): reply({"errcode": code, "errmsg": "no"}) for code in (*CODES, 99_999)}
 ANSWERS |= {"hangs up": BreakOff(b""), "gibberish": reply({"code": "hm"})}
 
@@ -36,17 +38,7 @@ async def test_whatever_is_answered_about_one_message_others_go_within_a_minute(
 
         async def send(name: str) -> Result:
             recipient = Recipient(n=list(arrivals).index(name), to="ops", address="ops")
-            job = Job(
-                request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
-                username="li",
-                user_id="0" * 32,
-                method="wecom",
-                lane=Lane.BULK,
-                content=name,
-                recipients=(recipient,),
-                accepted_at=NOW,
-                expires_at=NOW + timedelta(hours=24),
-            )
+            job = make_job(at=NOW, request=REQUEST, method="wecom", content=name, recipients=(recipient,))
             return (await channel.deliver(job, {"text": {"content": name}}, [recipient]))[recipient.n]
 
         settled = await play(clock, arrivals, send, random, 3_600.0)

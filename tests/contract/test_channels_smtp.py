@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
@@ -17,6 +16,7 @@ from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Channel
 from imsg_smtp.main import Smtp, Timeouts, open_channel
+from imsg_testing.jobs import make_job
 from imsg_testing.smtp_server import Act, SmtpServer, Step, smtp_server
 from imsg_web import service_client
 
@@ -60,20 +60,8 @@ CASES: Mapping[str, Case] = {
 
 
 def job(recipients: int = 1) -> Job:
-    now = datetime.now(UTC)
-    return Job(
-        request="0192f0c4a7b17d3e8f00112233445566",
-        username="天存-system-1001",
-        user_id="0" * 32,
-        method="smtp",
-        lane=Lane.NORMAL,
-        content={"subject": "会议", "text": "下午两点半"},
-        recipients=tuple(
-            Recipient(n=n, to=f"user{n}@example.com", address=f"user{n}@example.com") for n in range(recipients)
-        ),
-        accepted_at=now,
-        expires_at=now + timedelta(hours=1),
-    )
+    to = [f"user{n}@example.com" for n in range(recipients)]
+    return make_job(*to, request="0192f0c4a7b17d3e8f00112233445566", lane=Lane.NORMAL)
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -25,6 +24,7 @@ from imsg_database.migrate import migrate
 from imsg_delivery.channel import Channel
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.http_stub import CUT, Act
+from imsg_testing.jobs import make_job
 from imsg_testing.wechat import TOKEN_PATH, Step, WeChatServer, token_of, wechat_server
 from imsg_web import service_client
 from imsg_wechat.allowances import Allowances
@@ -116,19 +116,8 @@ async def channel_to(
 
 
 def job(tags: Sequence[str], content: str | dict[str, Any] = "明天下雨", account: str | None = None) -> Job:
-    now = datetime.now(UTC)
-    return Job(
-        request="0192f0c4a7b17d3e8f00112233445566",
-        username="天存-system-1001",
-        user_id="0" * 32,
-        method="wechat",
-        account=account,
-        lane=Lane.NORMAL,
-        content=content,
-        recipients=tuple(Recipient(n=n, to=tag, address=tag) for n, tag in enumerate(tags)),
-        accepted_at=now,
-        expires_at=now + timedelta(hours=1),
-    )
+    request = "0192f0c4a7b17d3e8f00112233445566"
+    return make_job(*tags, request=request, method="wechat", account=account, lane=Lane.NORMAL, content=content)
 
 
 async def deliver(channel: Channel[Any], made: Job, recipients: Sequence[Recipient]) -> Mapping[int, Result]:

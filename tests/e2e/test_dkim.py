@@ -1,16 +1,14 @@
 """`imsg dkim new`, and mail signed with its key."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import dkim
 from pydantic import SecretStr
 
 from imsg_contract.results import Sent
-from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Recipient
 from imsg_smtp.main import Smtp, open_channel
 from imsg_testing.deployment import Ended, run_imsg
+from imsg_testing.jobs import make_job
 from imsg_testing.service import environment
 from imsg_testing.smtp_server import smtp_server
 from imsg_web import service_client
@@ -37,18 +35,7 @@ async def test_mail_is_signed_by_what_was_made_and_verified_by_what_was_printed(
     for file in (tmp_path / "dkim").iterdir():
         assert file.stat().st_mode & 0o777 == 0o600
 
-    now = datetime.now(UTC)
-    job = Job(
-        request="0192f0c4a7b17d3e8f00112233445566",
-        username="a",
-        user_id="0" * 32,
-        method="smtp",
-        lane=Lane.NORMAL,
-        content={"subject": "会议", "text": "下午两点半"},
-        recipients=(Recipient(n=0, to="li@example.net", address="li@example.net"),),
-        accepted_at=now,
-        expires_at=now,
-    )
+    job = make_job("li@example.net")
     async with smtp_server() as server, service_client.connect("http://h", (SecretStr("key"),), {}) as history:
         keys = {name.lower(): value for name, value in given.items()}
         smtp = Smtp.model_validate(

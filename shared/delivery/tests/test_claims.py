@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Outcome, Recipient, Status
+from imsg_contract.wire import Job, Outcome, Status
 from imsg_delivery.claims.records import Busy, Delayed, Free, Lapsed, Record, Settled, Stale, Transition
 from imsg_delivery.claims.store import BeginReply, ChunkRecord, Claims, owner_of
 from imsg_runtime.redis import Redis
+from imsg_testing.jobs import make_job
 from imsg_testing.waiting import eventually
 
 NOW = datetime(2026, 11, 24, 8, 30, tzinfo=UTC)
@@ -33,18 +33,7 @@ def brief(redis: Redis) -> Claims:
 @pytest.fixture
 def chunk() -> Job:
     """Make a chunk of three recipients, of a request of this test's own."""
-    return Job(
-        request=secrets.token_hex(16),
-        chunk=0,
-        username="zhang",
-        user_id="0" * 32,
-        method="smtp",
-        lane=Lane.BULK,
-        content={"subject": "hello", "text": "您好"},
-        recipients=tuple(Recipient(n=n, to=f"{n}@example.com", address=f"{n}@example.com") for n in range(3)),
-        accepted_at=datetime.now(UTC),
-        expires_at=datetime.now(UTC) + timedelta(hours=1),
-    )
+    return make_job(*(f"{n}@example.com" for n in range(3)), chunk=0)
 
 
 def view(chunk: Job, owner: str, token: int = 0) -> ChunkRecord:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -12,9 +11,9 @@ from urllib.parse import urlsplit
 
 from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology
-from imsg_contract.wire import Job, Recipient
 from imsg_testing.brokers import open_ready
 from imsg_testing.fault_clients import Clients
+from imsg_testing.jobs import make_job
 
 CONNECTIONS = 48
 
@@ -85,17 +84,7 @@ def _jobs(count: int) -> Iterator[bytes]:
     now = datetime.now(UTC)
     for number in range(count):
         to = f"pile{number}@example.com"
-        yield Job(
-            request=secrets.token_hex(16),
-            username="admin",
-            user_id="0" * 32,
-            method="smtp",
-            lane=Lane.NORMAL,
-            content=CONTENT,
-            recipients=(Recipient(n=0, to=to, address=to),),
-            accepted_at=now,
-            expires_at=now + timedelta(days=1),
-        ).encode()
+        yield make_job(to, at=now, username="admin", content=CONTENT, expires_at=now + timedelta(days=1)).encode()
 
 
 def rss_mib(pid: int) -> float:

@@ -1,17 +1,15 @@
 """The SMS channel over the sandbox's Aliyun, or over a provider whose answers a test sets."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imsg_contract.suppressions import Suppression
-from imsg_contract.topology import Lane
-from imsg_contract.wire import Job, Receipt, Recipient
+from imsg_contract.wire import Job, Receipt
 from imsg_sms import main as sms
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, first_values, reply
+from imsg_testing.jobs import make_job
 
 SIGN, TEMPLATE = "天存", "SMS_100000001"
 
@@ -60,19 +58,7 @@ def configure(given: Mapping[str, Any]) -> sms.Sms:
 
 def job(numbers: list[str], content: Any = "明天下雨", **fields: Any) -> Job:  # noqa: ANN401
     """Make a job for these numbers."""
-    now = datetime.now(UTC)
-    given: dict[str, Any] = {
-        "request": secrets.token_hex(16),
-        "username": "zhang",
-        "user_id": "0" * 32,
-        "method": "sms",
-        "lane": Lane.NORMAL if len(numbers) == 1 else Lane.BULK,
-        "content": content,
-        "recipients": tuple(Recipient(n=n, to=to, address=to) for n, to in enumerate(numbers)),
-        "accepted_at": now,
-        "expires_at": now + timedelta(hours=1),
-    }
-    return Job(**(given | fields))
+    return make_job(*numbers, **{"method": "sms", "content": content, **fields})
 
 
 class Told(sms.Receipts):

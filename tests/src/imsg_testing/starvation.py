@@ -11,11 +11,12 @@ from random import Random
 
 from imsg_contract.results import Result
 from imsg_contract.topology import STEPS_S, Lane
-from imsg_contract.wire import Job, Recipient, Status
+from imsg_contract.wire import Status
 from imsg_delivery.channel import Terms
 from imsg_delivery.claims.records import Free
 from imsg_delivery.decide import AttemptTerms, decide
 from imsg_delivery.retry_plan import RetryPlan
+from imsg_testing.jobs import make_job
 
 WITHIN_S = 60.0
 """How long a message that would be accepted may wait."""
@@ -58,20 +59,7 @@ async def play(
     What has not settled after `for_s` is left out.
     """
     began, at = clock.now, datetime.fromtimestamp(clock.now, UTC)
-    jobs = {
-        name: Job(
-            request="0193643f5a7c7d3e8f1a2b3c4d5e6f70",
-            username="li",
-            user_id="0" * 32,
-            method="smtp",
-            lane=Lane.NORMAL,
-            content="x",
-            recipients=(Recipient(n=0, to=name, address=name),),
-            accepted_at=at,
-            expires_at=at + timedelta(days=1),
-        )
-        for name in arrivals
-    }
+    jobs = {name: make_job(name, at=at, content="x", expires_at=at + timedelta(days=1)) for name in arrivals}
     due = [(began + after_s, name) for name, after_s in arrivals.items()]
     heapq.heapify(due)
     settled: dict[str, tuple[Status, float]] = {}

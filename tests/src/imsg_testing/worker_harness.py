@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import secrets
 import signal
 import sys
 from collections import Counter, defaultdict
@@ -29,6 +28,7 @@ from imsg_runtime.logs import configure
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.watchdog import watch
 from imsg_testing.brokers import open_ready
+from imsg_testing.jobs import make_job
 from imsg_testing.tcp_server import serve_tcp
 from imsg_testing.waiting import eventually
 
@@ -54,18 +54,9 @@ SENT_UNSEEN: Answer = {"result": "unknown", "taken": True}
 def job(count: int = 1, *, first: int = 0, life_s: float = 3_600, **fields: Any) -> Job:  # noqa: ANN401  any of Job's
     """Return a job with `count` recipients, whose addresses are their numbers."""
     now = datetime.now(UTC)
-    given: dict[str, Any] = {
-        "request": secrets.token_hex(16),
-        "username": "zhang",
-        "user_id": "0" * 32,
-        "method": "smtp",
-        "lane": Lane.NORMAL if count == 1 else Lane.BULK,
-        "content": {"subject": "开会通知", "text": "下午两点半"},
-        "recipients": tuple(Recipient(n=n, to=address(n), address=address(n)) for n in range(first, first + count)),
-        "accepted_at": now,
-        "expires_at": now + timedelta(seconds=life_s),
-    }
-    return Job(**(given | fields))
+    recipients = tuple(Recipient(n=n, to=address(n), address=address(n)) for n in range(first, first + count))
+    given = {"recipients": recipients, "lane": Lane.NORMAL if count == 1 else Lane.BULK}
+    return make_job(at=now, **{"expires_at": now + timedelta(seconds=life_s), **given, **fields})
 
 
 def address(n: int) -> str:
