@@ -106,6 +106,24 @@ def test_an_export_says_what_it_waits_for_and_stops(tmp_path: Path) -> None:
     assert f"messages still wait: {waits}. Allow them more time with --wait" in stopped.stderr
 
 
+def test_an_export_names_the_account_for_which_it_waits(tmp_path: Path, reserved_port: int) -> None:
+    away = {"IMSG_SMTP__HOST": "127.0.0.1", "IMSG_SMTP__PORT": str(reserved_port), "IMSG_SMTP__SENDER": "a@example.com"}
+    with running(tmp_path / "box", away) as box:
+        box.send("a@example.com")
+
+        def needs_attention() -> bool:
+            listed = box.call("GET", "/api/v2/providers", token=box.token())["providers"]
+            return any(provider["method"] == "smtp" and provider["attention"] for provider in listed)
+
+        wait(needs_attention, 60, 0.5)
+        box.process.signal(signal.SIGTERM)
+        wait(lambda: not box.process.runs)
+        stopped = box.run("export", str(tmp_path / "export"), "--wait", "12s")
+
+    assert stopped.returncode == 2
+    assert f"(default: 127.0.0.1:{reserved_port} can't be reached). Allow them" in stopped.stderr, stopped.stderr
+
+
 def fill(box: Deployment) -> None:
     """Make something of everything that is kept, and let all settle that is not scheduled."""
     box.open_wide()

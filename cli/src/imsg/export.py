@@ -15,11 +15,13 @@ from pydantic import SecretStr
 
 from imsg import all_in_one, backup, data_folder
 from imsg.all_in_one import RuntimeConfig, Settings
+from imsg.api import language
 from imsg.table_owners import TABLE_OWNERS
 from imsg.valkey import Valkey
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker, Unreachable
-from imsg_contract.topology import Topology, channel_key
+from imsg_contract.provider_accounts import AccountState
+from imsg_contract.topology import Topology, attention_key, channel_key
 from imsg_contract.version import VERSION
 from imsg_runtime.lines import Line, fill
 from imsg_runtime.logs import configure
@@ -112,7 +114,7 @@ async def _drain(settings: Settings, lock: int, wait_s: float, tell: Callable[[L
 
 
 async def _describe(waiting: Mapping[str, int], topology: Topology, redis: Redis) -> Line:
-    """Say how many messages wait in each queue, and why where their channel is paused or blocked."""
+    """Say how many messages wait in each queue, and why where something keeps their channel from sending."""
     parts: list[Line] = []
     for queue, count in waiting.items():
         method = next((method for method in topology.methods if queue.startswith(f"{topology.prefix}.{method}.")), None)
@@ -125,11 +127,19 @@ async def _find_obstacle(redis: Redis, method: str) -> Line | None:
     """Return why a channel sends nothing; None where it sends, or where Redis does not say."""
     try:
         paused, reason, state, why = await redis.call("HMGET", channel_key(method), "paused", "reason", "state", "why")
+        accounts = await redis.call("HGETALL", attention_key(method))
     except (RedisUnavailable, RedisRefused):
         return None
     if paused == b"1":
         return fill("paused by an administrator: {0}", (reason or b"-").decode())
-    return fill("blocked: {0}", (why or b"-").decode()) if state == b"blocked" else None
+    if state == b"blocked":
+        return fill("blocked: {0}", (why or b"-").decode())
+    # After a start a channel counts as blocked only once several calls have failed.
+    for name, text in accounts.items():
+        for attention in AccountState.model_validate_json(text).found:
+            trouble = attention.trouble.zh if language() == "zh" else attention.trouble.en
+            return fill("{0}: {1}", name.decode(), trouble.rstrip(".。"))
+    return None
 
 
 async def _count_waiting(broker: Broker) -> Mapping[str, int]:
