@@ -90,7 +90,7 @@ class TotpSection:
         """Draw whether it is on, and what changes that."""
         t = self._t
         is_on = (await self._view.api.get("/api/v2/me"))["totp"]
-        self._place = element("div", "stack")
+        self._place = ui.column()
         with self._place:
             element("p", "muted", t("password.totp_on" if is_on else "password.totp_off"))
             if is_on:
