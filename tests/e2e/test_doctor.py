@@ -95,7 +95,7 @@ async def test_a_named_mail_servers_remedy_names_its_own_settings(tmp_path: Path
         }
         done = await asyncio.to_thread(_doctor, tmp_path, IMSG_SMTP__SENDER="a@example.com", **settings)
 
-    first, second = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
+    second, first = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
     assert first.startswith("✓")
     assert second.startswith("✗")
     assert "IMSG_SMTP__SERVERS__SECOND__PASSWORD" in second
