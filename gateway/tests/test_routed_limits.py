@@ -157,6 +157,20 @@ async def test_a_check_foretells_whose_country_no_provider_takes(gateway: Runnin
     ]
 
 
+async def test_a_country_that_neither_the_user_nor_a_provider_takes_is_lifted_in_both_places(
+    gateway: RunningGateway,
+) -> None:
+    await publish(gateway, ALIYUN)
+    gateway.auth.answer = JSONResponse({**ME, "sms_countries": ["CN"]})
+    fields = {"token": await gateway.user(), "method": "sms", "to": "+85291234567", "content": "天黑了"}
+
+    answer = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()
+
+    (problem,) = answer["problems"]
+    assert (answer["problems_total"], problem["reason"]) == (1, "country_not_allowed")
+    assert ("sms_countries" in problem["detail"], "（countries）" in problem["detail"]) == (True, True)
+
+
 async def test_a_check_blames_no_country_while_no_sender_says_what_it_takes(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.auth.answer = JSONResponse(ME)

@@ -77,7 +77,7 @@ class Checker:
         forbidden = [] if draft.method.segments is None else _find_forbidden(draft.recipients, me["sms_countries"])
         barred = [*forbidden, *(recipient for recipient in unreached if recipient not in forbidden)]
         words = _Words(english=prefers_english(request.language), is_admin=me["role"] == "admin")
-        problems = _problems(found, forbidden, barred[len(forbidden) :], words)
+        problems = _problems(found, forbidden, unreached, words)
         reached = draft.leave_out(
             {recipient.n for recipient in (*barred, *(to for to in draft.recipients if to.to in left))}
         )
@@ -137,15 +137,24 @@ class _Words(NamedTuple):
     english: bool
     is_admin: bool
 
-    def refuse(self, recipient: Recipient) -> str:
-        """Say that the user may not send to the recipient's country, and who changes that."""
+    def refuse(self, recipient: Recipient, *, is_missed: bool) -> str:
+        """Say that the user may not send to the recipient's country, and who changes that.
+
+        `is_missed`: no provider takes its numbers either, so that both have to be changed.
+        """
         country = find_country(recipient.address) or "?"
         if self.english:
             who = "add" if self.is_admin else "ask an administrator to add"
-            return f"Your account may not send SMS to {country}; {who} it to your user's SMS countries (sms_countries)."
+            also = ", and its calling code to the countries of an SMS provider" if is_missed else ""
+            return (
+                f"Your account may not send SMS to {country}; {who} it to your user's SMS countries "
+                f"(sms_countries){also}."
+            )
         who = "请" if self.is_admin else "请联系管理员"
+        also = "，再在“服务商”页的短信服务商中加上它的区号（countries）" if is_missed else ""
         return (
-            f"您的账号不能向 {country} 发短信，{who}在用户设置“可发短信的国家和地区”（sms_countries）中加上 {country}。"
+            f"您的账号不能向 {country} 发短信，{who}在用户设置“可发短信的国家和地区”（sms_countries）"
+            f"中加上 {country}{also}。"
         )
 
     def miss(self, recipient: Recipient) -> str:
@@ -155,7 +164,7 @@ class _Words(NamedTuple):
             who = "set" if self.is_admin else "ask an administrator to set"
             return f"No SMS provider takes numbers of {country}; {who} the countries of a provider."
         who = "请" if self.is_admin else "请联系管理员"
-        return f"没有短信服务商可以发往 {country}，{who}修改服务商可发往的国家和地区（countries）。"
+        return f"没有短信服务商可以发往 {country}，{who}在“服务商”页的短信服务商中加上它的区号（countries）。"
 
 
 def _problems(
@@ -170,7 +179,11 @@ def _problems(
     )
     for text in found.unfollowed:
         yield {"to": text, "reason": "not_following", "detail": gone}
+    missed = {recipient.n for recipient in unreached}
     for recipient in forbidden:
-        yield {"to": recipient.to, "reason": "country_not_allowed", "detail": words.refuse(recipient)}
+        detail = words.refuse(recipient, is_missed=recipient.n in missed)
+        yield {"to": recipient.to, "reason": "country_not_allowed", "detail": detail}
+        missed.discard(recipient.n)
     for recipient in unreached:
-        yield {"to": recipient.to, "reason": "country_not_taken", "detail": words.miss(recipient)}
+        if recipient.n in missed:
+            yield {"to": recipient.to, "reason": "country_not_taken", "detail": words.miss(recipient)}
