@@ -39,6 +39,7 @@ def test_a_wrong_mail_to_300_is_taken_back_before_anybody_got_it(
     expect(page).to_have_url(re.compile("/sent/"))
     undo = page.locator(".undo-button")
     expect(undo).to_be_visible()
+    expect(page.locator(".cancel-button")).to_have_count(0)  # one button takes it back, not two
     seen.axe()
     seen.shoot("undo")
     undo.click()

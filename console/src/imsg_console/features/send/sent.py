@@ -162,7 +162,8 @@ class Sent:
                     element("strong", "", f"{counts[status]}")
         await self._draw_failures(request["method"], sum(counts[status] for status in RESENDABLE))
         self._draw_undo(request, waiting)
-        self._draw_actions(sum(counts[status] for status in RESENDABLE), total, waiting, legs_of)
+        cancellable = 0 if _is_due(request, waiting) else waiting  # what is due later has its button above
+        self._draw_actions(sum(counts[status] for status in RESENDABLE), total, cancellable, legs_of)
         if is_settled and not counts["sent"] and not legs_of:  # a message that was sent may still be reported
             self._timer.deactivate()
 
@@ -185,9 +186,9 @@ class Sent:
 
     def _draw_undo(self, request: Mapping[str, Any], waiting: int) -> None:
         """Draw the button that takes back a message to many before it goes."""
-        t, counts = self._t, request["counts"]
+        t = self._t
         self._undo.clear()
-        if not request["due_at"] or not waiting or counts.get("scheduled") != waiting:
+        if not _is_due(request, waiting):
             return
         with self._undo, element("div", "notice notice-info line justify-between"):
             element("p", "", t("sent.due", at=self._view.times.full(request["due_at"])))
@@ -272,6 +273,11 @@ class Sent:
         """Ask, resend, and lead to the new request."""
         dialog = ResendDialog(self._view, on_request=_go_to_request)
         await dialog.ask_all(Filters(id=self._identity), {"id": self._identity})
+
+
+def _is_due(request: Mapping[str, Any], waiting: int) -> bool:
+    """Return whether all that waits is due later, so that it may be released, moved and taken back."""
+    return bool(request["due_at"]) and 0 < waiting == (request["counts"].get("scheduled") or 0)
 
 
 def _go_to_request(identity: str, count: int) -> None:
