@@ -43,6 +43,10 @@ class Quota:
             words.append(t("limits.shared"))
         return " · ".join(words)
 
+    def write_left(self, t: Texts) -> str:
+        """Write what is left of how many, with its unit."""
+        return t(f"limits.left{UNITS[self.counts]}", n=self.left, most=self.limit)
+
 
 def read_quotas(answer: Mapping[str, Any], timezone: str) -> list[Quota]:
     """Read the quotas out of GET /api/v2/me, or of a check."""
@@ -81,8 +85,7 @@ def draw_quota(t: Texts, quota: Quota) -> None:
     with ui.column().classes("tight limit"):
         with ui.row().classes("justify-between"):
             element("span", "", title)
-            left = t(f"limits.left{unit}", n=quota.left, most=quota.limit)
-            element("strong", "bad-text" if quota.left == 0 else "", left)
+            element("strong", "bad-text" if quota.left == 0 else "", quota.write_left(t))
         used = t(f"limits.used{unit}", n=quota.used, most=quota.limit)
         share = min(1.0, quota.used / quota.limit) if quota.limit else 1.0
         bar(title, share, used, role="meter", level=tone(quota.used, quota.limit))

@@ -120,8 +120,7 @@ class Confirmation:
         if cost := write_costs(t, check["cost"]):
             yield t("send.confirm_cost"), cost
         for quota in read_quotas(check, self._view.timezone):
-            numbers = t("send.confirm_of", left=f"{quota.left:,}", limit=f"{quota.limit:,}")
-            yield quota.name(t), numbers
+            yield quota.name(t), quota.write_left(t)
 
     def _draw_shortages(self, checked: Checked) -> None:
         """Name the quotas that the message does not fit into: it would be refused."""
@@ -147,10 +146,13 @@ class Confirmation:
 
     def _draw_problems(self, check: Mapping[str, Any]) -> None:
         notice(self._t("send.confirm_problems", n=f"{check['problems_total']:,}"), "bad")
+        whom: dict[str, list[str]] = {}
+        for problem in check["problems"][:SHOWN_PROBLEMS]:
+            whom.setdefault(problem["detail"], []).append(line(problem["to"], 80))
         with element("ul"):
-            for problem in check["problems"][:SHOWN_PROBLEMS]:
+            for detail, recipients in whom.items():
                 with element("li"):
-                    element("strong", "wrap-anywhere", line(problem["to"], 80))
-                    element("span", "", f" {line(problem['detail'], 200)}")
+                    element("strong", "wrap-anywhere", self._t.join_names(recipients))
+                    element("span", "", f" {line(detail, 300)}")
         wrong = {problem["to"] for problem in check["problems"]}
         button(self._t("send.confirm_leave_out", n=f"{check['count']:,}"), partial(self._on_leave_out, wrong))
