@@ -120,7 +120,7 @@ class Prices:
             make("per", "choice", options=per),
             make("amount", max_length=16, empty=missing),
             make("currency", max_length=3, empty=missing),
-            make("from", max_length=10, empty=missing),
+            make("from", "date", empty=missing),
         ]
         title, text = t("prices.add_title"), t("prices.add_text")
         if await ask_form(self._view, title, fields, t("prices.add_action"), save, text=text, prepare=prepare):

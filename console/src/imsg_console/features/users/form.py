@@ -25,6 +25,7 @@ from imsg_console.view import View
 from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import dialog, foot
 from imsg_console.widgets.elements import button, element
+from imsg_console.widgets.facts import fact
 from imsg_console.widgets.fields import Check
 from imsg_console.widgets.forms import Field, FieldMaker, Form, Part, ask_form
 from imsg_console.widgets.notices import notice, toast
@@ -124,10 +125,10 @@ async def show_password(view: View, title: str, username: str, password: str) ->
     """Show a password, this once."""
     t = view.t
     with dialog(title) as shown:
-        with element("dl", "notice"):
+        with element("dl"):
             for name, value in ((t("users.username"), username), (t("users.password"), password)):
-                element("dt", "", name)
-                element("dd", "mono", value)
+                with fact(name):
+                    element("span", "mono", value)
         notice(t("users.handover"), "warn")
         with foot():
             copy_button(view, password, t("users.copy_password"))
