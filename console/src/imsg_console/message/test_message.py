@@ -145,9 +145,12 @@ class _Watch:
         for child in list(self._place.default_slot.children):
             if child is not self._timer:
                 child.delete()
-        with self._place, element("div", "line notice"):
+        tone = chips.describe_status(t, status, simulated=is_simulated)[2]
+        with self._place, element("div", f"line notice notice-{'info' if tone == 'calm' else tone}"):
             chips.status(self._view, status, simulated=is_simulated)
             meaning = chips.explain_status(t, status, simulated=is_simulated)
+            if (message["method"], status, is_simulated) == (SMTP.name, "sent", False):
+                meaning = t("channels.test_look")  # of mail no receipt comes
             element("span", "", explained.meaning if explained else meaning)
             with element("p"):
                 link_to(t("channels.test_see"), f"/messages/{self._identity}", "mail")
