@@ -98,9 +98,11 @@ class Providers:
 
     def _settings(self, row: Row) -> Cell:
         """Show where it is and by which account; the form shows the rest."""
-        values = [row["settings"].get(field) for field in ("host", "username", "sender")]
-        shown = dict.fromkeys(line(str(value), 80) for value in values if isinstance(value, str))
-        return [cells.text(value, "small") for value in shown]
+        host, username, sender, signature = (
+            str(row["settings"].get(field) or "") for field in ("host", "username", "sender", "sign_name")
+        )
+        values = [host, "" if username in sender else username, sender, f"【{signature}】" if signature else ""]
+        return [cells.text(line(value, 80), "small") for value in filter(None, values)]
 
     def _state(self, row: Row) -> Cell:
         t = self._t

@@ -40,7 +40,7 @@ def draw_problems(view: View, place: Element, symbol: str, title: str, problems:
             icon(symbol)
             element("strong", "", title)
             copy_button(view, "\n".join(f"{problem.text}\t{problem.why}" for problem in problems[:COPIED]))
-        with element("ul"):
+        with element("ul", "stack"):
             for problem in problems[:SHOWN]:
                 _draw(view, problem)
         if len(problems) > SHOWN:
