@@ -135,7 +135,7 @@ def test_a_changed_password_ends_the_banner_and_the_other_browsers(fresh: Deploy
     old.press("Enter")
     expect(page.locator(".notice-good")).to_be_visible()
     expect(page.locator(".banner")).to_have_count(0)
-    expect(page.get_by_text("This browser")).to_be_visible()
+    expect(page.get_by_text("This browser", exact=True)).to_be_visible()
     mine.axe()
     mine.shoot("password-changed")
     expect(other.page).to_have_url(re.compile("/login"))
