@@ -1,6 +1,7 @@
 """The forms that set up and change a provider, as its kind describes them; each is checked before it is kept."""
 
 import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -62,7 +63,7 @@ async def add(view: View, refresh: Refresh) -> None:
     if (read := await ask_form(view, t("providers.add"), [chosen], t("layout.next_step"), text=text)) is None:
         return
     kind, preset = choices[read["kind"]]
-    values = {} if preset is None else preset["settings"]
+    values = {**_draw_secrets(kind), **({} if preset is None else preset["settings"])}
     name = (preset or kind)["name" if preset else "kind"]
     named = Field("name", t("providers.name"), name, hint=t("providers.name_hint"), max_length=32)
 
@@ -92,6 +93,16 @@ async def add(view: View, refresh: Refresh) -> None:
     if made is not None:
         toast(t("providers.added", name=made["name"]))
         await refresh()
+
+
+def _draw_secrets(kind: Kind) -> Mapping[str, str]:
+    """Draw the secrets that a person would have to invent, for what is entered at the provider.
+
+    WeChat's token is the narrowest: at most 32 letters and digits.
+    """
+    values = [step["value"] for step in kind["setup"]]
+    named = [field["name"] for field in kind["fields"] if field["secret"]]
+    return {name: secrets.token_hex(16) for name in named if any(f"{{{name}}}" in value for value in values)}
 
 
 async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> None:
@@ -204,7 +215,8 @@ def _make_field(view: View, field: Mapping[str, Any], value: Any, *, is_new: boo
     label, hint = field["title"], field["help"].replace("`", "")
     if field["secret"]:
         is_set = not is_new and value is not None
-        return Field(name, label, "", "secret", hint=t("providers.secret_kept") if is_set else hint)
+        drawn = value if is_new and value else ""
+        return Field(name, label, drawn, "secret", hint=t("providers.secret_kept") if is_set else hint)
     default = field["default"] if value is None else value
     match field["type"]:
         case "choice":
