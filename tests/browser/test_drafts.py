@@ -152,3 +152,17 @@ def test_what_was_sent_is_waited_for(visit: Visits, look: Look) -> None:
     page.goto(f"/sent/{secrets.token_hex(16)}")
     said = {"zh": "没有这次发送", "en": "There is no such request"}[look.language]
     expect(page.locator(".empty-title")).to_have_text(said)
+
+
+def test_what_was_emptied_again_is_no_draft(deployment: Deployment, visit: Visits) -> None:
+    name = deployment.new_user()
+    seen = visit(LOOKS[0])
+    page = log_in(seen, name, PASSWORD)
+    open_page(page, "/send")
+    page.locator(".field-subject input").fill("三季度报表")
+    page.wait_for_function("name => localStorage.getItem('imsg-draft:' + name)", arg=name)
+    page.locator(".field-subject input").fill("")
+    page.wait_for_function("name => localStorage.getItem('imsg-draft:' + name) === null", arg=name)
+    open_page(page, "/send")
+    expect(page.locator(".field-subject input")).to_have_value("")
+    expect(page.locator(".draft-notice")).to_have_count(0)

@@ -20,6 +20,9 @@ KEEP_S = 1.5
 MAX_CHARACTERS = 3_000_000
 """The most that comes back in one event; browsers keep about five million."""
 
+CHOICES = frozenset({"method", "category", "sender"})
+"""What makes no draft by itself: it is chosen again at once."""
+
 FOUND, FULL = "draft_found", "draft_full"
 
 FIND = """((key, most) => {
@@ -73,7 +76,7 @@ class KeptDraft:
 
 
 class Draft:
-    """Keeps what `content` returns soon after each `change`.
+    """Keeps what `content` returns soon after each `change`, where it is more than at the beginning.
 
     `on_found` gets the draft that was kept when the page opened; `on_full` is called when the browser has no room.
     """
@@ -88,6 +91,7 @@ class Draft:
         self._key = f"{DRAFTS}{view.session.username}"
         self._content, self._on_found = content, on_found
         self._is_changed = self._is_found = False
+        self._empty = content()
         ui.on(FOUND, self._take)
         ui.on(FULL, on_full)
         ui.context.client.on_connect(self._find)
@@ -117,7 +121,11 @@ class Draft:
     def _keep(self) -> None:
         if self._is_changed and self._is_found:
             self._is_changed = False
-            ui.run_javascript(f"{KEEP}({json.dumps(self._key)}, {json.dumps(self._content())})")
+            draft = self._content()
+            if all(draft[name] == self._empty[name] for name in draft.keys() - CHOICES):
+                self.forget()
+            else:
+                ui.run_javascript(f"{KEEP}({json.dumps(self._key)}, {json.dumps(draft)})")
 
 
 def read_draft(answer: object) -> KeptDraft | None:
