@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from imsg_contract.topology import ERASED
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
@@ -187,6 +189,7 @@ async def test_an_erasure_reaches_every_field_of_the_groups(database_url: str, r
         assert len((await catalog.client.get("/api/groups")).json()["groups"]) == 2
 
 
+@pytest.mark.long  # a hundred thousand people
 async def test_a_group_holds_a_hundred_thousand_and_each_page_opens_at_once(
     database_url: str, redis_url: str, redis: Redis
 ) -> None:

@@ -2,7 +2,11 @@
 
 from collections import Counter
 
+import pytest
+
 from imsg_testing.deployment import Crash
+
+pytestmark = pytest.mark.long  # iMSG is killed and recovers
 
 
 def test_a_restart_after_kill_9_loses_nobody(crash: Crash) -> None:

@@ -113,6 +113,7 @@ def test_a_send_whose_legs_do_not_fit_a_quota_is_refused_whole(deployment: Deplo
     wait(lambda: read_used(deployment, token)["texts"] == 0, 60)
 
 
+@pytest.mark.long  # it waits for the minute
 @pytest.mark.timeout(240)
 def test_a_code_whose_delivery_nobody_reports_goes_by_mail_after_a_minute(deployment: Deployment) -> None:
     to = person(UNREPORTED, "code@example.com")

@@ -12,6 +12,8 @@ import redis
 from imsg_testing.brokers import is_so
 from imsg_testing.services import Services
 
+pytestmark = pytest.mark.long  # services of its own, under load
+
 CALLERS = 16
 """Programs that call at once, each the two gateways in turn: some hundred requests a second on two processors."""
 

@@ -20,6 +20,8 @@ from imsg_testing.servers import reserve_port
 from imsg_testing.service import environment
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # it starts, ends and kills iMSG over and over
+
 
 def _up(folder: Path, **settings: str) -> Ended:
     port = reserve_port()
@@ -126,7 +128,6 @@ def test_behind_a_proxy_of_this_machine_it_is_as_closed_as_off_loopback(tmp_path
         assert "123" not in re.sub(r"<[^>]*>", "", page.text)
 
 
-@pytest.mark.long  # seven starts
 @pytest.mark.timeout(300)
 def test_an_installation_from_loopback_is_told_the_command_that_lets_it_start_anywhere_else(tmp_path: Path) -> None:
     """Neither off loopback nor behind a proxy does it open to the world with its documented passwords."""

@@ -13,6 +13,8 @@ from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # the console is killed and started again
+
 
 @pytest.fixture
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:

@@ -16,6 +16,8 @@ from imsg_testing.service import Service
 from imsg_testing.services import Services
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # services of its own
+
 
 def mail(token: str, to: str = "zhang@example.com") -> dict[str, object]:
     """Make the body of a small mail."""
@@ -29,7 +31,6 @@ def test_a_mail_is_sent_and_queried_through_either_gateway(services: Services) -
     assert (message["status"], message["to"]) == ("sent", "zhang@example.com")
 
 
-@pytest.mark.long
 def test_rabbitmq_logs_no_error_while_nothing_happens(services: Services) -> None:
     """For the ten seconds that a mail waits to be tried again, and however often the channels are looked at."""
     errors = services.rabbit.count_errors()
@@ -134,7 +135,6 @@ def test_concurrent_repeats_with_one_key_are_one_request(services: Services) -> 
     assert sum(message["to"] == "once@example.com" for message in services.received()) == 1
 
 
-@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_in_flight(services: Services) -> None:
     """2,000 recipients, kill -9 of one of two senders on RabbitMQ: every recipient settles, exactly once in history."""

@@ -16,6 +16,8 @@ from imsg_testing.servers import reserve_port
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.long  # certificates are replaced while it runs
+
 HOST = "imsg.example.com"
 PASSWORD = "correct-horse-battery-9"
 RELOAD_TIMEOUT_S = 60.0
