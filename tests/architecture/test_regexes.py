@@ -37,7 +37,6 @@ LINEAR = [r"[a-z]+", r"\$\{([^{}]+)\}", r"(?<!\r)\n", r"^begin[^>]*>", r"[,;\s]+
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 @pytest.mark.timeout(1_800)
 def test_every_pattern_of_the_product_is_linear() -> None:
     slow = {f"{pattern.place} {pattern.text}": find_slow_shape(pattern) for pattern in collect()}
