@@ -64,6 +64,20 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         _is_one_clear_line(_up(tmp_path, IMSG_PORT=port), port, "IMSG_PORT")
 
 
+def test_a_start_that_waits_for_a_store_says_so_while_it_waits(tmp_path: Path, reserved_port: int) -> None:
+    url = f"postgresql://imsg:imsg@127.0.0.1:{reserved_port}/imsg"
+    deployment = Deployment(tmp_path, {"IMSG_DATABASE_URL": url})
+    try:
+        deployment.process.start()
+        wait(lambda: "waiting" in deployment.logs, 200)
+        assert "the database at IMSG_DATABASE_URL" in deployment.logs
+        assert "did not answer" not in deployment.logs, "it has not given up"
+        wait(lambda: not deployment.process.runs, 200)
+        assert "imsg: the database at IMSG_DATABASE_URL did not answer" in deployment.logs
+    finally:
+        deployment.close()
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

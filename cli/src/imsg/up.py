@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import sys
@@ -31,6 +32,10 @@ from imsg_web.service import TlsPort, listen, serve, tune_garbage_collector
 
 READY_TIMEOUT_S = 30.0
 """How long the parts may take to get ready before a line says so."""
+
+WAITS_S = 2.0
+WAITS_BELOW = 0.05
+"""Part of a processor: a start that uses less for WAITS_S waits, as for a database, and has to say so."""
 
 
 def main(*, with_console: bool = True) -> int:
@@ -63,7 +68,8 @@ class _Ports:
 async def run(settings: Settings, heartbeat: Heartbeat, lines: HeldLines, *, with_console: bool = True) -> int:
     """Bind the ports, lock the data folder, start Valkey if it is embedded, open the services, and serve.
 
-    The log's lines follow the banner: on a busy machine, a start may lose and find again what it has just opened.
+    The log's lines follow the banner: on a busy machine, a start may lose and find again what it has just opened. A
+    start that waits for a store prints them at once.
     """
     with _open_ports(settings) as ports:
         async with heartbeat.run(), AsyncExitStack() as stack:
@@ -79,6 +85,7 @@ async def run(settings: Settings, heartbeat: Heartbeat, lines: HeldLines, *, wit
             for part in everything.parts:
                 part.heartbeat, part.inbound_limits = heartbeat, inbound_limits
             everything.report(lambda: machine.examine(settings))
+            stack.callback(asyncio.create_task(_release_while_waiting(lines)).cancel)
             if server is not None:
                 await stack.enter_async_context(server.running())
             await stack.enter_async_context(everything.running())
@@ -157,6 +164,15 @@ async def _announce(config: RuntimeConfig, everything: AllInOne, lines: HeldLine
             break
         await asyncio.sleep(0.02)
     print(banner.text(config, with_console=everything.has_console), flush=True)
+    lines.release()
+
+
+async def _release_while_waiting(lines: HeldLines) -> None:
+    """Print the lines as soon as the start waits for something else than the processor."""
+    before_s = -math.inf
+    while (used_s := time.process_time()) - before_s > WAITS_S * WAITS_BELOW:
+        before_s = used_s
+        await asyncio.sleep(WAITS_S)
     lines.release()
 
 
