@@ -36,11 +36,11 @@ def _count_timers(client: Client) -> int:
 
 
 def _make_view(gateway: Gateway) -> View:
-    visitor = Visitor({"headers": []})
+    session = Session("key", "admin", "admin", "token", Visitor({"headers": []}), ends_at=3_600.0, seen_at=0.0)
     return View(
-        api=Api(gateway, "token", visitor, "zh-CN"),
+        api=Api(gateway, session, "zh-CN"),
         t=Texts("zh"),
-        session=Session("key", "admin", "admin", "token", visitor, ends_at=3_600.0, seen_at=0.0),
+        session=session,
         preferences=Preferences(),
         path="/send",
         segments={},

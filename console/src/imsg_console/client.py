@@ -108,13 +108,19 @@ class Lister(Protocol):
         """Yield the rows of `field` page by page."""
 
 
+class Caller(Protocol):
+    """Who calls the API; the token is another one after a change of the password."""
+
+    token: str
+    visitor: Visitor
+
+
 class Api:
     """The API on behalf of a session, in the language of the page."""
 
-    def __init__(self, gateway: Gateway, token: str, visitor: Visitor, accept_language: str) -> None:
+    def __init__(self, gateway: Gateway, caller: Caller, accept_language: str) -> None:
         self._gateway = gateway
-        self._token = token
-        self._visitor = visitor
+        self._caller = caller
         self._accept_language = accept_language
 
     async def get(self, path: str, **params: object) -> dict[str, Any]:
@@ -153,9 +159,9 @@ class Api:
                 verb,
                 path,
                 body,
-                token=self._token,
+                token=self._caller.token,
                 accept_language=self._accept_language,
-                visitor=self._visitor,
+                visitor=self._caller.visitor,
                 headers=headers,
                 params=params,
             )

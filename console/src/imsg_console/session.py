@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,8 @@ ID_BYTES = 32
 MAX_SESSIONS_PER_USER = 100
 """The oldest ends for a new one, so that a script that logs in again and again fills no memory."""
 
+MAX_AGENT = 256
+"""Characters of a browser's name that are kept with its session."""
 
 MAX_ENDED = 10_000
 """Ended sessions whose reason is remembered."""
@@ -65,6 +67,10 @@ class Session:
     def sees_all(self) -> bool:
         """Whether the user sees the data of all users."""
         return self.role in READERS
+
+    def describe(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what the API keeps of the session: its key, and how the browser names itself in its headers."""
+        return {"digest": self.key, "agent": headers.get("user-agent", "")[:MAX_AGENT].replace("\0", "")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class _Pages:
         wanted = current.get()
         sandbox = Sandbox(self._web.sandbox or self._web.gateway, session.token, wanted.accept_language)
         return View(
-            api=Api(self._web.gateway, session.token, session.visitor, wanted.accept_language),
+            api=Api(self._web.gateway, session, wanted.accept_language),
             t=Texts(wanted.language),
             session=session,
             preferences=wanted,

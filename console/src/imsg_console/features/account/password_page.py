@@ -1,6 +1,6 @@
 """Changing one's own password."""
 
-from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -51,12 +51,8 @@ class SessionsSection:
     async def draw(self) -> None:
         """Draw the list."""
         t, view = self._t, self._view
-        sessions = await self._load()
-        if not any(session["current"] for session in sessions):
-            await self._keep()
-            sessions = await self._load()
         with element("ul", "stack tight"):
-            for session in sessions:
+            for session in (await view.api.get("/api/v2/sessions"))["sessions"]:
                 since = view.times.short(session["created_at"])
                 with element("li", ""):
                     element("p", "", t("password.session", address=line(session["address"], 64), since=since))
@@ -65,15 +61,6 @@ class SessionsSection:
                         element("p", "muted", t("password.session_here"))
                     else:
                         button(t("password.session_end"), partial(self._end, session["id"]))
-
-    async def _load(self) -> Sequence[Mapping[str, Any]]:
-        sessions: Sequence[Mapping[str, Any]] = (await self._view.api.get("/api/v2/sessions"))["sessions"]
-        return sessions
-
-    async def _keep(self) -> None:
-        """Keep the session of this browser: a change of the password ended the kept ones, and gave it a new token."""
-        agent = ui.context.client.request.headers.get("user-agent", "")[:MAX_AGENT].replace("\0", "")
-        await self._view.api.post("/api/v2/sessions", {"digest": self._view.session.key, "agent": agent})
 
     async def _end(self, session: str) -> None:
         await self._view.api.delete(path("/api/v2/sessions", session))
@@ -209,6 +196,10 @@ class PasswordForm:
         session = self._view.session
         session.token, session.warned = answer["token"], False
         session.end_others()
+        # The change ended the kept ones: this browser is listed, and goes on after a restart, by its new token.
+        with suppress(ApiError):
+            kept = session.describe(ui.context.client.request.headers)
+            await self._view.api.post("/api/v2/sessions", kept)
         ui.navigate.to("/password?done=1")
 
     def _check_new(self, old: str, new: str) -> str:

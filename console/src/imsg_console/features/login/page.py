@@ -35,9 +35,6 @@ POLICY = (
 FORM_BYTES = 16 * 1024
 """More than a name of 64 and a password of 256 characters take, percent-encoded."""
 
-MAX_AGENT = 256
-"""Characters of a browser's name that are kept with its session."""
-
 YEAR_S = 365 * 24 * 3600
 
 DOCUMENTED = ("admin", "123")
@@ -116,8 +113,9 @@ class LoginPage:
             visitor=visitor,
             expires_in_s=made["expires_in"],
         )
-        kept = {"digest": session.key, "agent": request.headers.get("user-agent", "")[:MAX_AGENT].replace("\0", "")}
-        await self.gateway.call("POST", "/api/v2/sessions", kept, token=token, visitor=visitor)
+        await self.gateway.call(
+            "POST", "/api/v2/sessions", session.describe(request.headers), token=token, visitor=visitor
+        )
         return session, secret
 
     async def log_out(self, request: Request) -> Response:
