@@ -26,6 +26,7 @@ from imsg_limits.quota import Charged, Cost, Quota
 from imsg_limits.windows import DAYS, Calendar, Window
 from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
+from imsg_scheduler.cancels import Totals
 from imsg_scheduler.main import Settings, app
 from imsg_scheduler.migrations import MIGRATIONS
 from imsg_scheduler.release import BATCH
@@ -181,6 +182,26 @@ async def test_a_crash_between_publish_and_removal_repeats_an_id_and_delivers_on
     async with worker_at(streams, redis_url, provider.port):
         await eventually(is_consumed, WITHIN_S)
     assert provider.count(released_job.request) == {0: 1}
+
+
+async def test_what_the_broker_delivers_again_after_it_was_sent_is_not_cancelled(
+    streams: Broker, database_url: str, redis_url: str, redis: Redis, provider: ScriptedProvider
+) -> None:
+    due = scheduled(-1)
+    async with run_scheduler(database_url, redis_url), worker_at(streams, redis_url, provider.port):
+        await publish(streams, [due])
+
+        async def is_sent() -> bool:
+            return provider.count(due.request) == {0: 1}
+
+        await eventually(is_sent, WITHIN_S)
+        await wait_for_rows(database_url, 0)
+    await redis.call("DEL", WINDOWS)  # nothing is released without them
+    async with run_scheduler(database_url, redis_url) as client:
+        await publish(streams, [due])
+        await wait_for_rows(database_url, 1)
+        totals = (await client.post(f"/api/requests/{due.request}/cancel")).json()
+    assert {name: totals[name] for name in Totals._fields} == {"cancelled": 0, "too_late": 0, "settled": 1}
 
 
 async def test_two_schedulers_release_every_job_once(postgres_database: str, streams: Broker, redis_url: str) -> None:

@@ -12,8 +12,9 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import RecurringProblem, logger
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.watermark import Watermark
+from imsg_scheduler.clock import RedisClock
 from imsg_scheduler.erasing import ScheduleErasure
-from imsg_scheduler.store import Store
+from imsg_scheduler.store import Store, to_ms
 
 log = logger(__name__)
 
@@ -25,10 +26,13 @@ AWAY = (DatabaseUnavailable, RedisUnavailable, RedisRefused, PublishRefused, Pub
 class ScheduleConsumer:
     """Stores scheduled jobs. While the database is away, nothing is acknowledged, and the batch is stored later."""
 
-    def __init__(self, broker: Broker, store: Store, erasure: ScheduleErasure, watermark: Watermark) -> None:
+    def __init__(
+        self, broker: Broker, store: Store, erasure: ScheduleErasure, clock: RedisClock, watermark: Watermark
+    ) -> None:
         self._broker = broker
         self._store = store
         self._erasure = erasure
+        self._clock = clock
         self._watermark = watermark
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -52,6 +56,10 @@ class ScheduleConsumer:
         jobs = [await self._erasure.strip(job) for _, job in read]
         async with self._store.writing() as rows:
             await rows.add([job for job in jobs if job.recipients])
+            # What is due may have come before, and have been released and removed since: the broker delivers again
+            # what was not acknowledged. The clock is read after the rows are there, so that no release goes between.
+            now_ms = await self._clock.read_ms()
+            await rows.mark_due_of([job.request for job in jobs if to_ms(job) <= now_ms], now_ms)
         for job in jobs:
             log.info("scheduled", request=job.request, method=job.method, recipients=len(job.recipients))
         self._watermark.take(max((job.accepted_at.timestamp() * 1_000 for job in jobs), default=0))

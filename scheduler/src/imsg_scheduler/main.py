@@ -112,7 +112,7 @@ async def _open_parts(
     service.watch(announce(cache, service.describe), "presence")
     erasing = Erasing("scheduler", tombstones, watermark, erasure.erase, DatabaseUnavailable)
     service.watch(erasing.run(), "erasing")
-    service.watch(ScheduleConsumer(broker, store, erasure, watermark).run(service.stopping), "consumer")
+    service.watch(ScheduleConsumer(broker, store, erasure, clock, watermark).run(service.stopping), "consumer")
     service.watch(releaser.run(service.stopping), "release")
     service.watch(mirror.run(), "mirror of cancels")
     service.watch(canceller.run(), "cancels")

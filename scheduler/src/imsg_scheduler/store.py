@@ -128,6 +128,14 @@ class Rows:
             marked += len(names)
         return marked
 
+    async def mark_due_of(self, requests: Sequence[str], now_ms: int) -> None:
+        """Mark those of the requests that are due, as may have been released before: a cancel asks the claims."""
+        if requests:
+            is_named = is_one_of(SCHEDULED.c.request, requests, is_postgres=is_postgres(self._connection))
+            await self._connection.execute(
+                update(SCHEDULED).where(is_named, SCHEDULED.c.due_ms <= now_ms).values(releasing=1)
+            )
+
     async def find_due(self, now_ms: int, limit: int) -> list[Due]:
         """Lock jobs that are being released and that no other transaction has, the most urgent first."""
         due_jobs: list[Due] = []
