@@ -18,6 +18,9 @@ MAX_ANSWER_BYTES = 1024 * 1024
 CALLS = 32
 """Concurrent calls."""
 
+IDLE_S = 2.0
+"""Shorter than the idle time of servers: a call on a connection that the server closes has an unknown result."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -87,7 +90,7 @@ async def connect(timeouts: Timeouts, settings: BaseModel | None = None) -> Asyn
     The secrets of `settings` are hidden in what WeChat answers.
     """
     times = httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s)
-    limits = httpx.Limits(max_connections=CALLS, max_keepalive_connections=CALLS)
+    limits = httpx.Limits(max_connections=CALLS, max_keepalive_connections=CALLS, keepalive_expiry=IDLE_S)
     async with httpx.AsyncClient(timeout=times, limits=limits) as client:
         yield Transport(client, timeouts, Secrets(settings))
 

@@ -19,12 +19,16 @@ CONNECT_S = 5.0
 CALL_S = 15.0
 """The timeout of the whole call."""
 
+IDLE_S = 2.0
+"""Shorter than the idle time of servers: a call on a connection that the server closes has an unknown result."""
+
 MAX_ANSWER_BYTES = 64 * 1024
 
 
 def open_client() -> httpx.AsyncClient:
     """Return the client. It connects at the first call, and uses no proxy, because URLs contain keys."""
-    return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), transport=httpx.AsyncHTTPTransport())
+    transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(keepalive_expiry=IDLE_S))
+    return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), transport=transport)
 
 
 async def call(client: httpx.AsyncClient, name: str, robot: Robot, body: Mapping[str, Any]) -> Result:
