@@ -60,6 +60,25 @@ async def test_what_is_due_while_scheduler_is_away_is_late(gateway: RunningGatew
     await eventually(is_late)
 
 
+async def test_without_redis_the_metrics_do_not_say_how_late_anything_is() -> None:
+    """The last value would tell, for hours, of what may long have gone."""
+    with Valkey() as store:
+        async with run_gateway(store.url) as gateway:
+            await gateway.ready()
+            await gateway.redis.call("SET", next_due_key("sms"), int(time.time() - 300) * 1_000)
+
+            async def is_shown() -> bool:
+                metrics = (await gateway.client.get("/metrics")).text
+                return re.search(r'^imsg_overdue_seconds\{method="sms"\} [1-9]', metrics, re.MULTILINE) is not None
+
+            async def is_gone() -> bool:
+                return "imsg_overdue_seconds{" not in (await gateway.client.get("/metrics")).text
+
+            await eventually(is_shown)
+            store.stop()
+            await eventually(is_gone)
+
+
 async def test_a_send_is_accepted_although_its_time_could_not_be_noted(gateway: RunningGateway) -> None:
     """The note only says how late scheduler is, which keeps a time of its own."""
     await gateway.redis.call("HSET", next_due_key("smtp"), "of another", "type")

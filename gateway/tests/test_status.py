@@ -209,6 +209,7 @@ async def test_without_redis_the_metrics_show_the_disk_and_nothing_that_only_red
             async def shows(*parts: str) -> bool:
                 metrics = (await gateway.client.get("/metrics")).text
                 found = set(re.findall(r'^imsg_finding\{.*part="(\w+)"\} 1\.0$', metrics, re.MULTILINE))
+                assert f"\nimsg_findings_complete {float('backup' in found)}\n" in metrics
                 return found - {"service", "database"} == set(parts)
 
             await eventually(lambda: shows("backup", "disk"))

@@ -38,6 +38,7 @@ from imsg_testing.databases import open_database
 from imsg_testing.history import job, request_id
 from imsg_testing.proxy import Proxy
 from imsg_testing.quota import cache_user
+from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import ScriptedProvider, worker_at
 
@@ -145,6 +146,21 @@ async def test_what_is_due_goes_once_to_its_channel_and_to_history_and_its_life_
     expected = {"released_at": released.released_at, "expires_at": released.expires_at}
     assert released == late.model_copy(update=expected)
     assert [released_job.request for released_job in recorded if released_job.released_at] == [late.request]
+
+
+async def test_how_late_it_is_is_not_shown_while_redis_is_away(database_url: str, redis_url: str) -> None:
+    """Redis has the clock. The last value would tell of what may have changed."""
+    with Valkey() as cache:
+        async with run_scheduler(database_url, cache.url, broker_url=redis_url) as client:
+
+            async def shows(value: str) -> bool:
+                return f"\nimsg_scheduler_overdue_seconds {value}\n" in (await client.get("/metrics")).text
+
+            await eventually(lambda: shows("0.0"))
+            cache.stop()
+            await eventually(lambda: shows("NaN"))
+            cache.start()
+            await eventually(lambda: shows("0.0"))
 
 
 async def test_the_urgent_go_first_and_a_crowd_takes_the_lanes_below(

@@ -224,7 +224,8 @@ async def _open_parts(settings: Settings, apps: Apps, service: Service, stack: A
     late = Gauge("imsg_overdue_seconds", "How late the oldest job is", ("method",), registry=service.metrics)
     service.watch(next_due.watch(broker.topology.methods, late), "next_due")
     wrong = Gauge("imsg_finding", "1 for what is not well", ("part", "name", "level"), registry=service.metrics)
-    service.watch(status.watch(wrong), "status")
+    complete = Gauge("imsg_findings_complete", "1 while Redis says what it knows of them", registry=service.metrics)
+    service.watch(status.watch(wrong, complete), "status")
     _show_queues(service, broker, backpressure, settings.max_depth)
     return GatewayApp(make_app(services), RequestMetrics(service.metrics, time.perf_counter), clients)
 

@@ -39,9 +39,14 @@ class NextDue:
         return max(0, int(now_s) - int(due_ms) // 1_000) if int(due_ms or 0) else 0
 
     async def watch(self, methods: Sequence[str], late: Gauge) -> None:
-        """Show every second how late each method is, for ever: scheduler's own metric is away when scheduler is."""
+        """Show every second how late each method is, for ever: scheduler's own metric is away when scheduler is.
+
+        While Redis is away nothing is shown: what was true before may be so no more.
+        """
         while True:
-            with suppress(RedisUnavailable, RedisRefused):
+            try:
                 for method in methods:
                     late.labels(method).set(await self.find_late_s(method))
+            except (RedisUnavailable, RedisRefused):
+                late.clear()
             await asyncio.sleep(LOOK_EVERY_S)

@@ -69,16 +69,20 @@ class Status:
         )
         return replicas, sort_findings([*known, *chain.from_iterable(findings)])
 
-    async def watch(self, wrong: Gauge) -> None:
+    async def watch(self, wrong: Gauge, complete: Gauge) -> None:
         """Show, for ever, what is not well of that which is known without asking a service: alerts go by it.
 
-        While Redis is away, what only Redis knows vanishes: it may have changed.
+        While Redis is away, what only Redis knows vanishes: it may have changed. `complete` says so, and alerts that
+        go by it stay as they are.
         """
         while True:
+            is_complete = True
             try:
                 _, known = await self._find_known()
             except (RedisUnavailable, RedisRefused) as away:
+                is_complete = False
                 known = [judge_redis(str(away)), *self._surroundings.look()]
+            complete.set(is_complete)
             wrong.clear()
             for finding in known:
                 if finding.level != "well":

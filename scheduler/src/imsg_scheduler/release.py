@@ -4,6 +4,7 @@ A crash between the two publishes a job again under its id, which the senders' c
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -54,6 +55,7 @@ class ReleaseMetrics:
         self.overdue = Gauge(
             "imsg_scheduler_overdue_seconds", "How late the oldest job is that was due", registry=registry
         )
+        self.overdue.set(math.nan)  # until it is measured, and while it can't be
 
 
 class Round(NamedTuple):
@@ -217,9 +219,13 @@ class Releaser:
         log.info("released", request=released.request, method=released.method, lane=released.lane.value)
 
     async def _measure(self) -> None:
-        now_ms = await self._clock.read_ms()
-        async with self._store.reading() as rows:
-            oldest = await rows.find_oldest(self._broker.topology.methods)
+        try:
+            now_ms = await self._clock.read_ms()
+            async with self._store.reading() as rows:
+                oldest = await rows.find_oldest(self._broker.topology.methods)
+        except AWAY:
+            self._metrics.overdue.set(math.nan)
+            raise
         self._metrics.overdue.set(max([0, *(now_ms - due_ms for due_ms in oldest.values())]) / 1_000)
         # Kept while scheduler is away, so that gateways see how late it is.
         for method in self._broker.topology.methods:
