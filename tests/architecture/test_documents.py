@@ -11,11 +11,12 @@ from imsg_testing.fault_table_zh import translate
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
+CONTRIBUTING = ("CONTRIBUTING.md", "CONTRIBUTING.zh-CN.md")
 
 
 def blocks(text: str) -> list[str]:
     """Return the code blocks of a document without comments, which are in its language."""
-    matches = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    matches = re.findall(r"^ *```(?:sh|python)\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
     return [re.sub(r"\s+# .*$", "", block, flags=re.MULTILINE) for block in matches]
 
 
@@ -62,17 +63,18 @@ def test_the_appendix_names_every_key_of_redis() -> None:
     assert {key for key in keys if f"`{key}" not in appendix} == set()
 
 
-def test_both_readmes_say_the_same() -> None:
-    english, chinese = ((ROOT / name).read_text() for name in READMES)
+@pytest.mark.parametrize("names", [READMES, CONTRIBUTING], ids=lambda names: names[0])
+def test_both_languages_of_a_first_page_say_the_same(names: tuple[str, str]) -> None:
+    english, chinese = ((ROOT / name).read_text() for name in names)
 
     assert blocks(english) == blocks(chinese)
-    twins = re.compile(r"(docs/[\w/-]+)\.(?:(?:zh|en)\.)?(md|png)(?:#[^)]+)?")
-    for pattern in (r"^#+ ", r"`(IMSG_\w+)`", r"\]\((\S+?\.md|docs/\S+)\)"):
+    twins = re.compile(r"(docs/[\w/-]+|CONTRIBUTING)\.(?:(?:zh|zh-CN|en)\.)?(md|png)(?:#[^)]+)?")
+    for pattern in (r"^#+ |^\| ", r"`(IMSG_\w+|(?:make|git|\.\w+/)[^`]+)`", r"\]\((\S+?\.md|docs/\S+)\)"):
         ours, theirs = (re.findall(pattern, twins.sub(r"\1.\2", text), re.MULTILINE) for text in (english, chinese))
         assert [our for our in ours if "README" not in our] == [their for their in theirs if "README" not in their]
 
 
-@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", [*READMES, *CONTRIBUTING])
 def test_every_make_command_in_a_document_exists(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / name).read_text(), re.MULTILINE))
@@ -82,7 +84,7 @@ def test_every_make_command_in_a_document_exists(name: str) -> None:
 
 
 DOCUMENTS = [
-    *(ROOT / name for name in (*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "console/README.md", "bench/README.md")),
+    *(ROOT / name for name in (*READMES, *CONTRIBUTING, "CHANGELOG.md", "console/README.md", "bench/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
@@ -127,7 +129,7 @@ FOR_CHINA = {"mail", "sms", "wechat"}
 def test_both_languages_name_the_same_things(name: str) -> None:
     english, chinese = ((ROOT / "docs" / f"{name}{end}").read_text() for end in (".md", ".zh.md"))
 
-    for pattern in (r"^#+ |^\| ", r"`[^`\n]+`", r"\]\(([^)#]+?)(?:\.zh)?(?:\.md)?(?:#[^)]*)?\)"):
+    for pattern in (r"^#+ |^\| ", r"`[^`\n]+`", r"\]\(([^)#]+?)(?:\.zh(?:-CN)?)?(?:\.md)?(?:#[^)]*)?\)"):
         named = [Counter(re.findall(pattern, text, re.MULTILINE)) for text in (english, chinese)]
         assert named[0] - named[1] == named[1] - named[0] == Counter()
 
