@@ -11,7 +11,7 @@ from imsg import backup
 from imsg.all_in_one import BackupSettings, Settings
 from imsg.backup_schedule import find_newest, last_due
 from imsg_contract.findings import Finding, make_finding
-from imsg_runtime.machine import check_disk, judge_end
+from imsg_runtime.machine import check_disk, judge_end, judge_no_backup
 from imsg_runtime.settings import variable
 
 BACKUP_TAKES = timedelta(hours=1)
@@ -34,19 +34,16 @@ def judge_missing_backup(settings: Settings) -> Finding:
     if elsewhere := ", ".join(backup.list_elsewhere(settings)):
         state = f"{elsewhere} 的数据由您自己备份", f"what {elsewhere} names is backed up by its own tools"
         return make_finding("backup", "well", state)
-    if settings.backup_hours == 0:
-        name = variable("backup_hours")
-        return make_finding("backup", "well", (f"由其他方式备份（{name} 为 0）", f"made by other means ({name} is 0)"))
     name = variable("backup", "folder")
-    if not settings.public_url:
-        state = f"iMSG 不做备份；设置 {name} 可每天备份", f"iMSG makes none; {name} lets it make one a day"
-        return make_finding("backup", "well", state)
-    other = variable("backup_hours")
-    remedy = (
-        f"把 {name} 设为另一块磁盘上的目录，iMSG 会每天备份；若用其他方式备份，把 {other} 设为 0。",
-        f"Let {name} name a folder on another disk: iMSG makes one a day. {other}=0 if you back up by other means.",
+    return judge_no_backup(
+        (f"设置 {name} 可每天备份", f"{name} lets iMSG make one a day"),
+        (
+            f"把 {name} 设为另一块磁盘上的目录，iMSG 会每天备份",
+            f"Let {name} name a folder on another disk: iMSG makes one a day",
+        ),
+        within_hours=settings.backup_hours,
+        is_public=bool(settings.public_url),
     )
-    return make_finding("backup", "notice", ("还没有备份", "no backup yet"), remedy)
 
 
 def judge_backup(settings: BackupSettings, folder: Path, now: datetime) -> Finding:

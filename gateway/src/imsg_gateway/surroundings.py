@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from imsg_contract.findings import Finding, make_finding
 from imsg_contract.topology import BACKED_UP
-from imsg_runtime.machine import check_disk, judge_end
+from imsg_runtime.machine import check_disk, judge_end, judge_no_backup
 from imsg_runtime.redis import Redis
 
 DISK = Path("/")
@@ -22,6 +22,8 @@ TIMEOUT_S = 10.0
 
 EXPIRED = 10
 """X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL."""
+
+_BACK_UP = ("运行 `make backup TO=目录`，并每天定时运行", "Run `make backup TO=FOLDER`, and let it run once a day")
 
 _RENEW = ("在终止 TLS 的地方续期。", "Renew it where TLS ends.")
 
@@ -104,24 +106,11 @@ def judge_backup(made: datetime | None, now: datetime, within_hours: int, *, is_
 
     `within_hours`: how old a backup may be; 0 where backups are made by other means.
     """
-    if within_hours == 0:
-        state = "由其他方式备份（IMSG_BACKUP_HOURS 为 0）", "made by other means (IMSG_BACKUP_HOURS is 0)"
-        return make_finding("backup", "well", state)
-    if made is None and not is_public:
-        state = "还没有备份；用 `make backup TO=目录` 备份", "no backup yet; `make backup TO=FOLDER` makes one"
-        return make_finding("backup", "well", state)
-    if made is None:
-        remedy = (
-            "运行 `make backup TO=目录`，并每天定时运行；若用其他方式备份，把 IMSG_BACKUP_HOURS 设为 0。",
-            "Run `make backup TO=FOLDER`, and let it run once a day; by other means: IMSG_BACKUP_HOURS=0.",
-        )
-        return make_finding("backup", "notice", ("还没有备份", "no backup yet"), remedy)
+    if made is None or within_hours == 0:
+        hint = "用 `make backup TO=目录` 备份", "`make backup TO=FOLDER` makes one"
+        return judge_no_backup(hint, _BACK_UP, within_hours=within_hours, is_public=is_public)
     at = f"{made:%Y-%m-%d %H:%M}"
     state = f"最新的备份：{at}", f"the newest is of {at}"
     if now - made <= timedelta(hours=within_hours):
         return make_finding("backup", "well", state)
-    remedy = (
-        "运行 `make backup TO=目录`，并每天定时运行。",
-        "Run `make backup TO=FOLDER`, and let it run once a day.",
-    )
-    return make_finding("backup", "notice", state, remedy)
+    return make_finding("backup", "notice", state, (f"{_BACK_UP[0]}。", f"{_BACK_UP[1]}."))

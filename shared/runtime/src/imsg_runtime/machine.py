@@ -1,4 +1,4 @@
-"""Judging the room on a disk and the end of a certificate."""
+"""Judging the room on a disk, the end of a certificate, and that there is no backup."""
 
 import shutil
 from collections.abc import Iterator
@@ -39,3 +39,21 @@ def judge_end(what: str, ends: datetime, now: datetime, remedy: tuple[str, str])
     if ends <= now:
         state = f"{what} 已于 {end} 过期", f"{what} ended on {end}"
     return make_finding("certificate", "fault", state, remedy)
+
+
+def judge_no_backup(hint: tuple[str, str], step: tuple[str, str], *, within_hours: int, is_public: bool) -> Finding:
+    """Judge that iMSG knows of no backup: it should where people use it (`is_public`).
+
+    `within_hours` is 0 where backups are made by other means. `hint` and `step` end the state and begin the remedy, in
+    Chinese and English: how a backup is made here.
+    """
+    if within_hours == 0:
+        state = "由其他方式备份（IMSG_BACKUP_HOURS 为 0）", "made by other means (IMSG_BACKUP_HOURS is 0)"
+        return make_finding("backup", "well", state)
+    if not is_public:
+        return make_finding("backup", "well", (f"还没有备份；{hint[0]}", f"no backup yet; {hint[1]}"))
+    remedy = (
+        f"{step[0]}；若用其他方式备份，把 IMSG_BACKUP_HOURS 设为 0。",
+        f"{step[1]}; by other means: IMSG_BACKUP_HOURS=0.",
+    )
+    return make_finding("backup", "notice", ("还没有备份", "no backup yet"), remedy)
