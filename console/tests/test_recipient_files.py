@@ -27,6 +27,21 @@ def test_student_numbers_of_ten_digits_are_no_second_column_of_phones() -> None:
     assert found.column == 1
 
 
+@pytest.mark.parametrize(
+    ("heading", "likely"),
+    [
+        ("姓名,手机,家长手机\n", [1, 2]),
+        ("姓名,家长手机,手机\n", [2, 1]),
+        ("三年级二班,,\n姓名,家长手机,手机\n", [2, 1]),
+        ("姓名,第一联系人,第二联系人\n", [1, 2]),
+        ("", [1, 2]),
+    ],
+)
+def test_of_two_columns_of_phones_one_is_taken(heading: str, likely: list[int]) -> None:
+    found = table(f"{heading}张三,13711112222,13800138000\n李四,13900139000,13600136000\n".encode(), "sms")
+    assert (found.likely, found.column) == (likely, likely[0])
+
+
 @pytest.mark.parametrize("sign", ["\t", ";", ","])
 def test_whatever_parts_the_columns(sign: str) -> None:
     found = table(f"13800138000{sign}张三\n13900139000{sign}李四\n".encode(), "sms")
@@ -85,6 +100,12 @@ def test_headings_are_found_below_a_title(title: str) -> None:
         ("13800138000", "张三 zhang@example.com")
     ]
     assert [ignored.text for ignored in reading.ignored] == ["李四"]
+
+
+def test_the_row_of_the_headings_is_counted_as_the_sheet_counts() -> None:
+    rows = [["家长联系表", ""], ["", ""], ["姓名", "手机"], ["张三", "13800138000"]]
+    found = look(rows, "sms")
+    assert (found.has_heading, found.numbers[found.heading]) == (True, 3)
 
 
 def test_blank_rows_and_columns_around_a_table_are_no_part_of_it() -> None:

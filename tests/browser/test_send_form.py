@@ -212,6 +212,32 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
     expect(page.locator(".recipient-label")).to_have_text(["张三 zhang@example.com", "李四"])
 
 
+def test_a_sheet_with_titles_and_two_columns_of_phones_says_what_is_taken(visit: Visits) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.merge_range(0, 0, 0, 2, "三年级二班家长联系表")
+        for at, row in enumerate((["姓名", "家长手机", "手机"], ["张三", 13711112222, 13800138000]), 2):
+            sheet.write_row(at, 0, row)
+    seen = open_form(visit, method="sms")
+    page = seen.page
+    page.locator(".upload-list input[type=file]").set_input_files(
+        {"name": "家长.xlsx", "mimeType": XLSX, "buffer": out.getvalue()}
+    )
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("checkbox", name="第 3 行是列名")).to_be_checked()
+    note = dialog.get_by_role("status")
+    expect(note).to_contain_text("手机、家长手机 都有收件人，只导入 手机")
+    seen.axe()
+    seen.shoot("send-two-columns")
+    choose(page, dialog.get_by_label("收件人所在的列"), "所有列")
+    expect(note).to_have_count(0)
+    expect(dialog.get_by_role("button", name="导入 2 个")).to_be_visible()
+    choose(page, dialog.get_by_label("收件人所在的列"), "手机（13800138000）")
+    dialog.get_by_role("button", name="导入 1 个").click()
+    expect(page.locator(".recipient-text")).to_have_text(["13800138000"])
+
+
 def test_the_path_says_where_on_it_one_is(visit: Visits) -> None:
     seen = open_form(visit)
     page, step = seen.page, seen.page.locator(".steps [aria-current=step]")

@@ -91,7 +91,7 @@ class Columns:
     @property
     def are_titled(self) -> bool:
         """Whether a column is headed by a word for the addresses of a channel."""
-        return any(map(_find_method, self.names))
+        return any(map(find_method, self.names))
 
 
 def read(rows: Sequence[Sequence[str]]) -> PeopleSheet:
@@ -137,7 +137,7 @@ def _find_methods(names: Sequence[str], below: Sequence[Sequence[str]], width: i
     """Return the columns that hold addresses: by their names, else by what most of their cells are; one a channel."""
     methods: dict[int, str] = {}
     for column in range(width):
-        method = _find_method(names[column])
+        method = find_method(names[column])
         if method is not None and method not in methods.values() and _is_filled(below, column):
             methods[column] = method
     for method in METHODS:
@@ -161,7 +161,7 @@ def _find_methods(names: Sequence[str], below: Sequence[Sequence[str]], width: i
     return methods
 
 
-def _find_method(name: str) -> str | None:
+def find_method(name: str) -> str | None:
     """Return the channel whose addresses a column of this name holds."""
     title = strip_heading(name)
     return next((method for method, titles in _TITLES.items() if title in titles.split()), None)

@@ -7,6 +7,7 @@ from typing import Any
 from imsg_console.readers import UnreadableError
 from imsg_console.recipients.classify_recipient import is_address, is_intended
 from imsg_console.recipients.headings import name_fields
+from imsg_console.recipients.people_sheet import find_method
 from imsg_console.recipients.recipient_reader import FoundRecipient, IgnoredText, Reading, read, read_table
 from imsg_console.spreadsheets import PIECE, decode, split
 from imsg_console.spreadsheets import read as read_sheets
@@ -35,18 +36,26 @@ class Table:
     """The numbers of the rows in their sheet, from 1."""
 
     @property
-    def column(self) -> int | None:
-        """The likeliest column; None: several hold recipients.
+    def likely(self) -> Sequence[int]:
+        """The columns that may hold the recipients, the likeliest first.
 
-        Addresses decide before mistyped ones: a student number of ten digits may be either.
+        Addresses decide before mistyped ones: a student number of ten digits may be either. Of two columns of phones
+        the one headed by a word for them comes first, 手机 before 家长手机.
         """
-        sample = self.rows[:SAMPLE]
+        sample = (self.below(has_heading=self.has_heading) or self.rows)[:SAMPLE]
         for holds in (_holds_address, _holds_some):
             counts = _counts(sample, self.method, holds)
-            full = [count for count in counts if count * 2 > len(sample)]
-            if full:
-                return None if len(full) > 1 else counts.index(full[0])
-        return counts.index(max(counts))
+            if full := [at for at, count in enumerate(counts) if count * 2 > len(sample)]:
+                return sorted(
+                    full, key=lambda at: self.has_heading and find_method(self.names.get(at, "")) != self.method
+                )
+        return [counts.index(max(counts))]
+
+    @property
+    def column(self) -> int | None:
+        """The likeliest column; None: every one, where the rows are lists of recipients."""
+        likely = self.likely
+        return None if len(likely) == self.width > 1 and not self.has_heading else likely[0]
 
     @property
     def width(self) -> int:
@@ -76,10 +85,14 @@ class Overview:
     width: int
     heading: Sequence[str]
     """The row that names the columns if one does."""
+    heading_number: int
+    """The number of that row in the sheet, from 1."""
     has_heading: bool
     """Whether it seems to."""
     column: int | None
-    """The likeliest; None: several hold recipients."""
+    """The likeliest; None: every one."""
+    likely: Sequence[int]
+    """The columns that may hold the recipients."""
     first: Sequence[Sequence[str]]
     """The first rows, from the top."""
     first_below: Sequence[Sequence[str]]
@@ -155,8 +168,10 @@ def _overview(name: str, seen: Table) -> Overview:
         name,
         seen.width,
         seen.rows[seen.heading],
+        seen.numbers[seen.heading],
         seen.has_heading,
         seen.column,
+        seen.likely,
         seen.rows[:PREVIEWED],
         below[:PREVIEWED],
         [next((row[at] for row in likely if at < len(row) and row[at].strip()), "") for at in range(seen.width)],

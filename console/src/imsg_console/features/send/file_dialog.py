@@ -14,7 +14,7 @@ from imsg_console.spreadsheets import ACCEPT
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, foot
 from imsg_console.widgets.elements import button, element, redraw
-from imsg_console.widgets.notices import toast
+from imsg_console.widgets.notices import notice, toast
 from imsg_console.widgets.paging import Row
 from imsg_console.widgets.reading import run_reader
 from imsg_console.widgets.tables import Column, Table
@@ -67,7 +67,8 @@ class FileDialog:
             self._sheet = ui.select(names, label=t("files.sheet"), value=0, on_change=self._change_sheet)
             self._sheet.props("outlined").set_visibility(len(names) > 1)
             self._column = ui.select({}, label=t("send.column"), on_change=self._show).props("outlined")
-            self._heading = ui.checkbox(t("send.has_heading"), on_change=self._show)
+            self._heading = ui.checkbox("", on_change=self._show)
+            self._several = element("div")
             self._preview = element("div")
             with foot():
                 button(t("layout.cancel"), lambda: opened.submit(None), kind="quiet")
@@ -89,14 +90,20 @@ class FileDialog:
         if sheet.width > 1:
             names[EVERY_COLUMN] = self._t("send.every_column")
         self._column.set_options(names, value=EVERY_COLUMN if sheet.column is None else sheet.column)
+        self._heading.text = self._t("send.has_heading", n=sheet.heading_number)
         self._heading.set_value(sheet.has_heading)
         self._show()
 
     def _show(self) -> None:
-        """Show the first rows of the sheet, and how many cells the choice takes."""
+        """Show the first rows of the sheet, how many cells the choice takes, and other columns it may take instead."""
         sheet, chosen, has_heading = self._chosen, self._column.value, bool(self._heading.value)
         filled = sheet.filled_below if has_heading else sheet.filled
-        self._take.text = self._t("send.take", n=sum(filled) if chosen == EVERY_COLUMN else filled[chosen])
+        taken = sheet.likely if chosen == EVERY_COLUMN else (chosen,)
+        self._take.text = self._t("send.take", n=sum(filled[at] for at in taken))
+        with redraw(self._several):
+            if len(sheet.likely) > 1 and chosen in sheet.likely:
+                names = self._t.join_names([self._title(sheet, at) for at in sheet.likely])
+                notice(self._t("send.several_columns", names=names, name=self._title(sheet, chosen)))
         columns = [
             Column(
                 f"{'chosen' if chosen in (at, EVERY_COLUMN) else 'other'}-{at}",
@@ -111,9 +118,13 @@ class FileDialog:
             table.show([{"id": number, "cells": cells} for number, cells in enumerate(rows)])
 
     def _name(self, sheet: Overview, number: int) -> str:
-        name = sheet.heading[number] if sheet.has_heading and number < len(sheet.heading) else ""
         example = line(sheet.examples[number], 40) or "—"
-        return f"{line(name, 40)} ({example})" if name else self._t("send.column_number", n=number + 1, example=example)
+        return self._t("send.column_example", name=self._title(sheet, number), example=example)
+
+    def _title(self, sheet: Overview, number: int) -> str:
+        """Return the name of a column, or its number."""
+        name = sheet.heading[number] if sheet.has_heading and number < len(sheet.heading) else ""
+        return line(name, 40) or self._t("send.column_number", n=number + 1)
 
 
 def _read_cell(row: Row, at: int) -> str:
