@@ -178,6 +178,49 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
 }
 """Pydantic's error types → sentences in both languages. A validator of ours has its own: `field_error`."""
 
+_CONTROLS = ("不能有换行和其他控制字符", "it can't hold line breaks or other control characters")
+_NULS = ("不能有空字符（U+0000）", "it can't hold the character U+0000")
+
+PATTERNS: Mapping[str, tuple[str, str]] = {
+    r"^[^\u0000]*$": _NULS,
+    r"^[^\u0000-\u001f\u007f]*$": _CONTROLS,
+    r"^[^\x00-\x1f\x7f]*$": _CONTROLS,
+    r"^[^\x00-\x1f\x7f]+$": _CONTROLS,
+    r"^[^\u0000{}]+$": ("不能有花括号和空字符", "it can't hold braces or the character U+0000"),
+    r"^[^\u0000【】{}]+$": ("不能有【】、花括号和空字符", "it can't hold 【】, braces or the character U+0000"),
+    r"^[a-z0-9_-]{1,32}$": (
+        "只能有小写字母、数字、- 和 _，1 到 32 个",
+        "it must be 1 to 32 lower-case letters, digits, - and _",
+    ),
+    r"^[a-z0-9][a-z0-9_-]{0,31}$": (
+        "以小写字母或数字开头，只能有小写字母、数字、- 和 _，最多 32 个",
+        "it must be at most 32 lower-case letters, digits, - and _, and begin with a letter or digit",
+    ),
+    r"^[A-Za-z0-9._-]{1,64}$": (
+        "只能有英文字母、数字、.、- 和 _，1 到 64 个",
+        "it must be 1 to 64 of A to Z, a to z, digits, ., - and _",
+    ),
+    r"^[\w.-]{1,64}$": (
+        "只能有文字、数字、.、- 和 _，1 到 64 个",
+        "it must be 1 to 64 letters, digits, ., - and _",
+    ),
+    r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$": ("应为语言代码，如 zh 或 en", "it must be a language tag, such as en or zh"),
+    r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,3}$": (
+        "应为语言代码，如 zh 或 en",
+        "it must be a language tag, such as en or zh",
+    ),
+    r"^([01]\d|2[0-3]):[0-5]\d$": ("应为 00:00 到 23:59 的时刻", "it must be a time from 00:00 to 23:59"),
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$": ("应为日期，如 2026-11-30", "it must be a day, such as 2026-11-30"),
+    r"^[0-9]{1,9}(\.[0-9]{1,6})?$": (
+        "应为数字，如 0.045，整数最多 9 位，小数最多 6 位",
+        "it must be a number such as 0.045, of at most 9 digits and 6 decimals",
+    ),
+    r"^[A-Z]{3}$": ("应为货币代码，如 CNY", "it must be the code of a currency, such as CNY"),
+    r"^[0-9a-f]{32}$": ("应为 32 位小写的十六进制数", "it must be 32 lower-case hexadecimal digits"),
+    r"^[0-9a-f]{64}$": ("应为 64 位小写的十六进制数", "it must be 64 lower-case hexadecimal digits"),
+}
+"""The patterns of fields that Pydantic checks → sentences in both languages."""
+
 
 def field_error(zh: str, en: str) -> PydanticCustomError:
     """Return the error for a validator to raise: why the value is wrong, in both languages, without a full stop."""
@@ -216,6 +259,8 @@ def refuse_value(field: str, zh: str, en: str) -> Refusal:
 def _explain_error(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
     if kind == "wrong":
         return context["zh"], context["en"]
+    if kind == "string_pattern_mismatch" and context["pattern"] in PATTERNS:
+        return PATTERNS[context["pattern"]]
     if kind not in _SENTENCES:
         message = message.removeprefix("Value error, ")
         return message, message
