@@ -43,6 +43,15 @@ def test_conditions_of_the_page_stand_beside_those_of_the_settings() -> None:
     }
 
 
+@pytest.mark.parametrize("between", [",", "，", "； ", "、", ";", " ", "\n", "，\n"])
+def test_lists_are_written_with_any_separator(between: str) -> None:
+    account = make(numbers=f"+86{between}+852", categories=f"code{between.strip(' ') or '、'}notice")
+    assert ACCOUNTS.validate(OWN, (account,), "one") == ()
+    route = ACCOUNTS.model.model_validate(ACCOUNTS.merge(OWN, (account,))).provider_routes["one"]
+    assert route.prefixes == ("+86", "+852")
+    assert route.categories == frozenset({Category.CODE, Category.NOTICE})
+
+
 @pytest.mark.parametrize(("name", "value"), [("numbers", "86x"), ("categories", "odd")])
 def test_a_wrong_condition_is_named_as_the_api_has_it(name: str, value: str) -> None:
     (error,) = ACCOUNTS.validate(OWN, (make(**{name: value}),), "one")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.provider_kinds import FormField
-from imsg_delivery.routes import Route, check_categories, split_categories
+from imsg_delivery.routes import Route, check_categories, split_categories, split_list
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import SenderSettings, Strings, variable
 from imsg_sms.account_settings import BY_TEMPLATE, KINDS, MODELS, AnyAccount
@@ -25,13 +25,13 @@ def _check_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _read_prefixes(text: str) -> tuple[str, ...]:
+    return read_codes(tuple(code for part in split_list(text) for code in part.split()))
+
+
 def _check_prefixes(text: str) -> str:
-    read_codes(_split(text))
+    _read_prefixes(text)
     return text
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 class SmsRoute(BaseModel):
@@ -72,8 +72,8 @@ class SmsRoute(BaseModel):
         return Route(
             name,
             int(place == 0) if self.weight is None else self.weight,
-            prefixes=read_codes(_split(self.numbers)),
-            templates=frozenset(_split(self.templates)),
+            prefixes=_read_prefixes(self.numbers),
+            templates=frozenset(split_list(self.templates)),
             categories=split_categories(self.categories),
         )
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from imsg_delivery.channel import Uncertain
 from imsg_delivery.provider_kinds import FormField
-from imsg_delivery.routes import Route, check_categories, split_categories
+from imsg_delivery.routes import Route, check_categories, split_categories, split_list
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import Keys, SenderSettings, is_loopback, variable
 from imsg_smtp import senders
@@ -147,7 +147,7 @@ def _are_domains(text: str) -> str:
 
 def split_domains(text: str) -> frozenset[str]:
     """Split a list such as `qq.com, foxmail.com` into lower-case domains."""
-    return frozenset(domain for part in text.split(",") if (domain := part.strip().lower()))
+    return frozenset(split_list(text.lower()))
 
 
 def _refuse_templates(value: object) -> object:

@@ -2,11 +2,14 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from imsg_contract.addresses import domain_of
 from imsg_contract.wire import Category
+
+_BETWEEN = re.compile(r"[,;，；、\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +99,14 @@ class Order:
         return route.weight / total
 
 
+def split_list(text: str) -> tuple[str, ...]:
+    """Split a list such as `code, notice` or `code，notice` at commas, semicolons and line breaks of both scripts."""
+    return tuple(part for piece in _BETWEEN.split(text) if (part := piece.strip()))
+
+
 def split_categories(text: str) -> frozenset[Category]:
     """Read `code, notice`, as settings write it. Raises ValueError."""
-    words = [word for part in text.split(",") if (word := part.strip())]
+    words = split_list(text)
     for word in words:
         if word not in set(Category):
             raise ValueError(f"{word} is no category; there are {', '.join(Category)}")
