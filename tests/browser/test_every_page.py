@@ -23,7 +23,7 @@ LOOKS = [
 ]
 """All pages in one look take 20 s."""
 
-ALONE = ("/password", "/nowhere")
+ALONE = ("/password", "/totp", "/nowhere")
 """Pages that the navigation does not name."""
 
 

@@ -82,7 +82,7 @@ def test_no_page_and_no_form_holds_a_secret(fresh: Deployment, visit: Visits) ->
     drawn: list[str] = []
     listed = page.locator(".side-item").evaluate_all("items => items.map(item => item.getAttribute('href'))")
     assert {"/providers", "/keys", "/callbacks", "/users", "/audit"} <= set(listed), listed
-    for path in (*listed, "/password"):
+    for path in (*listed, "/password", "/totp"):
         open_page(page, path)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_load_state("networkidle")

@@ -14,7 +14,19 @@ from imsg_testing.api import DOCUMENTED, PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.service import Service
 
-PAGES = ("/", "/users", "/messages", "/channels", "/suppressions", "/inbox", "/send", "/mine", "/limits", "/password")
+PAGES = (
+    "/",
+    "/users",
+    "/messages",
+    "/channels",
+    "/suppressions",
+    "/inbox",
+    "/send",
+    "/mine",
+    "/limits",
+    "/password",
+    "/totp",
+)
 HOSTILE = "\"><img src=x onerror=alert(1)>'`${x}"
 """A username that the API allows, and that would be a script in a careless page."""
 
@@ -220,7 +232,7 @@ def test_a_user_sees_no_page_of_administrators(deployment: Deployment) -> None:
     assert user.page("/").headers["location"] == "/mine"
     assert {path: user.page(path).status_code for path in PAGES[1:]} == {
         **dict.fromkeys(("/users", "/messages", "/channels", "/inbox", "/suppressions"), 403),
-        **dict.fromkeys(("/send", "/mine", "/limits", "/password"), 200),
+        **dict.fromkeys(("/send", "/mine", "/limits", "/password", "/totp"), 200),
     }
     user.client.close()
 

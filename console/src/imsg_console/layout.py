@@ -174,6 +174,7 @@ def _draw_account(view: View) -> None:
                 )
             ui.separator()
             _draw_item("key", t("layout.password"), "/password")
+            _draw_item("phonelink_lock", t("layout.totp"), "/totp")
             _draw_log_out(view, "log_out", "logout", LOGOUT)
             _draw_log_out(view, "log_out_everywhere", "devices", f"{LOGOUT}?everywhere=1", asks=True)
 

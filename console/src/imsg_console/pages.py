@@ -1,6 +1,6 @@
 """The table of pages, in the order of the navigation."""
 
-from imsg_console.features.account import limits_page, password_page
+from imsg_console.features.account import limits_page, password_page, totp_page
 from imsg_console.features.audit import page as audit
 from imsg_console.features.callbacks import deliveries_page
 from imsg_console.features.callbacks import page as callbacks
@@ -53,4 +53,5 @@ PAGES: tuple[Page, ...] = (
     callbacks.PAGE,
     deliveries_page.PAGE,
     password_page.PAGE,
+    totp_page.PAGE,
 )

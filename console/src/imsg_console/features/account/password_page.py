@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from nicegui import ui
 
@@ -12,9 +11,7 @@ from imsg_console.layout import sentence
 from imsg_console.paths import LOGOUT
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
-from imsg_console.widgets.copying import copy_button
-from imsg_console.widgets.dialogs import confirm
-from imsg_console.widgets.elements import attrs, button, element, heading, redraw, style_sheet
+from imsg_console.widgets.elements import attrs, button, element, heading, style_sheet
 from imsg_console.widgets.facts import card
 from imsg_console.widgets.notices import notice
 
@@ -32,8 +29,6 @@ async def show(view: View) -> None:
         notice(t("password.done"), "good")
     with element("section", "card narrow"):
         PasswordForm(view).draw()
-    with card(t("password.totp"), "narrow"):
-        await TotpSection(view).draw()
     with card(t("password.sessions"), "narrow"):
         await SessionsSection(view).draw()
     with card(t("password.everywhere"), "narrow"):
@@ -65,70 +60,6 @@ class SessionsSection:
     async def _end(self, session: str) -> None:
         await self._view.api.delete(path("/api/v2/sessions", session))
         ui.navigate.to("/password")
-
-
-class TotpSection:
-    """The second step of a log-in: on or off."""
-
-    def __init__(self, view: View) -> None:
-        self._view, self._t = view, view.t
-
-    async def draw(self) -> None:
-        """Draw whether it is on, and what changes that."""
-        t = self._t
-        is_on = (await self._view.api.get("/api/v2/me"))["totp"]
-        self._place = ui.column()
-        with self._place:
-            element("p", "muted", t("password.totp_on" if is_on else "password.totp_off"))
-            if is_on:
-                button(t("password.totp_turn_off"), self._turn_off)
-            else:
-                button(t("password.totp_turn_on"), self._begin)
-        self._trouble = element("div")
-
-    async def _begin(self) -> None:
-        t = self._t
-        new = await self._call("post", "/api/v2/me/totp", {})
-        if new is None:
-            return
-        with redraw(self._place):
-            element("p", "", t("password.totp_scan"))
-            attrs(element("img"), src=new["qr"], alt=t("password.totp_qr"), width="200", height="200")
-            element("code", "", new["secret"])
-            self._otp = attrs(
-                ui.input(t("password.totp_otp")).props("outlined stack-label"), autocomplete="one-time-code"
-            )
-            button(t("password.totp_confirm"), self._confirm, kind="main")
-
-    async def _confirm(self) -> None:
-        t = self._t
-        confirmed = await self._call("post", "/api/v2/me/totp/confirm", {"otp": str(self._otp.value or "")[:32]})
-        if confirmed is None:
-            return
-        with redraw(self._place):
-            notice(t("password.totp_done"), "good")
-            element("p", "", t("password.totp_codes"))
-            codes = "\n".join(confirmed["recovery_codes"])
-            element("pre", "", codes)
-            copy_button(self._view, codes)
-
-    async def _turn_off(self) -> None:
-        t = self._t
-        title = t("password.totp_turn_off")
-        is_meant = await confirm(self._view, title, t("password.totp_off_text"), title)
-        if is_meant and await self._call("delete", "/api/v2/me/totp") is not None:
-            ui.navigate.to("/password")
-
-    async def _call(self, verb: str, url: str, *body: object) -> dict[str, Any] | None:
-        """Call the API; where it refuses, show why and return None."""
-        self._trouble.clear()
-        try:
-            answer: dict[str, Any] = await getattr(self._view.api, verb)(url, *body)
-        except ApiError as error:
-            with self._trouble:
-                notice(sentence(self._t, error), "bad")
-            return None
-        return answer
 
 
 class PasswordForm:

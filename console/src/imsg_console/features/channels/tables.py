@@ -184,7 +184,8 @@ class ChannelTables:
     def _counts(self, provider: Row) -> Cell:
         t = self._t
         counts: list[Piece] = [
-            cells.text(t("channels.provider_counts", sent=f"{provider['sent']:,}", failed=f"{provider['failed']:,}"))
+            cells.text(t("channels.provider_sent", n=f"{provider['sent']:,}")),
+            cells.text(t("channels.provider_failed", n=f"{provider['failed']:,}")),
         ]
         if provider["p95_ms"] is not None:
             counts.append(cells.muted(t("channels.provider_p95", ms=f"{provider['p95_ms']:,}")))
