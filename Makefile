@@ -8,7 +8,8 @@ export UV_COMPILE_BYTECODE := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 # Names a download that lasts longer than ten seconds.
-SLOWLY := scripts/announce-slow 10 'fetching packages, 200 MB in all; a slow network takes minutes ...'
+SLOWLY = scripts/announce-slow 10 "$$(scripts/in-language \
+	'fetching packages, 200 MB in all; a slow network takes minutes ...' '正在下载软件包，共 200 MB；网速慢时需要几分钟……')"
 
 # Three at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
 # The files come in the order of `testpaths`, the slow ones first, so that no process ends long after the others.
@@ -137,12 +138,12 @@ $(UV):
 
 # Running wants no test tools; an environment that has them already is left as it is.
 .venv/.to-run: $(PROJECTS) | $(UV)
-	@echo "imsg: setting up, once ..." >&2
+	@echo "imsg: $$(scripts/in-language 'setting up, once ...' '正在准备环境，仅此一次……')" >&2
 	@UV_PROJECT_ENVIRONMENT=.venv $(SLOWLY) $(UV) sync --quiet --locked --no-dev --inexact --package imsg
 	@touch $@
 
 .venv/.to-test: $(PROJECTS) | $(UV)
-	@echo "imsg: setting up to test, once ..." >&2
+	@echo "imsg: $$(scripts/in-language 'setting up to test, once ...' '正在准备测试环境，仅此一次……')" >&2
 	@UV_PROJECT_ENVIRONMENT=.venv $(SLOWLY) $(UV) sync --quiet --locked --all-packages
 	@touch .venv/.to-run $@
 

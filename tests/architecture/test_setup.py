@@ -2,6 +2,8 @@
 
 import subprocess
 
+import pytest
+
 from imsg_testing.generate import ROOT
 
 ANNOUNCE = str(ROOT / "scripts/announce-slow")
@@ -25,3 +27,20 @@ def test_a_quick_download_is_silent() -> None:
         [ANNOUNCE, "3600", "fetching packages", "true"], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "您好"),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_CN.UTF-8"}, "您好"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "hello"),
+        ({}, "hello"),
+    ],
+)
+def test_what_is_set_up_is_told_in_the_language_of_the_shell(variables: dict[str, str], words: str) -> None:
+    done = subprocess.run(
+        [str(ROOT / "scripts/in-language"), "hello", "您好"],
+        env=variables, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"{words}\n"

@@ -12,6 +12,7 @@ import httpx
 
 from imsg.counting import counting
 from imsg.location import Account, find_account
+from imsg_runtime.lines import Line, fill
 from imsg_runtime.settings import StartError
 
 CALL_TIMEOUT_S = 60.0
@@ -43,7 +44,11 @@ class LoginRefused(Refused):
 
 
 class Unreachable(Exception):  # noqa: N818
-    """No answer of the API came. Whether it processed the request is not known."""
+    """No answer of the API came: `line` says why. Whether it processed the request is not known."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line)
+        self.line = line
 
 
 class Api:
@@ -147,7 +152,9 @@ class Api:
         try:
             return self._client.request(method, path, json=body, params=params, headers=sent)
         except httpx.HTTPError as error:
-            raise Unreachable(f"{self._client.base_url} does not answer: {error or type(error).__name__}") from error
+            raise Unreachable(
+                fill("{0} does not answer: {1}", self._client.base_url, str(error) or type(error).__name__)
+            ) from error
 
 
 def _read_answer(response: httpx.Response) -> dict[str, Any]:
@@ -156,9 +163,9 @@ def _read_answer(response: httpx.Response) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError as error:
-        raise Unreachable(f"{url} is no iMSG: HTTP {response.status_code}, no JSON") from error
+        raise Unreachable(fill("{0} is no iMSG: HTTP {1}, no JSON", url, response.status_code)) from error
     if not isinstance(answer, dict) or "errorCode" not in answer:
-        raise Unreachable(f"{url} is no iMSG: its answer has no errorCode")
+        raise Unreachable(fill("{0} is no iMSG: its answer has no errorCode", url))
     if answer["errorCode"] != 0:
         raise Refused(answer)
     return answer

@@ -11,6 +11,7 @@ from pathlib import Path
 from imsg import all_in_one, data_folder, tombstones, valkey
 from imsg.table_owners import TABLE_OWNERS
 from imsg_contract.topology import BACKING_UP
+from imsg_runtime.lines import Line, fill
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, connect
 from imsg_runtime.settings import StartError, load, variable
 
@@ -29,7 +30,7 @@ REWRITE_TIMEOUT_S = 300.0
 """How long a running rewrite of Valkey's log may take: minutes only for gigabytes."""
 
 
-def back_up(target: Path) -> list[str]:
+def back_up(target: Path) -> list[Line]:
     """Copy the data folder of the settings to `target`; return a line about each store that is elsewhere.
 
     Raises StartError if that is impossible, and leaves nothing at `target` then.
@@ -46,7 +47,9 @@ def back_up(target: Path) -> list[str]:
         raise StartError("{0} exists already; name a new folder.", target)
     os.umask(0o077)  # the copy is private to this user
     asyncio.run(_copy_unlocked(source, target))
-    return [f"The store of {name} is not in it; back that up by its own tools." for name in list_elsewhere(settings)]
+    return [
+        fill("The store of {0} is not in it; back that up by its own tools.", name) for name in list_elsewhere(settings)
+    ]
 
 
 def list_elsewhere(settings: all_in_one.Settings) -> list[str]:

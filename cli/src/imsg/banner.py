@@ -6,8 +6,11 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from rich.cells import cell_len
+
 from imsg import all_in_one
 from imsg.all_in_one import SECRETS, RuntimeConfig
+from imsg.api import language
 from imsg.location import local_url
 from imsg.phrases import translate
 from imsg_channels import CHANNELS
@@ -64,10 +67,16 @@ def _channels() -> Iterator[Callable[[RuntimeConfig, str], list[str]]]:
 
 def _another(channel: ChannelSpec, config: RuntimeConfig, base: str) -> list[str]:
     if channel.name not in config.stand_ins:
-        return [fill("  {0} by its provider, as your settings name it", f"{channel.name:<12}")]
+        return [fill("  {0} by its provider, as your settings name it", _name(channel))]
     recipient = f'   ("to": "{channel.stand_in.to}")' if channel.stand_in is not None and channel.stand_in.to else ""
     inbox = f"{base}/sandbox/inbox?method={channel.name}{recipient}"
-    return [fill("  {0} kept by the sandbox, read it at {1}", f"{channel.name:<12}", inbox)]
+    return [fill("  {0} kept by the sandbox, read it at {1}", _name(channel), inbox)]
+
+
+def _name(channel: ChannelSpec) -> str:
+    """Return the name of a channel, as wide as the first column."""
+    name = channel.titles.zh if language() == "zh" else channel.name
+    return name + " " * (12 - cell_len(name))
 
 
 def _mail(config: RuntimeConfig, base: str) -> list[str]:

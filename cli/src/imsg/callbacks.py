@@ -91,7 +91,8 @@ def try_out(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa
     elif answer["delivered"]:
         say(fill("It answered {0} in {1} ms.", answer["status"], answer["took_ms"]))
     else:
-        say(f"It failed: {answer['error']}. {answer['answer'] or ''}".rstrip())
+        words = "It failed: {0}. {1}" if answer["answer"] else "It failed: {0}."
+        say(fill(words, answer["error"], answer["answer"]))
     if not answer["delivered"]:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ import typer
 from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, listing_group, local, say, say_json, say_table
+from imsg.phrases import translate
 from imsg.providers import say_providers
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 from imsg_runtime.lines import fill
@@ -71,7 +72,7 @@ def _lanes(channel: Mapping[str, Any]) -> str | None:
 def _why(channel: Mapping[str, Any]) -> str | None:
     """Return why no message is sent: the channel's reason, or that it has no consumer."""
     if channel["why"] is None and channel["state"] == "open" and channel.get("consumers") == 0:
-        return "no sender consumes it"
+        return translate("no sender consumes it")
     why: str | None = channel["why"]
     return why
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -97,10 +98,15 @@ def group(
     del shows_version
 
 
+def load_services() -> AbstractContextManager[None]:
+    """Open the context in which all services are loaded; a small machine takes seconds for that."""
+    return loading((lambda: complain("loading ...")) if sys.stderr.isatty() else None)
+
+
 @app.command()
 def up(*, console: Annotated[bool, typer.Option(help="Serve the web page, at / of the same port.")] = True) -> None:
     """Run all services here, in one process, until Ctrl-C."""
-    with loading():
+    with loading():  # its banner is the first that it says
         from imsg.up import main as run  # noqa: PLC0415  only the verbs of the server pay for loading every service
 
     raise typer.Exit(run(with_console=console))
@@ -129,10 +135,12 @@ def doctor(  # noqa: PLR0917  typer reads the options from here
     Gmail do with its mail.
     """
     if part == "mail":
-        from imsg.doctor.mail import main as examine_mail  # noqa: PLC0415  as above
+        with load_services():
+            from imsg.doctor.mail import main as examine_mail  # noqa: PLC0415  as above
 
         raise typer.Exit(examine_mail(domain, lang, dns, selector or []))
-    from imsg.doctor.main import main as examine  # noqa: PLC0415  as above
+    with load_services():
+        from imsg.doctor.main import main as examine  # noqa: PLC0415  as above
 
     raise typer.Exit(examine(url))
 
@@ -143,7 +151,8 @@ def status(url: verbs.Url = None) -> None:
 
     The exit code is 1 where something has to be done.
     """
-    from imsg.status import main as examine  # noqa: PLC0415  as above
+    with load_services():
+        from imsg.status import main as examine  # noqa: PLC0415  as above
 
     raise typer.Exit(examine(url))
 
@@ -151,7 +160,7 @@ def status(url: verbs.Url = None) -> None:
 @config.command("check")
 def check_config() -> None:
     """Print settings that no service reads, such as misspelt ones."""
-    with loading():
+    with load_services():
         from imsg import all_in_one  # noqa: PLC0415  as above
         from imsg_runtime import unknown_settings  # noqa: PLC0415
 
@@ -177,7 +186,7 @@ def export_data(
     ] = "10m",
 ) -> None:
     """Send what waits in queues, then copy all that iMSG keeps here, for `imsg import` (iMSG must not run)."""
-    with loading():
+    with load_services():
         from imsg.export import export  # noqa: PLC0415  as above
 
     export(target, read_duration(wait), complain)
@@ -199,7 +208,7 @@ def import_data(
     folder: Annotated[Path, typer.Argument(help="The folder of the secrets that the URL names, one file each.")],
 ) -> None:
     """Copy an export into the empty databases of several services, and compare; run it again if it was interrupted."""
-    with loading():
+    with load_services():
         from imsg.importing import import_export  # noqa: PLC0415  as above
 
     text = Translate(language())
@@ -302,7 +311,7 @@ def check_upgrade(
     ] = None,
 ) -> None:
     """Say what to do before this version takes over from the one that runs, the worst first; changes nothing."""
-    with loading():
+    with load_services():
         from imsg.upgrade_check import main as examine  # noqa: PLC0415  as above
 
     raise typer.Exit(examine(url, folder, copy, Translate(language())))
@@ -314,7 +323,7 @@ def migrate(
     folder: Annotated[Path, typer.Argument(help="The folder of the secrets that the URL names, one file each.")],
 ) -> None:
     """Bring the tables of all services up to this version, before the first of them is replaced."""
-    with loading():
+    with load_services():
         from imsg.migrating import migrate_all  # noqa: PLC0415  as above
 
     for owner in migrate_all(url, folder):

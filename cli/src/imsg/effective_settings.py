@@ -17,6 +17,8 @@ from imsg_runtime.settings import HOLDS_SECRETS, PREFIX, Common, reading, variab
 DEFAULT = "default"
 """The source of a setting that is not set."""
 
+ENVIRONMENT = "environment"
+
 Path_ = tuple[str, ...]
 
 
@@ -67,7 +69,7 @@ def _find_setting(
 def _sources(model: type[Common]) -> list[_Source]:
     config = Path(os.environ.get(f"{PREFIX}CONFIG", "imsg.toml"))
     return [
-        _Source("environment", EnvSettingsSource(model)()),
+        _Source(ENVIRONMENT, EnvSettingsSource(model)()),
         _Source(".env", DotEnvSettingsSource(model)()),
         _Source(config.name, TomlConfigSettingsSource(model, config)()),
     ]

@@ -1,15 +1,22 @@
-"""Ctrl-C while modules load: it ends the process at once, without a traceback."""
+"""Modules that take long to load: Ctrl-C ends the process at once, and a person is told what they wait for."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Timer
+
+SILENT_S = 1.0
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """Give SIGINT its default action while the context is open."""
+def loading(tell: Callable[[], None] | None = None, *, silent_s: float = SILENT_S) -> Iterator[None]:
+    """Give SIGINT its default action while the context is open: no traceback. `tell` is called after `silent_s`."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    timer = Timer(silent_s, tell or (lambda: None))
+    timer.daemon = True
+    timer.start()
     try:
         yield
     finally:
+        timer.cancel()
         signal.signal(signal.SIGINT, before)

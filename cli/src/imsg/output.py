@@ -61,7 +61,7 @@ def ending(*, as_json: bool) -> Iterator[None]:
                 complain("`imsg login NAME` gets a token and saves it.")
         raise typer.Exit(REFUSED) from refused
     except Unreachable as unreachable:
-        complain(fill("{0}. Is it running? --url, IMSG_GATEWAY_URL or IMSG_PORT says where.", unreachable))
+        complain(fill("{0}. Is it running? --url, IMSG_GATEWAY_URL or IMSG_PORT says where.", unreachable.line))
         raise typer.Exit(UNREACHABLE) from unreachable
 
 

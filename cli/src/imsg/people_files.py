@@ -64,9 +64,9 @@ def choose_people(
     for person in sheet.name_params(names):
         missing = [name for name in needed if name not in person.params]
         if person.find(method) is None:
-            wrong.append((person.line, f"no address for {method}"))
+            wrong.append((person.line, fill("no address for {0}", method)))
         elif missing:
-            wrong.append((person.line, f"{', '.join(missing)} is missing"))
+            wrong.append((person.line, fill("{0} is missing", ", ".join(missing))))
         else:
             people.append(person)
     for line, detail in sorted(wrong):

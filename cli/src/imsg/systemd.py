@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from imsg_runtime.lines import Line, fill
 from imsg_runtime.settings import StartError
 
 UNIT = Path("etc/systemd/system/imsg.service")
@@ -92,7 +93,7 @@ WantedBy=multi-user.target
 """
 
 
-def install(root: Path) -> list[str]:
+def install(root: Path) -> list[Line]:
     """Write the unit, the user and the settings below `root`; on this machine itself, start the service.
 
     Return the lines to show. Raises StartError.
@@ -109,12 +110,12 @@ def install(root: Path) -> list[str]:
     if not (root / CONFIG).exists():
         _write(root / CONFIG, _CONFIG, 0o640)  # it will hold passwords
         lines.append(f"{root / CONFIG}")
-    written = f"written: {', '.join(lines)}."
+    written = fill("written: {0}.", ", ".join(lines))
     if not (is_this_machine and RUNS_SYSTEMD.is_dir()):
         return [
             written,
-            "systemd does not run here. Where it does:",
-            *(f"  {' '.join(command)}" for command in COMMANDS),
+            fill("systemd does not run here. Where it does:"),
+            *(fill("  {0}", " ".join(command)) for command in COMMANDS),
         ]
     for command in COMMANDS:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603  fixed
@@ -122,8 +123,8 @@ def install(root: Path) -> list[str]:
             raise StartError("{0} failed: {1}", " ".join(command), done.stderr.strip())
     return [
         written,
-        "iMSG runs as imsg.service: `systemctl status imsg`, `journalctl -u imsg`; its data is in /var/lib/imsg.",
-        "Its settings are in /etc/imsg/imsg.toml; afterwards `systemctl restart imsg`.",
+        fill("iMSG runs as imsg.service: `systemctl status imsg`, `journalctl -u imsg`; its data is in /var/lib/imsg."),
+        fill("Its settings are in /etc/imsg/imsg.toml; afterwards `systemctl restart imsg`."),
     ]
 
 

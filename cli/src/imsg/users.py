@@ -9,7 +9,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
-from imsg_runtime.lines import fill
+from imsg_runtime.lines import Line, fill
 
 app = listing_group("Users: list, show, create, set, delete, reset-password.")
 
@@ -120,7 +120,7 @@ def create(  # noqa: PLR0917
     body |= _collect(available=available, may_send_codes=codes, default_category=default_category)
     body |= _read_unsettable(recipients_per_day, senders, sms_countries, department)
     body |= {"username": username, "password": _read_password(password)}
-    _change("POST", "/api/v2/register", body, f"{username} is created.", url, as_json=as_json)
+    _change("POST", "/api/v2/register", body, fill("{0} is created.", username), url, as_json=as_json)
 
 
 @app.command("set")
@@ -151,7 +151,8 @@ def change(  # noqa: PLR0917
         raise usage("nothing to change; name what, such as --per-day 50.")
     if password is not None:
         body["password"] = _read_password(password)
-    _change("PATCH", f"/api/v2/users/{segment(username)}", body, f"{username} is changed.", url, as_json=as_json)
+    path, done = f"/api/v2/users/{segment(username)}", fill("{0} is changed.", username)
+    _change("PATCH", path, body, done, url, as_json=as_json)
 
 
 @app.command()
@@ -173,7 +174,7 @@ def reset_password(username: Name, password: Password = None) -> None:
     say(fill("{0} has a new password; every token of theirs has ended.", username))
 
 
-def _change(method: str, path: str, body: dict[str, Any] | None, done: str, url: str | None, *, as_json: bool) -> None:
+def _change(method: str, path: str, body: dict[str, Any] | None, done: Line, url: str | None, *, as_json: bool) -> None:
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call(method, path, body)
     if as_json:

@@ -27,7 +27,7 @@ def examine(url: str) -> list[Finding]:
         remedy = "The other parts say why." if has_token and refused.answer.get("reason") != "no_right" else LOGIN_HINT
         return [Finding("log-in", words, remedy)]
     except Unreachable as unreachable:
-        return [Finding("services", str(unreachable), "See whether the gateway runs: make ps, make logs.")]
+        return [Finding("services", unreachable.line, "See whether the gateway runs: make ps, make logs.")]
     return [Finding(row["title"], row["state"], row["remedy"] or "", row["level"]) for row in rows]
 
 
