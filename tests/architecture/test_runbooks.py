@@ -19,7 +19,8 @@ ALERTS: dict[str, dict[str, Any]] = {rule["alert"]: rule for group in RULES for 
 PAGES = sorted(FOLDER.glob("Imsg*.md"))
 TASKS = sorted((ROOT / "docs" / "tasks").glob("*.md"))
 
-SERVICES = set(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"])
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = set(COMPOSE["services"])
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 HEADS = {"": ["Command", "What you see", "What to do"], ".zh": ["执行命令", "看到什么", "怎么处理"]}
@@ -81,6 +82,14 @@ def test_every_event_that_a_runbook_names_is_logged_or_answered() -> None:
 
     assert len(named) > 10
     assert {word.removesuffix("_over") for word in named} <= known
+
+
+@pytest.mark.parametrize("alert", ["ImsgNothingScraped", "ImsgSendersUnseen"])
+def test_the_networks_that_prometheus_needs_are_those_of_the_containers(alert: str) -> None:
+    needed = set(COMPOSE["services"]["prometheus"]["networks"]) - {"monitoring"}
+    for suffix in HEADS:
+        words = set(re.findall(r"`([a-z]+)`", (FOLDER / f"{alert}{suffix}.md").read_text()))
+        assert words - {"monitoring"} == needed
 
 
 @pytest.mark.parametrize("page", [*PAGES, *TASKS], ids=lambda page: page.name)
