@@ -1,4 +1,4 @@
-"""What the documents' site changes: links that are right in the repository alone, and how its search cuts Chinese."""
+"""What the documents' site changes: what is right in the repository alone, and how its search cuts Chinese."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -17,6 +17,23 @@ _CUTS = {
 
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)\s]+)\)")
 
+_OTHER_LANGUAGE = re.compile(
+    r"英文版(?:见 |：)\[[^\]]*\]\([^)]*\)。 ?|^\[(?:English|中文)\]\([^)]*\)(?: · |$)", re.MULTILINE
+)
+"""The site has a switch of languages."""
+
+_RULES_ABOVE = re.compile(r"\A(?:---\s+)+(?=# )")
+"""Lines above the title of the interface document: the navigation takes a title on top alone."""
+
+_BLANK_BESIDE_TITLE = re.compile(r"(?<=[一-鿿，。；：、（）]) (?=\[《)|(?<=》\]\()([^)]*\)) (?=[一-鿿])")
+
+_PRE = re.compile(r"(<pre.*?</pre>)", re.DOTALL)
+
+_CHINESE_LINE_END = re.compile(r"(?<=[，。；：、！？）》”])\n(?=\S)|(?<=[一-鿿])\n(?=[一-鿿])")
+"""A line of the source ends here: a browser would show a blank."""
+
+_CELL_CODE = re.compile(r"(?<=<td>)(?:<code>[^<]*</code>(?:<br ?/?>)?)+")
+
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:  # noqa: ANN401  MkDocs' own types
     """Show a link out of the documents, to the code say, as its text; lead one to a Chinese page to the page's name.
@@ -25,6 +42,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
     leads to the page alone.
     """
     folder = PurePosixPath(page.file.src_uri).parent
+    docs = Path(config.docs_dir)
     is_chinese = config.theme["language"] == "zh"
 
     def rewrite(match: re.Match[str]) -> str:
@@ -36,12 +54,34 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
                 return text  # out of the documents
             parts = parts[:-1] if part == ".." else [*parts, part]
         if is_chinese and path.endswith(".md") and not path.endswith(".zh.md"):
-            twin = Path(config.docs_dir, *parts).with_suffix(".zh.md")
+            twin = docs.joinpath(*parts).with_suffix(".zh.md")
             anchor = "" if twin.exists() else anchor
         path = re.sub(r"\.zh\.md$", ".md", path)
+        if text.endswith(".md"):
+            text = _find_title(docs.joinpath(*parts), is_chinese=is_chinese) or text
         return f"[{text}]({path}{f'#{anchor}' if anchor else ''})"
 
-    return _LINK.sub(rewrite, markdown)
+    for pattern in (_OTHER_LANGUAGE, _RULES_ABOVE):
+        markdown = pattern.sub("", markdown)
+    return _BLANK_BESIDE_TITLE.sub(r"\1", _LINK.sub(rewrite, markdown))
+
+
+def _find_title(file: Path, *, is_chinese: bool) -> str | None:
+    """Return the title of a page of the documents, in the language of the site where the page has it."""
+    twin = Path(f"{str(file).removesuffix('.md').removesuffix('.zh')}.zh.md")
+    file = twin if is_chinese and twin.exists() else file
+    if not file.is_file():
+        return None
+    title = next((line[2:] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")), None)
+    return f"《{title}》" if title and is_chinese else title
+
+
+def on_page_content(html: str, *, config: Any, **_: Any) -> str:  # noqa: ANN401  MkDocs' own types
+    """Let names in a table's cells break between their parts alone, and join Chinese lines without a blank."""
+    html = _CELL_CODE.sub(lambda match: re.sub(r"(__|\.)(?=\w)", r"\1<wbr>", match[0]), html)
+    if config.theme["language"] != "zh":
+        return html
+    return "".join(part if part.startswith("<pre") else _CHINESE_LINE_END.sub("", part) for part in _PRE.split(html))
 
 
 def on_post_build(*, config: Any, **_: Any) -> None:  # noqa: ANN401  MkDocs' own types
