@@ -51,11 +51,11 @@ def test_the_site_has_each_page_in_both_languages_and_finds_chinese_words() -> N
     for name in twins:
         assert '<html lang="zh"' in (SITE / "zh" / f"{name}.html").read_text(), name
 
-    for page in pages - english:
-        html = (SITE / page).read_text()
-        assert ".md</a>" not in html, f"{page} names a file for a page"
-        assert "英文版" not in html, f"{page} names another page beside the switch of languages"
-        assert "iMSG接口说明文档" in html, f"{page}: the navigation lacks a title"
+    for path in pages - english:
+        html = (SITE / path).read_text()
+        assert ".md</a>" not in html, f"{path} names a file for a page"
+        assert "英文版" not in html, f"{path} names another page beside the switch of languages"
+        assert "iMSG接口说明文档" in html, f"{path}: the navigation lacks a title"
     settings = (SITE / "zh" / "settings.html").read_text()
     assert "<code>IMSG_SMTP__<wbr>HOST</code>" in settings, "a name breaks in the middle of a word"
     assert "。\n如需" not in (SITE / "zh" / "install.html").read_text(), "a blank after 。"
