@@ -77,7 +77,9 @@ release: .venv/.to-test ## make what a release consists of, in dist/release: whe
 
 docs: $(UV) ## build the site of the documents, in Chinese and English, into dist/docs; every link is checked
 	@UV_PROJECT_ENVIRONMENT=.uv/docs $(SLOWLY) $(UV) sync --quiet --frozen --only-group docs
+	@echo "imsg: $$(scripts/in-language 'building the site, half a minute ...' '正在生成站点，约半分钟……')" >&2
 	@NO_MKDOCS_2_WARNING=1 PYTHONWARNINGS=ignore .uv/docs/bin/mkdocs build --quiet
+	@echo "imsg: dist/docs/$$(scripts/in-language index.html zh/index.html)" >&2
 
 isolation: $(UV) # each package alone with what it declares
 	scripts/isolation

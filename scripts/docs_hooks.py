@@ -1,5 +1,6 @@
 """What the documents' site changes: what is right in the repository alone, and how its search cuts Chinese."""
 
+import logging
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,6 +34,11 @@ _CHINESE_LINE_END = re.compile(r"(?<=[，。；：、！？）》”])\n(?=\S)|(
 """A line of the source ends here: a browser would show a blank."""
 
 _CELL_CODE = re.compile(r"(?<=<td>)(?:<code>[^<]*</code>(?:<br ?/?>)?)+")
+
+
+def on_config(_config: Any, **_: Any) -> None:  # noqa: ANN401  MkDocs' own types
+    """Keep quiet how long jieba takes to load its dictionary."""
+    logging.getLogger("jieba").setLevel(logging.WARNING)
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:  # noqa: ANN401  MkDocs' own types
