@@ -89,7 +89,7 @@ OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting":
         (
             {"state": "blocked", "why": "余额不足", "until": "2026-11-26T10:05:00Z"},
             "fault",
-            "blocked until 11-26 18:05: 余额不足; 3 wait",
+            "blocked until 11-26 18:05 +0800: 余额不足; 3 wait",
         ),
         ({"consumers": 0}, "fault", "no sender consumes it; 3 wait"),
         ({"waiting": 1_234}, "notice", "a backlog: 1,234 wait"),

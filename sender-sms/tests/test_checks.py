@@ -1,6 +1,7 @@
 """`imsg providers check` for SMS reports each provider's answer, and sends nothing."""
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,8 @@ from imsg_sms import main as sms
 from imsg_sms.accounts import explain_refusal
 from imsg_testing.http_stub import reply
 from imsg_testing.sms import ACCOUNT, SIGN, TENCENT, TWILIO, VOLCENGINE, Provider, configure
+
+CHINESE = re.compile("[\u3400-\u9fff]")
 
 
 @pytest.fixture
@@ -27,7 +30,8 @@ async def check(name: str, account: Any, provider: Provider) -> tuple[bool | Non
     settings = configure({name: {**account, "endpoint": provider.url}})
     (result,) = await sms.check_providers(settings, answer_timeout_s=1.0)
     assert result.provider == name
-    return result.is_ok, result.detail
+    assert CHINESE.search(result.detail.zh), result.detail
+    return result.is_ok, result.detail.en
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,8 @@ async def test_an_unreachable_provider_is_reported() -> None:
     settings = configure({"twilio": {**TWILIO, "endpoint": "http://127.0.0.1:1"}})
     (result,) = await sms.check_providers(settings, answer_timeout_s=1.0)
     assert result.is_ok is False
-    assert "can't be reached" in result.detail
+    assert "can't be reached" in result.detail.en
+    assert CHINESE.search(result.detail.zh), result.detail
 
 
 async def test_a_provider_that_is_sent_free_text_says_so_in_place_of_templates() -> None:

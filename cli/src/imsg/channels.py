@@ -29,7 +29,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     rows = [
         (
             channel["method"],
-            channel["state"],
+            translate(channel["state"]),
             channel["waiting"],
             _lanes(channel),
             local(channel["until"]),
@@ -73,8 +73,11 @@ def _why(channel: Mapping[str, Any]) -> str | None:
     """Return why no message is sent: the channel's reason, or that it has no consumer."""
     if channel["why"] is None and channel["state"] == "open" and channel.get("consumers") == 0:
         return translate("no sender consumes it")
-    why: str | None = channel["why"]
-    return why
+    if channel["why"] is None or channel["state"] != "blocked":
+        reason: str | None = channel["why"]
+        return reason
+    named = (block.partition(": ") for block in channel["why"].split("; "))
+    return "; ".join(f"{scope}{colon}{translate(code)}" for scope, colon, code in named)
 
 
 def _change(method: str, body: dict[str, Any], url: str | None, *, as_json: bool) -> None:

@@ -1,6 +1,8 @@
 """The URL and the account that verbs use when the command line gives none."""
 
 from dataclasses import dataclass
+from functools import cache
+from zoneinfo import ZoneInfo
 
 import httpx
 from pydantic import SecretStr
@@ -57,6 +59,12 @@ def find_account(url: str) -> Account | None:
     if not settings.username or settings.password is None or url != _read_url(settings):
         return None
     return Account(settings.username, settings.password)
+
+
+@cache
+def find_zone() -> ZoneInfo:
+    """Return the time zone of iMSG, IMSG_TIMEZONE: the command shows times in it, and reads those without an offset."""
+    return ZoneInfo(load(Location).timezone)
 
 
 def has_gateway_url() -> bool:

@@ -1,7 +1,7 @@
 """What only the machine of `imsg up` knows: the room on its disk, its backups, its certificate."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,13 +20,14 @@ BACKUP_TAKES = timedelta(hours=1)
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Check the disk, and the backups and the certificate where there are any."""
+    zone = ZoneInfo(settings.timezone)
     yield from check_disk(settings.data_dir, settings.disk_free_gib)
     if settings.backup.folder is not None:
-        yield judge_backup(settings.backup, settings.backup.folder, datetime.now(ZoneInfo(settings.timezone)))
+        yield judge_backup(settings.backup, settings.backup.folder, datetime.now(zone))
     else:
         yield judge_missing_backup(settings)
     if settings.tls.certificate is not None:
-        yield judge_certificate(settings.tls.certificate, datetime.now(UTC))
+        yield judge_certificate(settings.tls.certificate, datetime.now(zone))
 
 
 def judge_missing_backup(settings: Settings) -> Finding:
@@ -52,7 +53,7 @@ def judge_backup(settings: BackupSettings, folder: Path, now: datetime) -> Findi
         newest = find_newest(folder, now.tzinfo)
     except OSError as error:
         return _make_unreadable("backup", folder, error)
-    made = f"{newest:%Y-%m-%d %H:%M}" if newest else ""
+    made = f"{newest:%Y-%m-%d %H:%M %z}" if newest else ""
     state = (
         f"{folder} 中最新的备份：{made or '无'}",
         f"the newest in {folder} is of {made}" if made else f"none is in {folder}",
@@ -85,7 +86,7 @@ def judge_certificate(file: Path, now: datetime) -> Finding:
         "续期后放回同一文件：iMSG 数秒内会重新读取。",
         "Renew it, and put it in the same file: iMSG reads it within seconds.",
     )
-    return judge_end(str(file), ends, now.astimezone(), remedy)
+    return judge_end(str(file), ends, now, remedy)
 
 
 def _make_unreadable(part: str, path: Path, error: OSError) -> Finding:

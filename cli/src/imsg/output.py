@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from imsg.api import LoginRefused, Refused, Unreachable
+from imsg.location import find_zone
 from imsg.phrases import translate
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import variable
@@ -145,11 +146,11 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: s
 
 
 def local(time: object) -> str:
-    """Return an RFC 3339 time in this machine's time zone, such as `11-29 08:15:00`."""
+    """Return an RFC 3339 time in the time zone of iMSG, such as `11-29 08:15:00 +0800`."""
     if not isinstance(time, str):
         return ""
     try:
-        return datetime.fromisoformat(time).astimezone().strftime("%m-%d %H:%M:%S")
+        return datetime.fromisoformat(time).astimezone(find_zone()).strftime("%m-%d %H:%M:%S %z")
     except ValueError:
         return time
 

@@ -10,7 +10,8 @@ import imsg_smtp.main
 import imsg_wechat.main
 import imsg_wecom.main
 from imsg import all_in_one, stand_ins
-from imsg.api import Api, Refused, Unreachable, connect
+from imsg.api import Api, Refused, Unreachable, connect, language
+from imsg.findings import Translate
 from imsg.instance import require_here
 from imsg.location import find_url, has_gateway_url
 from imsg.mail_servers import check_mailboxes, check_servers
@@ -112,7 +113,11 @@ async def _check_mail() -> list[ProviderFinding]:
 
 async def _check_sms() -> list[ProviderFinding]:
     checks = await imsg_sms.main.check_providers(load(imsg_sms.main.Settings).sms, TIMEOUT_S)
-    return [ProviderFinding("sms", check.provider, check.is_ok, check.detail) for check in checks]
+    answers = Translate(language())
+    return [
+        ProviderFinding("sms", check.provider, check.is_ok, answers(check.detail.zh, check.detail.en))
+        for check in checks
+    ]
 
 
 async def _check_wechat() -> list[ProviderFinding]:

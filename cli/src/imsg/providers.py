@@ -62,12 +62,12 @@ def say_providers(channels: list[dict[str, Any]]) -> None:
         (
             channel["method"],
             provider["name"],
-            provider["state"],
+            translate(provider["state"]),
             _describe_share(provider),
             provider["sent"],
             provider["failed"],
             provider["p95_ms"],
-            provider["why"] or _describe_error(provider),
+            _describe_block(provider) or _describe_error(provider),
         )
         for channel in channels
         for provider in channel.get("providers", ())
@@ -176,8 +176,17 @@ def _describe_share(provider: dict[str, Any]) -> str | None:
     return f"{provider['share']:.0%}"
 
 
+def _describe_block(provider: dict[str, Any]) -> str | None:
+    block = next(iter(provider["blocks"]), None)
+    if block is None:
+        return None
+    return translate(fill("{0}: {1} {2}", block["what"], fill(block["code"]), block["detail"])).strip()
+
+
 def _describe_error(provider: dict[str, Any]) -> str | None:
     last = provider["last_error"]
     if last is None:
         return None
-    return translate(fill("last error {0}: {1}", local(last["at"]), f"{last['code']} {last['detail']}".strip()))
+    return translate(
+        fill("last error {0}: {1}", local(last["at"]), fill("{0} {1}", fill(last["code"]), last["detail"]))
+    ).strip()

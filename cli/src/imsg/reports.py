@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from imsg.api import Api, connect
-from imsg.location import find_url
+from imsg.location import find_url, find_zone
 from imsg.output import complain, ending, listing_group, local, say, say_json, say_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_runtime.lines import fill
@@ -58,7 +58,7 @@ def make(  # noqa: PLR0917  typer reads the options from here
         list[str] | None,
         typer.Option(help="Of usage: user, department, key, method, provider, template, category, day, month."),
     ] = None,
-    month: Annotated[str | None, typer.Option(help="YYYY-MM, of this machine's time zone.")] = None,
+    month: Annotated[str | None, typer.Option(help="YYYY-MM, in the time zone of IMSG_TIMEZONE.")] = None,
     since: Annotated[str | None, typer.Option(help="In place of a month: RFC 3339 with its offset.")] = None,
     until: Annotated[str | None, typer.Option(help="The end, not included.")] = None,
     where: Annotated[
@@ -131,10 +131,9 @@ def _read_span(month: str | None, since: str | None, until: str | None) -> dict[
     if month is None:
         return {name: value for name, value in (("since", since), ("until", until)) if value is not None}
     try:
-        first = datetime.strptime(month, "%Y-%m").astimezone()
+        first = datetime.strptime(month, "%Y-%m").replace(tzinfo=find_zone())
     except ValueError as error:
         raise usage(fill("--month {0}: write a year and a month, such as 2026-10.", month)) from error
     years, after = divmod(first.month, MONTHS)
-    # Of its own offset: a month may begin in summer time and end in winter time.
-    end = first.replace(year=first.year + years, month=after + 1, tzinfo=None).astimezone()
+    end = first.replace(year=first.year + years, month=after + 1)
     return {"since": first.isoformat(), "until": end.isoformat()}

@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from imsg.api import Api, Refused, Unreachable
+from imsg.location import find_zone
 from imsg.output import complain, usage
 from imsg_runtime.lines import fill
 
@@ -53,7 +54,7 @@ class Message:
     params: Mapping[str, str] = field(default_factory=dict)
     """What the template takes of all recipients."""
     at: datetime | None = None
-    """When it is to be sent; without an offset by this computer's clock."""
+    """When it is to be sent; without an offset in the time zone of iMSG."""
     fallback: Sequence[Mapping[str, Any]] = ()
     """Other channels for recipients who are not reached, as the API takes them."""
 
@@ -78,21 +79,23 @@ class Message:
 
 
 def write_time(at: datetime) -> str:
-    """Write a time as the API takes it: one without an offset is by this computer's clock.
+    """Write a time as the API takes it: one without an offset is in the time zone of iMSG.
 
-    Raises Exit where that clock shows the time twice or never.
+    Raises Exit where its clock shows the time twice or never.
     """
     if at.tzinfo is not None:
         return at.isoformat()
-    first, second = (at.replace(fold=fold).astimezone() for fold in (0, 1))
+    zone = find_zone()
+    first, second = (at.replace(tzinfo=zone, fold=fold).astimezone(UTC).astimezone(zone) for fold in (0, 1))
     if first.utcoffset() == second.utcoffset():
         return first.isoformat()
     if first.replace(tzinfo=None) != at:
-        raise usage(fill("{0} never comes by this computer's clock, which skips it: write another time.", at))
+        raise usage(fill("{0} never comes by the clock of {1}, which skips it: write another time.", at, zone))
     raise usage(
         fill(
-            "{0} comes twice by this computer's clock: write {1} or {2}.",
+            "{0} comes twice by the clock of {1}: write {2} or {3}.",
             at,
+            zone,
             f"{first:%Y-%m-%dT%H:%M:%S%z}",
             f"{second:%Y-%m-%dT%H:%M:%S%z}",
         )

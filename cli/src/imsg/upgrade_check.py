@@ -165,7 +165,7 @@ class UpgradeCheck:
         if newest is None:
             yield Finding(part, self._in("没有找到备份", "none was found"), remedy)
             return
-        state = self._in(f"最近一份在 {newest:%Y-%m-%d %H:%M}", f"the newest is of {newest:%Y-%m-%d %H:%M}")
+        state = self._in(f"最近一份在 {newest:%Y-%m-%d %H:%M %z}", f"the newest is of {newest:%Y-%m-%d %H:%M %z}")
         yield Finding(part, state, "" if datetime.now(zone) - newest <= RECENT else remedy)
 
     async def check_stores(self) -> list[Finding]:

@@ -30,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as JS
 
 AT = typer.Option(
     formats=["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
-    help="When it is to be sent, by this computer's clock unless it names an offset.",
+    help="When it is to be sent, by the clock of IMSG_TIMEZONE unless it names an offset.",
     show_default=False,
 )
 

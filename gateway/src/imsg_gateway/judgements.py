@@ -137,7 +137,7 @@ def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
     why_each = "; ".join(f"{provider['name']}: {provider['why']}" for provider in blocked)
     waiting = channel["waiting"]
     zh, en = (f"；{waiting:,} 条等待", f"; {waiting:,} wait") if waiting else ("", "")
-    end = channel["until"] and f"{datetime.fromisoformat(channel['until']).astimezone(zone):%m-%d %H:%M}"
+    end = channel["until"] and f"{datetime.fromisoformat(channel['until']).astimezone(zone):%m-%d %H:%M %z}"
     until_zh, until = (f"，预计到 {end}", f" until {end}") if end else ("", "")
     rules = [
         _Rule(

@@ -127,7 +127,7 @@ class Status:
             for method, counts in bucket["counts"].items():
                 if any(counts.get(status) for status in WAITING):
                     at = datetime.fromisoformat(bucket["start"]).astimezone(self._zone)
-                    oldest.setdefault(method, at.strftime("%m-%d %H:%M"))
+                    oldest.setdefault(method, at.strftime("%m-%d %H:%M %z"))
         if not oldest:
             return [make_finding("oldest", "well", ("没有等待中的消息", "none waits"))]
         return [

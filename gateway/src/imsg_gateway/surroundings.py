@@ -109,7 +109,7 @@ def judge_backup(made: datetime | None, now: datetime, within_hours: int, *, is_
     if made is None or within_hours == 0:
         hint = "用 `make backup TO=目录` 备份", "`make backup TO=FOLDER` makes one"
         return judge_no_backup(hint, _BACK_UP, within_hours=within_hours, is_public=is_public)
-    at = f"{made:%Y-%m-%d %H:%M}"
+    at = f"{made:%Y-%m-%d %H:%M %z}"
     state = f"最新的备份：{at}", f"the newest is of {at}"
     if now - made <= timedelta(hours=within_hours):
         return make_finding("backup", "well", state)

@@ -24,6 +24,11 @@ REVIEWS: dict[Review, Words] = {
     "withdrawn": Words(zh="已撤销审核", en="withdrawn"),
 }
 
+UNKNOWN_CALL = Words(
+    zh="已配置；iMSG 不知道这家服务商有什么不发送就能检查的接口",
+    en="configured; iMSG knows no call of this provider that checks it without sending",
+)
+
 NOT_FOR_EVERYBODY = ("InvalidAction", "NotEnterpriseCertification", "NoPermission", "Forbidden", "Unauthorized")
 """Parts of codes by which a provider says that a key may not ask for signatures: nothing is known then."""
 
@@ -34,7 +39,7 @@ class ProviderCheck:
 
     provider: str
     is_ok: bool | None
-    detail: str
+    detail: Words
     troubles: tuple[ProviderTrouble, ...] = ()
     """The worst first."""
 
@@ -69,14 +74,19 @@ async def _check(
 ) -> ProviderCheck:
     api = make_account_api(account, pool)
     if api is None:
-        detail = "configured; iMSG knows no call of this provider that checks it without sending"
-        return ProviderCheck(name, None, detail)
+        return ProviderCheck(name, None, UNKNOWN_CALL)
     try:
         troubles, facts = await _look(account, api, ids, named)
     except (AccountRefused, NotSent, NoAnswer) as error:
-        detail = describe_failure(error)
-        return ProviderCheck(name, is_ok=False, detail=detail, troubles=(explain(detail),))
-    detail = "; ".join(["the log-in works", *(trouble.en for trouble in troubles), *facts])
+        answer = describe_failure(error)
+        trouble = explain(answer)
+        return ProviderCheck(name, is_ok=False, detail=Words(zh=trouble.zh, en=answer), troubles=(trouble,))
+    detail = Words(
+        zh="；".join(
+            ["登录成功", *(trouble.zh.removesuffix("。") for trouble in troubles), *(fact.zh for fact in facts)]
+        ),
+        en="; ".join(["the log-in works", *(trouble.en for trouble in troubles), *(fact.en for fact in facts)]),
+    )
     return ProviderCheck(name, not troubles, detail, tuple(troubles))
 
 
@@ -89,14 +99,14 @@ def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
 
 async def _look(
     account: AnyAccount, api: AccountApi, ids: Collection[str], named: Collection[str]
-) -> tuple[list[ProviderTrouble], list[str]]:
-    """Return what is wrong, and facts in English. Raises AccountRefused, NotSent, NoAnswer.
+) -> tuple[list[ProviderTrouble], list[Words]]:
+    """Return what is wrong, and facts. Raises AccountRefused, NotSent, NoAnswer.
 
     Of the signatures that senders name, those count that the provider knows: the others are of other accounts.
     """
     templates = _find_own_templates(account) | set(ids)
     troubles: list[ProviderTrouble] = []
-    facts: list[str] = []
+    facts: list[Words] = []
     if isinstance(account, Tencent):
         invalid = sorted(template for template in templates if not (template.isascii() and template.isdecimal()))
         troubles += [_describe_invalid_id(template) for template in invalid]
@@ -105,7 +115,8 @@ async def _look(
     if known is not None and templates:
         wrong = _judge_templates(templates, known)
         troubles += wrong
-        facts += [f"{len(templates)} templates approved"] if not wrong else []
+        approved = Words(zh=f"{len(templates)} 个模板已通过审核", en=f"{len(templates)} templates approved")
+        facts += [approved] if not wrong else []
     if _has_signatures(account):
         own = account.sign_name
         judged = await _judge_signatures({own, *named}, api, may_be_unknown=set(named) - {own})
@@ -117,7 +128,7 @@ async def _look(
     if (left := await api.read_balance()) is not None:
         facts.append(left.text)
         if left.amount <= (0 if left.bought is None else left.bought * LOW):
-            troubles.append(_describe_left(left.text, is_empty=left.amount <= 0))
+            troubles.append(_describe_left(left.text.en, is_empty=left.amount <= 0))
     return troubles, facts
 
 

@@ -2,6 +2,7 @@
 
 from urllib.parse import urljoin
 
+from imsg_contract.provider_accounts import Words
 from imsg_sms.account_apis.port import AccountRefused, Balance, WithoutEntries
 from imsg_sms.http_settings import Http, HttpCheck
 from imsg_sms.providers.http_calls import HttpCalls
@@ -29,7 +30,7 @@ class DescribedAccount(WithoutEntries):
             raise AccountRefused(f"{name};", answer.text[:MAX_DETAIL])
         left = _find_last_number(answer.text) if check.left == "text" else at(answer.body, check.left or "")
         try:
-            return None if left is None else Balance(float(left), None, f"{left} left")
+            return None if left is None else Balance(float(left), None, Words(zh=f"剩余 {left}", en=f"{left} left"))
         except (TypeError, ValueError):
             return None
 

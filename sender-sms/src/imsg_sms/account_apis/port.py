@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from imsg_contract.provider_accounts import ProviderEntry
+from imsg_contract.provider_accounts import ProviderEntry, Words
 
 
 class AccountRefused(Exception):  # noqa: N818  an answer
@@ -22,7 +22,7 @@ class Balance:
     amount: float
     bought: float | None
     """Of packages: how many were bought."""
-    text: str
+    text: Words
 
 
 class AccountApi(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
-from imsg_contract.provider_accounts import Filing, ProviderEntry, Review
+from imsg_contract.provider_accounts import Filing, ProviderEntry, Review, Words
 from imsg_sms.account_apis.port import AccountRefused, Balance
 from imsg_sms.account_apis.reading import (
     MAX_PAGES,
@@ -80,7 +80,8 @@ class TencentAccount:
         if not packages:
             return None
         left, bought = sum(amount - used for amount, used in packages), sum(amount for amount, _ in packages)
-        return Balance(left, bought, f"{left:,} left in its packages")
+        text = Words(zh=f"套餐包剩余 {left:,} 条", en=f"{left:,} left in its packages")
+        return Balance(left, bought, text)
 
     def _read_signature(self, row: JsonObject) -> ProviderEntry:
         state, reply = row.get("StatusCode"), read_words(row.get("ReviewReply"))

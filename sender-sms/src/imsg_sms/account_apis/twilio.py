@@ -3,6 +3,7 @@
 import base64
 from urllib.parse import quote
 
+from imsg_contract.provider_accounts import Words
 from imsg_sms.account_apis.port import AccountRefused, Balance, WithoutEntries
 from imsg_sms.account_apis.reading import read_json
 from imsg_sms.account_settings import Twilio
@@ -29,8 +30,8 @@ class TwilioAccount(WithoutEntries):
         body = read_json(answer.content)
         if "balance" not in body:
             raise AccountRefused(body.get("code") or answer.status_code, body.get("message") or "")
-        text = f"balance {body['balance']} {body.get('currency', '')}".strip()
+        money = f"{body['balance']} {body.get('currency', '')}".strip()
         try:
-            return Balance(float(body["balance"]), None, text)
+            return Balance(float(body["balance"]), None, Words(zh=f"余额 {money}", en=f"balance {money}"))
         except (TypeError, ValueError):
             return None

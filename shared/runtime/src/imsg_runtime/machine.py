@@ -32,7 +32,7 @@ def check_disk(folder: Path, least_gib: int) -> Iterator[Finding]:
 
 def judge_end(what: str, ends: datetime, now: datetime, remedy: tuple[str, str]) -> Finding:
     """Return how long a certificate is valid."""
-    end = f"{ends.astimezone(now.tzinfo):%Y-%m-%d %H:%M}"
+    end = f"{ends.astimezone(now.tzinfo):%Y-%m-%d %H:%M %z}"
     state = f"{what} 有效期至 {end}", f"{what} is valid until {end}"
     if ends - now > RENEWED_BEFORE:
         return make_finding("certificate", "well", state)

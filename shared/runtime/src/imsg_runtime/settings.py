@@ -143,7 +143,7 @@ class Common(BaseSettings):
     erasure_key: Keys = ()
     """The key of the digests by which iMSG knows erased people and counts caps. Keep it as long as any backup."""
     timezone: TimeZone = "Asia/Shanghai"
-    """The time zone of the hours and days of limits, statistics and reports."""
+    """The time zone of the hours and days of limits, statistics and reports, and of times on the command line."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000
