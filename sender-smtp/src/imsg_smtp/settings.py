@@ -196,7 +196,7 @@ class MailServerSettings(BaseModel):
         FormField("端口", "Port", "邮件服务器的端口。未设置时：不加密为 25，`starttls` 为 587，`tls` 为 465。"),
     ] = None
     """Its port. Unset: 25 without security, 587 with `starttls`, 465 with `tls`."""
-    username: Annotated[str | None, FormField("用户名", "Name", "登录用户名，多为完整的邮箱地址。")] = None
+    username: Annotated[str | None, FormField("用户名", "Username", "登录用户名，多为完整的邮箱地址。")] = None
     """The name to log in with."""
     password: Annotated[SecretStr | None, FormField("密码", "Password", "登录密码；QQ、163 等邮箱填授权码。")] = None
     """The password to log in with."""

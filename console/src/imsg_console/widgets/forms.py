@@ -22,6 +22,8 @@ REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "use
 Kind = Literal["text", "secret", "lines", "date", "whole", "choice", "choices", "switch"]
 
 _NAMED = re.compile(r"^(?:参数 )?([a-z_.]+)(?: (?=[^ -~])|(?= ))")
+_WHOLE = re.compile(r"参数 settings 不正确：|settings is not right: ")
+"""How the refusal of several fields of an account together begins."""
 """The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
 
 
@@ -78,6 +80,9 @@ class Part:
 def locate_error(t: Texts, error: ApiError, labels: Mapping[str, str]) -> tuple[str, str]:
     """Return the field that a refusal is about, and its sentence with the field's label; else "" and the sentence."""
     sentence = error.detail or t("layout.unreachable")
+    if (whole := _WHOLE.match(sentence)) is not None:
+        why = sentence[whole.end() :]
+        return "", why[:1].upper() + why[1:]
     named = _NAMED.match(sentence)
     if named is None or named[1] not in labels:
         return REASONS.get(error.reason, ""), sentence

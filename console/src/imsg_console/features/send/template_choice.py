@@ -181,7 +181,7 @@ class TemplateChoice:
     def find_problems(self) -> Sequence[Problem]:
         """Return the params that are missing."""
         missing = [param for param in self._params if param.is_required and not (param.from_column or param.for_all)]
-        return [(param.text, self._t("send.param_missing")) for param in missing]
+        return [(param.text, self._t("send.param_missing", name=line(param.name, 64))) for param in missing]
 
     async def preview(self, recipient: FoundRecipient) -> Mapping[str, Any]:
         """Return what a recipient would get. Raises ApiError."""

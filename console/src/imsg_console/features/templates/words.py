@@ -32,7 +32,7 @@ class Words:
         self._sources = {
             (language, method): source for language, all_ in languages.items() for method, source in all_.items()
         }
-        language = "zh" if known is None else str(known["default_language"])
+        language = t.language if known is None else str(known["default_language"])
         methods = [method for method in METHODS if (language, method) in self._sources]
         self._shown = language, methods[0] if methods else MAIL
         self._languages = tuple(dict.fromkeys([*languages, *OFFERED]))
