@@ -85,6 +85,15 @@ async def test_an_answer_that_ends_its_connection_is_whole() -> None:
         assert (await reader.read()).endswith(bytes(ANSWER.body))
 
 
+async def test_a_client_that_keeps_its_connection_for_seconds_may_use_it_again() -> None:
+    """Clients such as httpx keep one for five seconds: a server that closes it then loses what comes at that moment."""
+    async with serving(App()) as (reader, writer):
+        for wait_s in (0.0, 6.0):
+            await asyncio.sleep(wait_s)
+            writer.write(REQUEST)
+            await reader.readuntil(bytes(ANSWER.body))
+
+
 async def test_a_websocket_is_a_connection_until_it_ends() -> None:
     async def ask() -> bytes:
         reader, writer = await asyncio.open_connection(*other.get_extra_info("peername"))

@@ -56,6 +56,10 @@ READY_PATIENCE_S = 10.0
 """How long a replica waits until it is ready before it opens its port: earlier requests would fail. After that it opens
 the port all the same, so that its readiness says what is missing."""
 
+KEEP_ALIVE_S = 35
+"""How long an idle connection stays open: longer than HTTP clients keep theirs (httpx 5 s, the JDK's 30 s), so that
+they send nothing on a connection that is being closed."""
+
 GRACE_S = 15
 """How long requests in flight may take to end once the port is closed."""
 
@@ -349,6 +353,7 @@ async def serve(
         proxy_headers=False,  # the gateway reads X-Forwarded-For itself
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         server_header=False,
     )
