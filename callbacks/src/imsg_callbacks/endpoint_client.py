@@ -31,8 +31,9 @@ LOOKUP_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 10.0
 """The timeout of the look-up and the connection together."""
 
-IDLE_S = 5.0
-"""How long an idle connection is kept: the address behind the host is not checked again meanwhile."""
+IDLE_S = 3.0
+"""How long an idle connection is kept, shorter than servers keep theirs: the address behind the host is not checked
+again meanwhile."""
 
 MAX_CONNECTIONS = 1_100
 """More than the calls that `Dispatcher` and the tests of endpoints make at once."""
