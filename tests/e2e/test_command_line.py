@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import xlsxwriter
@@ -17,6 +18,9 @@ import xlsxwriter
 from imsg_contract.version import VERSION
 from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, run_imsg, running
 from imsg_testing.waiting import wait
+
+ZONE = ZoneInfo("Asia/Shanghai")
+"""The time zone of iMSG, unless settings name another."""
 
 LONG = 520
 """More users than the API lists at once (500)."""
@@ -319,7 +323,7 @@ def test_prices_go_to_a_file_and_back_and_a_report_counts_by_them(deployment: De
     def is_counted() -> bool:  # of what is sent once the price is known everywhere
         assert call(deployment, "send", "price@example.com", "--subject", "hi", "--text", "hi").returncode == 0
         report.unlink(missing_ok=True)
-        month = f"{datetime.now(UTC):%Y-%m}"
+        month = f"{datetime.now(ZONE):%Y-%m}"
         made = call(deployment, "reports", "make", str(report), "--by", "method", "--month", month)
         assert made.returncode == 0, made.stderr
         rows = [line.split(",") for line in report.read_text(encoding="utf-8-sig").splitlines()]
@@ -423,10 +427,10 @@ def test_what_waits_is_moved_released_and_cancelled(deployment: Deployment) -> N
     moved, cancelled = send(), send()
     for request in (moved, cancelled):
         wait(lambda r=request: show(r).get("state") == "scheduled", 60)  # type: ignore[misc]
-    assert show(cancelled)["due_at"] == f"{day}T09:00:00.000Z"
+    assert show(cancelled)["due_at"] == f"{day}T01:00:00.000Z"
     assert moved in call(deployment, "query", "--status", "scheduled").stdout
     done = call(deployment, "move", moved, "--at", f"{day}T23:30:00+08:00")
-    assert (done.returncode, f"{day[5:]} 15:30" in done.stdout) == (0, True), done
+    assert (done.returncode, f"{day[5:]} 23:30:00 +0800" in done.stdout) == (0, True), done
     wait(lambda: show(moved)["due_at"] == f"{day}T15:30:00.000Z", 60)
     assert call(deployment, "cancel").returncode == 2
     assert call(deployment, "cancel", cancelled, "--held-by", "night").returncode == 2
