@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.deployment import run_imsg
+from imsg_testing.command_line import run_imsg
 from imsg_testing.http_stub import HttpStub, reply
 from imsg_testing.service import environment
 

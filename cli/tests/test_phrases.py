@@ -13,7 +13,7 @@ from imsg.phrases import FILE, find_chinese
 from imsg_database.address import read_url
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import Common, StartError, load
-from imsg_testing.deployment import run_imsg
+from imsg_testing.command_line import run_imsg
 from imsg_testing.service import environment
 
 PRINTS = {"say", "complain", "_complain", "usage", "confirm", "say_table"}

@@ -9,7 +9,7 @@ import pytest
 
 from imsg import sending
 from imsg.api import Refused, Unreachable, connect
-from imsg_testing.deployment import run_imsg
+from imsg_testing.command_line import run_imsg
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_testing.service import environment
 

@@ -9,7 +9,7 @@ import pytest
 from imsg.table_owners import TABLE_OWNERS
 from imsg_database.address import read_url
 from imsg_database.migrate import migrate
-from imsg_testing.deployment import run_imsg
+from imsg_testing.command_line import run_imsg
 from imsg_testing.service import environment
 
 

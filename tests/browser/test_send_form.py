@@ -17,7 +17,8 @@ from imsg_channels import METHODS
 from imsg_console.message.snippets import KEY_PLACE
 from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PATIENCE_MS, PHONE, Look, Visit, scrolls_sideways
-from imsg_testing.deployment import VERB_TIMEOUT_S, Deployment
+from imsg_testing.command_line import VERB_TIMEOUT_S
+from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import choose, copy_by, log_in, open_page
 from imsg_testing.waiting import wait
 

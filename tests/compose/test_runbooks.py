@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from imsg_channels import CHANNELS, METHODS
+from imsg_testing.command_line import run_imsg
 from imsg_testing.compose import ROOT, Containers
-from imsg_testing.deployment import run_imsg
 from imsg_testing.service import environment
 
 pytestmark = pytest.mark.timeout(1_200)

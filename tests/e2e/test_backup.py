@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.deployment import Deployment, Ended, run_imsg, running
+from imsg_testing.command_line import Ended, run_imsg
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.receiver import Call, receiving
 from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.service import environment

@@ -16,7 +16,8 @@ import pytest
 import xlsxwriter
 
 from imsg_contract.version import VERSION
-from imsg_testing.deployment import IMSG, VERB_TIMEOUT_S, Deployment, run_imsg, running
+from imsg_testing.command_line import IMSG, VERB_TIMEOUT_S, Ended, run_imsg
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -37,20 +38,16 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield opened
 
 
-def call(deployment: Deployment, *words: str, terminal: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
-    """Run a verb in the folder of the installation, told nothing of where it is."""
+def write_environment(deployment: Deployment) -> dict[str, str]:
+    """Return an environment that does not say where the installation is."""
     unsaid = ("IMSG_GATEWAY_URL", "IMSG_PORT", "IMSG_DATA_DIR", "COLUMNS")
     own = {name: value for name, value in deployment.environment.items() if name not in unsaid}
-    return subprocess.run(
-        [str(IMSG), *words],
-        env={**own, "LANG": "C.UTF-8"},
-        cwd=deployment.folder,
-        stdin=terminal,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
-    )
+    return {**own, "LANG": "C.UTF-8"}
+
+
+def call(deployment: Deployment, *words: str) -> Ended:
+    """Run a verb in the folder of the installation."""
+    return run_imsg(*words, env=write_environment(deployment), cwd=deployment.folder)
 
 
 def multiply(database: Path, username: str, names: Sequence[str]) -> None:
@@ -138,10 +135,19 @@ def test_nobody_is_deleted_unasked(deployment: Deployment) -> None:
     for typed, code, is_left in ((b"n\n", 1, True), (b"y\n", 0, False)):
         ours, theirs = pty.openpty()
         os.write(ours, typed)
-        done = call(deployment, "users", "delete", "王小明", terminal=theirs)
+        command, env = [str(IMSG), "users", "delete", "王小明"], write_environment(deployment)
+        deleted = subprocess.run(
+            command,
+            env=env,
+            cwd=deployment.folder,
+            stdin=theirs,
+            capture_output=True,
+            timeout=VERB_TIMEOUT_S,
+            check=False,
+        )
         os.close(theirs)
         os.close(ours)
-        assert done.returncode == code, done.stderr
+        assert deleted.returncode == code, deleted.stderr
         assert ("王小明" in call(deployment, "users").stdout) == is_left
 
     call(deployment, "users", "create", "李四", "--password", "correct horse")

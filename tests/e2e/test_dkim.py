@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from imsg_contract.results import Sent
 from imsg_smtp.main import Smtp, open_channel
-from imsg_testing.deployment import Ended, run_imsg
+from imsg_testing.command_line import Ended, run_imsg
 from imsg_testing.jobs import make_job
 from imsg_testing.service import environment
 from imsg_testing.smtp_server import smtp_server

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imsg_runtime.redis import connect
-from imsg_testing.deployment import Ended, run_imsg
+from imsg_testing.command_line import Ended, run_imsg
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.servers import reserve_port
 from imsg_testing.service import environment

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from imsg_testing.api import PASSWORD
-from imsg_testing.deployment import VERB_TIMEOUT_S, Deployment, find_pasted, make_attachment, paste
+from imsg_testing.command_line import VERB_TIMEOUT_S
+from imsg_testing.deployment import Deployment, find_pasted, make_attachment, paste
 from imsg_testing.waiting import wait
 
 ROOT = Path(__file__).parents[2]

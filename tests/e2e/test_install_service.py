@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from imsg.systemd import is_readable_by_all
-from imsg_testing.deployment import IMSG
+from imsg_testing.command_line import IMSG, run_imsg
+from imsg_testing.service import environment
 
 EXPOSURE = 2.0
 """The most that systemd's own measure may say (0: confined, 10: not at all). A web service without a sandbox has 9."""
@@ -15,13 +16,7 @@ EXPOSURE = 2.0
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Install the service below a folder."""
-    done = subprocess.run(
-        [str(IMSG), "install-service", "--root", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_imsg("install-service", "--root", str(tmp_path), env=environment({}), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "systemctl enable --now imsg.service" in done.stdout
     return tmp_path
@@ -42,7 +37,7 @@ def test_installing_again_keeps_the_settings(root: Path) -> None:
     config = root / "etc/imsg/imsg.toml"
     config.write_text("port = 9000\n")
 
-    subprocess.run([str(IMSG), "install-service", "--root", str(root)], check=True, capture_output=True, timeout=60)
+    assert run_imsg("install-service", "--root", str(root), env=environment({}), cwd=root).returncode == 0
 
     assert config.read_text() == "port = 9000\n"
 

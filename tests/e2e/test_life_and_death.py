@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED
-from imsg_testing.deployment import IMSG, Deployment, Ended, find_pasted, paste, run_imsg, running
+from imsg_testing.command_line import IMSG, Ended, run_imsg
+from imsg_testing.deployment import Deployment, find_pasted, paste, run_up, running
 from imsg_testing.processes import descendants
 from imsg_testing.servers import reserve_port
 from imsg_testing.service import environment
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.long  # it starts, ends and kills iMSG over and over
 def _up(folder: Path, **settings: str) -> Ended:
     port = reserve_port()
     given = environment({"IMSG_DATA_DIR": str(folder / "data"), "IMSG_PORT": str(port), **settings})
-    return run_imsg("up", env=given, cwd=folder)
+    return run_up(given, folder)
 
 
 def _is_one_clear_line(done: Ended, *words: str) -> None:

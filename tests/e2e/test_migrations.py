@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 
-from imsg_testing.deployment import run_imsg
+from imsg_testing.command_line import run_imsg
 from imsg_testing.service import environment
 
 

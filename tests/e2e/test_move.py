@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from imsg_testing.api import Api
-from imsg_testing.deployment import Deployment, Ended, running
+from imsg_testing.command_line import Ended
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.postgres_roles import DividedPostgres, run_divided
 from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.services import Plan, deploy

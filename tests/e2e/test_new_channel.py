@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imsg_channels import METHODS
-from imsg_testing.deployment import run_imsg, running
+from imsg_testing.deployment import run_up, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.waiting import wait
 
@@ -84,7 +84,7 @@ def test_a_channel_that_is_merely_installed_idles_and_says_what_to_set(tmp_path:
 def test_a_channel_of_which_something_is_set_wrongly_stops_the_start(tmp_path: Path, wrong: dict[str, str]) -> None:
     """Half of a provider is a mistake to be told."""
     settings = {"PATH": os.defpath, "PYTHONPATH": install(tmp_path / "site"), "IMSG_PORT": str(reserve_port())}
-    done = run_imsg("up", env=settings | wrong, cwd=tmp_path)
+    done = run_up(settings | wrong, tmp_path)
     assert done.returncode == 2
     assert "IMSG_PAGER__" in done.stderr
 

@@ -12,7 +12,8 @@ from imsg_broker.port import Broker
 from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Lane
 from imsg_testing.brokers import arrivals, open_ready
-from imsg_testing.deployment import Deployment, Ended, running
+from imsg_testing.command_line import Ended
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long  # waits for delays and pauses

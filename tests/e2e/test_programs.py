@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from openpyxl import Workbook
 
-from imsg_testing.deployment import VERB_TIMEOUT_S, Deployment
+from imsg_testing.command_line import VERB_TIMEOUT_S
+from imsg_testing.deployment import Deployment
 from imsg_testing.generate import ROOT
 
 PAGES = ("README.md", "README.zh-CN.md", "clients/python/README.md", "clients/python/README.zh-CN.md")

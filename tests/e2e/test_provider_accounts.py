@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import Deployment, run_imsg, running
+from imsg_testing.command_line import run_imsg
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from imsg_testing.deployment import Deployment, Ended
+from imsg_testing.command_line import Ended
+from imsg_testing.deployment import Deployment
 from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
 from imsg_testing.servers import accepts
 from imsg_testing.sms_accounts import write_accounts, write_endpoints

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import Deployment, Ended
+from imsg_testing.command_line import Ended
+from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.long  # accounts that take over from each other

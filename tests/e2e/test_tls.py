@@ -11,7 +11,7 @@ import pytest
 
 from imsg.tls import CertificateFiles
 from imsg_runtime.settings import StartError
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment, run_up, running
 from imsg_testing.servers import reserve_port
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.waiting import wait
@@ -121,7 +121,7 @@ def test_a_certificate_without_a_public_url_stops_the_start(tmp_path: Path) -> N
     Certificates(tmp_path, HOST)
     deployment = Deployment(tmp_path, {"IMSG_TLS__CERTIFICATE": "ca.pem"})
     try:
-        done = deployment.run("up")
+        done = run_up(deployment.environment, tmp_path)
     finally:
         deployment.close()
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from imsg_testing.deployment import Deployment, Ended, running
+from imsg_testing.command_line import Ended
+from imsg_testing.deployment import Deployment, running
 from imsg_testing.receiver import receiving
 from imsg_testing.waiting import wait
 

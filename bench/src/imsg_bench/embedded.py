@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from imsg_testing.api import Api
-from imsg_testing.deployment import IMSG
+from imsg_testing.command_line import IMSG
 from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
 from imsg_testing.service import START_TIMEOUT_S, environment

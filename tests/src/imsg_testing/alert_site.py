@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 from imsg_channels import CHANNELS
 from imsg_testing.api import DOCUMENTED
+from imsg_testing.command_line import run_imsg
 from imsg_testing.databases import open_database
-from imsg_testing.deployment import run_imsg
 from imsg_testing.fault_clients import Clients
 from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.servers import Dovecot, Prometheus

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,33 +14,18 @@ from types import MappingProxyType
 from typing import Any
 
 from imsg_testing.api import Api
+from imsg_testing.command_line import IMSG, VERB_TIMEOUT_S, Ended, run_imsg
 from imsg_testing.processes import Process
 from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
 from imsg_testing.servers import reserve_port
 from imsg_testing.service import START_TIMEOUT_S, environment
 from imsg_testing.waiting import wait
 
-IMSG = Path(sys.executable).parent / "imsg"
 
-VERB_TIMEOUT_S = 200.0
-"""How long a verb may take. One that loads all of iMSG needs 2 s of a processor, and took 40 s where none of it had
-been read from the disk before and others kept that busy."""
-
-Ended = subprocess.CompletedProcess[str]
-"""A verb that ended: its exit code, and what it printed."""
-
-
-def run_imsg(*words: str, env: Mapping[str, str], cwd: Path, given: str = "") -> Ended:
-    """Run a verb of the command line, which reads `given`."""
+def run_up(env: Mapping[str, str], cwd: Path) -> Ended:
+    """Run `imsg up` where it can't start, and ends by itself."""
     return subprocess.run(
-        [str(IMSG), *words],
-        env=env,
-        cwd=cwd,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=VERB_TIMEOUT_S,
-        check=False,
+        [str(IMSG), "up"], env=env, cwd=cwd, capture_output=True, text=True, timeout=VERB_TIMEOUT_S, check=False
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from imsg_testing.deployment import IMSG, Deployment
+from imsg_testing.command_line import IMSG
+from imsg_testing.deployment import Deployment
 from imsg_testing.fault_clients import FaultTarget
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.processes import descendants
