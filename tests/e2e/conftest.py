@@ -12,8 +12,9 @@ from imsg_testing.waiting import avoid_full_hour
 
 @pytest.fixture(scope="package")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """`imsg up`, started once."""
-    with running(tmp_path_factory.mktemp("up")) as deployment:
+    """`imsg up`, started once, with a sender in its settings."""
+    settings = {"IMSG_SMTP__SENDERS__ALERTS__ADDRESS": "alerts@example.com"}
+    with running(tmp_path_factory.mktemp("up"), settings) as deployment:
         deployment.open_wide()
         yield deployment
 

@@ -1,21 +1,10 @@
 """The audit: who did what, from where, by which key, and what changed."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from imsg_testing.api import PASSWORD
-from imsg_testing.deployment import Deployment, running
-
-
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run `imsg up`."""
-    with running(tmp_path_factory.mktemp("audit")) as deployment:
-        deployment.open_wide()
-        yield deployment
+from imsg_testing.deployment import Deployment
 
 
 def test_a_change_is_shown_as_it_was_and_as_it_is_and_hides_the_person(deployment: Deployment) -> None:
@@ -97,8 +86,8 @@ def test_a_pause_is_there_with_its_reason(deployment: Deployment) -> None:
 
 
 def test_all_of_it_comes_in_lines_newest_first_and_by_pages_the_same(deployment: Deployment) -> None:
-    *_, last = (deployment.new_user() for _ in range(3))
-    query = {"action": "register", "until": deployment.wait_audited(action="register", target=last)["at"]}
+    first, _, last = (deployment.wait_audited(action="register", target=deployment.new_user())["at"] for _ in range(3))
+    query = {"action": "register", "since": first, "until": last}
     headers = {"authorization": f"Bearer {deployment.token()}", "accept": "application/x-ndjson"}
 
     answer = deployment.client.get("/api/v2/audit", headers=headers, params={**query, "total": 1})

@@ -8,7 +8,7 @@ import pytest
 
 from imsg_contract.roles import ROLES
 from imsg_testing.api import PASSWORD
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment
 
 ENDS_THE_LOG_IN = {"/api/v2/logout", "/api/v2/password"}
 
@@ -17,20 +17,13 @@ MESSAGE = {"method": "smtp", "to": "wang.wu@example.com", "content": {"subject":
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run `imsg up` with a user of each role."""
-    with running(tmp_path_factory.mktemp("roles")) as deployment:
-        deployment.open_wide()
-        for role in ROLES:
-            fields = {
-                "username": f"a-{role}",
-                "password": PASSWORD,
-                "role": role,
-                "per_hour": 10_000,
-                "per_day": 10_000,
-            }
-            assert deployment.call("POST", "/api/v2/register", fields | {"token": deployment.token()})["errorCode"] == 0
-        yield deployment
+def deployment(shared_stack: Deployment) -> Deployment:
+    """Register a user of each role."""
+    for role in ROLES:
+        fields = {"username": f"a-{role}", "password": PASSWORD, "role": role, "per_hour": 10_000, "per_day": 10_000}
+        made = shared_stack.call("POST", "/api/v2/register", fields | {"token": shared_stack.token()})
+        assert made["errorCode"] == 0, made
+    return shared_stack
 
 
 def log_in(deployment: Deployment, role: str) -> str:

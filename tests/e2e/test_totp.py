@@ -4,25 +4,15 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-
 from imsg_testing.api import PASSWORD
 from imsg_testing.api_versions import read_answer
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
 STEP_S = 30
-
-
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run `imsg up`."""
-    with running(tmp_path_factory.mktemp("totp")) as deployment:
-        yield deployment
 
 
 def compute(secret: str, step: int) -> str:
