@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from imsg_testing.browser import PATIENCE_MS, chromium
-from imsg_testing.generate import ROOT
+from imsg_testing.deployed import ROOT
 
 SITE = ROOT / "dist" / "docs"
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from imsg_testing.generate import ROOT, fill, generate
+from imsg_testing.deployed import ROOT
+from imsg_testing.generate import fill, generate
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import typer.main
 import yaml
 
 from imsg.command import app
-from imsg_testing.generate import ROOT
+from imsg_testing.deployed import ROOT
 
 FOLDER = ROOT / "docs" / "runbooks"
 RULES = yaml.safe_load((ROOT / "deploy/prometheus/imsg.rules.yml").read_text())["groups"]

@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 from imsg.all_in_one import MODELS
 from imsg_delivery.provider_kinds import find_form_field
 from imsg_runtime.settings import variable
-from imsg_testing.generate import ROOT
+from imsg_testing.deployed import ROOT
 from imsg_testing.settings_pages import Setting, find_settings
 from imsg_testing.settings_texts import CHINESE, ELSEWHERE
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from imsg_testing.generate import ROOT
+from imsg_testing.deployed import ROOT
 
 ANNOUNCE = str(ROOT / "scripts/announce-slow")
 

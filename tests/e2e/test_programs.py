@@ -10,8 +10,8 @@ import pytest
 from openpyxl import Workbook
 
 from imsg_testing.command_line import VERB_TIMEOUT_S
+from imsg_testing.deployed import ROOT
 from imsg_testing.deployment import Deployment
-from imsg_testing.generate import ROOT
 
 PAGES = ("README.md", "README.zh-CN.md", "clients/python/README.md", "clients/python/README.zh-CN.md")
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from imsg_contract.version import VERSION
+from imsg_testing.deployed import ROOT
 from imsg_testing.deployment import Deployment
-from imsg_testing.generate import ROOT
 from imsg_testing.waiting import wait
 
 ARCH = platform.machine()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from imsg_testing.command_line import IMSG, VERB_TIMEOUT_S
+from imsg_testing.deployed import ROOT
 from imsg_testing.deployment import Deployment
-from imsg_testing.generate import ROOT
 
 TASKS = ROOT / "docs" / "tasks"
 

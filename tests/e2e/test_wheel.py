@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from imsg_contract.version import VERSION
+from imsg_testing.deployed import ROOT
 from imsg_testing.deployment import Deployment
-from imsg_testing.generate import ROOT
 from imsg_testing.waiting import wait
 
 INSTALL_TIMEOUT_S = 500.0
