@@ -28,7 +28,8 @@ from imsg_runtime.settings import StartError, load, variable
 from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
 from imsg_web.hosts import HostCheck, Hosts
-from imsg_web.service import TlsPort, listen, serve, tune_garbage_collector
+from imsg_web.server import TlsPort, listen, serve
+from imsg_web.service import tune_garbage_collector
 
 READY_TIMEOUT_S = 30.0
 """How long the parts may take to get ready before a line says so."""

@@ -11,7 +11,7 @@ from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
 from imsg_web.http import MAX_MESSAGE_BYTES
 from imsg_web.responses import ApiResponse
-from imsg_web.service import serve
+from imsg_web.server import serve
 
 ANSWER = ApiResponse({"errorCode": 0, "errorMessage": "OK"})
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 
 from imsg_broker.connect import open_broker
 from imsg_runtime.settings import Common, StartError
-from imsg_web.service import JoinedServices, Service, listen
+from imsg_web.server import listen
+from imsg_web.service import JoinedServices, Service
 
 
 @asynccontextmanager
