@@ -1,163 +1,26 @@
 """Bounces pushed to the hook of sender-smtp: what history and the catalog record."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from pydantic import SecretStr
-from standardwebhooks.webhooks import Webhook
-from starlette.types import ASGIApp
 
-import imsg_history.main
-import imsg_smtp.main
-from imsg_broker.connect import open_broker
-from imsg_broker.port import Broker
-from imsg_contract.suppressions import Reason, Suppression
+from imsg_contract.suppressions import Reason
 from imsg_contract.wire import Category, Job, Status
 from imsg_smtp.bounces.bounce_token import derive_keys, make_token, sign_name
 from imsg_testing import bounces
-from imsg_testing.callers import user
-from imsg_testing.history import job, make_delivery, outcome
+from imsg_testing.history import job, outcome
+from imsg_testing.pushed_bounces import DOMAIN, ERASURE_KEY, WITHIN_S, Place, open_place
 from imsg_testing.waiting import eventually
-from imsg_web.service import Service
-from imsg_web.service_client import connect
-
-KEY = (SecretStr("key" * 12),)
-ERASURE_KEY = (SecretStr("e" * 32),)
-SIGNING = "whsec_" + "bm90aGluZyBidXQgb2N0ZXRzIHRvIHNpZ24gYnk="
-SPOKEN = "a-secret-of-the-url-0123456789"
-DOMAIN = "bounce.tiancun.cn"
-NOBODY = "redis://127.0.0.1:1/0"
-WITHIN_S = 60.0
-
-ADMIN = user("admin", role="admin")
-
-
-@dataclass
-class Place:
-    """sender-smtp and history, and who looks at what they keep."""
-
-    door: httpx.AsyncClient
-    history: Service
-    broker: Broker
-
-    async def publish(self, *published: Any) -> None:  # noqa: ANN401  what history hears
-        """Tell history."""
-        for body in published:
-            delivery = make_delivery(body)
-            await self.broker.publish(delivery.body, self.broker.topology.new(delivery.key))
-
-    async def message(self, of: Job) -> dict[str, Any]:
-        """Return the one message of a job, with its time-line; empty where it is not there."""
-        async with connect("http://history", KEY, {"history": self.history}) as peer:
-            answer = await peer.call("GET", "/api/messages", caller=ADMIN, params={"id": f"{of.request}-0"})
-        return next(iter(answer.json()["messages"]), {})
-
-    async def has_status(self, of: Job, status: str) -> dict[str, Any]:
-        """Wait until the message has a status; return it."""
-        found: dict[str, Any] = {}
-
-        async def has() -> bool:
-            found.update(await self.message(of))
-            return bool(found.get("status") == status)
-
-        await eventually(has, WITHIN_S)
-        return found
-
-    async def send(self, **given: Any) -> Job:  # noqa: ANN401  a job's fields
-        """Have history know a mail that was handed over."""
-        accepted_job = job(to=("zhang@corp.cn",), **given)
-        await self.publish(accepted_job, outcome(accepted_job, Status.SENT, at=datetime.now(UTC)))
-        await self.has_status(accepted_job, "sent")
-        return accepted_job
-
-    async def learned(self) -> Suppression:
-        """Take what the catalog is told next."""
-        async with asyncio.timeout(WITHIN_S), self.broker.consume(self.broker.topology.catalog, 1) as deliveries:
-            delivery = await anext(deliveries)
-            await self.broker.ack(delivery)
-            return Suppression.model_validate_json(delivery.body)
-
-    async def push(self, raw: bytes, *, to: str = "", path: str = f"/hooks/smtp/{SPOKEN}") -> httpx.Response:
-        """Push a mail as a pipe does."""
-        params = {"recipient": to} if to else {}
-        return await self.door.post(path, content=raw, params=params, headers={"content-type": "message/rfc822"})
-
-
-async def no_history(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI's own
-    """Stand for a history that is away."""
-    del scope, receive, send
-    raise ConnectionError("gone")
-
-
-def mail_settings(broker_url: str, redis_url: str, secrets: str) -> imsg_smtp.main.Settings:
-    return imsg_smtp.main.Settings(
-        broker_url=broker_url,
-        redis_url=redis_url,
-        service_key=KEY,
-        erasure_key=ERASURE_KEY,
-        history_url="http://history",
-        smtp=imsg_smtp.main.Smtp.model_validate(
-            {
-                "host": "127.0.0.1",
-                "port": 1,
-                "sender": "noreply@tiancun.cn",
-                "bounce_domain": DOMAIN,
-                "bounce_secret": secrets,
-            }
-        ),
-    )
-
-
-@asynccontextmanager
-async def open_door(
-    history: ASGIApp, broker_url: str, redis_url: str, secrets: str = f"{SIGNING},{SPOKEN}"
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Run sender-smtp."""
-    service = imsg_smtp.main.app(mail_settings(broker_url, redis_url, secrets), {"history": history})
-    headers = {"accept-language": "en"}
-    async with (
-        service.running(),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(service), base_url="http://smtp", headers=headers, timeout=20
-        ) as client,
-    ):
-        yield client
 
 
 @pytest.fixture
-async def history(tmp_path: Path, redis_url: str) -> AsyncIterator[Service]:
-    """Run history."""
-    url = f"sqlite:///{tmp_path}/history.db"
-    settings = imsg_history.main.Settings(
-        database_url=url, broker_url=redis_url, redis_url=redis_url, service_key=KEY, erasure_key=ERASURE_KEY
-    )
-    service = imsg_history.main.app(settings)
-    async with service.running():
-
-        async def is_ready() -> bool:
-            return service.unmet() == []
-
-        await eventually(is_ready, WITHIN_S)
-        yield service
-
-
-@pytest.fixture
-async def place(history: Service, redis_url: str) -> AsyncIterator[Place]:
-    """Run both."""
-    async with open_door(history, redis_url, redis_url) as door, open_broker(redis_url) as broker:
-
-        async def is_ready() -> bool:
-            return broker.ready and (await door.get("/health/ready")).status_code == 200
-
-        await eventually(is_ready, WITHIN_S)
-        yield Place(door, history, broker)
+async def place(tmp_path: Path, redis_url: str) -> AsyncIterator[Place]:
+    """Run sender-smtp and history."""
+    async with open_place(tmp_path, redis_url) as opened:
+        yield opened
 
 
 def address_of(of: Job, n: int = 0) -> str:
@@ -370,97 +233,3 @@ async def test_machines_answers_change_nothing(place: Place) -> None:
     answer = await place.push(bounces.vacation(address_of(sent), "Auto-Submitted: auto-replied"))
 
     assert (answer.json()["result"], answer.json()["why"]) == ("ignored", "auto_reply")
-
-
-async def test_a_signature_lets_in_and_its_lack_or_age_does_not(place: Place) -> None:
-    sent = await place.send()
-    raw = bounces.dsn(address_of(sent), action="delivered", status="2.0.0", diagnostic="")
-    text = raw.decode()
-
-    def headers(text: str, at: datetime, key: str = SIGNING) -> dict[str, str]:
-        return {
-            "webhook-id": "msg_1",
-            "webhook-timestamp": str(int(at.timestamp())),
-            "webhook-signature": Webhook(key).sign("msg_1", at, text),
-            "content-type": "message/rfc822",
-        }
-
-    now = datetime.now(UTC)
-    old = datetime.fromtimestamp(now.timestamp() - 400, UTC)
-    other = "whsec_" + "YW5vdGhlciBzZWNyZXQgdGhhdCBpcyBub3Qgb3Vycw=="
-    for wrong in ({}, headers(text, old), headers(text + " ", now), headers(text, now, other)):
-        answer = await place.door.post("/hooks/smtp", content=raw, headers=wrong)
-        assert (answer.status_code, answer.json()["reason"]) == (401, "not_signed")
-    assert (await place.door.post("/hooks/smtp", content=raw, headers=headers(text, now))).status_code == 200
-    await place.has_status(sent, "delivered")
-
-
-async def test_a_mail_may_come_as_json(place: Place) -> None:
-    sent = await place.send()
-    raw = bounces.dsn("someone@tiancun.cn", action="delivered", status="2.0.0", diagnostic="").decode()
-    path = f"/hooks/smtp/{SPOKEN}"
-
-    assert (await place.door.post(path, json={"recipient": address_of(sent), "raw": raw})).status_code == 200
-    await place.has_status(sent, "delivered")
-    for wrong, code in (({}, 10002), ({"raw": 1}, 10017), ({"raw": raw, "recipient": 1}, 10017), ([], 10001)):
-        answer = await place.door.post(path, json=wrong)
-        assert (answer.status_code, answer.json()["errorCode"]) == (400, code)
-
-
-@pytest.mark.parametrize(
-    ("verb", "path", "status"),
-    [
-        ("POST", "/hooks/smtp/wrong", 404),
-        ("POST", f"/hooks/smtp/{SPOKEN}x", 404),
-        ("POST", "/hooks/smtp/é", 404),
-        ("POST", "/hooks/smtpx", 404),
-        ("POST", "/hooks/smtp", 401),
-        ("GET", f"/hooks/smtp/{SPOKEN}", 405),
-        ("GET", "/hooks/smtp/wrong", 404),
-        ("POST", f"/hooks/smtp/{SPOKEN}?recipient=x", 404),
-    ],
-)
-async def test_other_ways_lead_nowhere(place: Place, verb: str, path: str, status: int) -> None:
-    answer = await place.door.request(verb, path, content=b"x")
-
-    assert answer.status_code == status
-    assert answer.json()["errorCode"] != 0
-    assert SPOKEN not in answer.text
-
-
-@pytest.mark.parametrize("secrets", [SIGNING, ""])
-@pytest.mark.parametrize("verb", ["GET", "POST"])
-async def test_a_secret_that_was_taken_away_is_not_repeated(redis_url: str, secrets: str, verb: str) -> None:
-    async with open_door(no_history, redis_url, redis_url, secrets) as door:
-        answer = await door.request(verb, f"/hooks/smtp/{SPOKEN}", content=b"x")
-    assert (answer.status_code, answer.json()["reason"]) == (404, "no_such_url")
-    assert SPOKEN not in answer.text
-
-
-async def test_a_mail_of_more_than_a_mebibyte_is_refused(place: Place) -> None:
-    assert (await place.push(bytes(1024 * 1024 + 1))).status_code == 413
-
-
-async def test_while_history_is_away_what_needs_it_is_to_come_again_and_the_rest_goes(
-    redis_url: str, place: Place
-) -> None:
-    sent = await place.send()
-    async with open_door(no_history, redis_url, redis_url) as door:
-        path = f"/hooks/smtp/{SPOKEN}"
-
-        async def is_up() -> bool:
-            raw = bounces.dsn(address_of(sent), status="5.0.0", diagnostic="smtp; 550 no")
-            return (await door.post(path, content=raw)).status_code == 200
-
-        await eventually(is_up, WITHIN_S)
-        answer = await door.post(path, content=bounces.dsn(address_of(sent)))
-        assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
-        assert "retry-after" in answer.headers
-    await place.has_status(sent, "failed")
-
-
-async def test_while_the_broker_is_away_it_is_to_come_again(redis_url: str, history: Service) -> None:
-    async with open_door(history, NOBODY, redis_url) as door:
-        raw = bounces.dsn(address_of(job()), status="5.0.0", diagnostic="smtp; 550 no")
-        answer = await door.post(f"/hooks/smtp/{SPOKEN}", content=raw)
-    assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
