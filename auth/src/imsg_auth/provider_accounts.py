@@ -223,9 +223,9 @@ class ProviderAccounts:
         await self._require_account(method, name)
         own = await self._read_accounts(method)
         known = next(account for account in own if account.name == name)
-        kept = {field: value for field, value in settings.items() if not _is_mark(value)}
+        changed = {field: value for field, value in settings.items() if not _is_mark(value)}
         return ProviderAccount(
-            name=name, kind=kind or known.kind, settings=_drop_unset({**known.settings, **kept})
+            name=name, kind=kind or known.kind, settings=_drop_unset({**known.settings, **changed})
         ), own
 
     async def _write(

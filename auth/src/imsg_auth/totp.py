@@ -82,8 +82,8 @@ class Totp:
             step = self._find_step(self._sealer.open(user.totp_pending, user.id), otp, user.totp_step)
             if step is None:
                 raise Refusal("otp_wrong")
-            kept = ",".join(_digest(code) for code in codes)
-            await change.set(totp_secret=user.totp_pending, totp_pending=None, totp_step=step, recovery_codes=kept)
+            digests = ",".join(_digest(code) for code in codes)
+            await change.set(totp_secret=user.totp_pending, totp_pending=None, totp_step=step, recovery_codes=digests)
             await change.note(caller, "totp_on")
         return codes
 

@@ -37,7 +37,7 @@ class Scale:
     outage: int
     """Recipients that wait while the mail server is away."""
     drain_s: float
-    """How long is waited for them when it is back."""
+    """How long the measurement waits for them once the mail server is back."""
     settled: int
     """Messages that are settled before what they leave is counted."""
     due: int

@@ -88,21 +88,21 @@ class CatalogErasure:
                 mentioned = {row.id: find_mentions(f"{row.note}\n{row.evidence}") for row in page}
                 people = {row.address for row in page}.union(*mentioned.values())
                 digests = await self._erased.digests.of_many(people)
-                kept = {row.id: erase(row, _find_stone(digests[row.address], stones)) for row in page}
+                rewritten = {row.id: erase(row, _find_stone(digests[row.address], stones)) for row in page}
                 named = {
                     row.id
                     for row in page
                     if any(_is_erased_since(row, digests[address], stones) for address in mentioned[row.id])
                 }
-                kept |= {
+                rewritten |= {
                     row.id: replace(row, note="", evidence="")
                     for row in page
-                    if row.id in named and kept[row.id] is row
+                    if row.id in named and rewritten[row.id] is row
                 }
-                changed = [row for row in page if kept[row.id] is not row]
+                changed = [row for row in page if rewritten[row.id] is not row]
                 if changed:
                     await rows.remove([row.id for row in changed])
-                    new = [changed_row for row in changed if (changed_row := kept[row.id]) is not None]
+                    new = [changed_row for row in changed if (changed_row := rewritten[row.id]) is not None]
                     await rows.add(new, 0)
                     await self._mirror.write(rows, [row.place for row in (*changed, *new)])
                     count += len(changed)

@@ -45,13 +45,13 @@ class Mirror:
         """Write the entries of people. Raises RedisUnavailable, RedisRefused, DatabaseUnavailable."""
         entries_by_place = await rows.entries(places)
         for method in sorted({method for method, _ in entries_by_place}):
-            kept: list[Argument] = []
+            written: list[Argument] = []
             gone: list[Argument] = []
             for (of, person), entries in entries_by_place.items():
                 if of == method:
-                    (kept.extend((person, write_entries(entries))) if entries else gone.append(person))
-            for first in range(0, len(kept), 2 * AT_ONCE):
-                await self._redis.call("HSET", suppressed_key(method), *kept[first : first + 2 * AT_ONCE])
+                    (written.extend((person, write_entries(entries))) if entries else gone.append(person))
+            for first in range(0, len(written), 2 * AT_ONCE):
+                await self._redis.call("HSET", suppressed_key(method), *written[first : first + 2 * AT_ONCE])
             for first in range(0, len(gone), AT_ONCE):
                 await self._redis.call("HDEL", suppressed_key(method), *gone[first : first + AT_ONCE])
 

@@ -40,8 +40,8 @@ class Suppressions:
         """Add suppressions and return the new ones; the next claim obeys them."""
         async with self._store.writing() as table:
             known = await self._erased.find([row.address for row in rows])
-            kept = [suppression for row in rows if (suppression := erase(row, known.get(row.address))) is not None]
-            new = await table.add(kept, self._now_ms())
+            remaining = [suppression for row in rows if (suppression := erase(row, known.get(row.address))) is not None]
+            new = await table.add(remaining, self._now_ms())
             if new and by is not None:
                 await self._publish_audit(by, "suppressions_added", new)
             await self._mirror.write(table, [row.place for row in new])

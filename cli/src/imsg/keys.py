@@ -94,8 +94,13 @@ def change(  # noqa: PLR0917  typer reads the options from here
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Change a key; what is not named stays. `--network any` and `--expires never` take the bound away."""
-    given: dict[str, Any] = {"name": name, "scopes": scope or None, "networks": network or None, "expires_at": expires}
-    body = {field: value for field, value in given.items() if value is not None}
+    options: dict[str, Any] = {
+        "name": name,
+        "scopes": scope or None,
+        "networks": network or None,
+        "expires_at": expires,
+    }
+    body = {field: value for field, value in options.items() if value is not None}
     if network == ["any"]:
         body["networks"] = None
     if expires == "never":

@@ -127,9 +127,9 @@ def write_all(folder: Path, to: Path, more: Iterable[str] = ()) -> None:
             "the secret {0} has less than {1} characters; remove it, and one is made.", folder / ROOT, _LEAST
         )
     try:
-        given = {file.name: file.read_text() for file in folder.iterdir() if _is_secret(file) and file.name != ROOT}
+        stored = {file.name: file.read_text() for file in folder.iterdir() if _is_secret(file) and file.name != ROOT}
         to.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, value in ({name: _derive(root, name) for name in (*DERIVED, *more)} | given).items():
+        for name, value in ({name: _derive(root, name) for name in (*DERIVED, *more)} | stored).items():
             _replace(to / name, value)
     except OSError as error:
         why = (error.strerror or str(error)).lower()

@@ -75,8 +75,8 @@ def change(  # noqa: PLR0917  as above
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
     """Change the address of a sender, where replies go, or the signature."""
-    given = {"address": address, "signature": signature}
-    body: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    options = {"address": address, "signature": signature}
+    body: dict[str, Any] = {field: value for field, value in options.items() if value is not None}
     if reply_to is not None:
         body["reply_to"] = _read(reply_to)
     if not body:

@@ -191,7 +191,7 @@ def _read_unsettable(
     recipients_per_day: str | None, senders: str | None, countries: str | None, department: str | None
 ) -> dict[str, Any]:
     """Read the options that may say that there is no limit, or nothing. Raises a usage error."""
-    given = {
+    values = {
         "recipients_per_day": recipients_per_day and _read_recipients(recipients_per_day),
         "senders": senders and _read_senders(senders),
         "sms_countries": countries and [code.strip().upper() for code in countries.split(",") if code.strip()],
@@ -199,7 +199,7 @@ def _read_unsettable(
     }
     options = {"recipients_per_day": recipients_per_day, "senders": senders, "sms_countries": countries}
     options["department"] = department
-    return {name: given[name] for name, option in options.items() if option is not None}
+    return {name: values[name] for name, option in options.items() if option is not None}
 
 
 def _read_recipients(option: str) -> int | None:

@@ -26,10 +26,10 @@ COOKIE = "imsg_session"
 NONCE_BYTES = 18
 
 PAGE = "page"
-"""The name in a scope's state of the page that a socket belongs to: (client id, session key)."""
+"""The key in a scope's state of the page that a socket belongs to: (client id, session key)."""
 
 OPEN = (OWN, FRAMEWORK, SOCKET, LOGIN, LOGOUT, PREFER, ICON)
-"""Addresses that are no pages."""
+"""Paths that are not pages."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

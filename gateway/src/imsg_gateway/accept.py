@@ -107,7 +107,7 @@ class Acceptor:
         self._providers.check(method)
         now = self._now()
         hold = self._windows.current.find_hold(method, draft.category, draft.due_at or now)
-        is_held = hold is not None and draft.due_at is None  # else scheduler judges once it is due
+        is_held = hold is not None and draft.due_at is None  # otherwise the scheduler decides when it is due
         is_scheduled = is_held or draft.due_at is not None
         if not is_scheduled:
             self._backpressure.check(method, lane_of(kind, is_test=draft.is_test))

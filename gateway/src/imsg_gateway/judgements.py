@@ -32,10 +32,10 @@ LOGS = (
 
 def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
     """Put the worst first, and keep one finding of each service: its worst."""
-    kept: dict[object, Finding] = {}
+    worst: dict[object, Finding] = {}
     for finding in sorted(findings, key=lambda finding: LEVELS.index(finding.level)):
-        kept.setdefault(("service", finding.name) if finding.part == "service" else finding, finding)
-    return list(kept.values())
+        worst.setdefault(("service", finding.name) if finding.part == "service" else finding, finding)
+    return list(worst.values())
 
 
 def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Iterator[Finding]:

@@ -73,8 +73,8 @@ class Relay:
             raise ServiceFailed(f"{request.path} was answered {answer.status_code} by something else than its owner")
         if answer.status_code == NOT_FOUND and from_json(answer.content).get("reason") == "no_such_url":
             raise ServiceFailed(f"{owner} has no {url}")
-        kept = {name: answer.headers[name] for name in RETURNED_HEADERS if name in answer.headers}
-        return Response(answer.content, answer.status_code, kept, JSON)
+        headers = {name: answer.headers[name] for name in RETURNED_HEADERS if name in answer.headers}
+        return Response(answer.content, answer.status_code, headers, JSON)
 
     async def pass_on_file(self, owner: Owner, request: ClientRequest, credential: Credential) -> Response:
         """Return a file that its owner answers in parts: no more than one part is in memory.
@@ -94,8 +94,8 @@ class Relay:
                     raise ServiceFailed(f"{url} has no part {n}")
                 yield part.content
 
-        kept = {name: first.headers[name] for name in FILE_HEADERS}
-        return StreamingResponse(read(), SUCCESS, kept)
+        headers = {name: first.headers[name] for name in FILE_HEADERS}
+        return StreamingResponse(read(), SUCCESS, headers)
 
     async def pass_on_lines(
         self, owner: Owner, request: ClientRequest, credential: Credential, name: str, media_type: str

@@ -14,7 +14,7 @@ from imsg_web.unknown_fields import refuse_unknown
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 NO_NAMES = (".", "..")
-"""What is no name in a path: a client to another service would resolve it."""
+"""Names that no path may have: an HTTP client would resolve them."""
 
 
 class PublicRoute(APIRoute):

@@ -16,14 +16,14 @@ from imsg_history.tables import attachments, dead, messages, replies, requests
 SLICE = 1_000
 
 REPEAT_AFTER = timedelta(days=1)
-"""After so long all requests are read again, for contents that arrived late or were not settled."""
+"""How often all requests are read again: contents may arrive late, or be settled late."""
 
 STEP = timedelta(hours=6)
 """The time span of the requests of one statement."""
 
 
 class ContentRetention:
-    """Erases old contents, and remembers up to which time it has."""
+    """Erases old contents, and remembers the time up to which they are erased."""
 
     def __init__(self, database: Database, days: int) -> None:
         self._database = database

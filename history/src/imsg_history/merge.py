@@ -57,14 +57,14 @@ DEAD_LETTER = "dead_letter"
 
 MAX_SEGMENTS = 1_000
 MAX_MICROS = 1_000_000 * MICROS
-"""The greatest figures of a message that are believed."""
+"""The most segments and the highest cost that are recorded of a message; larger ones are taken for mistakes."""
 
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 
 ORDER_SPAN = timedelta(milliseconds=1)
-"""Dead letters of one batch are a microsecond apart within this time before it, so that a list keeps their order.
+"""The dead letters of a batch get times a microsecond apart, so that a list keeps their order.
 
-Before it, since an erasure that begins now covers all that has arrived until now.
+Their times lie within this span before the batch: an erasure that begins now covers what has arrived by now.
 """
 
 
@@ -87,7 +87,7 @@ class MergedBatch:
     progress: dict[str, Progress] = field(default_factory=dict)
     late: int = 0
     zone: tzinfo = UTC
-    """The zone of the days that requests are counted under."""
+    """The time zone of the days under which requests are counted."""
 
     def add(self, fact: Fact) -> None:
         """Add a fact. Raises ValueError or OverflowError where no row can hold it."""
@@ -117,7 +117,7 @@ class MergedBatch:
         return min((*accepted, *tried), default=None)
 
     def list_requests(self) -> Sequence[str]:
-        """Return the requests that the batch says something of."""
+        """Return the requests that the batch changes."""
         of_messages = (request for request, _ in self.messages)
         return list(dict.fromkeys((*self.requests, *of_messages, *self.progress)))
 
@@ -270,7 +270,7 @@ class MergedBatch:
 
 
 def _time_in_batch(now: datetime, nth: int) -> datetime:
-    """Return the time of the nth dead letter of a batch, by which a list keeps their order."""
+    """Return the time of the nth dead letter of a batch; lists are sorted by it."""
     return now - ORDER_SPAN + min(nth, 999) * timedelta(microseconds=1)
 
 
@@ -329,7 +329,7 @@ def join_people(before: bytes, later: bytes) -> bytes:
 
 
 def _list_legs(job: Job) -> str | None:
-    """Write id and method of each leg; None without a fallback, or of a further leg."""
+    """Return the id and method of each leg as JSON; None for a further leg, and without a fallback."""
     if not job.fallback:
         return None
     return compact([(leg_job.request, leg_job.method) for leg_job in (job, *(leg.job for leg in job.fallback))])
@@ -361,7 +361,7 @@ def _message_rows(job: Job, status: Status, rank: int, at: datetime, mark: int) 
 
 
 def _write_params(recipient: Recipient) -> str | None:
-    """Write what a template takes of a recipient."""
+    """Return the recipient's params and language as JSON; None without both."""
     if recipient.params is None and recipient.language is None:
         return None
     return clean(compact({"params": recipient.params, "language": recipient.language}))
@@ -374,7 +374,7 @@ def _read_segments(segments: int | None) -> int | None:
 def _read_bill(receipt: Receipt) -> tuple[int | None, int | None, str | None]:
     """Return what a provider charges: segments, millionths of a currency's unit, and the currency.
 
-    Numbers that no column holds are none of a bill.
+    A number that its column can't hold becomes None.
     """
     segments = _read_segments(receipt.segments)
     if receipt.price is None or receipt.currency is None or not _CURRENCY.fullmatch(receipt.currency):

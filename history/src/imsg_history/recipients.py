@@ -61,8 +61,8 @@ async def _read_sender(
     connection: AsyncConnection, request: str, content: str | bytes | None, content_at: str | None
 ) -> str | None:
     if content is None and content_at is not None:
-        kept = (attachments.c.request == request, attachments.c.sha256 == json.loads(content_at)["sha256"])
-        content = await connection.scalar(select(attachments.c.body).where(*kept))
+        conditions = (attachments.c.request == request, attachments.c.sha256 == json.loads(content_at)["sha256"])
+        content = await connection.scalar(select(attachments.c.body).where(*conditions))
     if content is None:
         return None
     try:

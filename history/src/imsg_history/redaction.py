@@ -34,12 +34,12 @@ def redact_job(body: bytes, gone: Gone) -> bytes | None:
     The content stays: it is to be sent to the others.
     """
     fields: dict[str, Any] = json.loads(body)
-    kept = [recipient for recipient in fields["recipients"] if not gone(recipient["address"])]
+    remaining = [recipient for recipient in fields["recipients"] if not gone(recipient["address"])]
     legs = [recipient for leg in fields.get("fallback", ()) for recipient in leg["job"]["recipients"]]
-    if len(kept) == len(fields["recipients"]) and not any(gone(recipient["address"]) for recipient in legs):
+    if len(remaining) == len(fields["recipients"]) and not any(gone(recipient["address"]) for recipient in legs):
         return body
     fields.pop("fallback", None)
-    return compact(fields | {"recipients": kept}).encode() if kept else None
+    return compact(fields | {"recipients": remaining}).encode() if remaining else None
 
 
 def redact_dead_job(body: bytes, gone: Gone) -> bytes:

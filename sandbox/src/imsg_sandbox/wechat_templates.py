@@ -72,7 +72,7 @@ def _content(fields: tuple[str, ...]) -> str:
 
 
 def read(raw: bytes) -> MessageContent:
-    """Read a message as its recipient sees it: a single value as it is, several each with its name."""
+    """Read a message as its recipient sees it: a single value alone, several with their names."""
     message: dict[str, Any] = json.loads(raw)
     if "text" in message:
         return MessageContent(text=str(message["text"].get("content", "")))

@@ -117,12 +117,12 @@ class Canceller:
             part = open_requests[at : at + BATCH]
             async with self._store.reading() as rows:
                 names = [message["request"] for message in part]
-                kept = {cancel.request: cancel for cancel in await rows.list_cancels(names)}
+                cancels = {cancel.request: cancel for cancel in await rows.list_cancels(names)}
                 running = await rows.fallbacks.find_running(names)
-            new = [message for message in part if message["request"] not in kept]
+            new = [message for message in part if message["request"] not in cancels]
             unfinished = [message["request"] for message in new if message["open"] or message["request"] in running]
             settled += sum(message["total"] for message in new if message["request"] not in unfinished)
-            unfinished += [cancel.request for cancel in kept.values() if cancel.job is not None]
+            unfinished += [cancel.request for cancel in cancels.values() if cancel.job is not None]
             for first in range(0, len(unfinished), TOGETHER):
                 together = unfinished[first : first + TOGETHER]
                 await asyncio.gather(*(self.cancel(request, ALL_MESSAGES, caller) for request in together))

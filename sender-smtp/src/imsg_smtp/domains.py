@@ -232,11 +232,11 @@ def merge_presets(own: Iterable[DomainLimits]) -> list[DomainLimits]:
     """Merge the settings over the presets, by name; each domain appears once."""
     settings = list(own)
     names, own_domains = {limit.name for limit in settings}, {domain for limit in settings for domain in limit.domains}
-    kept = [
+    presets = [
         DomainLimits(
             preset.name, preset.domains - own_domains, preset.connections, preset.per_minute, preset.slowed_per_minute
         )
         for preset in PRESETS
         if preset.name not in names
     ]
-    return [*settings, *kept]
+    return [*settings, *presets]

@@ -62,7 +62,7 @@ def job(numbers: list[str], content: Any = "明天下雨", **fields: Any) -> Job
 
 
 class Told(sms.Receipts):
-    """Receipts that go nowhere but into a list."""
+    """Records receipts, references and suppressions in lists."""
 
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
@@ -70,15 +70,15 @@ class Told(sms.Receipts):
         self.suppressions: list[Suppression] = []
 
     async def suppress(self, suppression: Suppression) -> None:
-        """Keep it."""
+        """Record a suppression."""
         self.suppressions.append(suppression)
 
     async def publish(self, receipt: Receipt) -> None:
-        """Keep it."""
+        """Record a receipt."""
         self.receipts.append(receipt)
 
     async def remember(self, reference: str) -> None:
-        """Keep it."""
+        """Record a reference."""
         self.references.append(reference)
 
 

@@ -216,11 +216,11 @@ class Groups:
         stones = await self._erased.find(list(named))
         if not stones:
             return list(rows)
-        kept = []
+        remaining = []
         for row in rows:
             since_ms = row.since_ms
-            kept.append(row.erase(lambda address: address in stones and since_ms <= stones[address][1]))  # noqa: B023
-        return [row for row in kept if row is not None]
+            remaining.append(row.erase(lambda address: address in stones and since_ms <= stones[address][1]))  # noqa: B023
+        return [row for row in remaining if row is not None]
 
     async def _audit(
         self,

@@ -32,7 +32,7 @@ Answer = TypeVar("Answer", bound=Model)
 
 
 class Options(TypedDict, total=False):
-    """What a send may say beside recipients and content."""
+    """The options of a send."""
 
     account: str
     """The official account, where there are several (WeChat)."""
@@ -177,7 +177,7 @@ class Call:
     is_repeatable: bool = False
     """Whether it may be tried again although the answer was lost."""
     timeout_s: float | None = None
-    """How long one try waits, where that is not the client's own time."""
+    """The timeout of one try, where it differs from the client's."""
     expects: Literal["object", "file", "nothing"] = "object"
     """What a success answers."""
 
@@ -300,7 +300,7 @@ def is_success(call: Call, answer: httpx.Response, body: Mapping[str, Any]) -> b
 
 
 TRANSPORT_ERRORS = (httpx.TransportError, httpx.DecodingError)
-"""What is raised where no answer came, or half of one."""
+"""The error where no answer came, or only a part of one."""
 
 
 def explain_transport_error(call: Call, base_url: httpx.URL, error: httpx.RequestError) -> tuple[Failure, ImsgError]:

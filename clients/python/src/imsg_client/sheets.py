@@ -18,7 +18,7 @@ TITLES = {
     "mobilenumber tel telephone cell cellphone",
     "wechat": "微信 微信号 微信标记 标记 tag tags wechat",
 }
-"""How the column of a method's recipients is usually headed, the plainest first."""
+"""Usual headings of the column of a method's recipients, the plainest first."""
 
 OTHERS = """
     姓名 名字 名称 称呼 联系人 客户 客户姓名 员工 员工姓名 学生姓名 收件人 收件人姓名 收信人 接收人 用户 用户名
@@ -26,51 +26,51 @@ OTHERS = """
     name names fullname firstname lastname contact contacts recipient recipients to user username login account
     department company title position remark remarks note notes no id
 """
-"""How the other columns are."""
+"""Usual headings of other columns."""
 
 HEADINGS = frozenset(OTHERS.split()) | {title for titles in TITLES.values() for title in titles.split()}
 
 HEADED_WITHIN = 10
-"""The heading is one of so many rows that hold something; above it stand titles, in merged cells as a rule."""
+"""The heading is among the first rows that are not empty; above it are titles, usually in merged cells."""
 
 ENCODINGS = ("utf-8-sig", "gb18030")
 """Excel on a Chinese Windows writes CSV in GBK, which GB 18030 contains; its “CSV UTF-8” begins with a mark."""
 
 MIN_DIGITS = 7
-"""Of what is meant for a phone number."""
+"""The fewest digits of a phone number."""
 
 TAG_CHARACTERS = 9
 
 _MAIL = re.compile(r"[@＠]+ *[A-Za-z0-9]|[@＠].*[.。]")
-"""What no title has, such as `E-mail (@)`."""
+"""A mail address, also a mistyped one; a heading such as `E-mail (@)` does not match."""
 
 _EXAMPLE = re.compile(
     r"[(（*]?(?:(?:必填|选填|可选|required|optional)项?(?!\w)|示例|样例|例如|例[:：]|举例|example\b|e\.g\.)",
     re.IGNORECASE,
 )
-"""What begins a cell of an example, which may hold an address, or of what is asked of each column."""
+"""The beginning of a cell in a row of examples, which may hold an address, or in a row of instructions."""
 
 _HINT = re.compile(r"[(（*]?(?:必填|选填|可选|请填|请输入|格式|说明|填写)")
-"""What begins a hint. A person's row may hold such words too, in its remarks."""
+"""The beginning of an instruction. A person's row may hold such words too, in its remarks."""
 
 _NOTE = re.compile(r"[*※]?(?:备注|注意?|说明|提示|示?例|填表人?|制表人?|审核人?|notes?|remarks?)[:：]", re.IGNORECASE)
-"""What begins a note below the last row."""
+"""The beginning of a note below the last row."""
 
 _TOTAL = re.compile(
     r"(?:以上)?(?:(?:合计|总计|小计|共计|总数|总人数|人数合计|(?:sub|grand )?totals?)[:：]?(?: ?\d{1,9} ?[人名个条]?)?"
     r"|共 ?\d{1,9} ?[人名个条行])",
     re.IGNORECASE,
 )
-"""What a row of totals holds."""
+"""A cell of a row of totals."""
 
 _SENTENCE = re.compile(r"[\s，。：；！？、,:;!?]|[\u4e00-\u9fff][!-~]*[@＠]")
-"""What a title with an address has, and no address: `如有疑问请联系 hr@example.com`."""
+"""A part of a sentence, which an address does not have: `如有疑问请联系 hr@example.com` is a title."""
 
 MAX_NAMED = 5
-"""Rows that a warning names."""
+"""The most rows that a warning names."""
 
 _DAY = re.compile(r"(?:19|20)\d\d[-. ]?(?:0[1-9]|1[0-2])[-. ]?(?:0[1-9]|[12]\d|3[01])")
-"""A day, which stands in a title, and is no phone number."""
+"""A date in a title, which is not a phone number."""
 
 Rows = Sequence[Sequence[str]]
 

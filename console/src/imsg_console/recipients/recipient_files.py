@@ -107,12 +107,12 @@ class Overview:
 
 def table(rows: Sequence[Sequence[str]], method: str) -> Table:
     """Make a table of rows that are not all empty, without the empty rows and columns around them."""
-    kept = {number: row for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)}
-    first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in kept.values())
-    last = max(at for row in kept.values() for at, cell in enumerate(row) if cell.strip())
-    whole = tuple(tuple(row[first : last + 1]) for row in kept.values())
+    filled = {number: row for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)}
+    first = min(next(at for at, cell in enumerate(row) if cell.strip()) for row in filled.values())
+    last = max(at for row in filled.values() for at, cell in enumerate(row) if cell.strip())
+    whole = tuple(tuple(row[first : last + 1]) for row in filled.values())
     heading, names = name_fields(whole, method)
-    return Table(whole, method, heading or 0, heading is not None, names, tuple(kept))
+    return Table(whole, method, heading or 0, heading is not None, names, tuple(filled))
 
 
 def read_overviews(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:

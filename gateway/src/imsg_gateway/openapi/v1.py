@@ -102,9 +102,9 @@ def _reopen(body: Json, schemas: Json, honoured: Sequence[str]) -> Json:
         schema: Json = rename(schemas[name], names)
         schema.pop("additionalProperties", None)
         if name in tops:
-            kept = {key: value for key, value in schema["properties"].items() if key in (*honoured, "token")}
-            schema = {**schema, "properties": kept}
-            if "to" in kept:  # v2 takes groups in its place
+            properties = {key: value for key, value in schema["properties"].items() if key in (*honoured, "token")}
+            schema = {**schema, "properties": properties}
+            if "to" in properties:  # v2 takes groups in its place
                 schema["required"] = ["to", *schema["required"]]
         schemas[new] = {**schema, **({"title": new} if "title" in schema else {})}
     reopened: Json = rename(body, names)

@@ -151,8 +151,8 @@ def _read_feedback(part: Part, mail: Part) -> Report:
     fields = next(iter(read_blocks(part.octets)), {})
     kind = fields.get("feedback-type", "").strip().lower()
     reporter = match[1] if (match := _DOMAIN.search(mail.value("from")[-200:])) else ""
-    kept = (("Feedback-Type", kind), ("From", reporter), ("User-Agent", fields.get("user-agent", "").strip()))
-    detail = _clean("; ".join(f"{name}: {value[:MAX_FIELD_CHARACTERS]}" for name, value in kept if value))
+    named = (("Feedback-Type", kind), ("From", reporter), ("User-Agent", fields.get("user-agent", "").strip()))
+    detail = _clean("; ".join(f"{name}: {value[:MAX_FIELD_CHARACTERS]}" for name, value in named if value))
     return Report(Kind.COMPLAINT if kind == "abuse" else Kind.UNKNOWN, detail=detail)
 
 

@@ -16,7 +16,7 @@ OF_SOME: frozenset[Concern | None] = frozenset({"recipient", "domain", "content"
 """Concerns of blocks that do not block the channel, since other messages go through; the provider reports them."""
 
 GRACE_S = 2.0
-"""How long a block is remembered past its end: the next try decides whether it goes on, and must not blink between."""
+"""How long a block is reported after its end: until the next try, its state must not flicker."""
 
 
 class PauseSwitch:
@@ -36,7 +36,7 @@ class PauseSwitch:
         self._key = channel_key(method)
         self._clock = clock
         self._find_outage = find_outage
-        """Returns why calls wait, if they do."""
+        """Returns the block of an outage; None without one."""
         self._blocks: dict[str, tuple[str, float]] = {}
         self._reported: tuple[bytes, str, str] | None = None
         self._is_open = asyncio.Event()
@@ -50,7 +50,7 @@ class PauseSwitch:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether the provider let nothing through lately."""
+        """Whether a block is in force, or has just ended."""
         return bool(self._blocks)
 
     async def wait_open(self) -> None:
@@ -66,7 +66,7 @@ class PauseSwitch:
         self._turn(is_open=False, why=why)
 
     def block(self, result: Blocked) -> None:
-        """Note a block for so long, where it concerns more than some messages."""
+        """Record a block until it ends; one that concerns only some messages is ignored."""
         if result.concerns in OF_SOME:
             return
         self._blocks[result.scope] = (f"{result.scope}: {result.code}", self._clock() + result.after_s)
@@ -82,7 +82,7 @@ class PauseSwitch:
 
     async def _look(self) -> None:
         await self._claims.excuse_stopped()
-        await self._claims.read_data_since_s()  # dates Redis' data from now where it is new or was flushed
+        await self._claims.read_data_since_s()  # writes the time of Redis' data where it is new or was flushed
         (now_s, _), (paused, state, until) = await asyncio.gather(
             self._redis.call("TIME"), self._redis.call("HMGET", self._key, "paused", "state", "until")
         )

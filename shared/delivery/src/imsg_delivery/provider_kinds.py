@@ -178,10 +178,10 @@ class AccountSettings(Generic[Group]):
         kind = next(kind for kind in self.kinds if kind.kind == name)
         prefix = ROUTES if type(model) is kind.route_model else ""
         names = [field for field in _list_marked(type(model)) if field in model.model_fields_set]
-        given = {f"{prefix}{name}": getattr(model, name) for name in names if f"{prefix}{name}" in kind.fields}
+        values = {f"{prefix}{name}": getattr(model, name) for name in names if f"{prefix}{name}" in kind.fields}
         return {
             field: {"set": True} if _is_secret(kind.fields[field]) else _dump(value)
-            for field, value in given.items()
+            for field, value in values.items()
             if value is not None
         }
 

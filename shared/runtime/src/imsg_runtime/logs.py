@@ -12,13 +12,13 @@ import structlog
 from imsg_runtime.masking import mask_line
 
 CHATTY = ("httpx", "httpcore", "asyncio", "aiosqlite", "imapclient", "alembic", "uvicorn", "websockets")
-"""Libraries that say URLs, headers and more at INFO."""
+"""Libraries that log URLs and headers at INFO."""
 
 Log = structlog.typing.FilteringBoundLogger
 
 
 class HeldLines:
-    """A stream that keeps what is written until `release`, so that a process can introduce itself first."""
+    """A stream that keeps what is written until `release`, so that a process can print its addresses first."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -76,13 +76,13 @@ def configure(level: str, form: Literal["text", "json"], stream: HeldLines | Non
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # DEBUG is ours alone: at that level libraries print cookies, passwords and what people type, frame by frame.
+    # Libraries stay at INFO: at DEBUG they log cookies, passwords and what people type.
     root.setLevel("INFO" if level == "DEBUG" else level)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # Every mistake of every stranger who speaks to the SMTP listener.
+    # aiosmtpd logs each protocol error of each client.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
-    # Seven errors for every connection that can't be made; broker.rabbitmq says it once, with the reason.
+    # pika logs seven errors for each failed connection; broker.rabbitmq logs one, with the reason.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 

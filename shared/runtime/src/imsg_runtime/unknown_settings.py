@@ -160,7 +160,7 @@ def _reads(model: type[BaseModel], path: Sequence[str]) -> bool | None:
     inners, is_named_by_people = _inner(field.annotation)
     rest = path[2:] if is_named_by_people else path[1:]
     if inners and any(isinstance(step, BeforeValidator) for step in field.metadata):
-        return True  # it may be written shorter than the model: its validator judges the names
+        return True  # the validator may take a shorter form, and checks its names
     if not inners or not rest:
         return bool(inners) or is_named_by_people or len(path) == 1
     verdicts = {_reads(inner, rest) for inner in inners}
@@ -185,7 +185,7 @@ def _paths(model: type[BaseModel], given: Sequence[str]) -> Iterator[tuple[str, 
 
 
 def _inner(annotation: Any) -> tuple[Sequence[type[BaseModel]], bool]:  # noqa: ANN401  any annotation
-    """Return the models inside an annotation, and whether people choose the names above them."""
+    """Return the models inside an annotation, and whether administrators choose the names above them."""
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return (annotation,) if issubclass(annotation, BaseModel) else (), False
     if get_origin(annotation) in (dict, Mapping):

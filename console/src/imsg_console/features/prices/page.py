@@ -107,8 +107,8 @@ class Prices:
             form.input("method").on_value_change(show_country)
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
-            given = {name: value.strip() or None for name, value in form.read().items()}
-            prices = [*self._list_prices(), {"per": "message", **given}]
+            price = {name: value.strip() or None for name, value in form.read().items()}
+            prices = [*self._list_prices(), {"per": "message", **price}]
             return await self._view.api.put(PATH, {"prices": prices}, self._etag)
 
         known = {"method": WITH_SEGMENTS, "per": "segment", "currency": "CNY", "from": today.isoformat()}
