@@ -1,0 +1,110 @@
+"""The check of a bounce mailbox before it is used: what is wrong is said in words, with the setting to change."""
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from imsg_smtp.bounce_settings import BounceMailbox
+from imsg_smtp.bounces import mailbox
+from imsg_smtp.settings import MailServerSettings, Smtp
+from imsg_testing.servers import Dovecot
+from imsg_testing.servers.dovecot import PASSWORD
+
+pytestmark = pytest.mark.long  # Dovecot
+
+
+@pytest.fixture(scope="module")
+def dovecot() -> Iterator[Dovecot]:
+    with Dovecot() as server:
+        yield server
+
+
+@pytest.fixture
+def user() -> str:
+    return f"bounces-{secrets.token_hex(4)}"
+
+
+def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN401  any setting
+    given = {"host": "127.0.0.1", "port": server.port, "username": user, "password": PASSWORD, **other}
+    return BounceMailbox.model_validate(given)
+
+
+async def test_what_is_wrong_is_told_before_it_is_used(dovecot: Dovecot, user: str, reserved_port: int) -> None:
+    assert await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user), None, 5) is None
+    no_folder = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, folder="退信"), None, 5)
+    assert no_folder is not None
+    assert "IMSG_SMTP__BOUNCE_MAILBOX__FOLDER" in no_folder
+    nobody = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, port=reserved_port), None, 5)
+    assert nobody is not None
+    assert f"127.0.0.1:{reserved_port} does not answer" in nobody
+
+
+async def test_what_is_wrong_names_the_settings_of_its_own_server(dovecot: Dovecot, user: str) -> None:
+    for given, named in (
+        ({"move_to": "退信"}, "MOVE_TO"),
+        ({"folder": "退信"}, "FOLDER"),
+        ({"password": "x"}, "USERNAME"),
+    ):
+        own = at(dovecot, user, **given)
+        smtp = Smtp(
+            host="127.0.0.1",
+            sender="a@example.com",
+            bounce_mailbox=own.model_copy(update={"username": "other"}),
+            servers={"qq": MailServerSettings(host="127.0.0.1", bounce_mailbox=own)},
+        )
+        said = await asyncio.to_thread(mailbox.check_mailbox, smtp.bounce_mailboxes["qq"], None, 5)
+        assert said is not None
+        assert f"IMSG_SMTP__SERVERS__QQ__BOUNCE_MAILBOX__{named}" in said
+
+
+async def test_a_certificate_that_is_not_trusted_is_said_in_words(dovecot: Dovecot, user: str) -> None:
+    where = at(dovecot, user, host="localhost", port=dovecot.tls_port, security="tls")
+    said = await asyncio.to_thread(mailbox.check_mailbox, where, ssl.create_default_context(), 5)
+    assert said is not None
+    assert "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE" in said
+
+
+class Netease(asyncio.Protocol):
+    """As much of NetEase's IMAP as it takes to be opened: whoever did not say who he is, is let into no folder."""
+
+    def __init__(self) -> None:
+        self.is_known = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(b"* OK Coremail System IMap Server Ready\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        """Answer."""
+        for line in data.splitlines():
+            tag, command, *_ = line.split(b" ")
+            self.is_known = self.is_known or command.upper() == b"ID"
+            match command.upper():
+                case b"CAPABILITY":
+                    self.transport.write(
+                        b"* CAPABILITY IMAP4rev1 XLIST SPECIAL-USE ID LITERAL+ STARTTLS XAPPLEPUSHSERVICE UIDPLUS\r\n"
+                    )
+                case b"SELECT" | b"EXAMINE" if not self.is_known:
+                    self.transport.write(tag + b" NO SELECT Unsafe Login. Please contact kefu@188.com for help\r\n")
+                    continue
+                case b"SELECT" | b"EXAMINE":
+                    self.transport.write(b"* 0 EXISTS\r\n* OK [UIDVALIDITY 1] UIDs valid\r\n")
+                case b"ID":
+                    self.transport.write(b'* ID ("name" "Coremail Imap" "vendor" "Mailtech")\r\n')
+                case b"LOGOUT":
+                    self.transport.write(b"* BYE IMAP4rev1 Server logging out\r\n")
+            self.transport.write(tag + b" OK done\r\n")
+
+
+async def test_netease_is_told_who_we_are(user: str) -> None:
+    server = await asyncio.get_running_loop().create_server(Netease, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        where = BounceMailbox(host="127.0.0.1", port=port, username=user, password=PASSWORD)
+        assert await asyncio.to_thread(mailbox.check_mailbox, where, None, 5) is None
