@@ -6,7 +6,7 @@ pyproject.toml bounds pika's version, and `tests/contract/test_internals.py` che
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pika.exceptions  # type: ignore[import-untyped]
@@ -79,46 +79,40 @@ class Stream(asyncio.Protocol):
         return int(self._transport.get_write_buffer_size())
 
 
-class _Linking(AbstractIOReference):  # type: ignore[misc]
-    """Opens a stream on a socket, with TLS if wanted; calls `on_done` with (stream, protocol) or the error."""
+class _Opening(AbstractIOReference):  # type: ignore[misc]
+    """A stream that is being opened."""
 
-    def __init__(
-        self,
-        make_protocol: Callable[[], Any],
-        sock: socket.socket,
-        on_done: Callable[[Any], None],
-        context: ssl.SSLContext | None,
-        name: str | None,
-    ) -> None:
-        self._task = asyncio.ensure_future(self._link(make_protocol, sock, on_done, context, name))
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.ensure_future(work)
 
     def cancel(self) -> bool:
         """Cancel the opening; return False if it was done."""
         return self._task.cancel()
 
-    async def _link(
-        self,
-        make_protocol: Callable[[], Any],
-        sock: socket.socket,
-        on_done: Callable[[Any], None],
-        context: ssl.SSLContext | None,
-        name: str | None,
-    ) -> None:
-        protocol = make_protocol()
-        stream = Stream(protocol)
-        try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: stream, sock=sock, ssl=context, server_hostname=None if context is None else name or ""
-            )
-        except Exception as error:  # noqa: BLE001  on_done gets it
-            sock.close()
-            on_done(error)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            stream.link()
-            on_done((stream, protocol))
+
+async def _open(
+    make_protocol: Callable[[], Any],
+    sock: socket.socket,
+    on_done: Callable[[Any], None],
+    context: ssl.SSLContext | None,
+    name: str | None,
+) -> None:
+    """Open a stream on a socket, with TLS if wanted; call `on_done` with (stream, protocol) or the error."""
+    protocol = make_protocol()
+    stream = Stream(protocol)
+    try:
+        await asyncio.get_running_loop().create_connection(
+            lambda: stream, sock=sock, ssl=context, server_hostname=None if context is None else name or ""
+        )
+    except Exception as error:  # noqa: BLE001  on_done gets it
+        sock.close()
+        on_done(error)
+    except BaseException:
+        sock.close()
+        raise
+    else:
+        stream.link()
+        on_done((stream, protocol))
 
 
 class _Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]
@@ -133,7 +127,7 @@ class _Services(_AsyncioIOServicesAdapter):  # type: ignore[misc]
         server_hostname: str | None = None,
     ) -> AbstractIOReference:
         """Open a stream on a connected socket, which it closes on errors."""
-        return _Linking(protocol_factory, sock, on_done, ssl_context, server_hostname)
+        return _Opening(_open(protocol_factory, sock, on_done, ssl_context, server_hostname))
 
 
 class Connection(AsyncioConnection):  # type: ignore[misc]
