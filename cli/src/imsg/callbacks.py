@@ -9,7 +9,7 @@ from imsg.api import connect
 from imsg.location import find_url
 from imsg.output import ending, listing_group, local, say, say_json, say_table
 from imsg.verbs import Json, Url, segment
-from imsg_runtime.lines import fill
+from imsg_runtime.lines import Line, fill
 
 app = listing_group("Callbacks: list, add, remove, enable, disable, test, rotate, deliveries, resend, recover.")
 
@@ -66,19 +66,19 @@ def add(
 @app.command()
 def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Remove a callback and its waiting deliveries."""
-    _call("DELETE", f"{PATH}/{segment(name)}", None, "It is removed.", url, as_json=as_json)
+    _call("DELETE", f"{PATH}/{segment(name)}", None, fill("It is removed."), url, as_json=as_json)
 
 
 @app.command()
 def enable(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Enable a callback."""
-    _call("PATCH", f"{PATH}/{segment(name)}", {"enabled": True}, "It is enabled.", url, as_json=as_json)
+    _call("PATCH", f"{PATH}/{segment(name)}", {"enabled": True}, fill("It is enabled."), url, as_json=as_json)
 
 
 @app.command()
 def disable(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     """Disable a callback."""
-    _call("PATCH", f"{PATH}/{segment(name)}", {"enabled": False}, "It is disabled.", url, as_json=as_json)
+    _call("PATCH", f"{PATH}/{segment(name)}", {"enabled": False}, fill("It is disabled."), url, as_json=as_json)
 
 
 @app.command("test")
@@ -142,7 +142,7 @@ def resend(
 ) -> None:
     """Send one event again."""
     path = f"{PATH}/{segment(name)}/deliveries/{segment(event)}/resend"
-    _call("POST", path, {}, "The event is sent again now.", url, as_json=as_json)
+    _call("POST", path, {}, fill("The event is sent again now."), url, as_json=as_json)
 
 
 @app.command()
@@ -158,7 +158,7 @@ def recover(
         "POST",
         path,
         {"since": since},
-        "The events that did not reach it are sent again, each once.",
+        fill("The events that did not reach it are sent again, each once."),
         url,
         as_json=as_json,
     )
@@ -169,7 +169,9 @@ def _why(callback: Mapping[str, Any]) -> str | None:
     return why
 
 
-def _call(method: str, path: str, body: Mapping[str, Any] | None, done: str, url: str | None, *, as_json: bool) -> None:
+def _call(
+    method: str, path: str, body: Mapping[str, Any] | None, done: Line, url: str | None, *, as_json: bool
+) -> None:
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call(method, path, body)
     say_json(answer) if as_json else say(done)
