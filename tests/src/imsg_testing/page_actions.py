@@ -12,7 +12,7 @@ from imsg_broker.port import Broker
 from imsg_contract.topology import DEAD
 from imsg_testing.api import AWAY, DOCUMENTED, SETTLED
 from imsg_testing.brokers import open_ready
-from imsg_testing.browser import Visit
+from imsg_testing.browser import Visit, still
 from imsg_testing.deployment import Deployment
 from imsg_testing.history import job
 from imsg_testing.waiting import wait
@@ -46,6 +46,7 @@ def open_page(page: Page, path: str) -> None:
 def choose(page: Page, field: Locator, option: str) -> None:
     """Choose an option of a list by its whole text; return when the list is gone."""
     field.click()
+    still(page)  # a list draws its options again while it opens
     page.get_by_role("option", name=option, exact=True).click()
     expect(page.get_by_role("listbox")).to_have_count(0)
 

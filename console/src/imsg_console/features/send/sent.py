@@ -1,5 +1,6 @@
 """A request after it was sent: its progress, what failed, and what can still be done."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -45,6 +46,8 @@ class Sent:
         self._view, self._t, self._identity = view, view.t, identity
         self._count = count
         self._pace = Pace()
+        self._refreshing = asyncio.Lock()
+        """Keeps what was loaded before a click from being drawn after what came of it."""
         self._block = ""
         """Why its channel sends nothing now."""
 
@@ -128,13 +131,14 @@ class Sent:
         self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
 
     async def _refresh(self) -> None:
-        try:
-            request = await self._load()
-        except ApiError:
-            self._timer.interval = self._pace.slow_down()
-            return
-        if request is not None:
-            await self._show(request)
+        async with self._refreshing:
+            try:
+                request = await self._load()
+            except ApiError:
+                self._timer.interval = self._pace.slow_down()
+                return
+            if request is not None:
+                await self._show(request)
 
     async def _show(self, request: Mapping[str, Any]) -> None:
         t, total = self._t, max(int(request["recipients"]), self._count)
