@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,22 +54,11 @@ def message(subject: str, body: str = "text") -> bytes:
     return f"From: MAILER-DAEMON@mx.example.org\r\nSubject: {subject}\r\n\r\n{body}\r\n".encode()
 
 
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    with Dovecot() as server:
-        yield server
-
-
 @pytest.fixture
 async def redis() -> AsyncIterator[Redis]:
     with Valkey() as valkey:
         async with connect(valkey.url) as connection:
             yield connection
-
-
-@pytest.fixture
-def user() -> str:
-    return f"bounces-{secrets.token_hex(4)}"
 
 
 def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN401  any setting

@@ -1,9 +1,7 @@
 """The check of a bounce mailbox before it is used: what is wrong is said in words, with the setting to change."""
 
 import asyncio
-import secrets
 import ssl
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,17 +13,6 @@ from imsg_testing.servers import Dovecot
 from imsg_testing.servers.dovecot import PASSWORD
 
 pytestmark = pytest.mark.long  # Dovecot
-
-
-@pytest.fixture(scope="module")
-def dovecot() -> Iterator[Dovecot]:
-    with Dovecot() as server:
-        yield server
-
-
-@pytest.fixture
-def user() -> str:
-    return f"bounces-{secrets.token_hex(4)}"
 
 
 def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN401  any setting
