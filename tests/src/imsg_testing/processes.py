@@ -20,6 +20,11 @@ LISTENS = "0A"
 """TCP_LISTEN, as /proc/net/tcp writes it (Linux, include/net/tcp_states.h)."""
 
 
+STOPPED = frozenset("Tt")
+ENDED = frozenset("ZX")
+"""States of a thread as /proc/PID/stat writes them (proc_pid_stat(5)); the ended one waits to be reaped."""
+
+
 class Process:
     """A command that can be started, killed, paused and started again.
 
@@ -93,16 +98,28 @@ class Process:
         """Freeze it (SIGSTOP) and return when every thread has stopped."""
         self.signal(signal.SIGSTOP)
         deadline = time.monotonic() + SIGNAL_TIMEOUT_S
-        while any(_runs(pid) for pid in (self.pid, *descendants(self.pid))):
+        while any(_find_states(pid) - STOPPED - ENDED for pid in (self.pid, *descendants(self.pid))):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"process {self.pid} did not stop")
             time.sleep(0.005)
 
     def kill(self) -> None:
-        """End it at once, as a crash does (SIGKILL)."""
+        """End it and all that descend from it at once, as a crash does (SIGKILL); return when all have ended.
+
+        It is stopped first, so that it starts no further child meanwhile. A child that still ends holds what the next
+        start asks for: PostgreSQL refuses to start while one has its shared memory.
+        """
+        if self._child is None or self._child.poll() is not None:
+            return
+        os.kill(self._child.pid, signal.SIGSTOP)
+        children = descendants(self._child.pid)
         self.signal(signal.SIGKILL)
-        if self._child is not None:
-            self._child.wait(SIGNAL_TIMEOUT_S)
+        self._child.wait(SIGNAL_TIMEOUT_S)
+        deadline = time.monotonic() + SIGNAL_TIMEOUT_S
+        while any(_find_states(pid) - ENDED for pid in children):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"a child of process {self._child.pid} did not end")
+            time.sleep(0.005)
 
     def end(self, within_s: float = END_TIMEOUT_S) -> None:
         """Ask it to end, and kill it if it does not in time."""
@@ -142,16 +159,13 @@ class Process:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-count:])
 
 
-def _runs(pid: int) -> bool:
-    """Return whether a thread of a process runs (Linux; False elsewhere)."""
+def _find_states(pid: int) -> set[str]:
+    """Return the states of a process's threads, none where it has gone (Linux; none elsewhere)."""
+    states = set()
     for entry in Path(f"/proc/{pid}/task").glob("*/stat"):
-        try:
-            state = entry.read_text(errors="replace").rpartition(")")[2].split()[0]
-        except (OSError, IndexError):
-            continue
-        if state not in "TtZX":
-            return True
-    return False
+        with contextlib.suppress(OSError, IndexError):  # it has just gone
+            states.add(entry.read_text(errors="replace").rpartition(")")[2].split()[0])
+    return states
 
 
 def descendants(pid: int) -> list[int]:
