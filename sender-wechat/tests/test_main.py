@@ -22,7 +22,7 @@ from imsg_testing.waiting import eventually
 from imsg_testing.wechat import WeChatServer, wechat_server
 from imsg_web.service import Service
 from imsg_wechat import crypto, replies
-from imsg_wechat.main import app, check_accounts
+from imsg_wechat.main import app, check_account
 from imsg_wechat.settings import Settings, WeChat
 
 WITHIN_S = 60.0
@@ -141,8 +141,8 @@ CALLED_ORDER = {
     ("listed", "noticed", "wrong"),
     [
         (LISTED, NOTICES, ()),
-        ({"template_list": []}, NOTICES, ("the log-in works", "no template TM100")),
-        (LISTED, {"errcode": 0, "data": []}, ("the log-in works", "no template SUB1")),
+        ({"template_list": []}, NOTICES, ("The log-in works", "no template TM100")),
+        (LISTED, {"errcode": 0, "data": []}, ("The log-in works", "no template SUB1")),
         (LISTED, {"errcode": 40164, "errmsg": "invalid ip 1.2.3.4"}, ("40164", "IP whitelist")),
         ({"errcode": 48001, "errmsg": "api unauthorized"}, NOTICES, ("48001",)),
     ],
@@ -154,9 +154,9 @@ async def test_every_template_of_an_account_is_asked_for_by_its_id(
     async with wechat_server(get_all_private_template=[listed], gettemplate=[noticed]) as server:
         account = {"appid": "wx7", "secret": "s3", "token": "spamtest", "template": "order", "endpoint": server.url}
         settings = WeChat.model_validate({"accounts": {"main": {**account, "templates": CALLED_ORDER}}})
-        (said,) = (await check_accounts(settings)).values()
-    assert (said is None) == (not wrong)
-    assert all(words in str(said) for words in wrong), said
+        troubles = await check_account(settings, "main")
+    assert len(troubles) == bool(wrong)
+    assert [words for words in wrong for trouble in troubles if words not in trouble.en + trouble.remedy_en] == []
 
 
 async def test_a_check_logs_in_by_the_secret_though_a_good_token_is_shared(redis_url: str) -> None:
@@ -165,8 +165,8 @@ async def test_a_check_logs_in_by_the_secret_though_a_good_token_is_shared(redis
     async with wechat_server(stable_token=[wrong]) as server, connect(redis_url) as redis:
         await redis.call("SET", "imsg:wechat:token:wx7", "good", "EX", 600)
         account = {"appid": "wx7", "secret": "s3", "token": "spamtest", "template": "TM1", "endpoint": server.url}
-        found = await check_accounts(WeChat.model_validate({"accounts": {"main": account}}))
-        assert "40125" in str(found["main"])
+        (trouble,) = await check_account(WeChat.model_validate({"accounts": {"main": account}}), "main")
+        assert "40125" in trouble.en
         assert await redis.call("GET", "imsg:wechat:token:wx7") == b"good", "senders keep theirs"
 
 

@@ -16,7 +16,7 @@ from imsg_limits.pace import Pace, Rate
 from imsg_testing.http_stub import Asked, BreakOff, HttpStub, Step, reply
 from imsg_testing.jobs import make_job
 from imsg_wecom.channel import WeComChannel
-from imsg_wecom.main import check_robots
+from imsg_wecom.main import check_account
 from imsg_wecom.settings import Robot, WeCom
 from imsg_wecom.webhook import open_client
 
@@ -172,8 +172,8 @@ def test_a_name_is_read_in_lower_case_and_a_key_is_not_shown() -> None:
 )
 async def test_a_check_of_a_robots_key_posts_nothing(answer: bytes, *, wrong: bool) -> None:
     async with open_channel(answer) as (channel, stub):
-        faults = await check_robots(WeCom(robots=channel._robots))
-    assert (faults["ops"] is not None) is wrong
+        troubles = await check_account(WeCom(robots=channel._robots), "ops")
+    assert [trouble.code for trouble in troubles] == (["key"] if wrong else [])
     assert [request.target for request in stub.asked] == [f"/cgi-bin/webhook/upload_media?type=file&key={KEY}"]
     assert [request.body for request in stub.asked] == [b""]
 

@@ -1,7 +1,7 @@
 """`imsg providers check`: call each provider of the settings and of the page, without sending; print its answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from imsg.output import say_table
 from imsg.page_accounts import list_page_accounts, try_page_account
 from imsg.phrases import translate
 from imsg_channels import BY_NAME
+from imsg_contract.provider_accounts import ProviderTrouble
 from imsg_runtime.logs import configure
 from imsg_runtime.settings import StartError, load
 
@@ -103,31 +104,41 @@ async def _check_all(on_page: Collection[str]) -> list[ProviderFinding]:
 
 async def _check_mail() -> list[ProviderFinding]:
     smtp = load(imsg_smtp.main.Settings, history_url=HISTORY_URL).smtp
-    findings = await check_servers(smtp)
-    findings |= {f"bounce mailbox of {name}": finding for name, finding in (await check_mailboxes(smtp)).items()}
+    choose = Translate(language())
+    servers, mailboxes = await check_servers(smtp, choose), await check_mailboxes(smtp, choose)
+    findings = [*servers.items(), *((finding.part, finding) for finding in mailboxes.values())]
     return [
         ProviderFinding("smtp", name, not finding.remedy, f"{finding.state} {finding.remedy}".strip())
-        for name, finding in findings.items()
+        for name, finding in findings
     ]
 
 
 async def _check_sms() -> list[ProviderFinding]:
     checks = await imsg_sms.main.check_providers(load(imsg_sms.main.Settings).sms, TIMEOUT_S)
-    answers = Translate(language())
+    choose = Translate(language())
     return [
-        ProviderFinding("sms", check.provider, check.is_ok, answers(check.detail.zh, check.detail.en))
+        ProviderFinding("sms", check.provider, check.is_ok, choose(check.detail.zh, check.detail.en))
         for check in checks
     ]
 
 
 async def _check_wechat() -> list[ProviderFinding]:
-    settings = load(imsg_wechat.main.Settings, history_url=HISTORY_URL)
-    faults = await imsg_wechat.main.check_accounts(settings.wechat)
+    wechat = load(imsg_wechat.main.Settings, history_url=HISTORY_URL).wechat
     well = "the log-in works, and it has every template that is set"
-    return [ProviderFinding("wechat", name, fault is None, fault or well) for name, fault in faults.items()]
+    return [
+        _judge("wechat", name, await imsg_wechat.main.check_account(wechat, name), well) for name in wechat.accounts
+    ]
 
 
 async def _check_wecom() -> list[ProviderFinding]:
-    faults = await imsg_wecom.main.check_robots(load(imsg_wecom.main.Settings).wecom)
+    wecom = load(imsg_wecom.main.Settings).wecom
     well = "the key is valid; nothing was sent"
-    return [ProviderFinding("wecom", name, fault is None, fault or well) for name, fault in faults.items()]
+    return [_judge("wecom", name, await imsg_wecom.main.check_account(wecom, name), well) for name in wecom.robots]
+
+
+def _judge(method: str, name: str, troubles: Sequence[ProviderTrouble], well: str) -> ProviderFinding:
+    choose = Translate(language())
+    faults = (
+        choose(f"{trouble.zh}{trouble.remedy_zh}", f"{trouble.en} {trouble.remedy_en}".strip()) for trouble in troubles
+    )
+    return ProviderFinding(method, name, not troubles, " ".join(faults) or well)

@@ -66,7 +66,7 @@ __all__ = [
     "Timeouts",
     "WeChat",
     "app",
-    "check_accounts",
+    "check_account",
     "describe_menu",
     "find_plain",
     "find_wrong_templates",
@@ -258,18 +258,6 @@ def _read_former(name: str, former: Sequence[ProviderAccount]) -> Iterator[Accou
         with suppress(ValueError):
             if version.name == name:
                 yield Account.model_validate(version.settings)
-
-
-async def check_accounts(wechat: WeChat) -> dict[str, str | None]:
-    """Log in to each account and list its templates; return account → fault, None if there is none."""
-    faults: dict[str, str | None] = {}
-    for name, account in wechat.accounts.items():
-        result = await _compare(account)
-        if isinstance(result, str):
-            faults[name] = result
-        else:
-            faults[name] = f"the log-in works. {' '.join(result.wrong.values())}" if result.wrong else None
-    return faults
 
 
 async def check_account(wechat: WeChat, name: str) -> Sequence[ProviderTrouble]:

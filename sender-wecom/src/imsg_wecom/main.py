@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from starlette.types import ASGIApp
 
 from imsg_contract.provider_accounts import ProviderTrouble, Words
-from imsg_contract.results import Refused, Sent
+from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_delivery.gateway_directory import publish_addresses
 from imsg_delivery.provider_kinds import AccountSettings, ProviderKind
 from imsg_delivery.sender import Sender, make_sender
@@ -21,7 +21,7 @@ from imsg_wecom.channel import WeComChannel
 from imsg_wecom.settings import Robot, Settings, WeCom
 from imsg_wecom.webhook import open_client, try_key
 
-__all__ = ["Settings", "WeCom", "app", "check_robots", "open_channel"]
+__all__ = ["Settings", "WeCom", "app", "check_account", "open_channel"]
 
 
 def app(settings: Settings | None = None, apps: Apps | None = None) -> Service:
@@ -49,35 +49,31 @@ async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIter
         yield WeComChannel(settings, client, pace)
 
 
-async def check_robots(settings: WeCom) -> dict[str, str | None]:
-    """Check each robot's key by a call that posts nothing.
-
-    Return robot → WeCom's error, None if the key is valid.
-    """
-    async with open_client() as client:
-        results = {name: await try_key(client, name, robot) for name, robot in settings.robots.items()}
-    is_valid = {name: isinstance(result, Sent | Refused) for name, result in results.items()}
-    return {name: None if is_valid[name] else result.detail for name, result in results.items()}
-
-
 async def check_account(settings: WeCom, name: str) -> Sequence[ProviderTrouble]:
     """Check a robot's key by a call that posts nothing; return why WeCom does not take it."""
-    only = settings.model_copy(update={"robots": {name: settings.robots[name]}})
-    failure = (await check_robots(only))[name]
-    if failure is None:
-        return ()
-    is_away = "can't be reached" in failure or "no answer" in failure
-    trouble = ProviderTrouble(
-        code="unreachable" if is_away else "key",
-        zh="无法连接企业微信。" if is_away else f"企业微信不认这个密钥：{failure}",
-        en=failure if is_away else f"WeCom does not take the key: {failure}",
-        remedy_zh="请确认本机能访问 qyapi.weixin.qq.com 的 443 端口。"
-        if is_away
-        else "请在群设置的“群机器人”中重新复制 Webhook 地址，填写 key= 之后的部分；机器人被移除后须重新添加。",
-        remedy_en="See that this machine reaches qyapi.weixin.qq.com on port 443."
-        if is_away
-        else "Copy the webhook URL of the robot again, and write what stands after key=; add a robot that was removed.",
-    )
+    async with open_client() as client:
+        result = await try_key(client, name, settings.robots[name])
+    match result:
+        case Sent() | Refused():  # of the missing file
+            return ()
+        case Unknown() | Again(code="unreachable"):
+            trouble = ProviderTrouble(
+                code="unreachable",
+                zh="无法连接企业微信。",
+                en=result.detail,
+                remedy_zh="请确认本机能访问 qyapi.weixin.qq.com 的 443 端口。",
+                remedy_en="See that this machine reaches qyapi.weixin.qq.com on port 443.",
+            )
+        case Again() | Blocked():
+            trouble = ProviderTrouble(
+                code="key",
+                zh=f"企业微信不认这个密钥：{result.detail}",
+                en=f"WeCom does not take the key: {result.detail}",
+                remedy_zh="请在群设置的“群机器人”中重新复制 Webhook 地址，填写 key= 之后的部分；"
+                "机器人被移除后须重新添加。",
+                remedy_en="Copy the webhook URL of the robot again, and write what stands after key=; "
+                "add a robot that was removed.",
+            )
     return (trouble,)
 
 
