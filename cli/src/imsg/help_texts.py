@@ -1,7 +1,6 @@
 """The help of the command in Chinese: `help.zh.json` has each English text with its translation."""
 
 import json
-import re
 from pathlib import Path
 
 import typer
@@ -12,14 +11,12 @@ from imsg_channels import METHODS
 
 FILE = Path(__file__).with_name("help.zh.json")
 
-_MARK = re.compile(r"([，；、：。])(?=.)")
-"""Rich breaks lines at blanks alone, and cuts what is longer."""
-
-PANELS = {"argument": "参数", "option": "选项"}
-
 
 def translate(command: object) -> None:
-    """Put the Chinese texts in place of the English ones, in a command and all below it."""
+    """Put the Chinese texts in place of the English ones, in a command and all below it.
+
+    They are shown without frames: rich breaks lines at blanks alone, and cuts a longer text.
+    """
     _translate(command, json.loads(FILE.read_text(encoding="utf-8")))
 
 
@@ -41,14 +38,13 @@ def _translate(command: object, texts: dict[str, str]) -> None:
     if not isinstance(command, TyperCommand | TyperGroup):
         return
     head, verbs = split_verbs(command)
-    command.help = texts.get(head, head) + (f"：{verbs.rstrip('.').replace(', ', '、')}。" if verbs else "")
-    command.short_help = _MARK.sub(r"\1 ", command.help)
-    command.rich_help_panel = "命令"
+    command.help = texts.get(head, head) + (f"：{verbs.rstrip('.')}。" if verbs else "")
+    command.short_help, *_ = command.help.split("\n\n")
+    command.rich_markup_mode = None
     for parameter in (*command.params, command.get_help_option(typer.Context(command))):
         if isinstance(parameter, TyperArgument | TyperOption) and parameter.help:
             text = texts.get(find_key(parameter.help), parameter.help)
-            parameter.help = _MARK.sub(r"\1 ", text.replace("METHODS", "、".join(METHODS)))
-            parameter.rich_help_panel = PANELS[parameter.param_type_name]
+            parameter.help = text.replace("METHODS", "、".join(METHODS))
     if isinstance(command, TyperGroup):
         for subcommand in command.commands.values():
             _translate(subcommand, texts)
