@@ -21,7 +21,7 @@ REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "use
 
 Kind = Literal["text", "secret", "lines", "date", "whole", "choice", "choices", "switch"]
 
-_NAMED = re.compile(r"^(?:参数 )?([a-z_.]+)(?: (?=[^ -~])|(?= ))")
+_NAMED = re.compile(r"^(?:参数 )?([a-z0-9_.]+)(?: (?=[^ -~])|(?= ))")
 _WHOLE = re.compile(r"参数 settings 不正确：|settings is not right: ")
 """How the refusal of several fields of an account together begins."""
 """The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
@@ -86,7 +86,9 @@ def locate_error(t: Texts, error: ApiError, labels: Mapping[str, str]) -> tuple[
     named = _NAMED.match(sentence)
     if named is None or named[1] not in labels:
         return REASONS.get(error.reason, ""), sentence
-    return named[1], labels[named[1]] + sentence[named.end() :]
+    label = labels[named[1]]
+    gap = " " if named[0].endswith(" ") and label[-1].isascii() else ""
+    return named[1], f"{label}{gap}{sentence[named.end() :]}"
 
 
 class Form:

@@ -5,7 +5,7 @@ from typing import Any
 
 from nicegui import ui
 
-from imsg_console.client import make_url, path
+from imsg_console.client import ApiError, make_url, path
 from imsg_console.features.templates.approved import ask_approved
 from imsg_console.features.templates.words import Words
 from imsg_console.message.content import draw_body, draw_text
@@ -143,10 +143,13 @@ class Templates:
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
             read, languages = form.read(), words.read(form)
             body = {"category": read["category"], "shared": bool(read["shared"]), "languages": languages}
-            if known is not None:
-                return await self._view.api.patch(path(PATH, known["name"]), body)
-            new = {**body, "name": read["name"], "default_language": next(iter(languages))}
-            return await self._view.api.post(PATH, new)
+            try:
+                if known is not None:
+                    return await self._view.api.patch(path(PATH, known["name"]), body)
+                new = {**body, "name": read["name"], "default_language": next(iter(languages))}
+                return await self._view.api.post(PATH, new)
+            except ApiError as error:
+                raise words.show_place(form, error) from error
 
         make = FieldMaker(t, "templates.", known or {"category": "notice"})
         categories = {name: t(f"templates.category_{name}") for name in CATEGORIES}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from imsg_console.client import ApiError
 from imsg_console.features.templates.approved import Approved
 from imsg_console.message.languages import OFFERED, name_language
 from imsg_console.texts import Texts
@@ -17,6 +18,9 @@ METHODS = (MAIL, SMS, "wechat")
 MAIL_FIELDS = ("subject", "text", "html")
 
 Source = dict[str, Any]
+
+_PLACE = re.compile(r"languages\.([A-Za-z0-9-]+)\.([a-z]+)(?:\.providers\.([^. ]+))?\.?([^. ]*)\.?([^ ]*)")
+"""Where a text stands in the API: language, channel, provider, field, and the variable in it."""
 
 Ask = Callable[[str], Awaitable[Approved | None]]
 
@@ -83,6 +87,20 @@ class Words:
         for (language, method), source in self._sources.items():
             languages.setdefault(language, {})[method] = source
         return languages or {self._shown[0]: {}}
+
+    def show_place(self, form: Form, error: ApiError) -> ApiError:
+        """Show the words that a refusal is about; return it with the name of their field in place of the API's."""
+        place = _PLACE.search(error.detail)
+        if place is None or (place[1], place[2]) not in self._sources:
+            return error
+        language, method, provider, field, variable = place.groups()
+        form.input("language").value, form.input("method").value = language, method
+        if provider is not None:
+            providers = [*self._sources[language, method]["providers"]]
+            n = providers.index(provider) + 1
+            field = f"{field or 'provider'}{n}"
+        named = " ".join(filter(None, (field or MAIL_FIELDS[0], variable)))
+        return ApiError(error.reason, error.detail.replace(place[0], named), error.code)
 
     def _provider_fields(self, n: int) -> Sequence[Field]:
         t = self._t
