@@ -48,7 +48,7 @@ class Counting(PasswordHasher):
         self.verified: list[str] = []
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002  the library's name
-        """Note it and verify."""
+        """Record the hash, and verify."""
         self.verified.append(hash if isinstance(hash, str) else hash.decode())
         return super().verify(hash, password)
 
@@ -100,7 +100,7 @@ async def test_five_wrong_passwords_are_free_and_each_further_try_waits_longer(
 
 
 async def test_other_addresses_and_users_are_not_slowed(passwords: Passwords, clock: Clock, hashed: str) -> None:
-    """Nobody can lock another out."""
+    """One client cannot lock out another."""
     for _ in range(10):
         await passwords.check("a", "1.2.3.4", hashed, "wrong")
     slept_s = clock.slept_s
@@ -209,7 +209,7 @@ async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_
     gate = asyncio.Event()
 
     async def hash_for(name: str, stranger: str | None) -> None:
-        async with turns.take(stranger):
+        async with turns.acquire(stranger):
             await gate.wait()
             order.append(name)
 
@@ -230,15 +230,15 @@ async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_
 async def test_a_turn_that_is_given_up_goes_to_the_next() -> None:
     """By who waits too long, and by who hangs up in the very moment it comes."""
     turns = FairQueue(slots=1, wait_s=0.05)
-    async with turns.take():
+    async with turns.acquire():
         with pytest.raises(Refusal, match="unavailable"):
-            async with turns.take("a"):
+            async with turns.acquire("a"):
                 pass
-        waiting = asyncio.create_task(turns.take("b").__aenter__())
+        waiting = asyncio.create_task(turns.acquire("b").__aenter__())
         await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(60), turns.take("c"):
+    async with asyncio.timeout(60), turns.acquire("c"):
         pass
 
 

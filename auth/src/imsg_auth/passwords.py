@@ -40,12 +40,12 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Hash a password. Raises Refusal unavailable where too many wait."""
-        async with self._queue.take():
+        async with self._queue.acquire():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def is_common(self, password: str, username: str) -> bool:
         """Return whether a password is a common one. Raises Refusal unavailable where too many wait."""
-        async with self._queue.take():
+        async with self._queue.acquire():
             return await asyncio.to_thread(is_common, password, username)
 
     def is_outdated(self, hashed: str) -> bool:
@@ -54,7 +54,7 @@ class Passwords:
 
     async def matches(self, hashed: str, password: str) -> bool:
         """Return whether a password matches, without counting. Raises Refusal unavailable."""
-        async with self._queue.take():
+        async with self._queue.acquire():
             return await asyncio.to_thread(self._verify, hashed, password)
 
     async def check(
@@ -77,7 +77,7 @@ class Passwords:
         while True:
             due_s = await self._limits.find_wait_s(attempt)  # before the turn too: a refused try takes none
             if due_s <= waited_s:
-                async with self._queue.take(attempt.stranger):
+                async with self._queue.acquire(attempt.stranger):
                     due_s = await self._limits.find_wait_s(attempt)
                     if due_s <= waited_s:
                         return await self._check(attempt, hashed, password, user_id)

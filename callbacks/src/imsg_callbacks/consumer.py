@@ -114,7 +114,7 @@ class EventConsumer:
     async def _write(self, events: Sequence[Event], changes: Sequence[Change]) -> None:
         arriving = [(self._make_logged(event), to_ms(event.at.astimezone(UTC))) for event in events]
         if arriving:
-            self.lag.take(min(at for _, at in arriving))
+            self.lag.record(min(at for _, at in arriving))
         async with self.database.writing() as connection:
             for change in changes:
                 await apply_change(connection, change)

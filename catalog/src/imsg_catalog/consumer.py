@@ -84,7 +84,7 @@ class SuppressionConsumer:
         if not read:
             return
         suppressions = [suppression for _, suppression in read]
-        self._lag.take(min(suppression.at for suppression in suppressions).timestamp() * 1_000)
+        self._lag.record(min(suppression.at for suppression in suppressions).timestamp() * 1_000)
         new = await self._suppressions.process(suppressions)
         for suppression in suppressions:
             self._counts.learned.labels(suppression.reason.value).inc()

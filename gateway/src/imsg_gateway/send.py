@@ -170,11 +170,11 @@ class SendHandler:
                 await self._write_record(lambda: self._resends.release(draft, request))
             raise
         if is_code:  # a refused code must not slow down others
-            self._admission.note_code()
+            self._admission.record_code()
         return accepted
 
     async def _write_record(self, step: Callable[[], Awaitable[Any]]) -> None:
-        """Take a step whose failure changes no answer: the key's lease ends by itself."""
+        """Run a step whose failure changes no answer: the key's lease expires."""
         with self._record_problem.catch(RedisUnavailable, RedisRefused):
             await step()
 

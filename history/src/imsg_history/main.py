@@ -153,7 +153,7 @@ async def _open_parts(settings: Settings, url: URL, service: Service, stack: Asy
         digests,
         wake=relay.wake,
         reply_matcher=reply_matcher,
-        report_oldest=lambda oldest_at: lag.take(to_ms(oldest_at)),
+        report_oldest=lambda oldest_at: lag.record(to_ms(oldest_at)),
         zone=zone,
     )
     history_consumer = HistoryConsumer(broker, batch_writer, consumer.ConsumerMetrics(service.metrics))

@@ -201,7 +201,10 @@ class SmsRouter:
         return results, [recipient for recipient in recipients if recipient.n not in results]
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
-        """Ask the providers that may have the message. "Never received" is certain only if all of them can be asked."""
+        """Query the providers that may have the messages; return their results.
+
+        "Never received" is certain only if all of them can be queried.
+        """
         results: dict[int, Result] = {}
         pending = list(recipients)
         forced = job.taken_by or job.provider
@@ -233,7 +236,7 @@ class SmsRouter:
     def _settle(
         self, provider: SmsProvider, message: Message, job: Job, replies: Sequence[tuple[Recipient, ProviderReply]]
     ) -> Mapping[int, Result]:
-        """Turn replies into results, and record them at the breakers; one reply for many numbers counts once."""
+        """Return the results of replies, and record them at the breakers; one reply for many numbers counts once."""
         breakers, about = self._breakers[provider.name], _find_template_and_signature(provider, message)
         results: dict[int, Result] = {}
         recorded: set[int] = set()
@@ -248,7 +251,7 @@ class SmsRouter:
             recorded.add(id(reply))
             results[recipient.n] = result
         if (outage := breakers.find_outage()) is not None and (pooled := self.provider_pool.find(provider.name)):
-            pooled.stats.note(outage)  # during an outage no call is made that could be counted
+            pooled.stats.record(outage)  # during an outage no call is made that could be counted
         return results
 
     def _read_result(self, provider: str, recipient: Recipient, name: str, reply: ProviderReply) -> Result:

@@ -175,7 +175,7 @@ class WeChatChannel:
         if isinstance(result, Blocked) and result.concerns in (None, "sender"):
             # A block of one delivery option concerns some templates, not the account.
             result = replace(result, concerns="template")
-        provider.stats.note(result, self.provider_pool.clock() - began)
+        provider.stats.record(result, self.provider_pool.clock() - began)
         return result
 
     async def _deliver(self, job: Job, prepared: PreparedMessages, recipient: Recipient) -> Result:

@@ -48,7 +48,7 @@ class TemplateBlocks:
         scope = f"{self.account}/{template}"
         blocked = Blocked(PROVIDER, scope, UNKNOWN_TEMPLATE, why, 2 * RETRY_S, "template")
         self.breakers.note({"template": scope}, blocked)
-        self.provider.stats.note(blocked)
+        self.provider.stats.record(blocked)
 
     def clear(self, template: str) -> None:
         """Remove the block of a template."""

@@ -80,7 +80,7 @@ class WeComChannel:
             return {recipient.n: refuse_switched_off(PROVIDER, name)}
         began = self.provider_pool.clock()
         result = await self._post(provider, message_id(job.request, recipient.n), job, prepared)
-        provider.stats.note(result, self.provider_pool.clock() - began)
+        provider.stats.record(result, self.provider_pool.clock() - began)
         return {recipient.n: result}
 
     def find_outage(self) -> Blocked | None:

@@ -9,7 +9,7 @@ from imsg_broker.rabbitmq import frames
 
 
 def as_pika_writes(channel: int, exchange: str, key: str, body: bytes, message_id: str) -> bytes:
-    """Have pika marshal the same publish."""
+    """Return the bytes of the same publish as pika marshals it."""
     properties = pika.BasicProperties(
         content_type="application/json", delivery_mode=2, message_id=message_id, headers=None
     )
@@ -53,7 +53,7 @@ def as_pika_delivers(
     redelivered: bool = False,
     headers: dict[str, object] | None = None,
 ) -> list[bytes]:
-    """Have pika marshal a delivery as the broker writes it, frame by frame."""
+    """Return a delivery as the broker writes it, frame by frame, marshalled by pika."""
     method = pika.spec.Basic.Deliver(
         consumer_tag="ctag1.0", delivery_tag=tag, redelivered=redelivered, exchange="imsg", routing_key=key
     )

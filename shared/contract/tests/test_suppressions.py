@@ -1,4 +1,4 @@
-"""What the mirror holds of an address, and whom of those who send it keeps from it."""
+"""The mirror's entries of an address, and the senders that they block."""
 
 import pytest
 

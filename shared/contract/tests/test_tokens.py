@@ -1,4 +1,4 @@
-"""A token is the document's outer form; nobody makes one without a key, and one token has one text."""
+"""Tokens: their documented outer form, their signature, and their single spelling."""
 
 import base64
 import hashlib
@@ -122,7 +122,7 @@ def test_what_is_no_token_is_not_read(text: str) -> None:
 
 @given(st.text())
 def test_no_text_breaks_the_parser(text: str) -> None:
-    """It comes from anybody."""
+    """The text comes from unauthenticated clients."""
     assert tokens.parse(text) is None
 
 

@@ -24,7 +24,7 @@ async def write(database: Database, statement: str) -> None:
 
 
 async def write_and_keep_what_ended_it(database: Database, statement: str, kept: list[BaseException]) -> None:
-    """Keep the traceback, and by it the cursor, as happens until garbage is collected."""
+    """Write until cancelled, and keep the error: its traceback holds the cursor, as before a garbage collection."""
     try:
         await write(database, statement)
     except asyncio.CancelledError as error:

@@ -38,7 +38,7 @@ def test_a_transaction_commits_unless_its_block_raises(tmp_path: Path) -> None:
 
 
 def test_a_cancelled_caller_gives_its_connection_back_whole(tmp_path: Path) -> None:
-    """The pool has one connection: whoever comes next waits until it is back."""
+    """The pool has one connection: the next caller waits until it is returned."""
 
     async def work(engine: AsyncEngine) -> None:
         entered = asyncio.Event()

@@ -14,7 +14,7 @@ class Room:
         self.seen: list[frozenset[str]] = []
 
     async def enter(self, name: str, leave: asyncio.Event, *, alone: bool = False) -> None:
-        """Be inside until told to leave."""
+        """Hold the lock until `leave` is set."""
         async with self.lock.alone() if alone else self.lock.share():
             self.inside.add(name)
             self.seen.append(frozenset(self.inside))

@@ -1,4 +1,4 @@
-"""What a channel is told of bytes that history keeps: the bytes, or why not and for how long."""
+"""What a channel receives of an attachment: the bytes, or the reason and the time to retry."""
 
 import hashlib
 from collections.abc import AsyncIterator

@@ -37,7 +37,7 @@ def chunk() -> Job:
 
 
 def view(chunk: Job, owner: str, token: int = 0) -> ChunkRecord:
-    """See the chunk as one delivery of it does."""
+    """Return the chunk's record for one delivery of it."""
     return ChunkRecord(chunk.model_copy(update={"fencing_token": token}), owner)
 
 
@@ -47,12 +47,12 @@ def outcome(chunk: Job, n: int, status: Status, attempt: int = 1) -> Outcome:
 
 
 def end(chunk: Job, n: int, status: Status = Status.SENT) -> Transition:
-    """Say that a message has ended."""
+    """Return a transition to a final status."""
     return Transition(outcome(chunk, n, status))
 
 
 def delay(chunk: Job, n: int, attempt: int = 1, *, doubtful: bool = False) -> Transition:
-    """Say that a message comes again."""
+    """Return a transition to a retry."""
     return Transition(outcome(chunk, n, Status.RETRYING, attempt), step_s=10, doubtful=doubtful)
 
 
@@ -381,7 +381,7 @@ async def test_claims_that_were_flushed_are_not_known_and_their_birth_is_later(
 async def test_however_deliveries_race_each_recipient_is_sent_once_and_all_agree(
     redis: Redis, chunk: Job, seed: int
 ) -> None:
-    """Deliveries of one chunk race: they claim, dawdle, die and come again. Whoever may send counts."""
+    """Deliveries of one chunk race: they claim, dawdle, die and come again. Each delivery that may send counts."""
     random = Random(seed)  # noqa: S311  a race to repeat
     sent, told = [0, 0, 0], [set[str](), set[str](), set[str]()]
     doubts = [0, 0, 0]

@@ -35,7 +35,7 @@ class Standing:
     asked: int = 0
 
     def terms(self, channel: Terms, draw: float) -> AttemptTerms:
-        """Say what it is decided by."""
+        """Return the terms of the attempt."""
         now = chunk().model_copy(
             update={
                 "attempt": self.attempt,
@@ -93,7 +93,7 @@ def test_a_result_becomes_a_status(result: Result, terms: Terms, status: Status,
 
 
 def status_of(transition: Transition | None) -> Status | None:
-    """Say what status a transition leads to."""
+    """Return the status of a transition."""
     return None if transition is None else transition.outcome.status
 
 

@@ -75,7 +75,7 @@ class Life:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def deliver(self, event: Event) -> bool:
-        """Let the copy come; return whether the recipient has ended."""
+        """Deliver the copy; return whether the recipient has ended."""
         terms = AttemptTerms(self.job, self.channel, STEPS_S, (1, *STEPS_S), self.draw)
         state: Claimed = Free(0, self.first_s, doubtful=self.doubtful, erased=event.erased)
         if self.lapsed:

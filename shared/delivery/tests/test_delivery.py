@@ -38,7 +38,7 @@ from imsg_testing.worker_harness import TERMS, accept, job
 
 
 class Counting:
-    """A channel that counts whom it sent to, and breaks over one it was told of."""
+    """A channel that counts its recipients, and raises for a chosen one."""
 
     method = "smtp"
     terms = TERMS
@@ -97,7 +97,7 @@ class Bed:
         )
 
     async def carry_out(self, jobs: Sequence[Job], deliveries: AsyncIterator[Delivery]) -> list[Disposition]:
-        """Carry out these jobs, which wait in the queue in this order, as one group."""
+        """Deliver these jobs, which wait in the queue in this order, as one group."""
         group = [(job.model_copy(update={"chunk": 0}), await anext(deliveries)) for job in jobs]
         endings = await self.groups.deliver(self.lane, group)
         return [endings[delivery] for _, delivery in group]

@@ -38,7 +38,7 @@ class Way:
         self.tasks: dict[str, asyncio.Task[bool]] = {}
 
     async def wait(self, lane: Lane, *names: str) -> None:
-        """Let calls of a lane wait."""
+        """Start calls of a lane, which wait for the outage's end."""
         for name in names:
             self.tasks[name] = asyncio.create_task(self.guard.wait(lane))
         await asyncio.sleep(0.01)
@@ -52,7 +52,7 @@ async def test_one_tries_the_others_wait_and_all_go_once_it_has_succeeded() -> N
     way = Way()
     assert await way.guard.wait(Lane.NORMAL) is False
     way.outage = AWAY
-    assert way.guard.look() == AWAY
+    assert way.guard.check() == AWAY
     await way.wait(Lane.NORMAL, "single", "later")
     assert way.find_reported() == {"single": True}
     way.outage = None
@@ -65,7 +65,7 @@ async def test_one_tries_the_others_wait_and_all_go_once_it_has_succeeded() -> N
 async def test_lanes_try_in_turn_the_lowest_first_and_within_a_lane_who_waits_longest() -> None:
     way = Way()
     way.outage = replace(AWAY, after_s=300.0)
-    way.guard.look()
+    way.guard.check()
     await way.wait(Lane.PRIORITY, "code")
     await way.wait(Lane.BULK, "list", "list behind")
     assert way.find_reported() == {}
@@ -79,7 +79,7 @@ async def test_lanes_try_in_turn_the_lowest_first_and_within_a_lane_who_waits_lo
 async def test_nobody_tries_before_it_is_time_and_what_is_told_says_until_when() -> None:
     way = Way()
     way.outage = Blocked("relay", "mail:25", "535", "wrong password", 300.0)
-    way.guard.look()
+    way.guard.check()
     assert way.guard.find_reported() is None
     await way.wait(Lane.NORMAL, "single")
     assert way.find_reported() == {}
@@ -89,7 +89,7 @@ async def test_nobody_tries_before_it_is_time_and_what_is_told_says_until_when()
 async def test_a_try_that_is_cancelled_leaves_it_to_the_next() -> None:
     way = Way()
     way.outage = AWAY
-    way.guard.look()
+    way.guard.check()
     await way.wait(Lane.NORMAL, "first", "second")
     way.tasks["second"].cancel()
     way.guard.end_try()
@@ -98,7 +98,7 @@ async def test_a_try_that_is_cancelled_leaves_it_to_the_next() -> None:
 
 
 async def test_calls_go_within_a_second_of_an_outage_that_ends_without_a_call() -> None:
-    """A provider was switched on: nobody tries, and the outage's own time may be long."""
+    """A provider was switched on: no call tries it, and the outage's own time may be long."""
     way = Way()
     watching = asyncio.create_task(way.guard.watch())
     way.outage = replace(AWAY, code="switched_off", after_s=60.0)
@@ -114,7 +114,7 @@ async def test_calls_go_within_a_second_of_an_outage_that_ends_without_a_call() 
 async def test_a_call_that_tries_and_gets_no_answer_keeps_the_others_from_trying_for_a_time_only() -> None:
     way = Way(try_s=0.5)
     way.outage = AWAY
-    way.guard.look()
+    way.guard.check()
     await way.wait(Lane.NORMAL, "hangs", "next")
     assert way.find_reported() == {"hangs": True}
     async with asyncio.timeout(60):
@@ -124,7 +124,7 @@ async def test_a_call_that_tries_and_gets_no_answer_keeps_the_others_from_trying
 async def test_a_lane_that_is_handed_back_waits_for_nothing_until_it_is_let_in() -> None:
     way = Way()
     way.outage = AWAY
-    way.guard.look()
+    way.guard.check()
     await way.wait(Lane.BULK, "tries", "list")
     way.guard.dismiss(Lane.BULK)
     with pytest.raises(Requeue):
@@ -139,10 +139,10 @@ async def test_a_lane_that_is_handed_back_waits_for_nothing_until_it_is_let_in()
 async def test_the_time_of_an_outage_is_no_part_of_a_message_s_life_and_is_given_back_once() -> None:
     way = Way()
     way.outage = AWAY
-    way.guard.look()
+    way.guard.check()
     way.now += 600
     way.outage = None
-    way.guard.look()
+    way.guard.check()
     way.now += 60
     now = datetime.now(UTC)
     waited = job(accepted_at=now - timedelta(seconds=300), expires_at=now)
@@ -170,7 +170,7 @@ class Shut:
         return job.request
 
     async def deliver(self, job: Job, prepared: str, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Send, or find that nobody is there."""
+        """Send, or fail because the provider is unreachable."""
         await asyncio.sleep(0.001)
         result: Result | None = self._breakers.find_block({})
         if result is None and self.is_away:
@@ -184,7 +184,7 @@ class Shut:
         return {recipient.n: result for recipient in recipients}
 
     def find_outage(self) -> Blocked | None:
-        """Say why nothing gets through."""
+        """Return the block of all calls; None while they succeed."""
         return self._breakers.find_outage()
 
 
@@ -206,15 +206,15 @@ class Stage:
         self.worker = Worker(channel, broker, redis, metrics=CollectorRegistry(), stopping=self.stopping)
 
     def queue(self, lane: Lane) -> str:
-        """Name a lane's queue."""
+        """Return the name of a lane's queue."""
         return self.broker.topology.queue("smtp", lane)
 
     async def depth(self, lane: Lane) -> int:
         """Count what waits in the retry steps; streams keep those of a queue together."""
         return await self.broker.depth(self.broker.topology.retry(self.queue(lane), 1))
 
-    async def is_told_blocked(self) -> bool:
-        """Tell whether those who ask of the channel hear of it."""
+    async def is_shown_blocked(self) -> bool:
+        """Return whether the channel's published state is blocked."""
         return bool(await self.redis.call("HGET", channel_key("smtp"), "state") == b"blocked")
 
     async def stop(self) -> None:
@@ -251,7 +251,7 @@ async def test_what_waited_through_an_outage_leaves_at_full_speed_when_the_provi
     for queued_job in (jobs := [*(job() for _ in range(60)), job(200)]):
         await accept(stage.broker, queued_job)
     await wait_until(lambda: channel.calls_in_vain >= 5)
-    await eventually(stage.is_told_blocked, within_s=60)
+    await eventually(stage.is_shown_blocked, within_s=60)
     channel.is_away = False
     expected = {(job.request, recipient.n) for job in jobs for recipient in job.recipients}
     await wait_until(lambda: len(channel.sent) == len(expected))

@@ -1,4 +1,4 @@
-"""What a worker tells: at once or together with others, and nobody waits for ever for a report that broke."""
+"""Published outcomes: at once or in batches, and a failed publish ends every wait."""
 
 import asyncio
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Kept:
         self.batches: list[int] = []
 
     async def publish(self, body: bytes, route: Route, headers: Mapping[str, str] | None = None) -> None:
-        """Keep it."""
+        """Record the size of a batch."""
         del route, headers
         self.batches.append(len(Outcomes.model_validate_json(body).outcomes))
 

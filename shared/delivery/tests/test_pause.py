@@ -1,4 +1,4 @@
-"""The pause switch: open while Redis answers and nobody has paused the channel; it tells how the channel stands."""
+"""The pause switch: open while Redis answers and the channel is not paused; it publishes the channel's state."""
 
 import asyncio
 import secrets
@@ -24,13 +24,13 @@ class Watch:
     now = 1_000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
 @pytest.fixture
 def method() -> str:
-    """Name a channel of this test's own."""
+    """Return the name of a channel of this test's own."""
     return f"trial{secrets.token_hex(4)}"
 
 

@@ -43,7 +43,7 @@ async def write(redis: Redis, version: str, *accounts: ProviderAccount) -> None:
 
 
 async def answer(call: ProviderCall) -> ProviderCheck:
-    """Answer what nobody asks here."""
+    """Fail: these tests make no calls."""
     raise AssertionError(call)
 
 

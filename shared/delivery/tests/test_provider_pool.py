@@ -1,4 +1,4 @@
-"""Routes and providers: who is asked first, who next, who never, and what the timeline is told of it."""
+"""Routes and providers: the order in which they are tried, and what the timeline records."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ class Clock:
     now = 10_000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
 class Told:
-    """Answers each provider's calls as it is told."""
+    """Answers each provider's calls with prepared results."""
 
     def __init__(self, **answers: Result) -> None:
         self.answers = answers
@@ -48,7 +48,7 @@ def facts(name: str = "m", address: str = "+8613800138000", category: Category =
 
 
 def names(order: Order, message: Facts) -> list[str]:
-    """Name the routes of a message."""
+    """Return the names of a message's routes."""
     return [route.name for route in order.rank(message)]
 
 
@@ -177,14 +177,14 @@ def test_stats_count_an_hour_and_show_reasons_without_people() -> None:
     stats = ProviderStats(clock)
     for took_s in (0.05, 0.05, 0.05, 4.0):
         stats.note_call(took_s)
-    stats.note(Sent("aliyun"))
-    stats.note(Refused("aliyun", "550", "no <zhang@example.com> at +8613800138000 here", "recipient"))
-    stats.note(Blocked("aliyun", "aliyun template SMS_1", "illegal", "not approved", 60.0, "template"))
+    stats.record(Sent("aliyun"))
+    stats.record(Refused("aliyun", "550", "no <zhang@example.com> at +8613800138000 here", "recipient"))
+    stats.record(Blocked("aliyun", "aliyun template SMS_1", "illegal", "not approved", 60.0, "template"))
     assert stats.counts() == (1, 1)
     assert 4.0 <= (stats.p95_s() or 0.0) <= 5.0
     (block,) = stats.blocks
     assert (block.scope, block.detail, block.since) == ("aliyun template SMS_1", "not approved", clock.now)
-    stats.note(Sent("aliyun"))
+    stats.record(Sent("aliyun"))
     assert len(stats.blocks) == 1, "other templates' success says nothing of this one"
     clock.now += 63
     assert stats.blocks == []

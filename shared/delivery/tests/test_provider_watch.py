@@ -92,19 +92,19 @@ async def test_a_restarted_sender_and_a_second_one_know_what_was_found(redis: Re
     provider = Provider(redis, main="one", spare="two")
     provider.faults["main"] = (LOGIN,)
     first = provider.start()
-    await first.look()
+    await first.check_due()
     found = {"main": [("login", 1_000_000.0)], "spare": []}
     assert await provider.read() == found
 
     provider.now += 60
     second = provider.start()
-    await second.look()
-    await first.look()
+    await second.check_due()
+    await first.check_due()
     assert (await provider.read(), provider.calls) == (found, ["main", "spare"])
 
     provider.now += LOOK_AFTER_S
-    await second.look()
-    await first.look()
+    await second.check_due()
+    await first.check_due()
     assert (await provider.read(), provider.calls) == (found, ["main", "spare"] * 2)
 
 
@@ -112,14 +112,14 @@ async def test_a_changed_account_is_looked_at_at_once_and_a_removed_one_forgotte
     provider = Provider(redis, main="one", spare="two")
     provider.faults["main"] = (LOGIN,)
     watch = provider.start()
-    await watch.look()
+    await watch.check_due()
     provider.faults.clear()
     provider.passwords["main"] = "mended"
-    await watch.look()
+    await watch.check_due()
     assert (await provider.read(), provider.calls) == ({"main": [], "spare": []}, ["main", "spare", "main"])
     assert all(b"mended" not in text for text in await redis.call("HVALS", attention_key("sms")))
     del provider.passwords["main"]
-    await watch.look()
+    await watch.check_due()
     assert await provider.read() == {"spare": []}
 
 
@@ -127,13 +127,13 @@ async def test_an_account_out_of_reach_is_told_of_at_the_second_look_and_looked_
     provider = Provider(redis, main="one")
     provider.faults["main"] = (AWAY,)
     watch = provider.start()
-    await watch.look()
+    await watch.check_due()
     assert await provider.read() == {}
-    await watch.look()
+    await watch.check_due()
     assert await provider.read() == {"main": [("unreachable", 1_000_000.0)]}
     provider.faults.clear()
     provider.now += AGAIN_AFTER_S
-    await watch.look()
+    await watch.check_due()
     assert await provider.read() == {"main": []}
 
 
@@ -141,9 +141,9 @@ async def test_a_flushed_redis_is_filled_again(redis: Redis) -> None:
     provider = Provider(redis, main="one")
     provider.faults["main"] = (LOGIN,)
     watch = provider.start()
-    await watch.look()
+    await watch.check_due()
     await redis.call("FLUSHDB")
-    await watch.look()
+    await watch.check_due()
     assert await provider.read() == {"main": [("login", 1_000_000.0)]}
 
 
@@ -151,34 +151,34 @@ async def test_what_sends_are_refused_for_is_told_until_a_message_goes_again(red
     """The provider says nothing of it when it is asked."""
     provider = Provider(redis, main="one")
     first, second = provider.start(), provider.start()
-    await first.look()
+    await first.check_due()
     await provider.report("main", "UNHEARD_OF", sent=5)
-    await first.look()
+    await first.check_due()
     await provider.report("main", "NO_MONEY", sent=5, concerns="recipient")
-    await first.look()
+    await first.check_due()
     assert await provider.read() == {"main": []}
 
     await provider.report("main", "NO_MONEY", sent=5)
-    await first.look()
-    await second.look()
+    await first.check_due()
+    await second.check_due()
     found = {"main": [("balance", 1_000_000.0)]}
     assert (await provider.read(), provider.calls) == (found, ["main"] * 2)
     await provider.report("main", sent=5)  # nothing waits any more, and nobody has sent anything
-    await first.look()
-    await second.look()
+    await first.check_due()
+    await second.check_due()
     assert await provider.read() == found
     await provider.report("main", sent=6)
-    await second.look()
+    await second.check_due()
     assert (await provider.read(), provider.calls) == ({"main": []}, ["main"] * 3)
 
 
 async def test_what_was_refused_before_an_account_was_changed_is_not_held_against_it(redis: Redis) -> None:
     provider = Provider(redis, main="one")
     watch = provider.start()
-    await watch.look()
+    await watch.check_due()
     await provider.report("main", "NO_MONEY")
     provider.passwords["main"] = "another"
-    await watch.look()
+    await watch.check_due()
     assert await provider.read() == {"main": []}
 
 
@@ -186,7 +186,7 @@ async def test_what_the_provider_says_itself_goes_before_what_sends_were_refused
     provider = Provider(redis, main="one")
     provider.faults["main"] = (LOGIN,)
     watch = provider.start()
-    await watch.look()
+    await watch.check_due()
     await provider.report("main", "NO_MONEY")
-    await watch.look()
+    await watch.check_due()
     assert (await provider.read(), provider.calls) == ({"main": [("login", 1_000_000.0)]}, ["main"])

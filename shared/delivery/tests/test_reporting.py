@@ -1,4 +1,4 @@
-"""What the senders of a channel share in Redis: how providers stand, who is switched off, whom to give less."""
+"""What the senders of a channel share in Redis: the providers' states, switches and shares."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from imsg_testing.waiting import eventually
 
 @pytest.fixture
 def method() -> str:
-    """Name a channel of this test's own."""
+    """Return the name of a channel of this test's own."""
     return f"trial{secrets.token_hex(4)}"
 
 
@@ -29,8 +29,8 @@ async def test_a_process_tells_of_its_providers_and_obeys_their_switches_over_a_
     redis: Redis, method: str
 ) -> None:
     pool = ProviderPool(method, [Route("aliyun"), Route("tencent", weight=0)], time.monotonic)
-    pool.all[0].stats.note(Sent("aliyun"))
-    pool.all[0].stats.note(Blocked("aliyun", "aliyun", "no_money", "pay", 60.0, "account"))
+    pool.all[0].stats.record(Sent("aliyun"))
+    pool.all[0].stats.record(Blocked("aliyun", "aliyun", "no_money", "pay", 60.0, "account"))
     task = asyncio.create_task(Reporter(redis, pool, "a").watch())
     try:
         await eventually(lambda: _reports(redis, method))

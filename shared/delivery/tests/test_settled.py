@@ -40,7 +40,7 @@ def chunk(count: int = 1, age: timedelta = OLD) -> Job:
 
 
 def view(job: Job, owner: str, **fields: object) -> ChunkRecord:
-    """See a chunk as one delivery."""
+    """Return the chunk's record for one delivery of it."""
     return ChunkRecord(job.model_copy(update=fields), owner, is_whole=job.chunk is None)
 
 
@@ -51,12 +51,12 @@ def end(job: Job, n: int, status: Status = Status.SENT) -> Transition:
 
 
 def settle(chunk: ChunkRecord, *, is_sure: bool) -> SettledChunk:
-    """Say that a chunk has ended."""
+    """Return a settled chunk."""
     return SettledChunk(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, is_sure)
 
 
 async def send(claims: Claims, job: Job) -> None:
-    """Carry out a single message, and let it shrink."""
+    """Settle a single message, and queue its compaction."""
     mine = view(job, "sends")
     assert isinstance(await claims.begin_and_claim(mine, 0), Free)
     await claims.advance(mine, [end(job, 0)])
@@ -64,7 +64,7 @@ async def send(claims: Claims, job: Job) -> None:
 
 
 async def carry_out(claims: Claims, job: Job, owner: str, *transitions: Transition) -> None:
-    """Carry out a chunk in steps."""
+    """Settle a chunk in steps."""
     mine = view(job, owner)
     ns = [transition.outcome.n for transition in transitions]
     await claims.begin(mine, [recipient.n for recipient in job.recipients], alone=False)
@@ -74,8 +74,8 @@ async def carry_out(claims: Claims, job: Job, owner: str, *transitions: Transiti
     claims.ended.append(settle(mine, is_sure=False))
 
 
-async def see(claims: Claims, job: Job, owner: str = "late") -> dict[int, Record]:
-    """See how a chunk stands for a late copy, which then ends."""
+async def read_records(claims: Claims, job: Job, owner: str = "late") -> dict[int, Record]:
+    """Return the records that a late copy of a chunk reads before it ends."""
     mine = view(job, owner)
     begun = await claims.begin(mine, [recipient.n for recipient in job.recipients], alone=True)
     await claims.end(mine)
@@ -83,7 +83,7 @@ async def see(claims: Claims, job: Job, owner: str = "late") -> dict[int, Record
 
 
 async def is_kept(redis: Redis, job: Job) -> tuple[bool, bool]:
-    """Say whether there is a hash of a chunk, and whether the set has it."""
+    """Return whether a chunk has a hash, and whether the set has it."""
     bucket = bucket_of(job.accepted_at.timestamp())
     return (
         bool(await redis.call("EXISTS", f"imsg:ledger:{job.name}")),
@@ -114,7 +114,7 @@ async def test_a_late_copy_of_a_single_message_is_settled_and_leaves_nothing(cla
     assert isinstance(record, Settled)
     assert (record.outcome.status, record.outcome.detail) == (Status.SENT, SENT_BEFORE)
     assert await is_kept(redis, job) == (False, True)
-    records = await see(claims, job)
+    records = await read_records(claims, job)
     assert isinstance(records[0], Settled)
     assert await is_kept(redis, job) == (False, True), "nor do its steps"
 
@@ -125,7 +125,7 @@ async def test_a_clock_of_ours_that_is_behind_changes_nothing(claims: Claims, re
     await claims.compaction.compact()
     behind = Claims(redis, unix_clock=lambda: 0.0)
     assert isinstance(await behind.begin_and_claim(view(job, "late"), 0), Settled)
-    assert isinstance((await see(behind, job))[0], Settled)
+    assert isinstance((await read_records(behind, job))[0], Settled)
 
 
 async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> None:
@@ -133,7 +133,7 @@ async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> Non
     await send(claims, job)
     assert await claims.compaction.compact() == 0
     assert await is_kept(redis, job) == (True, False)
-    assert (await see(claims, job))[0] == Settled(
+    assert (await read_records(claims, job))[0] == Settled(
         (await claims.advance(view(job, "x"), [end(job, 0)]))[0].outcome  # type: ignore[union-attr]
     )
 
@@ -159,7 +159,7 @@ async def test_a_claim_left_by_who_died_before_reading_the_set_is_nobodys(claims
     await send(claims, job)
     await claims.compaction.compact()
     await redis.call("HSET", f"imsg:ledger:{job.name}", "0", f"c died {int(time.time() * 1000) - 1} 0 1 0")
-    assert isinstance((await see(claims, job))[0], Settled)
+    assert isinstance((await read_records(claims, job))[0], Settled)
 
 
 async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, redis: Redis) -> None:
@@ -167,7 +167,7 @@ async def test_of_a_list_what_ended_otherwise_keeps_its_words(claims: Claims, re
     await carry_out(claims, job, "a", *(end(job, n, Status.FAILED if n == 2 else Status.SENT) for n in range(4)))
     assert await claims.compaction.compact() == 1
     assert sorted(await redis.call("HKEYS", f"imsg:ledger:{job.name}")) == [b"2", b"of"]
-    records = await see(claims, job)
+    records = await read_records(claims, job)
     told = {n: record.outcome.status.value for n, record in records.items() if isinstance(record, Settled)}
     assert told == {0: "sent", 1: "sent", 2: "failed", 3: "sent"}
     failed = records[2]
@@ -180,7 +180,7 @@ async def test_what_waits_for_another_attempt_is_not_settled(claims: Claims, red
     await carry_out(claims, job, "a", end(job, 0), end(job, 1, Status.RETRYING))
     assert await claims.compaction.compact() == 0
     copy = job.model_copy(update={"chunk": 0, "recipients": job.recipients[1:], "fencing_token": 1})
-    assert isinstance((await see(claims, copy))[1], Free)
+    assert isinstance((await read_records(claims, copy))[1], Free)
     await carry_out(claims, copy, "b", end(job, 1))
     assert await claims.compaction.compact() == 1, "now all have ended"
     assert await is_kept(redis, job) == (False, True)
@@ -191,7 +191,7 @@ async def test_a_part_of_a_chunk_that_lost_its_hash_does_not_settle_the_rest(cla
     copy = job.model_copy(update={"chunk": 0, "recipients": job.recipients[:1], "fencing_token": 1})
     await carry_out(claims, copy, "b", end(job, 0))
     assert await claims.compaction.compact() == 0
-    assert isinstance((await see(claims, job))[1], Free)
+    assert isinstance((await read_records(claims, job))[1], Free)
     assert (await is_kept(redis, job))[1] is False
 
 
@@ -209,7 +209,7 @@ async def test_what_waited_when_a_worker_ended_keeps_its_hash_and_its_promise(cl
     restarted = Claims(redis)
     assert await restarted.compaction.compact() == 0
     assert await restarted.begin_and_claim(view(job, "late"), 0) is None
-    records = await see(restarted, job)
+    records = await read_records(restarted, job)
     assert isinstance(records[0], Settled)
     assert records[0].outcome.detail == "250 Ok"
 
@@ -236,5 +236,5 @@ async def test_a_cancel_that_races_compaction_cancels_nothing_that_was_sent(clai
         assert (sorted(said.settled), said.cancelled) == ([recipient.n for recipient in job.recipients], [])
         assert all(
             isinstance(record, Settled) and record.outcome.status in (Status.SENT, Status.FAILED)
-            for record in (await see(claims, job)).values()
+            for record in (await read_records(claims, job)).values()
         )

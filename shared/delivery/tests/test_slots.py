@@ -26,7 +26,7 @@ async def _turns() -> None:
 
 
 class Calls:
-    """Calls that go on until they are told to end."""
+    """Calls that last until they are released."""
 
     def __init__(self, limits: Mapping[Lane, int]) -> None:
         shares = {lane: asyncio.Semaphore(calls) for lane, calls in limits.items()}
@@ -151,7 +151,7 @@ async def test_who_is_cancelled_leaves_nothing_taken() -> None:
 
 
 class Chunk(ChunkWorkflow[None]):
-    """A chunk of two calls, of which the second lets somebody go first."""
+    """A chunk of two calls, of which the second gives way first."""
 
     def __init__(self, lane: LaneContext[None]) -> None:
         self._lane, self._is_forced = lane, False

@@ -7,5 +7,5 @@ import pytest
 
 @pytest.fixture
 def name() -> str:
-    """Name a user no other test has."""
+    """Return a username that no other test uses."""
     return f"张-{secrets.token_hex(4)}"

@@ -12,7 +12,7 @@ from imsg_testing.waiting import eventually
 
 
 def in_time() -> LagThrottle:
-    """Make one that asks nobody to pause."""
+    """Return a throttle without lag."""
     return LagThrottle(time.monotonic, 4)
 
 
@@ -26,14 +26,14 @@ class Requests:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def come(self, username: str, count: int = 1) -> None:
-        """Let so many of a user come."""
+        """Start `count` requests of a user."""
         for _ in range(count):
             self._tasks.add(asyncio.create_task(self._stay(username)))
         for _ in range(5):
             await asyncio.sleep(0)
 
     async def leave(self) -> None:
-        """Let all go."""
+        """End all requests."""
         self.go_on.set()
         await asyncio.gather(*self._tasks)
 

@@ -18,7 +18,7 @@ class Watch:
     now = 1_000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 

@@ -36,7 +36,7 @@ def make_job(user: str = BANK, category: Category = CODE, request: str = "", met
 
 
 class Trial:
-    """Caps whose clock the test sets, and numbers that nobody has used."""
+    """Caps whose clock the test sets, and unused numbers."""
 
     def __init__(self, server: Redis) -> None:
         self.redis = server

@@ -31,7 +31,7 @@ async def test_without_codes_nothing_is_looked_at_and_after_them_nothing_pauses(
     watching = asyncio.create_task(lag_throttle.watch())
     for code in (False, True):
         if code:
-            lag_throttle.note_code()
+            lag_throttle.record_code()
         for _ in range(5):
             await asyncio.sleep(0.025)
             now += 0.05

@@ -32,7 +32,7 @@ from imsg_testing.waiting import eventually
 
 
 async def is_forgotten(counters: Counters, key: str) -> bool:
-    """Tell whether nothing is counted."""
+    """Return whether nothing is counted."""
     return (await counters.read(key)).count == 0
 
 
@@ -281,7 +281,7 @@ async def test_rows_of_a_method_count_what_that_method_sends(redis: Redis, name:
 
 
 async def test_a_quota_of_the_installation_holds_all_users_together(redis: Redis, valkey_url: str, name: str) -> None:
-    """Exactly, through two gateways; a refused one is charged to nobody, and what is refunded may be used again."""
+    """Exactly, through two gateways; a refused request is not charged, and a refund may be used again."""
     both, row = (name, f"{name}-2"), QuotaRow("all-mail", "recipients", "day", 7, "smtp")
     for username in both:
         await cache_user(redis, username, per_hour=100, per_day=100)

@@ -13,7 +13,7 @@ from imsg_testing.waiting import eventually
 
 
 async def has_passed(quota: Quota, name: str) -> bool:
-    """Tell whether one more was let through."""
+    """Return whether one more request is accepted."""
     return isinstance(await quota.charge(name, "nonce", 1, ID, Cost(1)), Charged)
 
 
@@ -181,18 +181,18 @@ class Turning(tzinfo):
         self._offset = timedelta(seconds=-(turns_at % 3600))
 
     def utcoffset(self, _: datetime | None) -> timedelta:
-        """Give the same offset always."""
+        """Return the same offset always."""
         return self._offset
 
     def dst(self, _: datetime | None) -> None:
-        """Know of no daylight saving."""
+        """Return None: there is no daylight saving time."""
 
     def tzname(self, _: datetime | None) -> str:
-        """Name it."""
+        """Return the zone's name."""
         return "turning"
 
     def fromutc(self, at: datetime) -> datetime:
-        """Go to local time."""
+        """Return the local time."""
         return at + self._offset
 
 
@@ -234,7 +234,7 @@ class Watch:
         self.at_s = 100.0
 
     def read(self) -> float:
-        """Say the time."""
+        """Return the time."""
         return self.at_s
 
 
@@ -247,7 +247,7 @@ async def count_times(redis: Redis) -> int:
 
 
 async def test_windows_and_time_that_were_told_a_moment_ago_are_not_found_again(redis: Redis, name: str) -> None:
-    """And what is told is the same: for five seconds, and not within a second of a window's end."""
+    """The answers are the same: for five seconds, and not within a second of a window's end."""
     await cache_user(redis, name, per_hour=10_000, per_day=10_000, recipients_per_day=5_000)
     watch, server_s = Watch(), int((await redis.call("TIME"))[0])
     quota = Quota(redis, Turning(server_s + 3600), elapsed=watch.read)

@@ -34,7 +34,7 @@ async def test_hundreds_of_templates_render_to_the_same_bytes_in_every_process()
 
 
 async def find_problem(renderer: Renderer, text: str) -> Problem | None:
-    """Do what a save does: find the params, and render with values."""
+    """Find the params and render with values, as a save does; return the problem."""
     try:
         params = {param.name: "1" for param in await renderer.inspect({"text": text})}
         await renderer.render_one({"text": text}, params)

@@ -11,18 +11,18 @@ async def test_one_holds_it_until_it_is_given_up(valkey_url: str) -> None:
     async with connect(valkey_url) as redis:
         key = f"lease:{secrets.token_hex(4)}"
         one, other = Lease(redis, key, "one", 30), Lease(redis, key, "other", 30)
-        assert await one.take()
-        assert await one.take(), "it is renewed"
-        assert not await other.take()
+        assert await one.acquire()
+        assert await one.acquire(), "it is renewed"
+        assert not await other.acquire()
         await other.give_up()
-        assert not await other.take(), "nobody gives up what another has"
+        assert not await other.acquire(), "nobody gives up what another has"
         await one.give_up()
-        assert await other.take()
+        assert await other.acquire()
 
 
 async def test_what_is_not_renewed_falls_to_another(valkey_url: str) -> None:
     async with connect(valkey_url) as redis:
         key = f"lease:{secrets.token_hex(4)}"
-        assert await Lease(redis, key, "killed", 0.05).take()
+        assert await Lease(redis, key, "killed", 0.05).acquire()
         other = Lease(redis, key, "other", 30)
-        await eventually(other.take)
+        await eventually(other.acquire)

@@ -14,7 +14,7 @@ from imsg_runtime.logs import HeldLines, RecurringProblem, configure, logger
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    """Leave logging as it was."""
+    """Restore logging after a test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -40,7 +40,7 @@ class Queue:
 
 @pytest.fixture
 def name() -> str:
-    """Name a queue no other test has."""
+    """Return the name of a queue that no other test uses."""
     return f"imsg.{secrets.token_hex(4)}"
 
 
@@ -52,45 +52,45 @@ def queue(redis: Redis, name: str) -> Queue:
 
 async def test_an_empty_queue_is_complete_up_to_now_and_nothing_is_old(queue: Queue) -> None:
     seen = [queue.lag.as_of_ms]
-    await queue.lag.look()
+    await queue.lag.update()
     seen.append(queue.lag.as_of_ms)
     assert seen == [None, queue.now_ms]
     assert (queue.read("imsg_consumer_queue_depth"), queue.read("imsg_consumer_queue_oldest_seconds")) == (0, 0)
 
 
 async def test_what_is_not_recorded_ages_and_what_is_older_is_complete(queue: Queue) -> None:
-    await queue.lag.look()
+    await queue.lag.update()
     queue.depth, queue.now_ms = 7, queue.now_ms + 60_000
-    queue.lag.take(1_030_000)
-    await queue.lag.look()
+    queue.lag.record(1_030_000)
+    await queue.lag.update()
     assert queue.lag.as_of_ms == 1_030_000
     assert (queue.read("imsg_consumer_queue_depth"), queue.read("imsg_consumer_queue_oldest_seconds")) == (7, 30)
 
-    queue.lag.take(1_010_000)  # one that came again
-    await queue.lag.look()
+    queue.lag.record(1_010_000)  # one that came again
+    await queue.lag.update()
     assert queue.lag.as_of_ms == 1_030_000
 
 
 async def test_while_the_broker_cannot_be_asked_nothing_is_said_to_be_new(queue: Queue) -> None:
-    await queue.lag.look()
+    await queue.lag.update()
     queue.depth, queue.now_ms = None, queue.now_ms + 300_000
-    await queue.lag.look()
+    await queue.lag.update()
     assert queue.lag.as_of_ms == 1_000_000
     assert queue.read("imsg_consumer_queue_oldest_seconds") == 300
 
 
 async def test_the_slowest_of_two_replicas_says_what_is_complete_until_it_is_gone(redis: Redis, name: str) -> None:
     slow, fast = Queue(redis, name, forget_s=5.0), Queue(redis, name, forget_s=5.0)
-    slow.lag.take(1_000_000)
+    slow.lag.record(1_000_000)
     slow.depth = fast.depth = 7
-    fast.lag.take(1_040_000)
+    fast.lag.record(1_040_000)
     for replica in (slow, fast, slow):
-        await replica.lag.look()
+        await replica.lag.update()
         assert await redis.call("HGET", recorded_key(name), RECORDED_BY_ALL) == b"1000000"
     assert (slow.lag.as_of_ms, fast.lag.as_of_ms) == (1_000_000, 1_000_000)
 
     async def is_alone() -> bool:  # the slow one writes no more
-        await fast.lag.look()
+        await fast.lag.update()
         return fast.lag.as_of_ms == 1_040_000
 
     await eventually(is_alone)

@@ -130,12 +130,12 @@ async def clients(redis: Redis) -> list[str]:
 
 
 async def is_blocked(redis: Redis) -> bool:
-    """Tell whether somebody waits at BLPOP."""
+    """Return whether a client is blocked by BLPOP."""
     return any("cmd=blpop" in line for line in await clients(redis))
 
 
 async def can_call(redis: Redis) -> bool:
-    """Tell whether a call goes through."""
+    """Return whether a call succeeds."""
     try:
         return bool(await redis.call("ECHO", "there") == b"there")
     except RedisUnavailable:

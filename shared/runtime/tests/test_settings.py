@@ -31,7 +31,7 @@ class Settings(Common):
 
 @pytest.fixture(autouse=True)
 def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Stand in a folder without .env or imsg.toml."""
+    """Change to a folder without .env or imsg.toml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMSG_TOKEN_KEY", "first, second")
     return tmp_path
@@ -79,7 +79,7 @@ def test_a_wrong_value_stops_the_start_and_is_named(
 
 
 def test_a_missing_value_is_named_with_where_to_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newcomer is told the three places."""
+    """The error names the three places."""
     monkeypatch.delenv("IMSG_TOKEN_KEY")
 
     class Needs(Common):
@@ -92,7 +92,7 @@ def test_a_missing_value_is_named_with_where_to_set_it(monkeypatch: pytest.Monke
 def test_a_wrong_name_and_a_message_that_begins_with_a_variable_are_written_as_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody finds `IMSG_ROBOTS__X Y__[KEY]`, or `iMSG_PORT`, in what they wrote."""
+    """An operator finds no `IMSG_ROBOTS__X Y__[KEY]`, or `iMSG_PORT`, in their own text."""
 
     class Names(Common):
         robots: dict[Annotated[str, Field(pattern="^[a-z]+$")], int]
@@ -141,13 +141,13 @@ def test_a_field_and_its_variable_have_one_name() -> None:
 
 @given(st.lists(st.text(st.characters(exclude_characters=",\0", exclude_categories=["Cs"]))))
 def test_a_list_reads_as_what_stands_between_its_commas(items: list[str]) -> None:
-    """Blank items and space around an item are nobody's value."""
+    """Blank items and space around an item are dropped."""
     read = TypeAdapter(Strings).validate_python(" , ".join(items))
     assert read == tuple(item.strip() for item in items if item.strip())
 
 
 @given(st.text() | st.builds("amqps://{}:{}@{},{}/{}?{}".format, *[st.text()] * 6))
 def test_any_broker_url_is_read_or_told_what_is_wrong(url: str) -> None:
-    """Whatever somebody pastes."""
+    """Whatever an operator pastes."""
     with suppress(ValueError):
         assert parse(url).hosts

@@ -1,4 +1,4 @@
-"""A misspelt setting is found, and told with the name that was meant; whatever is somebody's is left alone."""
+"""A misspelt setting is reported with the nearest name; names of other programs are ignored."""
 
 from pathlib import Path
 

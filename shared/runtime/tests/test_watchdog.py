@@ -1,4 +1,4 @@
-"""The parent that watches: whom it ends, whom it leaves alone, and how it passes on what concerns its child."""
+"""The watchdog: the children that it ends, those that it leaves alone, and the signals that it forwards."""
 
 import json
 import os

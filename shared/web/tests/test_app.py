@@ -31,16 +31,16 @@ class Body(BaseModel):
 
 
 @router.post("/number")
-async def take_number(_: Administrator, body: Body) -> dict[str, int]:
-    """Take a number."""
+async def return_number(_: Administrator, body: Body) -> dict[str, int]:
+    """Return the number of the body."""
     if body.number < 0:
         raise Unavailable
     return {"number": body.number}
 
 
 @router.post("/nothing")
-async def take_nothing(_: Administrator) -> dict[str, int]:
-    """Take no body."""
+async def return_nothing(_: Administrator) -> dict[str, int]:
+    """Return an empty answer; the route has no body."""
     return {}
 
 

@@ -31,7 +31,7 @@ def play(*messages: Message) -> Receive:
 
 
 async def send(message: Message) -> None:
-    """Hear an answer."""
+    """Discard an answer."""
     del message
 
 
@@ -40,13 +40,13 @@ def scope(address: str = "192.0.2.1", length: int | None = None) -> Scope:
     return {"type": "http", "client": (address, 1), "headers": [framing]}
 
 
-async def take(
+async def read_body(
     inbound_limits: InboundLimits,
     asked: Scope,
     receive: Receive,
     meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> bytes:
-    """Have an app behind the intake read a body, and do something while it is held."""
+    """Return the body that an app behind the limits reads; run `meanwhile` while it is held."""
     got = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +62,7 @@ async def take(
 async def test_a_client_that_falls_silent_is_not_waited_for() -> None:
     inbound_limits = InboundLimits(NOBODY, silence_s=0.05)
     with pytest.raises(Refusal, match="body_incomplete"):
-        await take(inbound_limits, scope(), play(CHUNK))
+        await read_body(inbound_limits, scope(), play(CHUNK))
     assert (inbound_limits.held, inbound_limits.held_by, inbound_limits.arriving) == (0, {}, set())
 
 
@@ -73,21 +73,21 @@ async def test_a_client_that_drips_is_not_waited_for_longer_than_an_upload_may_t
 
     inbound_limits = InboundLimits(NOBODY, silence_s=0.1, upload_s=0.3)
     with pytest.raises(Refusal, match="body_incomplete"):
-        await take(inbound_limits, scope(), drip)
+        await read_body(inbound_limits, scope(), drip)
     assert inbound_limits.held == 0
 
 
 async def test_a_client_that_leaves_has_sent_no_body() -> None:
     inbound_limits = InboundLimits(NOBODY)
     with pytest.raises(Refusal, match="body_incomplete"):
-        await take(inbound_limits, scope(), play(CHUNK, GONE))
+        await read_body(inbound_limits, scope(), play(CHUNK, GONE))
     assert inbound_limits.held == 0
 
 
 async def test_a_length_over_the_limit_is_refused_unread() -> None:
     for length in (101, 10**40):
         with pytest.raises(Refusal, match="too_large"):
-            await take(InboundLimits(NOBODY, max_bytes=100), scope(length=length), play())
+            await read_body(InboundLimits(NOBODY, max_bytes=100), scope(length=length), play())
 
 
 @pytest.mark.parametrize("more", [{}, {BODY_COMPLETE: True}])
@@ -97,10 +97,10 @@ async def test_what_apps_hold_at_once_is_one_budget_and_is_let_go_again(more: di
     async def crowd() -> None:
         held = inbound_limits.held
         with pytest.raises(Refusal, match="overloaded"):
-            await take(inbound_limits, {**scope("192.0.2.2", 80), **more}, play(LAST))
+            await read_body(inbound_limits, {**scope("192.0.2.2", 80), **more}, play(LAST))
         assert inbound_limits.held == held == 80
 
-    assert await take(inbound_limits, {**scope(length=80), **more}, play(LAST), crowd) == b"x" * 80
+    assert await read_body(inbound_limits, {**scope(length=80), **more}, play(LAST), crowd) == b"x" * 80
     assert (inbound_limits.held, inbound_limits.held_by) == (0, {})
 
 
@@ -109,22 +109,22 @@ async def test_a_network_has_its_share_and_a_service_all_there_is() -> None:
 
     async def crowd() -> None:
         with pytest.raises(Refusal, match="too_many_bodies"):
-            await take(inbound_limits, scope("2001:db8::2"), play(LAST))
-        await take(inbound_limits, {**scope("2001:db8::2"), IS_SERVICE_CALL: True}, play(LAST))
-        await take(inbound_limits, scope("2001:db8:0:1::2"), play(LAST))
+            await read_body(inbound_limits, scope("2001:db8::2"), play(LAST))
+        await read_body(inbound_limits, {**scope("2001:db8::2"), IS_SERVICE_CALL: True}, play(LAST))
+        await read_body(inbound_limits, scope("2001:db8:0:1::2"), play(LAST))
 
-    await take(inbound_limits, scope("2001:db8::1"), play(LAST), crowd)
+    await read_body(inbound_limits, scope("2001:db8::1"), play(LAST), crowd)
     assert (inbound_limits.held, inbound_limits.held_by) == (0, {})
 
 
 async def test_the_slowest_gives_way_to_who_comes() -> None:
     inbound_limits = InboundLimits(NOBODY, max_bytes=100, max_in_flight=150, shares=1, grace_s=0.05)
-    slow = asyncio.create_task(take(inbound_limits, scope("192.0.2.2"), play(CHUNK)))
+    slow = asyncio.create_task(read_body(inbound_limits, scope("192.0.2.2"), play(CHUNK)))
     now = asyncio.get_running_loop().time
     async with asyncio.timeout(60):
         while not any(one.length and now() - one.began_at > inbound_limits.grace_s for one in inbound_limits.arriving):  # noqa: ASYNC110
             await asyncio.sleep(0)
-    assert await take(inbound_limits, scope(length=80), play(LAST)) == b"x" * 80
+    assert await read_body(inbound_limits, scope(length=80), play(LAST)) == b"x" * 80
     with pytest.raises(Refusal, match="overloaded"):
         await slow
     assert (inbound_limits.held, inbound_limits.held_by) == (0, {})

@@ -1,4 +1,4 @@
-"""Whose address is believed, and how it may be written."""
+"""Client addresses: the proxies that are trusted, and the accepted spellings."""
 
 import pytest
 from starlette.types import Scope

@@ -1,4 +1,4 @@
-"""The end of a port: whoever was let in has an answer, and nobody is let in who would have none."""
+"""The end of a port: every accepted connection is answered, and no other is accepted."""
 
 import asyncio
 import signal

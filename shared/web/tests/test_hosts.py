@@ -18,7 +18,7 @@ KEY = "the service key of this test, long enough"
 
 @pytest.fixture(autouse=True)
 def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Stand in a folder without .env or imsg.toml."""
+    """Change to a folder without .env or imsg.toml."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -28,13 +28,13 @@ def settings(**given: Any) -> Common:  # noqa: ANN401  any setting
 
 
 def accepts(asked: Common, host: str, path: str = "/api/login", *others: tuple[bytes, bytes]) -> bool:
-    """Tell whether a request under a name passes."""
+    """Return whether a request with this Host is accepted."""
     headers = [(b"host", host.encode()), *others]
     return Hosts(asked).accepts({"type": "http", "path": path, "headers": headers})
 
 
 async def ask(asked: Common, **headers: str) -> httpx.Response:
-    """Ask an app behind the rule."""
+    """Return the answer of an app behind the rule."""
     transport = httpx.ASGITransport(HostCheck(PlainTextResponse("in"), Hosts(asked)))
     async with httpx.AsyncClient(transport=transport, base_url="http://evil.example:8000") as client:
         return await client.get("/api/me", headers=headers)

@@ -130,7 +130,7 @@ async def test_a_longer_answer_is_none(answer: bytes) -> None:
 
 @pytest.mark.parametrize("answer", LONG)
 async def test_a_longer_answer_is_cut_where_its_beginning_is_enough(answer: bytes) -> None:
-    """Its head is what stood before the body; what of it is left unread is nobody else's answer."""
+    """Its head is what came before the body; its unread rest is no other call's answer."""
     found, _ = await ask(CUT, answer, whole(b"next"))
     assert isinstance(found[0], HttpAnswer)
     assert found[0].status_code == 200
@@ -141,7 +141,7 @@ async def test_a_longer_answer_is_cut_where_its_beginning_is_enough(answer: byte
 
 
 async def test_as_much_as_is_kept_is_an_answer_though_no_more_comes() -> None:
-    """Whoever announces more and stays silent keeps nobody waiting."""
+    """A server that announces more and stays silent delays no caller."""
     found, _ = await ask(CUT, OK + b"content-length: 99999999\r\n\r\n" + b"x" * CUT.octets)
     assert contents(found) == [b"x" * CUT.octets]
 

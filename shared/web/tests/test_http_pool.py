@@ -241,7 +241,7 @@ class TunnelProxy:
 
 
 async def test_a_proxy_is_asked_for_http_and_opens_a_tunnel_for_https() -> None:
-    """Names and certificates are the target's, and the proxy alone is told the log-in at it."""
+    """Names and certificates are the target's, and the proxy alone receives its credentials."""
     tls = Tls("provider.test")
     server, plain_proxy = serve(OK), serve(OK)
     async with server.running(tls.server), plain_proxy.running():

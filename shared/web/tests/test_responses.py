@@ -31,7 +31,7 @@ router = APIRouter(route_class=InternalRoute)
 
 @router.post("/order")
 async def order(body: Order) -> ApiResponse:
-    """Take a typed body."""
+    """Return the count of a typed body."""
     return ApiResponse(ok(count=body.count))
 
 
@@ -43,7 +43,7 @@ async def refuse() -> ApiResponse:
 
 @router.get("/crash")
 async def crash() -> ApiResponse:
-    """Have a bug."""
+    """Raise, as a bug does."""
     raise ZeroDivisionError
 
 

@@ -53,7 +53,7 @@ async def test_a_service_is_ready_only_while_it_runs_and_all_its_checks_hold() -
 
 
 async def test_a_background_task_that_dies_is_the_failure_of_the_service() -> None:
-    """Half a service serves nobody."""
+    """A service without one of its tasks is of no use."""
 
     async def work() -> None:
         raise ZeroDivisionError

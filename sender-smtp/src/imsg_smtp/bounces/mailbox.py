@@ -156,7 +156,7 @@ class MailboxReader:
 
     async def _acquire_lease(self) -> bool:
         try:
-            is_ours = await self._lease.take()
+            is_ours = await self._lease.acquire()
         except REDIS_ERRORS as error:
             self._note_failure(f"the lease of the bounce mailbox can't be acquired: {error}")
             return False
@@ -169,7 +169,7 @@ class MailboxReader:
         while self.clock() < expires_at:
             await asyncio.sleep(self.timings.lease_s / 3)
             with contextlib.suppress(*REDIS_ERRORS):
-                if not await self._lease.take():
+                if not await self._lease.acquire():
                     break
                 expires_at = self.clock() + self.timings.lease_s
         self._lease_lost.set()

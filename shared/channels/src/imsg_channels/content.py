@@ -63,7 +63,7 @@ def with_message(zh: str, en: str) -> WrapValidator:
 def read(
     model: type[BaseModel], content: object, templates: Templates | None = None, *, has_attachment: bool = False
 ) -> Content:
-    """Validate `content` and return it as it is sent; without `templates` any template is accepted.
+    """Validate `content` and return it in the form that is sent; without `templates` any template is accepted.
 
     Raises Refusal content_shape.
     """

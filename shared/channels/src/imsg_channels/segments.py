@@ -1,4 +1,4 @@
-"""The segments of an SMS, by the rules of the country that it goes to."""
+"""The segments of an SMS, by the rules of the recipient's country."""
 
 from collections.abc import Sequence
 

@@ -153,7 +153,7 @@ def check_value(name: str, value: str, template: TemplateLimits) -> None:
 
 
 def dump_content(content: str | TemplateContent) -> Content:
-    """Return a validated content as it is sent to the broker."""
+    """Return a validated content in the form that is published."""
     return content if isinstance(content, str) else _dump(content)
 
 

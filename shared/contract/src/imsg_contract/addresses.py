@@ -126,7 +126,7 @@ _SHOWN_TAG = re.compile(r"[0-9A-Za-z]{3}-[0-9A-Za-z]{3}-[0-9A-Za-z]{3}")
 
 
 def tag(text: str) -> str | None:
-    """Return a follower's tag as it is shown, such as `7K3-M9Q-2XF`; None for other text.
+    """Return a follower's tag in its displayed form, such as `7K3-M9Q-2XF`; None for other text.
 
     Case and hyphens don't matter, O reads as 0, I and L as 1; the last character is checked.
     """
@@ -145,7 +145,7 @@ def has_tag_form(text: str) -> bool:
 
 
 def make_tag(random: Random) -> str:
-    """Make a new tag of 8 random characters and their check character, as it is shown."""
+    """Return a new tag of 8 random characters and their check character, in its displayed form."""
     return _show([random.randrange(len(CROCKFORD)) for _ in range(TAG_RANDOM_CHARACTERS)])
 
 

@@ -12,7 +12,7 @@ COUNTRIES = tuple(sorted(phonenumbers.SUPPORTED_REGIONS))
 def find_country(number: str) -> str | None:
     """Return the ISO 3166 code of an E.164 number's country, such as `CN` or `HK`; None for other addresses.
 
-    A calling code that several countries share (+1, +7, +44) is told apart by the digits that follow it.
+    Several countries share some calling codes (+1, +7, +44); the digits that follow then decide.
     """
     if not number.startswith("+") or not number[1:].isdecimal():
         return None

@@ -354,9 +354,9 @@ RECORDED_BY_ALL = "all"
 
 
 def recorded_key(queue: str) -> str:
-    """Name the hash replica → up to when it has recorded its queue (Unix ms), written every second by the replica.
+    """Return the key of the hash replica → time up to which it has recorded its queue (Unix ms).
 
-    The field `RECORDED_BY_ALL` says up to when all of them have.
+    Each replica writes its field every second. The field `RECORDED_BY_ALL` is the earliest of these times.
     """
     return f"imsg:recorded:{queue}"
 

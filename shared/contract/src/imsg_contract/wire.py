@@ -90,7 +90,7 @@ class ChargeRecord(Wire):
 
     username: str
     user_id: str
-    """Whose quotas were charged: an administrator's, who sends again for another."""
+    """The user whose quotas were charged: of a resend by an administrator, the administrator."""
     own: dict[str, int]
     of_all: dict[str, int] = {}
     """Field of the user's counts, and of the installation's → what it was charged (`imsg_limits.quota`)."""
@@ -103,7 +103,7 @@ Until = Literal["sent", "delivered"]
 
 
 class Job(Wire):
-    """One accepted request, or a chunk of it: what to send to whom, until when."""
+    """One accepted request, or a chunk of it: the content, its recipients and the expiry."""
 
     v: Literal[1] = 1
     events: int = Field(default=0, exclude_if=lambda events: events == 0)
@@ -178,7 +178,7 @@ class Job(Wire):
 
     @property
     def name(self) -> str:
-        """Name the chunk, `REQUEST/FIRST_N`: what its claims are kept under and what log lines call it."""
+        """Return the chunk's name, `REQUEST/FIRST_N`, which its claim records and log lines use."""
         first = self.chunk if self.chunk is not None else self.recipients[0].n
         return f"{self.request}/{first}"
 
@@ -229,7 +229,7 @@ class Progress(Wire):
 
 
 def message_id(request: str, n: int) -> str:
-    """Name one message of a request as the public API does: `REQUEST-N`."""
+    """Return the id of one message of a request in the public API: `REQUEST-N`."""
     return f"{request}-{n}"
 
 
@@ -356,7 +356,7 @@ class Inbound(Wire):
 
 
 class Change(Wire):
-    """One line of the audit: who did what, to what or to whom; never a password or a token."""
+    """One line of the audit: the actor, the action and its target; never a password or a token."""
 
     v: Literal[1] = 1
     actor: str
@@ -385,7 +385,7 @@ class Event(Wire):
     at: datetime
     username: str
     user_id: RequestId
-    """Whose it is."""
+    """The user that owns it."""
     method: str | None = None
     address: str | None = None
     """The addresses that it names, in the normal form: an erasure finds it by them. No client sees them."""

@@ -235,7 +235,7 @@ class ChunkDelivery(Generic[Prepared]):
         """Decide what becomes of a recipient. During an outage of the channel it was no attempt at this message."""
         terms, guard = self.terms, self.lane.outage
         if not self.is_forced and (guard.is_on or isinstance(result, Again | Blocked)):
-            outage = guard.look()
+            outage = guard.check()
             if outage is not None and isinstance(result, Again | Blocked):
                 # It comes again soon, and waits here; unless others are to try before it.
                 cause = (result.provider, outage.scope, result.code, result.detail)
@@ -325,7 +325,7 @@ class ChunkDelivery(Generic[Prepared]):
         log.info("delivered", **names, **statuses, **({"codes": codes} if codes else {}))
 
     def _schedule_compaction(self) -> None:
-        """Let the chunk be compacted, once every recipient is settled and published."""
+        """Queue the chunk for compaction, once every recipient is settled and published."""
         if self._is_sure or all(isinstance(state.record, Settled) for state in self.states.values()):
             chunk = self.chunk
             ended = SettledChunk(chunk.accepted_s, chunk.name, chunk.key, chunk.keep_until_ms, self._is_sure)
@@ -372,7 +372,7 @@ class ChunkDelivery(Generic[Prepared]):
     # State
 
     def update(self, records: Mapping[int, Record]) -> None:
-        """Keep the latest records of recipients."""
+        """Replace the records of recipients by later ones."""
         for n, record in records.items():
             before = self.states.get(n)
             lapsed_owner = record.owner if isinstance(record, Lapsed) else before.lapsed_owner if before else ""

@@ -53,7 +53,7 @@ class Groups(Generic[Prepared]):
         """
         while group := await deliveries.receive_batch(GROUP):
             if lane.lane is Lane.PRIORITY:
-                self._lag_throttle.note_code()
+                self._lag_throttle.record_code()
             task = asyncio.create_task(self._settle(lane, group, requeue))
             for task_set in tasks:
                 task_set.add(task)
@@ -154,7 +154,7 @@ async def _delay_as_it_is(unit: ChunkDelivery[Prepared]) -> Disposition:
 
 
 def _bind_key(job: Job) -> AbstractContextManager[None]:
-    """Name the API key of a job in each line that is logged meanwhile."""
+    """Return a context that adds the API key of a job to each line logged inside."""
     return nullcontext() if job.key is None else bound(key=job.key)
 
 

@@ -57,7 +57,7 @@ class OutageGuard:
         self._tries = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def look(self) -> Blocked | None:
+    def check(self) -> Blocked | None:
         """Check for an outage after a result that may have changed that; return it."""
         outage = self._find_outage()
         if outage is None:
@@ -75,7 +75,7 @@ class OutageGuard:
         while True:
             await asyncio.sleep(LOOK_S)
             if (self._find_outage() is None) == self.is_on:
-                self.look()
+                self.check()
 
     async def wait(self, lane: Lane) -> bool:
         """Wait until the outage ends (False), or until this call may try (True): then call `end_try` afterwards.
@@ -100,7 +100,7 @@ class OutageGuard:
     def end_try(self) -> None:
         """End a call's try, whatever its result."""
         self._tries = max(0, self._tries - 1)
-        self.look()
+        self.check()
 
     def dismiss(self, lane: Lane) -> None:
         """Requeue the calls of a lane that wait, and those that follow, until `admit`."""
@@ -110,7 +110,7 @@ class OutageGuard:
                 waiter.set_exception(Requeue("interrupted"))
 
     def admit(self, lane: Lane) -> None:
-        """Let calls of a lane wait again."""
+        """Stop requeueing the calls of a lane: they wait again."""
         self._turned_away.discard(lane)
 
     def prolong(self, job: Job, now_s: float) -> Job:
@@ -153,9 +153,9 @@ class OutageGuard:
     def _try_later(self, after_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, after_s), self._let_try)
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, after_s), self._release_try)
 
-    def _let_try(self) -> None:
+    def _release_try(self) -> None:
         self._timer = None
         if not self.is_on:
             return

@@ -69,7 +69,7 @@ class OutcomePublisher:
         return await kept
 
     async def split(self, chunks: Sequence[Job], queue: str, delivery: Delivery) -> bool:
-        """Put chunks into their own queue."""
+        """Publish chunks to a queue of their own; return whether all were confirmed."""
         route = self._broker.topology.direct(queue)
         return await self._keep_all(
             [partial(self._broker.publish, chunk.encode(), route) for chunk in chunks], delivery

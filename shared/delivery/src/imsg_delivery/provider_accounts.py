@@ -80,11 +80,11 @@ class ProviderAccounts:
                     await asyncio.sleep(RETRY_S)
                 elif changed is not None:
                     self.announce()
-                await self._take_calls(answer)
+                await self._answer_calls(answer)
             await asyncio.sleep(LOOK_S)
 
     def announce(self) -> None:
-        """Let what is published be written at once."""
+        """Wake `publish` to write at once."""
         self._has_news.set()
 
     async def publish(self, describe: Callable[[], ChannelProviders]) -> None:
@@ -96,7 +96,7 @@ class ProviderAccounts:
             await wait_for_first(asyncio.sleep(PUBLISH_S), self._has_news.wait())
             self._has_news.clear()
 
-    async def _take_calls(self, answer: Answer) -> None:
+    async def _answer_calls(self, answer: Answer) -> None:
         key = provider_calls_key(self._method)
         for call in await self._redis.call("HKEYS", key):
             sealed = await self._redis.call("HGET", key, call)

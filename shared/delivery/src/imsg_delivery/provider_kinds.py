@@ -77,7 +77,7 @@ class ProviderKind:
         return dict(sorted(marked.items(), key=lambda field: not field[1].is_required()))
 
     def place(self, errors: Errors) -> Errors:
-        """Say of each error whether its field stands in `settings` or in `routes`, and of ours in Chinese too."""
+        """Return the errors with their fields under `settings` or `routes`, and ours also in Chinese."""
         marks = {name.removeprefix(ROUTES): find_form_field(info) for name, info in self.fields.items()}
         return tuple(_place(error, next((marks.get(name) for name in error["loc"][1:2]), None)) for error in errors)
 
@@ -202,7 +202,10 @@ def find_form_field(info: FieldInfo) -> FormField | None:
 
 
 def _place(error: Mapping[str, Any], mark: FormField | None) -> Mapping[str, Any]:
-    """Say where the field of an error stands. Validators of settings speak English; in Chinese its help says it."""
+    """Return an error with its field under `routes` where it belongs.
+
+    Validators of settings give English alone; the Chinese text is the field's help.
+    """
     if mark is None:
         return error
     if error["type"] == "value_error":

@@ -154,7 +154,7 @@ class ProviderPool:
         if len(self._providers) == 1 == len(ranked) and not self._doubtful:
             (provider,), began = ranked, self.clock()
             result = await self._send_by(provider, senders[provider.name], message, is_forced=is_forced)
-            provider.stats.note(result, self.clock() - began)
+            provider.stats.record(result, self.clock() - began)
             return result
 
         async def send_one(provider: PooledProvider, _: Sequence[int]) -> Mapping[int, Result]:
@@ -174,7 +174,7 @@ class ProviderPool:
             else:
                 result = refuse_switched_off(self.method, provider.name)
         if not isinstance(result, Sent) and (outage := sender.find_outage()) is not None:
-            provider.stats.note(outage)  # during an outage calls wait, so that none would report the block
+            provider.stats.record(outage)  # during an outage calls wait, so that none would report the block
         return result
 
     async def send_batch(
@@ -198,7 +198,7 @@ class ProviderPool:
             done = set[int]()
             for n in allowed:
                 results[n] = result = answered[n]
-                provider.stats.note(result)
+                provider.stats.record(result)
                 self._remember(names[n], provider.name, result)
                 if isinstance(result, Again | Blocked) and result.concerns not in self._stays:
                     refusals[n].append((provider, result, ended))
@@ -216,7 +216,7 @@ class ProviderPool:
         return results
 
     def forget(self, message: str) -> None:
-        """Forget which provider may have a message: now none is known to have it."""
+        """Remove the record of which provider may have a message."""
         self._doubtful.pop(message, None)
 
     def _fix_order(self) -> Sequence[PooledProvider] | None:
@@ -224,7 +224,7 @@ class ProviderPool:
         return None if fixed is None else [self._providers[route.name] for route in fixed]
 
     def _find_allowed(self, provider: PooledProvider, left: Sequence[int], names: Mapping[int, str]) -> Sequence[int]:
-        """Leave out messages that another provider may have."""
+        """Return the messages that no other provider may have."""
         if not self._doubtful:
             return left
         return [n for n in left if self._doubtful.get(names[n], provider.name) == provider.name]

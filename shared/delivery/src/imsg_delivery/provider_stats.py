@@ -68,7 +68,7 @@ class ProviderStats:
         """Count a call."""
         self._slot().calls[bisect_left(BOUNDS_S, took_s)] += 1
 
-    def note(self, result: Result, took_s: float | None = None) -> None:
+    def record(self, result: Result, took_s: float | None = None) -> None:
         """Count a message's result, and its call where `took_s` is given. A block is no failure: nothing was tried."""
         if took_s is not None:
             self.note_call(took_s)
@@ -87,7 +87,7 @@ class ProviderStats:
                 self._note_error(result)
 
     def clear(self, scope: str) -> None:
-        """Forget a block that is over."""
+        """Remove a block that is over."""
         self._blocks.pop(scope, None)
 
     @property

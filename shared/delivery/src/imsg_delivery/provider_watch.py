@@ -72,20 +72,20 @@ class ProviderWatch:
         """Account → how many messages the senders reported as sent lately, when this process last read it."""
 
     def wake(self) -> None:
-        """Look at once at what has changed."""
+        """Check changed accounts at once."""
         self._has_changed.set()
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Check the accounts that are due, every TICK_S and after `wake`, until cancelled."""
         problem = RecurringProblem(log, "providers_not_looked_after", level="info", method=self._method)
         while True:
             await wait_for_first(asyncio.sleep(TICK_S), self._has_changed.wait())
             self._has_changed.clear()
             with problem.catch(RedisUnavailable, RedisRefused):
-                await self.look()
+                await self.check_due()
 
-    async def look(self) -> None:
-        """Look at the accounts whose records are old, and those that have changed. Raises as Redis does."""
+    async def check_due(self) -> None:
+        """Check the accounts that changed or whose records are old. Raises RedisUnavailable, RedisRefused."""
         group = self._find_group()
         known = {} if group is None else self._accounts.list_accounts(group)
         read = await self._redis.call("HGETALL", attention_key(self._method))

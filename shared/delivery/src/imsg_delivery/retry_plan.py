@@ -79,7 +79,7 @@ class RetryPlan:
         return [(copy, kind.step_s) for kind, copy in self._copies()]
 
     def starts(self) -> Mapping[str, int]:
-        """Say which copies hold what broke a worker, as the claims count it."""
+        """Return the copies that hold recipients which broke a worker → how many, by the claims' fields."""
         return {start_field(copy): kind.broken for kind, copy in self._copies() if kind.broken}
 
     def _copies(self) -> Iterator[tuple[_CopyKind, Job]]:

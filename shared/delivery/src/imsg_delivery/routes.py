@@ -18,7 +18,7 @@ class Route:
 
     name: str
     weight: int = 1
-    """Its share beside the others'; 0: only where those say not now, in the order of the list."""
+    """Its share of messages; 0: only where others can't send now, in the order of the list."""
     prefixes: tuple[str, ...] = ()
     """Of phone numbers (E.164): `+86`, `+852`. Empty, here and below: whatever it is."""
     sender_domains: frozenset[str] = frozenset()

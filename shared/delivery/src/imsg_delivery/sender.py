@@ -211,14 +211,14 @@ class ProviderSets(Generic[Settings]):
             await self._open(self._settings)
 
     async def answer(self, call: ProviderCall) -> ProviderCheck:
-        """Say what is wrong with an account of auth's."""
+        """Return what is wrong with an account of auth's, or what its provider lists."""
         assert self._accounts is not None  # noqa: S101  only then are there calls
         if call.what in {"signatures", "templates"}:
             return await self._list_entries(call)
         if call.what == "dns":
             return await self._examine_domain(call)
         if call.what == "signature":
-            return await self._judge_signature(call)
+            return await self._check_signature(call)
         errors = self._accounts.validate(self._read_own(), call.accounts, call.name)
         own_names = self._list_own()
         if errors or call.name in own_names:
@@ -234,7 +234,7 @@ class ProviderSets(Generic[Settings]):
         return ProviderCheck(trouble=next(iter(troubles), None))
 
     async def _list_entries(self, call: ProviderCall) -> ProviderCheck:
-        """Ask the provider of any account, also of the settings, for its signatures or templates."""
+        """Return the signatures or templates that the provider of an account lists, also of one in the settings."""
         assert self._accounts is not None  # noqa: S101  as above
         group = getattr(self._in_force, self._method)
         if call.accounts:
@@ -258,7 +258,7 @@ class ProviderSets(Generic[Settings]):
         group = getattr(self._in_force, self._method)
         return ProviderCheck(dns=await self._accounts.senders.examine(group, call.name, call.english))
 
-    async def _judge_signature(self, call: ProviderCall) -> ProviderCheck:
+    async def _check_signature(self, call: ProviderCall) -> ProviderCheck:
         assert self._accounts is not None  # noqa: S101  as above
         if self._accounts.senders is None or self._accounts.senders.judge is None:
             return ProviderCheck()

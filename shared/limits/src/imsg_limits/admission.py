@@ -42,9 +42,9 @@ class Admission:
         self._lag_throttle = lag_throttle
         self._patience_s = patience_s
 
-    def note_code(self) -> None:
-        """Note that a code was accepted: more may follow, and people wait for them."""
-        self._lag_throttle.note_code()
+    def record_code(self) -> None:
+        """Record that a code was accepted: more may follow, and people wait for them."""
+        self._lag_throttle.record_code()
 
     def is_empty(self) -> bool:
         """Return whether no request is admitted or waits."""

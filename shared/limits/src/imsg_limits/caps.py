@@ -15,7 +15,7 @@ from imsg_limits.server_time import SERVER_TIME
 from imsg_runtime.redis import Redis, Script
 
 Scope = Literal["user", "all"]
-"""Whose messages a cap counts: those of the user who sends, or those of all users."""
+"""The messages that a cap counts: those of the user who sends, or those of all users."""
 
 Per = Literal["minute", "hour", "day"]
 

@@ -36,8 +36,11 @@ class FairQueue:
         self._unknown: OrderedDict[str, deque[Waiter]] = OrderedDict()
 
     @asynccontextmanager
-    async def take(self, unknown_network: str | None = None) -> AsyncIterator[None]:
-        """Hold a slot; `unknown_network` is that of the log-in, None for a known one. Raises Refusal unavailable."""
+    async def acquire(self, unknown_network: str | None = None) -> AsyncIterator[None]:
+        """Hold a slot inside the block; `unknown_network` is the log-in's, None for a known one.
+
+        Raises Refusal unavailable.
+        """
         if self._free > 0:
             self._free -= 1
         else:

@@ -38,8 +38,8 @@ class LagThrottle:
         self._urgent_until = 0.0
         self._has_codes = asyncio.Event()
 
-    def note_code(self) -> None:
-        """Note that a code is being sent."""
+    def record_code(self) -> None:
+        """Record that a code is being sent."""
         self._urgent_until = self._clock() + URGENT_S
         self._has_codes.set()
 

@@ -41,7 +41,7 @@ class Bucket(Protocol):
     """A rate limit that calls wait for."""
 
     async def acquire(self, scope: str = "", *, within_s: float) -> float:
-        """Take a call; see `Pace.acquire`."""
+        """Wait until a call may be made; see `Pace.acquire`."""
 
 
 class Pace:

@@ -20,7 +20,7 @@ Erase = Callable[[Stones], Awaitable[int]]
 
 
 class Erasing:
-    """Erases people until it is cancelled, also those whom a restored table brought back."""
+    """Erases people until it is cancelled, also those that a restored table brought back."""
 
     def __init__(
         self,

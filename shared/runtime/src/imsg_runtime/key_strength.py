@@ -32,7 +32,7 @@ def require_strong_callers(settings: Common, peer_keys: dict[str, tuple[SecretSt
 
 
 def require_caller_keys(settings: Common, peer_keys: PeerKeys, service: str) -> None:
-    """Require a key of those who call `service`, and refuse short ones as `require_strong` does. Raises StartError."""
+    """Require a key for the callers of `service`, and refuse short ones as `require_strong` does. Raises StartError."""
     callers = peer_keys.by_service()
     if not (settings.service_key or callers):
         raise StartError(

@@ -25,8 +25,11 @@ class Lease:
         self._key = key
         self._owner = owner
 
-    async def take(self) -> bool:
-        """Take or renew the lease; False where another process holds it. Raises RedisUnavailable, RedisRefused."""
+    async def acquire(self) -> bool:
+        """Acquire or renew the lease; return False where another process holds it.
+
+        Raises RedisUnavailable, RedisRefused.
+        """
         return bool(await self._redis.run(_TAKE, [self._key], [self._owner, int(self.life_s * 1_000)]))
 
     async def give_up(self) -> None:

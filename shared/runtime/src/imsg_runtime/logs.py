@@ -179,7 +179,7 @@ class RecurringProblem:
 
     @contextmanager
     def catch(self, *errors: type[Exception], **keys: object) -> Iterator[None]:
-        """Note one of `errors` that the block raises, and suppress it; clear the problem after a block without one."""
+        """Suppress and record one of `errors` that the block raises; clear the problem after a block without one."""
         try:
             yield
         except errors as error:

@@ -42,7 +42,7 @@ def judge_end(what: str, ends: datetime, now: datetime, remedy: tuple[str, str])
 
 
 def judge_no_backup(hint: tuple[str, str], step: tuple[str, str], *, within_hours: int, is_public: bool) -> Finding:
-    """Judge that iMSG knows of no backup: it should where people use it (`is_public`).
+    """Return the finding of an installation without a backup: a notice where people use it (`is_public`).
 
     `within_hours` is 0 where backups are made by other means. `hint` and `step` end the state and begin the remedy, in
     Chinese and English: how a backup is made here.

@@ -147,7 +147,7 @@ class Secrets:
         return content
 
     def hide_in(self, text: str) -> str:
-        """Do so in a text."""
+        """Return a text with the secrets hidden; see `hide`."""
         return self.hide(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 

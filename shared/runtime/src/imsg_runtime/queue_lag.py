@@ -83,26 +83,26 @@ class QueueLag:
         """Up to when all replicas have recorded everything, a second old at most; None until that is known."""
         return self._shared_ms
 
-    def take(self, oldest_ms: float) -> None:
-        """Note the time of the oldest in a batch that is about to be recorded."""
+    def record(self, oldest_ms: float) -> None:
+        """Record the time of the oldest message in a batch that is about to be recorded."""
         self._mark_ms = max(self._mark_ms or 0, int(oldest_ms))
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Look at the queue until `stopping`; then withdraw the mark, since the replica takes no more batches."""
+        """Share the mark until `stopping`; then withdraw it, since the replica processes no more batches."""
         while not stopping.is_set():
-            await self.look()
+            await self.update()
             await asyncio.sleep(LOOK_S)
         with suppress(RedisUnavailable, RedisRefused):
             await self._redis.call("HDEL", recorded_key(self._queue), self._replica)
 
-    async def look(self) -> None:
-        """Look at the queue once, and share the mark."""
+    async def update(self) -> None:
+        """Measure the queue once, and share the mark."""
         now_ms = self._now_ms()
         with suppress(self._unavailable):
             depth = await self._count()
             self._depth.set(depth)
             if depth == 0:
-                self.take(now_ms)
+                self.record(now_ms)
         mark = "" if self._mark_ms is None else self._mark_ms
         arguments = [self._replica, mark, self._forget_ms, RECORDED_BY_ALL]
         with suppress(RedisUnavailable, RedisRefused):

@@ -273,7 +273,7 @@ class _Reads:
         return all(future.done() for future, _ in self._parts)
 
     def set_result(self, reply: Any, /) -> None:  # noqa: ANN401  Redis' own
-        """Give each read its part of the reply, or all of them the error."""
+        """Set the result of each read to its part of the reply."""
         at = 0
         for future, count in self._parts:
             if not future.done():

@@ -60,8 +60,8 @@ class Pipe(asyncio.Protocol):
     ) -> None:
         """Take over a connection.
 
-        `on_answered` is called when a batch has its answers, `is_last` tells of an error that a server answered with
-        whether to part with it, `give_up` tells those who wait that no answer will come.
+        `on_answered` is called when a batch has its answers. `is_last` returns whether a server's error ends the use of
+        the connection. `give_up` fails the futures that will get no answer.
         """
         self._loop = asyncio.get_running_loop()
         self._timeout_s = timeout_s

@@ -110,7 +110,7 @@ class Misspelt:
 
 
 def find(models: Sequence[type[Common]]) -> list[Misspelt]:
-    """Look through what is set in the environment, `.env` and imsg.toml for names that none of the models reads.
+    """Return the names set in the environment, `.env` and imsg.toml that none of the models reads.
 
     A name whose first word belongs to a service that is not among the models is left to that service.
     """

@@ -124,7 +124,7 @@ class _Child:
             os.kill(self._pid, caught.si_signo)
         if caught.si_signo in _ENDING:
             self.asked_to_end = True
-            os.kill(self._pid, signal.SIGCONT)  # who was stopped ends in good order, before somebody kills both of us
+            os.kill(self._pid, signal.SIGCONT)  # a stopped child still shuts down in good order
 
     def _has_given_a_sign(self) -> bool:
         signs = False
@@ -165,7 +165,7 @@ def _fork(mask: "set[int | signal.Signals]", stopped: list[str]) -> _Child | Non
 
 
 def _die_with(parent: int) -> None:
-    """Let the kernel end this process when its parent dies, however it dies; an orphan would hold port and folder."""
+    """Make the kernel kill this process when its parent dies; an orphan would hold port and folder."""
     import ctypes  # noqa: PLC0415  the parent never needs it
 
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -18,11 +18,11 @@ class Watermark:
         self._waits_since: int | None = None
 
     def wait(self) -> None:
-        """Note that the consumer waits for a delivery, and has processed all before it."""
+        """Record that the consumer waits for a delivery, and has processed all before it."""
         self._waits_since = self._now_ms()
 
     def take(self, newest_ms: float = 0) -> None:
-        """Note a delivery, and, once it is processed, the newest time in it."""
+        """Record a delivery, and, once it is processed, the newest time in it."""
         self._waits_since = None
         self._newest = max(self._newest, newest_ms)
 

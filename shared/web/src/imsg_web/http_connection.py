@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
     # Callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
 
     def data_received(self, data: bytes) -> None:
@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
             self._keep_bounds()
 
     def eof_received(self) -> bool:
-        """Let the transport close."""
+        """Return False: the transport closes itself."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -58,7 +58,7 @@ class _ConfirmChannel:
         return future
 
     def on_return(self, message_id: str) -> None:
-        """Note that a message was unroutable; its confirm follows."""
+        """Record that a message was unroutable; its confirm follows."""
         self._returned.add(int(message_id))
 
     def on_confirm(self, tag: int, multiple: bool, acked: bool) -> None:  # noqa: FBT001  AMQP's own fields

@@ -114,8 +114,8 @@ class Consumer:
             await self._leave(name, reader.number)
 
     async def _join(self, name: str) -> None:
-        """Take a lease, and hand back the deliveries of earlier runs."""
-        await self._keep_house(name, joining=True)
+        """Acquire a lease, and hand back the deliveries of earlier runs."""
+        await self._renew_lease(name, joining=True)
         await self._send_acks()
         for old in list(self._not_handed_back):
             await self._hand_back(old)
@@ -162,9 +162,9 @@ class Consumer:
         pause_s = 0.0
         while True:
             await asyncio.sleep(max(MIN_PAUSE_S, min(HOUSEKEEPING_S, pause_s)))
-            pause_s = await self._keep_house(name, joining=False)
+            pause_s = await self._renew_lease(name, joining=False)
 
-    async def _keep_house(self, name: str, *, joining: bool) -> float:
+    async def _renew_lease(self, name: str, *, joining: bool) -> float:
         lease_ms = int(LEASE_S * 1_000)
         arguments: list[Argument] = [GROUP, name, DELIVERY_LIMIT, lease_ms, int(joining), MOVE_BATCH]
         next_ms = int(await self._shared.run(RENEW, self._keys, arguments))

@@ -222,10 +222,10 @@ class Quota:
         await self._refund(charge, charge.own, charge.of_all)
 
     async def give_back(self, charge: ChargeRecord, request: str, part: str, unsent: Mapping[Unit, int]) -> bool:
-        """Give back a part of a request's charge to the windows charged; False where it was given back before.
+        """Refund a part of a request's charge to the windows charged; return False where it was refunded before.
 
         `part` names what was not sent, such as `3` for message 3, and the same part always has the same name. `unsent`
-        is how much of each unit it is; of what was not charged nothing is given back.
+        is how much of each unit it is; at most the charge is refunded.
         """
         own, of_all = (
             {field: back for field, charged in fields.items() if (back := min(charged, unsent.get(UNITS[field[0]], 0)))}

@@ -23,7 +23,7 @@ ALL_SENDERS = "*"
 """In place of senders' names: every sender."""
 
 Scope = Literal["user", "all"]
-"""Whose quota it is: the user's own, or that of the whole installation."""
+"""The owner of the quota: the user, or the whole installation."""
 
 
 class Cost(NamedTuple):
