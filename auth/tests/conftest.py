@@ -14,7 +14,7 @@ from imsg_testing.auth import Visitor, running, settings
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def url(valkey_url: str) -> str:
-    """Give a Redis database of this module's own, for broker and limits."""
+    """Return the URL of a Redis database of this module's own, for broker and limits."""
     url = valkey_url.removesuffix("/0") + f"/{1 + secrets.randbelow(15)}"
     async with connect(url) as redis:
         await redis.call("FLUSHDB")
@@ -48,13 +48,13 @@ def address() -> str:
 
 @pytest.fixture
 def visitor(_auth: tuple[Visitor, Visitor], address: str) -> Visitor:
-    """Give somebody without a token."""
+    """Return a client without a token."""
     return replace(_auth[0], address=address)
 
 
 @pytest.fixture
 def admin(_auth: tuple[Visitor, Visitor], address: str) -> Visitor:
-    """Give the documented administrator, logged in."""
+    """Return the documented administrator, logged in."""
     return replace(_auth[1], address=address)
 
 

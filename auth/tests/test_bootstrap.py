@@ -1,4 +1,4 @@
-"""Which accounts there are at first, and where documented passwords work: where nobody else reaches us."""
+"""The first accounts, and where documented passwords work: only on a loopback address."""
 
 import re
 import stat
@@ -24,7 +24,7 @@ def mode(path: Path) -> int:
 
 
 async def may_log_in(visitor: Visitor, username: str, password: str) -> bool:
-    """Tell whether that is the password."""
+    """Return whether that is the password."""
     return (await visitor.post("/api/login", username=username, password=password)).status_code == 200
 
 
@@ -149,7 +149,7 @@ async def test_off_loopback_a_common_administrators_password_stops_the_start(
 
 
 async def test_a_common_administrators_password_stops_every_start_and_is_not_printed(url: str, tmp_path: Path) -> None:
-    """Also where the first accounts were made long ago: it may still be somebody's."""
+    """Also where the first accounts were made long ago: it may still be in use."""
     async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password="correct horse")):
         pass
     with pytest.raises(StartError, match="openssl rand") as refused:
@@ -190,7 +190,7 @@ async def test_a_reset_on_the_server_ends_every_token(url: str, tmp_path: Path, 
 
 
 async def test_a_reset_works_while_all_of_imsg_is_down(url: str, tmp_path: Path) -> None:
-    """With SQLite: nobody reads the user cache then, and auth empties it when it starts."""
+    """With SQLite: no gateway reads the user cache then, and auth empties it when it starts."""
     async with running(settings(url, tmp_path)):
         pass
     nobody = reserve_port()

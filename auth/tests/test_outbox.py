@@ -23,18 +23,18 @@ class Audit:
         self.bodies: list[bytes] = []
 
     def lines(self) -> list[tuple[str, str, str]]:
-        """Say who did what to whom."""
+        """Return the actor, the action and the target of each change."""
         changes = [Change.model_validate_json(body) for body in self.bodies]
         return [(change.actor, change.action, change.target) for change in changes]
 
     async def has(self, count: int) -> bool:
-        """Tell whether so many were heard."""
+        """Return whether so many changes were received."""
         return len(self.bodies) >= count
 
 
 @asynccontextmanager
 async def listening(url: str, count: int) -> AsyncIterator[Audit]:
-    """Hear changes, without log-ins, at the broker until `count` have come and the block ends."""
+    """Consume changes, without log-ins, until `count` have come and the block ends."""
     audit = Audit()
     async with open_broker(url) as broker, broker.consume(broker.topology.history, 100) as deliveries:
         yield audit

@@ -1,4 +1,4 @@
-"""Who is registered, and who is not: defaults, wrong fields, contacts and names that somebody has."""
+"""Registration: defaults, wrong fields, and contacts and names that are in use."""
 
 import asyncio
 import secrets
@@ -139,7 +139,7 @@ async def test_of_many_that_register_one_name_or_contact_at_once_one_wins(admin:
 
 
 async def test_an_email_address_in_another_case_is_taken(admin: Visitor) -> None:
-    """10003, at the registration and at a change; whoever has it may write it otherwise."""
+    """10003, at the registration and at a change; its own user may change its case."""
     name, other, mail = unique("张三"), unique("李四"), f"Zhang{secrets.token_hex(4)}@example.com"
     await register(admin, name, email=mail)
     answer = await admin.post("/api/register", username=other, password="battery staple", email=mail.lower())
@@ -178,7 +178,7 @@ COMMON = (
 
 @pytest.mark.parametrize("password", [*COMMON, "123456", "short", "x" * 257])
 async def test_a_short_or_common_password_is_set_nowhere(admin: Visitor, user: Visitor, password: str) -> None:
-    """Not by register, PATCH or a change of one's own, where nobody else reaches us neither; the old one stays."""
+    """Not by register, PATCH or a change of one's own, nor on a loopback address; the old one stays."""
     for field, answer in (
         ("password", await admin.post("/api/register", username=unique("new"), password=password)),
         ("password", await admin.patch(at(user.called), password=password)),

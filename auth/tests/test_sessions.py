@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def token_holds(redis: Redis, visitor: Visitor, who: Visitor) -> bool:
-    """Judge a token as a gateway does, which has a missing user cached first."""
+    """Return whether a gateway accepts a token; it loads a missing user into the cache first."""
     await visitor.post("/internal/user-cache", username=who.name)
     return await holds(redis, who.token)
 
@@ -152,7 +152,7 @@ async def test_a_log_out_may_be_repeated(user: Visitor) -> None:
 async def test_a_log_out_everywhere_ends_every_token_of_the_user(
     visitor: Visitor, user: Visitor, admin: Visitor, redis: Redis
 ) -> None:
-    """And nobody else's."""
+    """And no other user's."""
     mine, other = [user, await visitor.log_in(user.called, "battery staple")], admin
     assert (await mine[0].post("/api/logout", everywhere=True)).status_code == 200
     assert not any([await token_holds(redis, visitor, me) for me in mine])
@@ -243,7 +243,7 @@ async def test_a_user_is_cached_when_a_gateway_asks(visitor: Visitor, user: Visi
 async def test_a_forged_token_costs_no_database_lock(
     visitor: Visitor, user: Visitor, redis: Redis, database: Path
 ) -> None:
-    """While another writes, a token made up is told apart from a user's own, and from one of nobody."""
+    """While another writes, the answers differ for a forged token and for an unknown user."""
     await redis.call("FLUSHDB")
     me = (await user.get("/api/me")).json()
     stranger = SecretStr("never ours")

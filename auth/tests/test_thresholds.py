@@ -1,4 +1,4 @@
-"""Events of quotas at 80 and 100 percent: to whom the quota belongs, each once."""
+"""Events of quotas at 80 and 100 percent: to the quota's owners, each once."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ from imsg_testing.waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def hear(url: str, count: int) -> Sequence[Event]:
-    """Take so many events at the broker as callbacks would."""
+async def consume_events(url: str, count: int) -> Sequence[Event]:
+    """Consume `count` events, as callbacks does."""
     events: list[Event] = []
     async with open_broker(url) as broker, broker.consume(broker.topology.callbacks, 100) as deliveries:
         async for delivery in deliveries:
@@ -41,7 +41,7 @@ async def test_a_quota_tells_its_user_at_80_and_at_100_percent_and_all_administr
         for recipients in (7, 1, 1, 1):
             assert isinstance(await charge(redis, user.called, recipients), Charged)
         assert isinstance(await charge(redis, user.called), Exhausted)
-        events = await hear(url, 3)
+        events = await consume_events(url, 3)
     finally:
         await admin.put("/api/quotas", {"if-match": "*"}, quotas=[])
     assert {event.type for event in events} == {"quota.threshold"}

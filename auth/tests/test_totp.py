@@ -25,7 +25,7 @@ def read_files(folder: Path) -> bytes:
 
 
 async def turn_on(visitor: Visitor) -> tuple[str, int, list[str]]:
-    """Turn it on for the administrator; return the secret, the step that was used, and the recovery codes."""
+    """Enable the second step of the administrator; return the secret, the step used, and the recovery codes."""
     admin = await visitor.log_in("admin", "123")
     secret, step = (await admin.post("/api/me/totp")).json()["secret"], int(time.time()) // 30
     confirmed = await admin.post("/api/me/totp/confirm", otp=compute(secret, step))

@@ -79,7 +79,7 @@ def test_one_name_has_one_spelling() -> None:
 
 @pytest.mark.parametrize("name", [".", ".."])
 def test_a_name_that_clients_shorten_out_of_a_path_is_refused(name: str) -> None:
-    """Nobody could say /api/modify/.. for it."""
+    """No client could call /api/modify/.. for it."""
     with pytest.raises(PydanticCustomError):
         usernames.username(name)
 

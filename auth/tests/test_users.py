@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_only_administrators_change_users(visitor: Visitor, user: Visitor) -> None:
-    """Others have no right; who has no token is told so."""
+    """Other users have no right, and calls without a token are refused."""
     calls = [
         ("POST", "/api/register", {"username": "x", "password": "battery staple"}),
         ("POST", "/api/modify/admin", {"per_day": 1, "per_hour": 1}),
@@ -164,7 +164,7 @@ async def test_a_wrong_patch_changes_nothing(admin: Visitor) -> None:
 
 
 async def test_a_password_that_is_reset_ends_the_users_tokens(admin: Visitor, user: Visitor, redis: Redis) -> None:
-    """Whoever knew the old one is out."""
+    """A client that knew the old one is logged out."""
     assert await holds(redis, user.token)
     assert (await admin.patch(at(user.called), password="another one")).status_code == 200
     assert not await holds(redis, user.token)

@@ -10,7 +10,7 @@ from imsg_testing.gateway import RunningGateway, run_gateway
 
 @pytest.fixture
 def store_url(valkey_url: str) -> str:
-    """Name a database of Valkey that only the gateway's tests empty."""
+    """Return the URL of a Valkey database that only the gateway's tests empty."""
     return valkey_url.removesuffix("/0") + "/7"
 
 

@@ -39,7 +39,7 @@ FALLBACK = {"method": "sms", "after_s": 60, "content": {"template": "code", "par
 
 @pytest.mark.parametrize("has_fallback", [False, True])
 async def test_what_is_due_while_scheduler_is_away_is_late(gateway: RunningGateway, *, has_fallback: bool) -> None:
-    """Nobody has stored it: what the first of it is due at is known from its acceptance."""
+    """No service has stored the job: its due time is known from its acceptance."""
     token = await gateway.user(role="admin")
     soon, later = ((datetime.now(UTC) + timedelta(seconds=after_s)).isoformat() for after_s in (5, 3_600))
     first: dict[str, Any] = {"send_at": soon}

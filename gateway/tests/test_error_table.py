@@ -17,7 +17,7 @@ OTHER_TAG = "HE6-M11-100"
 
 
 def check(tried: RunningGateway, answer: httpx.Response, code: int, status: int, reason: str) -> dict[str, Any]:
-    """Hold an answer of a documented URL against its row: text, reason, detail, and the version's status."""
+    """Check an answer of a documented URL against its row: text, reason, detail, and the version's status."""
     body = read_answer(answer)
     assert body["errorCode"] == code, body
     assert body["reason"] == reason

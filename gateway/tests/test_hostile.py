@@ -59,7 +59,7 @@ NEAR = st.fixed_dictionaries(
 
 
 def check(answer: httpx.Response, *, is_v1: bool = False) -> None:
-    """Hold an answer to its public shape; v1 says 200 always, and what the document does not print in headers."""
+    """Check an answer's public shape; v1 always answers 200, with whatever the document does not print in headers."""
     body = read_answer(answer)
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.status_code != 500, body

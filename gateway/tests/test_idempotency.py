@@ -197,7 +197,7 @@ async def test_keys_are_forgotten_after_a_day(gateway: RunningGateway) -> None:
 
 
 async def run_out(opened: RunningGateway) -> None:
-    """Let a key's lease run out, as time does after a kill."""
+    """Expire a key's lease, as time does after a kill."""
     await opened.redis.call("HSET", record_key("zhang", "key"), LEASE, 0)
 
 

@@ -1,4 +1,4 @@
-"""A body that is no JSON is told what is wrong with it, where, and the form wanted."""
+"""The answer to a body that is no JSON says what is wrong, where, and what is expected."""
 
 import gzip
 import json

@@ -36,7 +36,7 @@ async def test_an_answer_in_many_chunks_is_one_request(gateway: RunningGateway) 
 
 
 async def test_a_path_from_outside_is_no_label(gateway: RunningGateway) -> None:
-    """Whoever asks for a million paths must not make a million series."""
+    """A client that requests a million paths must not make a million series."""
     for n in range(20):
         await gateway.client.get(f"/no/such/{n}")
         await gateway.client.request(f"ODD{n}", "/api/send")

@@ -70,7 +70,7 @@ async def test_the_first_version_ignores_them(gateway: RunningGateway) -> None:
 
 
 async def publish(gateway: RunningGateway, **fields: dict[str, list[str]]) -> None:
-    """Say which names the mail channel has, as its sender does."""
+    """Publish the names of the mail channel, as its sender does."""
     for field, names in fields.items():
         await gateway.redis.call("HSET", names_key("smtp"), field, json.dumps(names))
 

@@ -24,7 +24,7 @@ TEMPLATE = {**BLOCK, "concerns": "template", "what": "aliyun template SMS_1", "c
 
 
 def make_report(name: str = "aliyun", **given: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
-    """Tell of a provider as a sender does."""
+    """Return a provider's report as a sender writes it."""
     return {
         "name": name,
         "enabled": True,
@@ -82,15 +82,15 @@ def test_one_template_s_trouble_leaves_the_provider_open_and_its_reason_shown(
     assert bool(found["why"]) is ("blocks" in given)
 
 
-async def tell(gateway: RunningGateway, method: str, *providers: dict[str, Any]) -> None:
-    """Tell of a channel's providers now."""
+async def publish_reports(gateway: RunningGateway, method: str, *providers: dict[str, Any]) -> None:
+    """Publish reports on a channel's providers now."""
     (now_s, _) = await gateway.redis.call("TIME")
     await gateway.redis.call("HSET", providers_key(method), *field(int(now_s), "a", *providers))
 
 
 async def test_administrators_see_providers_and_users_do_not(gateway: RunningGateway) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
-    await tell(gateway, "sms", make_report())
+    await publish_reports(gateway, "sms", make_report())
     for token, names in ((admin, ["aliyun"]), (user, [])):
         answer = await gateway.client.get("/api/v2/channels", params={"token": token})
         (sms,) = (each for each in answer.json()["channels"] if each["method"] == "sms")
@@ -99,8 +99,8 @@ async def test_administrators_see_providers_and_users_do_not(gateway: RunningGat
 
 async def test_what_is_switched_is_a_provider_there_is_and_reaches_auth(gateway: RunningGateway) -> None:
     admin = await gateway.user("admin", role="admin")
-    await tell(gateway, "sms", make_report())
-    await tell(gateway, "wecom", make_report("ops", weight=None, share=None))
+    await publish_reports(gateway, "sms", make_report())
+    await publish_reports(gateway, "wecom", make_report("ops", weight=None, share=None))
 
     async def patch(path: str, **fields: object) -> tuple[int, str | None]:
         answer = await gateway.client.patch(f"/api/v2/providers/{path}", json={"token": admin, **fields})
@@ -116,7 +116,7 @@ async def test_what_is_switched_is_a_provider_there_is_and_reaches_auth(gateway:
 
 async def test_one_message_goes_by_the_provider_that_is_named(gateway: RunningGateway) -> None:
     admin, user = await gateway.user("admin", role="admin"), await gateway.user()
-    await tell(gateway, "smtp", make_report("backup"))
+    await publish_reports(gateway, "smtp", make_report("backup"))
     path = "/api/v2/providers/smtp/backup/test"
     refused = await gateway.client.post(path, json={"token": user, "to": "you@example.com"})
     assert refused.json()["reason"] == "no_right"

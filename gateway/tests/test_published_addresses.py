@@ -1,4 +1,4 @@
-"""A channel that publishes its addresses has no others; until it has published them, whoever is named may be one."""
+"""A channel that publishes its addresses has no others; until then any name may be one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is sought in a large body is found wherever it stands, though most of the body is passed over."""
+"""Fields of a large body are found at any position, though most of the body is skipped."""
 
 import pytest
 

@@ -25,7 +25,7 @@ KEYS = {"errorCode", "errorMessage"}
 
 
 def is_of_v1(answer: httpx.Response, **fields: object) -> None:
-    """Hold an answer to v1's form: 200, and these keys beside the two."""
+    """Check v1's form of an answer: 200, and these keys beside the two."""
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.headers["content-length"] == str(len(answer.content))

@@ -19,7 +19,7 @@ VARIES = re.compile(
 
 
 async def make_tokens(gateway: RunningGateway) -> dict[str, str]:
-    """Make the users whom the requests name by their tokens."""
+    """Make the users of the requests; return their tokens by the names that the requests use."""
     user = await gateway.user("zhang", per_hour=10_000, per_day=10_000)
     return {
         "user": user,

@@ -35,7 +35,7 @@ async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def _cut(comings: list[int]) -> list[int]:
-    """Let so many deliveries come, the next once those before are in batches; return the sizes of the batches."""
+    """Send deliveries in groups, each once the one before is in batches; return the sizes of the batches."""
     taken = asyncio.Event()
 
     async def come() -> AsyncIterator[Delivery]:

@@ -1,4 +1,4 @@
-"""Whatever becomes of work at the database, whoever asked for it is answered, and readiness comes back."""
+"""However work at the database ends, its caller is answered, and readiness comes back."""
 
 import asyncio
 import sqlite3

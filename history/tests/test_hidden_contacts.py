@@ -1,4 +1,4 @@
-"""What a provider said of somebody, without their address."""
+"""Providers' texts on a recipient, without the address."""
 
 import pytest
 

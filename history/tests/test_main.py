@@ -34,7 +34,7 @@ WITHIN_S = 60.0
 
 @pytest.fixture(scope="module")
 def broker_url() -> Iterator[str]:
-    """Give this module a Valkey of its own: the names at its broker are the real ones."""
+    """Yield the URL of a Valkey of this module's own: the names at its broker are the real ones."""
     with Valkey() as valkey:
         yield valkey.url
 
@@ -61,7 +61,7 @@ async def peer(service: Service) -> AsyncIterator[Peer]:
 
 
 async def get(service: Service, path: str, caller: Caller | None = OWNER, **params: str) -> httpx.Response:
-    """Ask for a URL."""
+    """Return the answer of a URL."""
     async with peer(service) as opened:
         return await opened.call("GET", path, caller=caller, params=params, headers={"accept-language": "en"})
 

@@ -41,5 +41,5 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def followers(store: Store, redis: Redis) -> Followers:
-    """Keep followers in both."""
+    """Return followers stored in the database and in Redis."""
     return Followers(store, redis, ACCOUNTS)

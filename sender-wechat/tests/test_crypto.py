@@ -51,7 +51,7 @@ def test_what_is_encrypted_decrypts_to_itself(message: bytes, random: bytes) -> 
 
 @given(junk=st.binary(max_size=160))
 def test_junk_is_one_verdict_and_never_a_crash(junk: bytes) -> None:
-    """Whatever is wrong, nobody learns which."""
+    """The verdict does not reveal what is wrong."""
     with pytest.raises(NotGenuine):
         decrypt(base64.b64encode(junk).decode(), KEY, APPID)
 

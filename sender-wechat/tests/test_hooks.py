@@ -1,4 +1,4 @@
-"""The webhook: whom it believes, what it answers, and what it makes of what came in."""
+"""The webhook: the calls that it accepts, its answers, and what it does with events."""
 
 import asyncio
 import math
@@ -55,18 +55,18 @@ class Side:
     noted: list[tuple[str, replies.Message]] = field(default_factory=list)
 
     async def keep(self, receipt: Receipt, _: float) -> None:
-        """Be the broker."""
+        """Record a receipt, as the broker does."""
         if self.failures:
             self.failures -= 1
             raise NotPublished("the broker is away")
         self.receipts.append(receipt)
 
     async def note(self, account: str, message: replies.Message) -> None:
-        """Be the table of what followers allow."""
+        """Record a reply, as the table of replies does."""
         self.noted.append((account, message))
 
     async def scan(self, account: str, scene: str, tag: str) -> Binding | None:
-        """Be the table of codes: the only one is of `main`."""
+        """Return the binding of the only code, which is of `main`."""
         code = Binding("1", f"{SCENE}1", "main", "张三", "0" * 32, 2**40, tag)
         return code if (account, scene) == (code.account, code.scene) else None
 
@@ -374,7 +374,7 @@ async def test_what_was_signed_long_ago_is_refused(
 async def test_another_message_under_an_overheard_signature_is_answered_and_not_carried_out(
     side: Side, followers: Followers
 ) -> None:
-    """In plain mode the signature covers no body: whoever saw one call could make people leave."""
+    """In plain mode the signature covers no body: a client that saw one call could unsubscribe people."""
     now = time.time()
     told = content(await side.post(PRESS, nonce="77", at=now))
     answer = await side.post(event("unsubscribe"), nonce="77", at=now)
@@ -440,7 +440,7 @@ async def test_a_scanned_code_is_answered_with_whose_it_is_and_the_tag_to_compar
 
 
 class Unread:
-    """A body of which nobody may read anything."""
+    """A body that must not be read."""
 
     def __aiter__(self) -> "Unread":
         return self

@@ -86,7 +86,7 @@ async def test_a_contact_or_name_that_is_taken_is_named(store: Store) -> None:
 
 
 async def test_an_email_address_is_one_person_whatever_its_case(store: Store) -> None:
-    """Its spelling is kept; whoever has it may spell it otherwise, and whoever lets go of it leaves it to others."""
+    """Its spelling is kept; its user may respell it, and after a removal another user may have it."""
     await add(store, replace(PERSON, email="Zhang@example.com"), another("b"))
     with pytest.raises(FieldTaken) as taken:
         await add(store, another("c", email="zhang@example.com"))
@@ -149,13 +149,13 @@ async def test_a_key_comes_back_as_it_was_written_and_goes_with_its_user(store: 
     async with store.writing() as rows:
         await rows.add_key(whole)
         await rows.add_key(endless)
-        await rows.note_key_use(whole.id, at - timedelta(seconds=1), "192.0.2.8")
+        await rows.record_key_use(whole.id, at - timedelta(seconds=1), "192.0.2.8")
         assert await rows.find_key(whole.id) == whole
         assert await rows.find_key_by_digest("e" * 64) == endless
         assert await rows.list_keys("张三", None, 9) == [whole, endless]
         assert await rows.list_keys(None, whole.id, 9) == [endless]
         assert (await rows.list_keys("b", None, 9), await rows.count_keys("张三")) == ([], 2)
-        await rows.note_key_use(whole.id, at + timedelta(seconds=1), "192.0.2.8")
+        await rows.record_key_use(whole.id, at + timedelta(seconds=1), "192.0.2.8")
         used = await rows.find_key(whole.id)
         assert used is not None
         assert (used.last_used_at, used.last_used_from) == (at + timedelta(seconds=1), "192.0.2.8")
@@ -255,8 +255,8 @@ async def test_what_was_removed_is_kept_until_it_is_dropped(store: Store) -> Non
     early = [RemovedAccount(f"{n:032}", "sms", "cloud", "aliyun", f"sealed {n}", at) for n in range(2)]
     late = RemovedAccount("f" * 32, "sms", "cloud", "tencent", "sealed", at + timedelta(minutes=1))
     async with store.writing() as rows:
-        await rows.keep_removed_accounts(early)
-        await rows.keep_removed_accounts([late])
+        await rows.add_removed_accounts(early)
+        await rows.add_removed_accounts([late])
         await rows.seal_removed_account_again(early[0], "sealed anew")
     async with store.reading() as rows:
         assert await rows.list_removed_accounts() == [late, replace(early[0], settings="sealed anew"), early[1]]

@@ -11,7 +11,7 @@ from imsg_runtime.settings import StartError, load
 
 
 def main() -> int:
-    """Carry out the one command there is; return the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m imsg_auth", description="Users of iMSG, on the server itself.")
     reset = parser.add_subparsers(required=True).add_parser(
         "reset-password", help="set a password, from standard input; ends every token of the user"

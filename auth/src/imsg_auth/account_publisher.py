@@ -57,7 +57,7 @@ class AccountPublisher:
         self._now = now
 
     async def run(self) -> None:
-        """Keep the copy in Redis up to date until cancelled."""
+        """Update the copy in Redis every INTERVAL_S until cancelled."""
         while True:
             with self._problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
                 await self._publish()

@@ -180,12 +180,12 @@ class ApiKeys:
             raise Refusal("token_invalid")
         return user.username
 
-    async def note_uses(self, uses: Sequence[KeyUse]) -> None:
-        """Note when and from where keys were used last."""
+    async def record_uses(self, uses: Sequence[KeyUse]) -> None:
+        """Record when and from where keys were used last."""
         async with self._store.writing() as rows:
             for use in sorted(uses, key=lambda use: use.id):
                 at = datetime.fromtimestamp(use.at, UTC)
-                await rows.note_key_use(use.id, at, use.address)
+                await rows.record_key_use(use.id, at, use.address)
 
     async def _find(self, actor: Caller, key_id: str) -> Key:
         async with self._store.reading() as rows:

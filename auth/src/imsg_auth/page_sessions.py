@@ -64,7 +64,7 @@ class PageSessions:
         self._now = now
 
     async def open(self, caller: Caller, token: str, digest: str, agent: str) -> str:
-        """Keep the session of a token, and return its id. A client with the secret of `digest` may resume it.
+        """Store the session of a token, and return its id. A client with the secret of `digest` may resume it.
 
         Raises Refusal token_invalid.
         """
@@ -108,7 +108,7 @@ class PageSessions:
         return sorted(sessions, key=lambda session: session.created_at, reverse=True)
 
     async def end(self, caller: Caller, session_id: str) -> None:
-        """End a session of the caller's, or (for an administrator) of anybody, with its token. Raises not_found."""
+        """End a session of the caller's, or (for an administrator) of any user, with its token. Raises not_found."""
         session = await self._read(session_id)
         if session is None or not (caller.is_admin or session.user_id == caller.user_id):
             raise Refusal("not_found", what=session_id[:MAX_SHOWN])

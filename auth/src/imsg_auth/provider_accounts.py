@@ -156,7 +156,7 @@ class ProviderAccounts:
             await rows.remove_account(method, name)
             if BY_NAME[method].keeps_removed_accounts:
                 late = (*(version for version in versions if version.is_current), *list_former(versions, at))
-                await rows.keep_removed_accounts(
+                await rows.add_removed_accounts(
                     [RemovedAccount(new_id(), method, name, row.kind, row.settings, at) for row in late]
                 )
             shown = self._audit(before, await self._senders.find_channel(method))
@@ -186,7 +186,7 @@ class ProviderAccounts:
     async def check(
         self, method: str, name: str, kind: str | None = None, settings: Mapping[str, Any] | None = None
     ) -> ProviderCheck:
-        """Let a sender call the provider with an account that is kept, changed or new. Raises Refusal as add does."""
+        """Return a sender's check of a stored, changed or new account at its provider. Raises Refusal as add does."""
         own = await self._read_accounts(method)
         if kind is not None and all(account.name != name for account in own):
             account = ProviderAccount(name=name, kind=kind, settings=_drop_unset(settings or {}))
@@ -197,7 +197,10 @@ class ProviderAccounts:
         return answer
 
     async def list_entries(self, method: str, name: str, what: Literal["signatures", "templates"]) -> ProviderCheck:
-        """Let a sender ask the provider of any account, also of the settings. Raises Refusal not_found, sender_away."""
+        """Return what the provider of an account lists, also of one in the settings.
+
+        Raises Refusal not_found, sender_away.
+        """
         own = await self._read_accounts(method)
         channel = await self._senders.find_channel(method)
         if name not in {account.name for account in own} | {account.name for account in channel.settings}:
@@ -205,15 +208,15 @@ class ProviderAccounts:
         return await self._senders.call(method, what, name, own)
 
     async def examine_domain(self, method: str, domain: str, *, english: bool) -> SenderDns | None:
-        """Let a sender look up a domain in DNS, that of the default sender where it is empty; None: there is none.
+        """Return a domain's DNS records, found by a sender; '' is the default sender's domain. None: there is none.
 
         Raises Refusal providers_closed, sender_away.
         """
         await self.require_key(method)
         return (await self._senders.call(method, "dns", domain, (), english=english)).dns
 
-    async def judge_signature(self, method: str, signature: str) -> Sequence[Remark]:
-        """Let a sender ask the accounts for a signature; return what is wrong with it. Raises Refusal sender_away."""
+    async def check_signature(self, method: str, signature: str) -> Sequence[Remark]:
+        """Return what is wrong with a signature at the accounts, found by a sender. Raises Refusal sender_away."""
         return (await self._senders.call(method, "signature", signature, ())).remarks
 
     async def _complete(
@@ -324,7 +327,7 @@ class ProviderAccounts:
     async def _ask(
         self, method: str, what: str, account: ProviderAccount, own: Sequence[ProviderAccount]
     ) -> ProviderCheck:
-        """Let a sender of the channel answer. Raises Refusal sender_away."""
+        """Return a sender's answer to a call about an account. Raises Refusal sender_away."""
         accounts = [account if other.name == account.name else other for other in own]
         if account not in accounts:
             accounts.append(account)

@@ -62,7 +62,7 @@ class ProviderSwitches:
         return switch
 
     async def run(self) -> None:
-        """Keep the copy in Redis up to date until cancelled."""
+        """Update the copy in Redis every INTERVAL_S until cancelled."""
         while True:
             await self._publish()
             await asyncio.sleep(INTERVAL_S)

@@ -60,7 +60,7 @@ class SenderCalls:
     async def call(
         self, method: str, what: str, name: str, accounts: Sequence[ProviderAccount], *, english: bool = False
     ) -> ProviderCheck:
-        """Let a sender of the channel answer. Raises Refusal sender_away."""
+        """Return the answer of one of the channel's senders. Raises Refusal sender_away."""
         fields = {"what": what, "name": name, "accounts": tuple(accounts), "english": english, "at": self._now()}
         call = ProviderCall.model_validate(fields)
         sealer, number = self._sealers[method], uuid.uuid4().hex

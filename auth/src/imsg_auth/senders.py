@@ -107,7 +107,7 @@ class Senders:
         await self._accounts.publish_now()
 
     async def examine_dns(self, name: str, *, english: bool) -> SenderDns:
-        """Look up the records of a sender's domain; DEFAULT is the default sender, unless another has the name.
+        """Return the DNS records of a sender's domain; DEFAULT is the default sender, unless another has the name.
 
         Raises Refusal not_found, providers_closed, sender_away.
         """
@@ -126,7 +126,7 @@ class Senders:
         if sender.sender.signature is None:
             return ()
         try:
-            return await self._accounts.judge_signature(sender.method, sender.sender.signature)
+            return await self._accounts.check_signature(sender.method, sender.sender.signature)
         except Refusal:
             return ()
 

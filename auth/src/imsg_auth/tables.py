@@ -52,8 +52,8 @@ class UtcTime(TypeDecorator[datetime]):
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _keep_known(row: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """Leave out fields of a later version, from which iMSG was rolled back."""
+def _drop_unknown(row: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Return a row without the fields of a later version, from which iMSG was rolled back."""
     return {name: value for name, value in row.items() if name in fields}
 
 
@@ -71,7 +71,7 @@ class QuotaRows(TypeDecorator[tuple[QuotaRow, ...]]):
     def process_result_value(self, value: list[dict[str, Any]] | None, dialect: Dialect) -> tuple[QuotaRow, ...]:
         """Read objects."""
         del dialect
-        return tuple(QuotaRow(**_keep_known(row, QuotaRow._fields)) for row in value or ())
+        return tuple(QuotaRow(**_drop_unknown(row, QuotaRow._fields)) for row in value or ())
 
 
 class Names(TypeDecorator[tuple[str, ...]]):
@@ -108,7 +108,7 @@ class CapRows(TypeDecorator[tuple[CapRow, ...]]):
         return tuple(
             CapRow(
                 **{
-                    **_keep_known(row, CapRow._fields),
+                    **_drop_unknown(row, CapRow._fields),
                     "category": None if row["category"] is None else Category(row["category"]),
                 }
             )
@@ -190,7 +190,7 @@ PROVIDER_SWITCHES = Table(
     Column("enabled", Boolean),
     Column("weight", Integer),
 )
-"""A channel's providers as administrators changed them; null: as the settings say."""
+"""A channel's providers as administrators changed them; null: the value in the settings."""
 
 PROVIDER_ACCOUNTS = Table(
     "provider_accounts",

@@ -73,7 +73,7 @@ class Totp:
         return NewSecret(secret, pyotp.TOTP(secret).provisioning_uri(name=caller.username, issuer_name=ISSUER))
 
     async def confirm(self, caller: Caller, otp: str) -> list[str]:
-        """Turn the second step on, and return the recovery codes, once. Raises Refusal totp_not_begun, otp_wrong."""
+        """Enable the second step, and return the recovery codes, once. Raises Refusal totp_not_begun, otp_wrong."""
         codes = [base64.b32encode(secrets.token_bytes(RECOVERY_BYTES)).decode().lower() for _ in range(RECOVERY_CODES)]
         async with self._changes.open(caller.username, user_id=caller.user_id) as change:
             user = change.user
@@ -88,7 +88,7 @@ class Totp:
         return codes
 
     async def remove(self, caller: Caller, username: str, user_id: str | None = None) -> None:
-        """Turn the second step of a user off. Raises Refusal no_such_user."""
+        """Disable the second step of a user. Raises Refusal no_such_user."""
         async with self._changes.open(username, user_id=user_id) as change:
             await change.set(totp_secret=None, totp_pending=None, recovery_codes=None)
             await change.note(caller, "totp_off")

@@ -199,16 +199,16 @@ class UserChanges:
     async def note_login(self, user: User, address: str) -> None:
         """Write an audit record of a log-in. Raises DatabaseUnavailable."""
         caller = Caller(user.username, user.role, user.id, user.created_at, address=address)
-        await self._note_alone(make_change(caller, "login", user.username, self._now_utc(), target_id=user.id))
+        await self._audit_alone(make_change(caller, "login", user.username, self._now_utc(), target_id=user.id))
 
     async def note_failure(self, user: User | None, reason: str, address: str) -> None:
         """Write an audit record of a log-in that failed, None: of an unknown name. Raises DatabaseUnavailable."""
         caller, after = replace(LOGIN_CALLER, address=address), {"reason": reason}
         name, user_id = (UNKNOWN_USER, None) if user is None else (user.username, user.id)
         change = make_change(caller, "login_failed", name, self._now_utc(), after=after, target_id=user_id)
-        await self._note_alone(change)
+        await self._audit_alone(change)
 
-    async def _note_alone(self, change: Change) -> None:
+    async def _audit_alone(self, change: Change) -> None:
         async with self._store.writing() as rows:
             await _add_audit_record(rows, change)
         self._wake()
@@ -218,5 +218,5 @@ class UserChanges:
 
 
 async def _add_audit_record(rows: Rows, change: Change) -> None:
-    """Put an audit record into the outbox."""
+    """Add an audit record to the outbox."""
     await rows.add_audit_record(change.model_dump_json())

@@ -182,7 +182,7 @@ class Dispatcher:
         return reply
 
     def _reap(self, recording: asyncio.Task[None]) -> None:
-        """Forget finished tasks. Raises the exception of one that failed: a bug, which ends the process."""
+        """Remove finished tasks. Raises the exception of one that failed: a bug, which ends the process."""
         if recording.done():
             recording.result()
         for task in [task for task in self._tasks if task.done()]:

@@ -94,7 +94,7 @@ class Endpoints:
             await connection.execute(delete(recoveries).where(recoveries.c.endpoint == name))
 
     async def rotate(self, endpoint: Endpoint) -> str:
-        """Give an endpoint a new secret and return it; the previous one signs too for a day."""
+        """Replace the secret of an endpoint and return the new one; the previous one signs too for a day."""
         secret = signatures.make_secret()
         values = {
             "secret": self.seal(secret, endpoint.id),

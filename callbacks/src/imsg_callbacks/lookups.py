@@ -69,7 +69,7 @@ class Lookups:
             return await result
 
     def _run(self, loop: asyncio.AbstractEventLoop, result: asyncio.Future[Addresses], host: str, port: int) -> None:
-        """Look the host up in this thread, and set the result in the loop."""
+        """Resolve the host in this thread, and set the result in the loop."""
         try:
             finish = partial(_set_result, result, self._look_up(host, port))
         except Exception as error:  # noqa: BLE001  the waiting calls raise it

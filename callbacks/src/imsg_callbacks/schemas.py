@@ -99,9 +99,9 @@ class EndpointsQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    username: Annotated[str | None, Field(description="Whose endpoints, for administrators; left out: one's own.")] = (
-        None
-    )
+    username: Annotated[
+        str | None, Field(description="The user of the endpoints, for administrators; default: one's own.")
+    ] = None
 
 
 class DeliveriesQuery(BaseModel):
@@ -148,7 +148,7 @@ class EndpointShape(AnswerPart):
     """One endpoint; never its secret."""
 
     id: str
-    username: Annotated[str, Field(description="Whose it is.")]
+    username: Annotated[str, Field(description="The endpoint's owner.")]
     url: str
     events: list[EventName]
     methods: Annotated[list[str] | None, Field(description="null: of every channel.")]

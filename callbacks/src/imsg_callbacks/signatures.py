@@ -17,7 +17,7 @@ def make_secret() -> str:
 
 
 def sign(secret: str, event: str, timestamp: int, body: bytes) -> str:
-    """Return the signature of a body as it is sent; `timestamp` is the attempt's, in Unix seconds."""
+    """Return the signature of a body's bytes; `timestamp` is the attempt's, in Unix seconds."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     mac = hmac.new(key, f"{event}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(mac).decode()}"

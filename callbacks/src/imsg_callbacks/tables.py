@@ -55,7 +55,7 @@ log = Table(  # every event, in the order of their numbers
     Column("user_id", String(32), nullable=False),
     Column("method", Text),
     Column("digests", Text),  # JSON: [digests of the recipient, digests of others in the texts]
-    Column("body", Text, nullable=False),  # as it is sent
+    Column("body", Text, nullable=False),  # the bytes that are sent
     Column("kept_at", BigInteger, nullable=False),
     UniqueConstraint("id", name="log_id_key"),
     sqlite_autoincrement=True,

@@ -1,1 +1,1 @@
-"""The catalog: to whom nothing may be sent any more."""
+"""The catalog: the suppressions, groups and templates of iMSG."""

@@ -27,7 +27,7 @@ def erase(row: Row, stone: tuple[str, int] | None) -> Row | None:
     """Return the row that remains of a suppression whose person has this tombstone (digest, ms); None: no row.
 
     A person's own opt-out is kept under the digest, whatever its time: a link in an old mail must not bring the address
-    back. A later report on the address, which may be used again, is kept as it is.
+    back. A later report on the address, which may be used again, is kept unchanged.
     """
     if stone is None:
         return row

@@ -56,7 +56,7 @@ class Mirror:
                 await self._redis.call("HDEL", suppressed_key(method), *gone[first : first + AT_ONCE])
 
     async def run(self) -> None:
-        """Keep the mirror complete and without expired entries, until cancelled."""
+        """Complete the mirror and remove expired entries, again and again until cancelled."""
         loop = asyncio.get_running_loop()
         compare_at = 0.0
         problem = RecurringProblem(log, "suppressions_not_mirrored")

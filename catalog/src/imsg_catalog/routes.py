@@ -79,7 +79,7 @@ prices = APIRouter(prefix="/api/prices", route_class=InternalRoute)
 async def list_suppressions(
     _: Reader, query: Annotated[SuppressionsQuery, Query()], services: CatalogServices
 ) -> SuppressionsAnswer:
-    """List to whom nothing may be sent any more, newest first; users see what failed their own messages."""
+    """List the suppressions, newest first; users see those that failed their own messages."""
     return await _list(services, query, _make_filter(query), show)
 
 
@@ -87,7 +87,7 @@ async def list_suppressions(
 async def list_failed(
     query: Annotated[SuppressionsQuery, Query()], body: FailedRecipients, services: CatalogServices
 ) -> SuppressionsAnswer:
-    """List the suppressions of recipients whom a user's messages did not reach, as that user may see them."""
+    """List the suppressions of recipients that a user's messages did not reach, as that user may see them."""
     written = {(recipient.method, identity(recipient.address)): recipient.written for recipient in body.recipients}
     wanted = replace(_make_filter(query), places=list(written))
     return await _list(services, query, wanted, lambda row: show_to_owner(row, written[row.place]))
@@ -97,7 +97,7 @@ async def list_failed(
 async def add_suppressions(
     operator: Operator, body: NewSuppressions, request: Request, services: CatalogServices
 ) -> AddedAnswer:
-    """Let nothing be sent to addresses any more."""
+    """Suppress addresses: nothing is sent to them any more."""
     english = prefers_english(accept_language(request))
     rows, problems = _read_rows(body, operator, services.now_ms(), english=english)
     if not rows and isinstance(body.to, str):
@@ -114,7 +114,7 @@ async def add_suppressions(
 
 @router.delete("/{id}", responses=describe_refusals("no_right", "not_found"))
 async def remove_suppression(operator: Operator, id: str, services: CatalogServices) -> RemovedAnswer:  # noqa: A002  its name in the path
-    """Take a suppression away: the address is sent to again."""
+    """Remove a suppression: messages to the address are sent again."""
     await services.suppressions.remove(id.lower(), operator)
     return RemovedAnswer()
 

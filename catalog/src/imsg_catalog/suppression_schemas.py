@@ -191,7 +191,7 @@ class SuppressionsQuery(BaseModel):
 
 
 class FailedRecipient(RequestModel):
-    """A recipient whom a user's message did not reach."""
+    """A recipient that a user's message did not reach."""
 
     method: str
     address: str
@@ -205,7 +205,7 @@ class FailedRecipients(RequestModel):
 
 
 class ScopeShape(AnswerPart):
-    """Of which messages; null: of whoever, of whatever."""
+    """The messages that a suppression blocks."""
 
     sender: str | None
     category: Category | None
@@ -218,7 +218,7 @@ class SuppressionShape(AnswerPart):
     method: str
     to: str
     reason: Reason
-    scope: Annotated[ScopeShape | None, Field(description="null: whoever sends whatever.")]
+    scope: Annotated[ScopeShape | None, Field(description="null: all messages of all senders.")]
     evidence: Annotated[str, Field(description="By what it is known: the words of a server, an answer.")]
     note: str
     message: Annotated[str | None, Field(description="The message that it came of, where that is known.")]
@@ -246,14 +246,14 @@ class AddedAnswer(Success):
     """What was added."""
 
     id: Annotated[str | None, Field(description="Of the only one that was added; else null.")]
-    added: Annotated[int, Field(description="How many stand now that did not before.")]
+    added: Annotated[int, Field(description="How many are new.")]
     known: Annotated[int, Field(description="How many stood already, or were named twice.")]
     problems: Annotated[list[ProblemShape], Field(description="The first 100 that are no address of this method.")]
     problems_total: int
 
 
 class RemovedAnswer(Success):
-    """It stands no more."""
+    """The suppression is removed."""
 
 
 def show(row: Row) -> SuppressionShape:

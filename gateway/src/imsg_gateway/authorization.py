@@ -46,7 +46,7 @@ class Allow:
 
 
 def allow(scope: str | None, roles: Roles = EVERYBODY) -> Any:  # noqa: ANN401  as FastAPI's own
-    """Let users with some roles call a route, and their keys with a scope; None: no key."""
+    """Return a dependency that admits users with some roles, and their keys with a scope; None: no key."""
     return Depends(Allow(scope, roles))
 
 

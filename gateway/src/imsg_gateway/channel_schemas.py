@@ -16,7 +16,7 @@ class LaneDepths(AnswerPart):
 
     priority: Annotated[int, Field(description="Log-in codes: they wait for nothing else.")]
     normal: Annotated[int, Field(description="Single messages.")]
-    bulk: Annotated[int, Field(description="Lists, and single messages of whoever sends too many at once.")]
+    bulk: Annotated[int, Field(description="Lists, and single messages of users that send too many at once.")]
     test: Annotated[int, Field(description="What test keys sent; `waiting` leaves it out.")]
 
 
@@ -41,7 +41,7 @@ class ProviderBlock(AnswerPart):
 
 
 class Provider(AnswerPart):
-    """How a provider of a channel stands: a mail server, an SMS provider, an official account, a robot."""
+    """The state of a provider of a channel: a mail server, an SMS provider, an official account, a robot."""
 
     name: str
     state: Literal["open", "blocked", "disabled"]
@@ -56,7 +56,7 @@ class Provider(AnswerPart):
     failed: int
     p95_ms: Annotated[int | None, Field(description="What 95 of 100 calls of the last hour took at most.")]
     enabled: bool
-    weight: Annotated[int | None, Field(description="0: only where others say not now; null: addresses decide.")]
+    weight: Annotated[int | None, Field(description="0: only where others can't send; null: addresses decide.")]
     blocks: list[ProviderBlock]
 
 
@@ -86,9 +86,7 @@ class Channel(AnswerPart):
     ]
     reply_to: Annotated[list[str], Field(description="What one may name as `reply_to` of a mail.")]
     signatures: Annotated[dict[str, str], Field(description="Of sms: the signature of each of the `senders`.")]
-    providers: Annotated[
-        list[Provider], Field(description="As its senders told in the last seconds; for administrators.")
-    ]
+    providers: Annotated[list[Provider], Field(description="As its senders reported last; for administrators.")]
 
 
 class ChannelsAnswer(Success):
@@ -125,7 +123,7 @@ class ProviderTest(RequestModel):
 
 
 class ChannelAnswer(Channel, Success):
-    """The channel as it is now."""
+    """The current state of the channel."""
 
 
 class ReplicaShape(AnswerPart):

@@ -192,7 +192,7 @@ class Channels:
 
 
 def _for_users(state: Mapping[str, Any], *, english: bool) -> Mapping[str, Any]:
-    """Leave out what administrators and the provider say; that the broker takes nothing is what sends are answered."""
+    """Return the state without the reasons of administrators and providers; a blocked broker's stays, as in sends."""
     why = state["why"] if (state["why"] or "").startswith(f"{BROKER_BLOCKED}: ") else None
     if state["state"] == "paused":
         why = PAUSED_FOR_USERS[1 if english else 0]

@@ -132,13 +132,13 @@ def _find_forbidden(recipients: Sequence[Recipient], countries: Sequence[str]) -
 
 
 class _Words(NamedTuple):
-    """For whom the details are written."""
+    """Writes the details of problems for one caller."""
 
     english: bool
     is_admin: bool
 
     def refuse(self, recipient: Recipient, *, is_missed: bool) -> str:
-        """Say that the user may not send to the recipient's country, and who changes that.
+        """Return the detail of a recipient whose country the user may not send to, with who can change that.
 
         `is_missed`: no provider takes its numbers either, so that both have to be changed.
         """
@@ -158,7 +158,7 @@ class _Words(NamedTuple):
         )
 
     def miss(self, recipient: Recipient) -> str:
-        """Say that no provider takes numbers of the recipient's country, and who changes that."""
+        """Return the detail of a recipient whose country no provider takes, with who can change that."""
         country = find_country(recipient.address) or "?"
         if self.english:
             who = "set" if self.is_admin else "ask an administrator to set"

@@ -28,7 +28,7 @@ class CostEstimator:
         providers: Callable[[str], Awaitable[Sequence[Provider]]],
         today: Callable[[], date],
     ) -> None:
-        """Take from `providers` how a channel's providers are."""
+        """Make an estimator; `providers` returns the providers of a channel."""
         self._prices = prices
         self._providers = providers
         self._today = today
@@ -53,7 +53,7 @@ class CostEstimator:
                 yield Cost(units * price.micros, price.currency, estimated=True)
 
     async def watch(self) -> None:
-        """Look which provider of a channel is tried first, until cancelled."""
+        """Refresh the provider of each channel that is tried first, until cancelled."""
         while True:
             for method in METHODS:
                 if method in self._prices.current.methods:

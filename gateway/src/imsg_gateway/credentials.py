@@ -43,7 +43,7 @@ class DefaultCategoryChanged(Exception):  # noqa: N818  an outcome
 
 
 class Owner(NamedTuple):
-    """Whose a request is."""
+    """The user of a request."""
 
     username: str
     user_id: str
@@ -69,7 +69,7 @@ class Credential(ABC):
     @property
     @abstractmethod
     def username(self) -> str:
-        """Whose it is; of a key, once `owner` or `authenticate` has returned."""
+        """The name of its user; of a key, once `owner` or `authenticate` has returned."""
 
     @property
     def key(self) -> CachedKey | None:
@@ -82,7 +82,7 @@ class Credential(ABC):
         return False
 
     def _bind(self) -> None:
-        """Name the user and the key in each further line that this request logs."""
+        """Add the user and the key to each further line that this request logs."""
         bind(user=self.username, **({} if self.key is None else {"key": self.key.name}))
 
     @abstractmethod
@@ -167,7 +167,7 @@ class Credential(ABC):
 
     @abstractmethod
     async def _charge(self, cost: Cost) -> ChargeResult:
-        """Ask Redis to count, once."""
+        """Charge the cost in Redis, once."""
 
     @abstractmethod
     async def _verify_again(self, stale: StaleToken) -> None:
@@ -175,4 +175,4 @@ class Credential(ABC):
 
     @abstractmethod
     async def _cache(self) -> None:
-        """Have auth write the user into the cache. Raises Refusal token_invalid, ServiceUnavailable."""
+        """Load the user into the cache through auth. Raises Refusal token_invalid, ServiceUnavailable."""

@@ -13,7 +13,7 @@ OK = 200
 
 
 class FailedSuppressions:
-    """Asks history whom a user's messages did not reach, and the catalog which of these are suppressed."""
+    """Lists the suppressed among the recipients that a user's messages did not reach, from history and the catalog."""
 
     def __init__(self, history: Peer, catalog: Peer) -> None:
         self._history = history

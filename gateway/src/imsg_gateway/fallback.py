@@ -1,4 +1,4 @@
-"""The fields of a fallback: other channels, in order, for those whom the ones before have not reached."""
+"""The fields of a fallback: other channels, in order, for recipients that the ones before have not reached."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -101,7 +101,7 @@ def read_until(fields: Mapping[str, Any], method: ChannelSpec, name: str) -> Unt
 
 
 def split_contacts(to: object, *, is_wanted: bool) -> tuple[object, Mapping[str, Mapping[str, str]]]:
-    """Return `to` and the contacts of each recipient, method → address; without a fallback `to` as it is.
+    """Return `to` and the contacts of each recipient, method → address; without a fallback `to` unchanged.
 
     Objects are replaced by their `to`.
 

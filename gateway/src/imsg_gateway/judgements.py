@@ -31,7 +31,7 @@ LOGS = (
 
 
 def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
-    """Put the worst first, and keep one finding of each service: its worst."""
+    """Return the findings, worst first, with only the worst of each service."""
     worst: dict[object, Finding] = {}
     for finding in sorted(findings, key=lambda finding: LEVELS.index(finding.level)):
         worst.setdefault(("service", finding.name) if finding.part == "service" else finding, finding)
@@ -39,7 +39,7 @@ def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Iterator[Finding]:
-    """Judge each service by its replicas, and pass on what these found."""
+    """Yield a finding on each service, their versions and databases, and what their replicas found."""
     running = {service: list(group) for service, group in groupby(replicas, key=lambda replica: replica.service)}
     for service in (*APPS, *methods):
         name = f"sender-{service}" if service in methods else service
@@ -80,7 +80,7 @@ def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
 
 
 def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
-    """Judge the database of each service that has one, by what its replicas say of it."""
+    """Yield a finding on the database of each service that has one, from its replicas' conditions."""
     for service, group in groupby(replicas, key=lambda replica: replica.service):
         having = [replica for replica in group if DATABASE in replica.conditions]
         failing = [replica.replica for replica in having if DATABASE in replica.unmet]
@@ -98,7 +98,7 @@ def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
 
 
 def judge_broker(blocked: str | None) -> Finding:
-    """Judge the broker's alarm."""
+    """Return the finding on the broker's alarm."""
     if not blocked:
         return make_finding("broker", "well", ("没有告警", "no alarm"))
     state = (f"告警，不接收任何消息：{blocked}", f"an alarm, it takes nothing: {blocked}")
@@ -110,7 +110,7 @@ def judge_broker(blocked: str | None) -> Finding:
 
 
 def judge_redis(refusal: str) -> Finding:
-    """Judge whether Redis takes writes."""
+    """Return the finding on whether Redis accepts writes."""
     if not refusal:
         return make_finding("redis", "well", ("接收写入", "takes writes"))
     state = (f"拒绝写入：{refusal}", f"takes no writes: {refusal}")
@@ -131,7 +131,7 @@ class _Rule(NamedTuple):
 
 
 def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
-    """Judge a channel's state, consumers, schedule and providers, as administrators see it."""
+    """Return the finding on a channel's state, consumers, schedule and providers, as administrators see it."""
     method, why, late_s = str(channel["method"]), str(channel["why"] or ""), channel["late_s"] or 0
     blocked = [provider for provider in channel["providers"] if provider["state"] == "blocked"]
     why_each = "; ".join(f"{provider['name']}: {provider['why']}" for provider in blocked)

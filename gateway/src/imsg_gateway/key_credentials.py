@@ -55,7 +55,7 @@ class KeyAuthenticator:
         return KeyCredential(self, given, key, address, None)
 
     def verify(self, text: str, parsed: ApiKey, username: str, found: CachedUser) -> KeyVerdict:
-        """Hold a key against what the user cache has, and remember. Raises Refusal token_invalid."""
+        """Verify a key against its user cache entry, and cache the verdict. Raises Refusal token_invalid."""
         key = None if found.key is None else CachedKey.model_validate_json(found.key)
         if key is None or found.key is None or found.user_id != parsed.user_id or key.has_expired(self._now()):
             self.forget(text)
@@ -66,11 +66,11 @@ class KeyAuthenticator:
         return verdict
 
     def forget(self, text: str) -> None:
-        """Forget a key that does not hold any more."""
+        """Remove the verdict on a key that is not valid any more."""
         self._verdicts.pop(text, None)
 
     async def find_owner(self, key: ApiKey) -> str:
-        """Have auth write the user of a key into the cache, and return the name.
+        """Load the user of a key into the cache through auth, and return the name.
 
         Raises Refusal token_invalid where the key is none of auth's; ServiceUnavailable.
         """
@@ -104,7 +104,7 @@ class KeyCredential(Credential):
 
     @property
     def username(self) -> str:
-        """Whose it is, once `owner` or `authenticate` has returned."""
+        """The name of the key's user, once `owner` or `authenticate` has returned."""
         assert self._verdict is not None  # noqa: S101
         return self._verdict.username
 

@@ -23,7 +23,7 @@ class KeyUsage:
         self._uses: dict[str, tuple[float, str]] = {}
 
     def note(self, key_id: str, address: str) -> None:
-        """Note that a key was used now, from an address."""
+        """Record that a key was used now, from an address."""
         if key_id in self._uses or len(self._uses) < MAX_NOTED:
             self._uses[key_id] = (self._now(), address)
 

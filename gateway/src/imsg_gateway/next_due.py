@@ -27,7 +27,7 @@ class NextDue:
         self._redis = redis
 
     async def note(self, method: str, due_at: datetime) -> None:
-        """Note a job that is accepted; where Redis takes no note, scheduler's own is missed while it is away."""
+        """Record when an accepted job is due; a failure of Redis is ignored, since scheduler records it too."""
         with suppress(RedisUnavailable, RedisRefused):
             await self._redis.run(_NOTE, [next_due_key(method)], [round(due_at.timestamp() * 1_000)])
 

@@ -162,7 +162,7 @@ class Recipients:
         *,
         is_sent: bool = True,
     ) -> FoundRecipients:
-        """Look up usernames, and followers if the method has them. Wrong guesses are counted."""
+        """Return the recipients of usernames and addresses; count names that are unknown, to limit guesses."""
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts and not method.publishes_addresses:
             return _number(texts, addresses)
@@ -308,7 +308,7 @@ def _explain_misspelt(text: str, method: ChannelSpec) -> WrongRecipient | None:
 
 
 def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> FoundRecipients:
-    """Give each person a number. Texts of one address are one person, except the usernames in `apart`."""
+    """Return numbered recipients. Texts of one address are one person, except the usernames in `apart`."""
     if len(texts) == 1:  # as in most requests: there are no duplicates
         address = addresses[texts[0]]
         return FoundRecipients(() if address is None else (Recipient(n=0, to=texts[0], address=address),))

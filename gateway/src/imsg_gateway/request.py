@@ -55,8 +55,8 @@ class ClientRequest(Request):
         self.query = query
         self.token = token
 
-    def show_fastapi(self) -> None:
-        """Put into the scope what FastAPI is to read: a body of JSON, whatever the client calls it, and the query."""
+    def prepare_scope(self) -> None:
+        """Set the scope's content type to JSON, whatever the client's, and its query, for FastAPI to parse."""
         headers = [item for item in self.scope["headers"] if item[0] != b"content-type"]
         self.scope = {
             **self.scope,

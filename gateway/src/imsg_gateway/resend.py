@@ -70,7 +70,7 @@ class Resends:
         if not recipients:
             raise Refusal("nothing_to_resend", id=wanted.id[:64])
         if not wanted.again:
-            locked = await self._locks.take(original["request"], [recipient["n"] for recipient in recipients], new)
+            locked = await self._locks.acquire(original["request"], [recipient["n"] for recipient in recipients], new)
             recipients = [recipient for recipient in recipients if recipient["n"] in locked]
         if not recipients:
             raise Refusal("already_resent", id=wanted.id[:64])
@@ -82,7 +82,7 @@ class Resends:
             raise
 
     async def release(self, draft: Draft, new: str) -> None:
-        """Let others send again what a request that was not accepted had taken. Raises RedisUnavailable."""
+        """Release the messages that a request which was not accepted had locked. Raises RedisUnavailable."""
         await self._locks.release((draft.resend_of or "").partition("-")[0], new)
 
     async def _find_owner(self, original: Mapping[str, Any], caller: Caller) -> Owner:

@@ -35,12 +35,12 @@ class ResendLocks:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def take(self, old: str, ns: Sequence[int], new: str) -> set[int]:
-        """Take messages of a request for a new one; return those that no other request has taken."""
+    async def acquire(self, old: str, ns: Sequence[int], new: str) -> set[int]:
+        """Lock messages of a request for a new one; return those that no other request has locked."""
         return set(map(int, await self._redis.run(_TAKE, [_key(old)], [new, KEPT_S, *ns])))
 
     async def release(self, old: str, new: str) -> None:
-        """Give back what a request that was not accepted had taken."""
+        """Release the messages that a request which was not accepted had locked."""
         await self._redis.run(_RELEASE, [_key(old)], [new])
 
 

@@ -77,7 +77,7 @@ class RoutedLimits:
         providers: Callable[[str], Awaitable[Sequence[Provider]]],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take from `providers` how a channel's providers stand."""
+        """Make the limits; `providers` returns the providers of a channel."""
         self._redis = redis
         self._templates = templates
         self._providers = providers
@@ -109,7 +109,7 @@ class RoutedLimits:
             every = [provider.name for provider in channel.providers]
             choices = [provider.limits for provider in channel.providers] or whole
             return [Group(recipients, choices, _first(channel.providers), every)]
-        fit = _find_fit(channel.providers, _name_template(given, templates), category, forced)
+        fit = _find_fit(channel.providers, _find_template_name(given, templates), category, forced)
         groups: dict[tuple[str, ...], Group] = {}
         recipients_by_providers: dict[tuple[str, ...], list[Recipient]] = {}
         for recipient in recipients:
@@ -139,8 +139,8 @@ class RoutedLimits:
     ) -> Sequence[Recipient]:
         """Return the recipients whose country no provider takes, or not the forced one. Raises RedisUnavailable.
 
-        A provider that is switched off counts: its messages wait for it. Nobody is returned while no sender has
-        published its providers.
+        A provider that is switched off counts: its messages wait for it. Returns nothing until a sender has published
+        its providers.
         """
         if not method.has_templates:
             return []
@@ -196,8 +196,8 @@ def _find_fit(
     ]
 
 
-def _name_template(given: object, templates: Templates) -> str:
-    """Name the template that routes ask for: of free text the channel's default."""
+def _find_template_name(given: object, templates: Templates) -> str:
+    """Return the name of the template by which routes match: of free text the channel's default."""
     if isinstance(given, dict):
         named = given.get("template")
         return named if isinstance(named, str) else ""
@@ -205,7 +205,7 @@ def _name_template(given: object, templates: Templates) -> str:
 
 
 def _room(given: object, templates: Templates) -> float:
-    """Say how many characters a template takes of a content; below all where it is not known."""
+    """Return how many characters of variables a content's template takes; -1 where it is unknown."""
     if not isinstance(given, str) and not (isinstance(given, dict) and isinstance(given.get("template"), str)):
         return 0.0
     used = find(given, templates)

@@ -29,7 +29,7 @@ class PublicRoute(APIRoute):
 
         async def read_and_handle(request: Request) -> Response:
             read = await self.read(request)
-            read.show_fastapi()
+            read.prepare_scope()
             return await handle(read)
 
         return read_and_handle

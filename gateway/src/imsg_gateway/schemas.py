@@ -45,7 +45,7 @@ BASE64 = rf"^{_SPACE}(({_LETTER}){{4}})*(({_LETTER}){{2}}(={_SPACE}){{2}}|({_LET
 
 
 def example(**fields: Any) -> JsonDict:  # noqa: ANN401  any JSON
-    """Give a body's example, as a model's configuration has it."""
+    """Return the part of a model's configuration that holds its example."""
     return {"examples": [fields]}
 
 
@@ -99,7 +99,7 @@ _WORDS: JsonDict = {"if": {"not": {"required": ["template"]}}, "then": {"require
 
 
 class FallbackLeg(RequestModel):
-    """Another channel, for those whom the ones before have not reached."""
+    """Another channel, for recipients that the ones before have not reached."""
 
     model_config = ConfigDict(json_schema_extra=_WORDS)
 
@@ -219,7 +219,7 @@ class SendRequest(RequestModel):
     ] = None
     fallback: Annotated[
         list[FallbackLeg] | None,
-        Field(min_length=1, max_length=MAX_LEGS, description="Other channels, in order, for whoever is not reached."),
+        Field(min_length=1, max_length=MAX_LEGS, description="Other channels, in order, for people not reached."),
     ] = None
 
 
@@ -420,7 +420,7 @@ class Resend(RequestModel):
 
 
 class NewExport(RequestModel):
-    """POST /api/v2/exports: a user, or whoever has an address."""
+    """POST /api/v2/exports: a user, or the person with an address."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""The shares of a send: which provider carries what to whom."""
+"""The shares of a send: the recipients and content of each provider."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ CountedGroups = Sequence[tuple[Group, Templates | None]]
 
 
 class Share(NamedTuple):
-    """Recipients to whom the same provider is tried first."""
+    """Recipients for which the same provider is tried first."""
 
     provider: str | None
     recipients: Sequence[Recipient]
@@ -53,7 +53,7 @@ def check_content(
 
 
 def make_shares(method: ChannelSpec, words: Content, counted: CountedGroups, signature: str | None) -> Sequence[Share]:
-    """Find who carries what to whom."""
+    """Return the share of each provider, with its contents where the method counts segments."""
     is_counted = method.segments is not None
     return [
         Share(group.provider, group.recipients, fill(words, templates or {}, signature) if is_counted else None)

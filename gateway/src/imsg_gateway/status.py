@@ -81,7 +81,7 @@ class Status:
                 _, known = await self._find_known()
             except (RedisUnavailable, RedisRefused) as away:
                 is_complete = False
-                known = [judge_redis(str(away)), *self._surroundings.look()]
+                known = [judge_redis(str(away)), *self._surroundings.find_local()]
             complete.set(is_complete)
             wrong.clear()
             for finding in known:
@@ -104,7 +104,7 @@ class Status:
         return replicas, [*findings, *(finding for finding in seen if finding.part not in reported)]
 
     async def _find_channels(self, request: ClientRequest, caller: Caller) -> list[Finding]:
-        """Judge the broker and the channels, whose queues the broker has."""
+        """Return the findings on the broker and the channels, whose queues the broker has."""
         try:
             channels = await self._channels.describe(request, caller.username)
         except Refusal as error:

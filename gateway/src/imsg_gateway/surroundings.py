@@ -41,20 +41,20 @@ class Surroundings:
         self._seen: datetime | ssl.SSLCertVerificationError | None = None
 
     async def watch(self) -> None:
-        """Look at the certificate for ever; return at once where the public URL has none."""
+        """Fetch the certificate every LOOK_S until cancelled; return at once where the public URL has none."""
         while self._address is not None:
             context = await asyncio.to_thread(ssl.create_default_context)
             self._seen = await look_at(*self._address, context)
             await asyncio.sleep(LOOK_S)
 
     async def find(self) -> Sequence[Finding]:
-        """Return what is seen, and how old the last backup is. Raises RedisUnavailable, RedisRefused."""
+        """Return the findings on disk, certificate and last backup. Raises RedisUnavailable, RedisRefused."""
         at, now = await self._redis.call("GET", BACKED_UP), datetime.now(self._zone)
         made = None if at is None else datetime.fromtimestamp(int(at), self._zone)
-        return [*self.look(), judge_backup(made, now, self._backup_hours, is_public=self._is_public)]
+        return [*self.find_local(), judge_backup(made, now, self._backup_hours, is_public=self._is_public)]
 
-    def look(self) -> Sequence[Finding]:
-        """Return what is seen without Redis: the disk and the certificate."""
+    def find_local(self) -> Sequence[Finding]:
+        """Return the findings that need no Redis: on the disk and the certificate."""
         host, now = self._address[0] if self._address else "", datetime.now(self._zone)
         return [*check_disk(DISK, self._disk_free_gib), *judge_certificate(host, self._seen, now)]
 
@@ -86,7 +86,7 @@ async def look_at(host: str, port: int, context: ssl.SSLContext) -> datetime | s
 def judge_certificate(
     name: str, seen: datetime | ssl.SSLCertVerificationError | None, now: datetime
 ) -> Iterator[Finding]:
-    """Judge what was seen of a certificate; nothing where nothing was seen."""
+    """Yield a finding on the certificate that was fetched; nothing where none was."""
     if isinstance(seen, datetime):
         yield judge_end(name, seen, now, _RENEW)
     elif seen is not None and seen.verify_code == EXPIRED:
@@ -102,7 +102,7 @@ def judge_certificate(
 
 
 def judge_backup(made: datetime | None, now: datetime, within_hours: int, *, is_public: bool) -> Finding:
-    """Judge when `scripts/backup` last ran; it may never have where people do not use iMSG yet (`is_public`).
+    """Return the finding on the last run of `scripts/backup`; a notice without one where people use iMSG (`is_public`).
 
     `within_hours`: how old a backup may be; 0 where backups are made by other means.
     """

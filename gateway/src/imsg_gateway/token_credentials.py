@@ -19,7 +19,7 @@ from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A token whose MAC was right, and of whom."""
+    """A token whose MAC was right, and its user."""
 
     token: Token
     epoch: int
@@ -60,7 +60,7 @@ class TokenAuthenticator:
         return TokenCredential(self, given, token, address, None)
 
     def verify(self, text: str, token: Token, user_id: str, epoch: int) -> Verdict:
-        """Hold a token's MAC against an id and an epoch, and remember. Raises Refusal token_invalid."""
+        """Verify a token's MAC for an id and an epoch, and cache the verdict. Raises Refusal token_invalid."""
         verdict = self._verdicts.get(text)
         if verdict is not None and verdict.epoch == epoch and verdict.user_id == user_id:
             return verdict
@@ -73,7 +73,7 @@ class TokenAuthenticator:
         return verdict
 
     async def cache(self, username: str, token: str | None) -> None:
-        """Have auth write a user into the cache, for the sake of a token (if it is for one) that auth judges itself.
+        """Load a user into the cache through auth; with a token, only if auth accepts it.
 
         Raises Refusal token_invalid where the token is none of auth's, or there is no such user; ServiceUnavailable.
         """
@@ -99,7 +99,7 @@ class TokenCredential(Credential):
 
     @property
     def username(self) -> str:
-        """Whose it is."""
+        """The name of the token's user."""
         return self.token.username
 
     async def owner(self) -> Owner:

@@ -58,7 +58,7 @@ class ErasedPeopleFinder:
         self._digests = digests
 
     async def find(self, connection: AsyncConnection, batch: MergedBatch) -> ErasedPeople | None:
-        """Look up the people of a batch; None where there are no tombstones."""
+        """Return the erased people of a batch; None where there are no tombstones."""
         if not self._digests:
             return None
         if await connection.scalar(select(tombstones.c.id).limit(1)) is None:

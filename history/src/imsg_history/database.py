@@ -74,7 +74,7 @@ class Database:
         return self._engine.dialect.name == "postgresql"
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Do work that only reads, each statement by itself; repeat it once where the connection was dead.
+        """Run work that only reads, each statement by itself; repeat it once where the connection was dead.
 
         Raises DatabaseUnavailable.
         """
@@ -86,7 +86,7 @@ class Database:
         return await self._run(work, QUERY_TIMEOUT_S, self._reading)
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]], timeout_s: float = WRITE_TIMEOUT_S) -> T:
-        """Do work and commit it durably. Raises DatabaseUnavailable or BadRow."""
+        """Run work and commit it durably. Raises DatabaseUnavailable or BadRow."""
         async with self._write_lock:
             with self._writes.watch():
                 return await self._run(work, timeout_s, {BEGIN: "IMMEDIATE"})
@@ -180,7 +180,7 @@ class Database:
 
 
 async def finish_within(work: Coroutine[Any, Any, T], timeout_s: float, *, cancellations: int = CANCELLATIONS) -> T:
-    """Do work within a time, or raise TimeoutError soon after it.
+    """Run work within a time, or raise TimeoutError soon after it.
 
     A cancelled driver asks the server for seconds to cancel the query. A server that hangs does not answer that either;
     a second cancellation makes SQLAlchemy close the connection. Cancellations are counted, and not timed, since a clock

@@ -1,7 +1,7 @@
 """Day facts: sums of messages by day, user, method and more, kept when the messages are gone.
 
 They change in the transaction that changes the messages, and always equal the rows: each message is counted once, by
-its status, its provider and the times that it took. Whoever changes one of these records the change here.
+its status, its provider and the times that it took. Code that changes one of these records the change here.
 """
 
 from collections import Counter, defaultdict
@@ -59,7 +59,7 @@ class CountedMessage:
 
     @classmethod
     def of(cls, row: Any) -> "CountedMessage":  # noqa: ANN401  a row of any query
-        """Take from a row of messages what counts."""
+        """Return what a row of messages counts as."""
         return cls(*(getattr(row, name) for name in COUNTED))
 
     def measure(self, segments: int | None) -> Iterator[tuple[str, int]]:

@@ -56,7 +56,7 @@ class DeadLetters:
         return {**_show(row), "queue": row.queue, **body}
 
     async def remove(self, name: str, caller: Caller, at: datetime) -> None:
-        """Remove one, with an audit record; its message stays as it is. Raises Refusal not_found."""
+        """Remove one, with an audit record; its message doesn't change. Raises Refusal not_found."""
         line = insert_line(make_change(caller, ACTION, name, at))
 
         async def work(connection: AsyncConnection) -> None:

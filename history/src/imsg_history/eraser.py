@@ -206,7 +206,7 @@ class Eraser:
 
 
 async def _delete_reports(connection: AsyncConnection) -> None:
-    """Delete the reports that list messages, and people's copies, whoever they name: each can be made again.
+    """Delete all reports that list messages, and all people's copies: each can be made again.
 
     One that is being made is deleted too, since it has read messages before they were erased.
     """

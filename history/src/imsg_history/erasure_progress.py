@@ -209,7 +209,7 @@ class ErasureProgress:
         return lanes if is_recorded else [*lanes, HISTORY]
 
     async def _rewrite_redis_log(self) -> bool:
-        """Have Redis rewrite its append-only file; return False where that has to wait."""
+        """Start a rewrite of Redis's append-only file; return False where that has to wait."""
         try:
             await self.redis_erasure.rewrite_log()
         except RewritePostponed as why:

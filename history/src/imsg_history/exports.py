@@ -65,7 +65,7 @@ class Exports:
         self._wake = wake
 
     async def begin(self, export: NewExport, caller: Caller) -> str:
-        """Keep a copy to be made, and return its id. Raises DatabaseUnavailable."""
+        """Store an export to be made, and return its id. Raises DatabaseUnavailable."""
         now = self._now()
         row = make_row(EXPORT, export.model_dump_json(), caller, now)
         name = str(row["id"])
@@ -168,7 +168,7 @@ class ExportReader:
             yield _write_row(row)
 
     async def _read_dead_letters(self) -> AsyncIterator[Mapping[str, Any]]:
-        """Read the dead letters that mention the person: no index knows whom they mention."""
+        """Yield the dead letters that mention the person; there is no index of mentions."""
         wanted, after = {identity(person.to) for person in self._people}, ""
         while True:
             rows = await self._database.fetch(select(dead).where(dead.c.id > after).order_by(dead.c.id).limit(SLICE))

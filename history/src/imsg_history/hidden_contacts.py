@@ -1,4 +1,4 @@
-"""Contacts that are hidden from a sender: the address of a user to whom they wrote by name."""
+"""Contacts that are hidden from a sender: the addresses of recipients written as usernames."""
 
 from typing import Any
 
@@ -14,10 +14,7 @@ SPOKEN_DIGITS = 8
 
 
 def is_hidden(row: Row[Any]) -> bool:
-    """Return whether a message went to the contact of a user whom its sender named.
-
-    What the sender wrote is a username where it is no address of the method.
-    """
+    """Return whether the sender wrote a username: a text that is no address of the method."""
     channel = BY_NAME.get(row.method)
     if row.address is None or row.written is None:
         return False  # erased

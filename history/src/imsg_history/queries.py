@@ -89,7 +89,7 @@ def _refuse_state(text: str) -> str:
 MessageName = Annotated[Name | None, BeforeValidator(read_name)]
 MethodName = Annotated[str | None, BeforeValidator(read_method), _text(enum=[*METHODS])]
 Username = Annotated[
-    str | None, _text(pattern=_NO_NUL, description="Whose: for administrators, who else see everybody's.")
+    str | None, _text(pattern=_NO_NUL, description="The user, for administrators; default: all users.")
 ]
 Time = Annotated[
     datetime | None,
@@ -297,7 +297,7 @@ def _read_address(given: object) -> object:
 
 
 class NewErasure(RequestModel):
-    """POST /api/v2/erasures: whose data is to be erased."""
+    """POST /api/v2/erasures: the person whose data is to be erased."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"method": "smtp", "to": "zhang.san@example.com"}]})
 

@@ -66,7 +66,7 @@ class MessageQuery:
         return replace(page, total=await self._count(wanted)) if query.total else page
 
     async def find_failed(self, caller: Caller, limit: int) -> list[dict[str, str]]:
-        """Find to whom a user's last failed messages went. Raises DatabaseUnavailable."""
+        """Return the recipients of a user's last failed messages. Raises DatabaseUnavailable."""
         wanted = MessageFilter.build(MessagesQuery(status=Status.FAILED), caller)
         rows = await self._database.fetch(list_older(wanted, limit, is_postgres=self._database.is_postgres))
         known = {(row.method, row.address): row.written for row in rows if row.address is not None}

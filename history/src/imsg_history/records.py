@@ -57,7 +57,7 @@ class RequestRow:
 
     @property
     def version(self) -> tuple[bool, int]:
-        """Which of two jobs of one scheduled request says when it goes: the higher one."""
+        """The order of the jobs of one scheduled request; the highest holds its current time."""
         return self.released_at is not None, self.moves
 
     @property

@@ -91,7 +91,7 @@ class RedisErasure:
             await self._redis.call("HDEL", key, "job")
 
     async def rewrite_log(self) -> None:
-        """Have Redis rewrite its append-only file without deleted data, and wait for it.
+        """Rewrite Redis's append-only file without deleted data, and wait for the end.
 
         Raises RewritePostponed while a backup copies the file, RedisRefused where the server does not allow it, and
         RedisUnavailable.

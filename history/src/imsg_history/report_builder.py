@@ -78,7 +78,7 @@ class ReportBuilder:
     _waiting: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
-        """Look for reports at once."""
+        """Start the next report at once."""
         self._waiting.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -193,7 +193,7 @@ class ReportBuilder:
             cursor = page.next
 
     async def _store(self, row: Row[Any], file: IO[bytes]) -> None:
-        """Keep the file in parts, and set the report's state."""
+        """Store the file in parts, and set the report's state."""
         file.seek(0)
         n = 0
         while body := await asyncio.to_thread(file.read, PART_BYTES):
@@ -226,7 +226,7 @@ async def _yield_batch(rows: Sequence[dict[str, Any]]) -> AsyncIterator[_Batch]:
 
 
 def _spread_cost(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-    """Give each currency a column, since a spreadsheet adds up columns; a number, as which it counts there."""
+    """Return a row with a column of numbers for each currency, which spreadsheets can add up."""
     costs = {f"cost_{cost['currency']}": Decimal(cost["amount"]) for cost in row["cost"]}
     estimated = any(cost["estimated"] for cost in row["cost"])
     return dict.fromkeys(columns) | row | costs | {"cost_estimated": estimated}

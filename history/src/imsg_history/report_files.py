@@ -71,7 +71,7 @@ class CsvFile:
         self._writer.writerows([_defuse(row[name]) for name in self._columns] for row in rows)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Detach from the file without closing it."""
         self._text.detach()
 
 

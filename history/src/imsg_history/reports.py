@@ -75,7 +75,7 @@ class Reports:
         self._wake = wake
 
     async def begin(self, report: NewReport, caller: Caller) -> str:
-        """Keep a report to be made, and return its id.
+        """Store a report to be made, and return its id.
 
         Raises Refusal no_right, too_many_reports; DatabaseUnavailable.
         """

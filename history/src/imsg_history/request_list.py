@@ -57,7 +57,7 @@ class RequestList:
         self._waiting = ConcurrentRequests()
 
     async def show(self, text: str, caller: Caller, wait_s: float = 0) -> dict[str, Any]:
-        """Show a request of the caller, or (to administrators) of anybody; waits up to `wait_s` until it is settled.
+        """Return a request of the caller, or (to administrators) of any user; wait up to `wait_s` until it is settled.
 
         Raises Refusal not_found, DatabaseUnavailable.
         """

@@ -32,7 +32,7 @@ class Resends:
         self._database = database
 
     async def draft(self, text: str, caller: Caller, *, uncertain: bool, again: bool) -> dict[str, Any]:
-        """Draft what to send again of a request, a message or (for operators) a dead letter.
+        """Return a draft that resends a request, a message or (for operators) a dead letter.
 
         The draft leaves out messages that were sent again already, unless `again`. Raises Refusal not_found (also for
         other people's requests), nothing_to_resend, already_resent, redacted or content_erased; DatabaseUnavailable.
@@ -55,7 +55,7 @@ class Resends:
         return await self.draft_dead_letter(name.request, caller, again=again)
 
     async def draft_dead_letter(self, letter: str, caller: Caller, *, again: bool) -> dict[str, Any]:
-        """Draft the recipients of a dead letter that failed with it.
+        """Return a draft that resends to the recipients that failed with a dead letter.
 
         Raises Refusal no_right, not_found, nothing_to_resend where it holds no job, already_resent, redacted;
         DatabaseUnavailable.

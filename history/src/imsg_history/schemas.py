@@ -32,7 +32,7 @@ HeldBy = Annotated[str | None, Field(description="The id of that window.")]
 
 
 def _allow_absent(*fields: str) -> ConfigDict:
-    """Let fields be absent: they have a default here that no answer shows."""
+    """Return a configuration in which fields are not required: an answer leaves out their defaults."""
 
     def mend(schema: dict[str, Any]) -> None:
         schema["required"] = [name for name in schema["required"] if name not in fields]
@@ -135,7 +135,7 @@ KeyName = Annotated[str | None, Field(description="The name of the API key that 
 IsTest = Annotated[bool, Field(description="Whether a test key sent it: its provider is played.")]
 
 
-IsSimulated = Annotated[bool, Field(description="Whether the sandbox stood in for the provider: it went to nobody.")]
+IsSimulated = Annotated[bool, Field(description="Whether the sandbox replaced the provider: nothing was delivered.")]
 
 
 class ListedShape(MessageShape):
@@ -222,7 +222,7 @@ class LegShape(AnswerPart):
     method: str
     state: Annotated[
         Literal["scheduled", "held", "queued", "sending", "settled", "waiting", "unused"],
-        Field(description="waiting: it begins for whoever is not reached by then; unused: it never begins."),
+        Field(description="waiting: it begins for people not reached by then; unused: it never begins."),
     ]
 
 
@@ -230,9 +230,9 @@ class RequestAnswer(RequestShape, Success):
     """One request at a glance; `state` is settled once that of all legs is."""
 
     legs: Annotated[list[LegShape], Field(description="The request and its further legs; empty without a fallback.")]
-    reached: Annotated[int | None, Field(description="People whom a leg has reached; null without a fallback.")]
-    not_reached: Annotated[int | None, Field(description="People whom none has reached, and none will.")]
-    open: Annotated[int | None, Field(description="People of whom that is not known yet.")]
+    reached: Annotated[int | None, Field(description="People that a leg has reached; null without a fallback.")]
+    not_reached: Annotated[int | None, Field(description="People that no leg has reached or will reach.")]
+    open: Annotated[int | None, Field(description="People whose result is not known yet.")]
 
 
 class RequestsAnswer(Success):
@@ -264,7 +264,7 @@ class ReplyShape(AnswerPart):
         str | None,
         Field(description="The last message that had gone to that person; null: none is known, or not yet."),
     ]
-    username: Annotated[str | None, Field(description="Whose message that is.")]
+    username: Annotated[str | None, Field(description="The user of that message.")]
     reference: Annotated[str | None, Field(description="What the client called its request.")]
     at: Time
 
@@ -433,7 +433,7 @@ ErasureState = Literal["erasing", "draining", "done"]
 
 
 class ErasureStateAnswer(Success):
-    """How an erasure stands: the databases are being emptied, then queues drain, and then it is done."""
+    """The progress of an erasure: the databases are being emptied, then queues drain, and then it is done."""
 
     state: ErasureState
     remains: list[RemainingShape]

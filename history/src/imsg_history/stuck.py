@@ -128,7 +128,7 @@ class StuckJobs:
     ) -> Sequence[tuple[str, bytes]]:
         """Choose stuck jobs, and record that they are published again, so that no other process chooses them."""
         now = self.now()
-        if not await self._take_lock(connection):
+        if not await self._acquire_lock(connection):
             return []
         is_due = [
             (jobs.c.repeats == n) & or_(jobs.c.repeated_at.is_(None), jobs.c.repeated_at < now - self.after * 4**n)
@@ -169,8 +169,8 @@ class StuckJobs:
             messages.c.at < self.now() - self.after,
         )
 
-    async def _take_lock(self, connection: AsyncConnection) -> bool:
-        """Take the advisory lock for this transaction; on SQLite there is one writer anyway."""
+    async def _acquire_lock(self, connection: AsyncConnection) -> bool:
+        """Acquire the advisory lock for this transaction; SQLite has one writer anyway."""
         if not self.database.is_postgres:
             return True
         return bool(await connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({MIGRATIONS.lock + 1})")))

@@ -66,11 +66,11 @@ class Moment(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime(timezone=True) if dialect.name == "postgresql" else BigInteger())
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ANN401
-        """Turn a time into what the column holds."""
+        """Return a time in the form that the column holds."""
         return value if value is None or dialect.name == "postgresql" else (value - EPOCH) // MICROSECOND
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ANN401
-        """Turn what the column holds into a time."""
+        """Return the time that the column holds."""
         if value is None or dialect.name == "postgresql":
             return value  # type: ignore[no-any-return]
         return EPOCH + int(value) * MICROSECOND

@@ -34,7 +34,7 @@ def show_request(content: str | None) -> Any:  # noqa: ANN401  any JSON
 
 
 async def render_messages(messages: Sequence[dict[str, Any]], renderer: Renderer | None) -> None:
-    """Put the words that were sent in the place of unrendered contents, in place; without a renderer their params."""
+    """Replace unrendered contents, in place, by the words that were sent; without a renderer by their params."""
     by_content: dict[int, list[dict[str, Any]]] = {}
     for message in messages:
         if isinstance(unrendered := message.get("content"), Unrendered):

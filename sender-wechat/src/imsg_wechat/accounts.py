@@ -67,7 +67,7 @@ def list_accounts(wechat: WeChat) -> Mapping[str, tuple[str, Account]]:
 
 
 def explain(fault: str) -> ProviderTrouble:
-    """Say in words why WeChat does not take an account, with its own words behind."""
+    """Return why WeChat refuses an account, followed by its own text."""
     for words, trouble in TROUBLES:
         if any(word in fault for word in words):
             if trouble.code in TRANSIENT:
@@ -83,7 +83,7 @@ def explain(fault: str) -> ProviderTrouble:
 
 
 def explain_templates(missing: Collection[str], wrong: Mapping[str, str]) -> ProviderTrouble:
-    """Say which templates of the settings do not fit those of the account; `wrong` has sentences in English."""
+    """Return the problem of templates that differ from those of the account; `wrong` has sentences in English."""
     unfit = [name for name in wrong if name not in missing]
     parts = [f"账号没有模板 {'、'.join(sorted(missing))}"] if missing else []
     parts += [f"模板 {'、'.join(sorted(unfit))} 的变量与设置的不符"] if unfit else []

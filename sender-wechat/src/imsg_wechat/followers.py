@@ -99,7 +99,7 @@ class Followers:
         return await self._store.list_page(account, after, limit)
 
     async def renew(self, tag: str, at: int) -> Follower | None:
-        """Give the follower with this tag another one; a repeat returns the same. None for an unknown tag.
+        """Replace a follower's tag; return the follower, for a repeat the same, or None for an unknown tag.
 
         Raises DatabaseUnavailable.
         """

@@ -62,7 +62,7 @@ class MenuResult:
 def merge(buttons: Sequence[Button]) -> Sequence[Button] | None:
     """Add the button to a menu; return None if the menu has it. Raises CannotMerge.
 
-    It goes into the sub-menu 我的 if there is one, else into a new one, else into the last sub-menu with space.
+    The place is the sub-menu 我的 if there is one, else a new one, else the last sub-menu with space.
     """
     menu = [_read_button(button) for button in buttons]
     if any(item.get("key") == TAG_BUTTON_KEY for button in menu for item in (button, *button.get("sub_button", ()))):

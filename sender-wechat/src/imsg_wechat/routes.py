@@ -129,7 +129,7 @@ async def bind_follower(
 
 @router.get("/bind/{id}", responses=describe_refusals("no_right", "not_found"))
 async def show_binding(_: Administrator, id: str, services: WechatServices) -> schemas.BindingAnswer:  # noqa: A002  its name in the path
-    """Show whether a code was scanned, and by whom."""
+    """Show whether a code was scanned, and by which follower."""
     return _show(await _find_binding(services, id), services.now())
 
 
@@ -160,7 +160,7 @@ async def confirm_binding(
 
 @router.post("/{tag}/renew", responses=describe_refusals("no_right", "not_found"))
 async def renew_tag(administrator: Administrator, tag: Tag, services: WechatServices) -> schemas.FollowerAnswer:
-    """Give a follower another tag.
+    """Replace a follower's tag.
 
     A repeat with the old tag answers the same new one, and completes what the first request did not.
     """
@@ -179,7 +179,7 @@ async def renew_tag(administrator: Administrator, tag: Tag, services: WechatServ
 
 @router.delete("/{tag}", responses=describe_refusals("no_right", "not_found"))
 async def revoke_tag(administrator: Administrator, tag: Tag, services: WechatServices) -> schemas.RevocationAnswer:
-    """Take a tag away from its follower."""
+    """Revoke a follower's tag."""
     tag = _read_tag(tag)
     retired = await services.followers.revoke(tag, int(services.now()))
     if retired is None:

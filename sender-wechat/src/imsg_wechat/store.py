@@ -114,7 +114,7 @@ class Store:
             return [Follower(**row) for row in (await connection.execute(statement)).mappings()]
 
     async def renew(self, tag: str, at: int) -> Follower | None:
-        """Give the follower with this tag another one; return None for an unknown tag.
+        """Replace a follower's tag; return the follower, or None for an unknown tag.
 
         A repeat with the old tag returns the follower with the new one.
         """

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/sessions", route_class=InternalRoute)
 
 @router.post("", responses=describe_refusals(*BODY))
 async def open_session(user: User, body: NewPageSession, request: Request, services: AuthServices) -> PageSessionAnswer:
-    """Keep the session of this token; a client with the secret may resume it."""
+    """Store the session of this token; a client with the secret may resume it."""
     token = request.headers.get(TOKEN_HEADER, "")
     return PageSessionAnswer(id=await services.page_sessions.open(user, token, body.digest, body.agent))
 
@@ -54,6 +54,6 @@ async def list_sessions(user: User, request: Request, services: AuthServices) ->
 
 @router.delete("/{id}", responses=describe_refusals("not_found"))
 async def end_session(user: User, id: str, services: AuthServices) -> Success:  # noqa: A002  its name in the path
-    """End a session of the web page; an administrator ends anybody's."""
+    """End a session of the web page; an administrator may end any."""
     await services.page_sessions.end(user, id)
     return Success()

@@ -88,7 +88,7 @@ async def add_provider(
 async def check_new_provider(
     _: Administrator, body: ProviderCheckRequest, language: Language, services: AuthServices
 ) -> ProviderCheckAnswer:
-    """Let a sender log in at the provider; nothing is sent or kept."""
+    """Log in at the provider through a sender; nothing is sent or stored."""
     method = _check_method(body.method)
     fields = await _read_fields(services, method, body)
     return _show_check(await services.accounts.check(method, body.name, body.kind, fields), language)
@@ -141,7 +141,7 @@ async def remove_provider(administrator: Administrator, method: Method, name: st
 async def check_provider(
     _: Administrator, method: Method, name: str, language: Language, services: AuthServices
 ) -> ProviderCheckAnswer:
-    """Let a sender log in at the provider; nothing is sent."""
+    """Log in at the provider through a sender; nothing is sent."""
     return _show_check(await services.accounts.check(_read_method(method), name), language)
 
 

@@ -84,7 +84,7 @@ async def remove_sender(administrator: Administrator, name: str, services: AuthS
 
 @router.get("/{name}/dns", responses=describe_refusals("no_right", "not_found", "providers_closed", "sender_away"))
 async def examine_sender_dns(_: Reader, name: str, language: Language, services: AuthServices) -> SenderDnsAnswer:
-    """Look up the DNS records of a sender's domain, `default` for the default one: what is wanted and what is found."""
+    """Look up the DNS records of a sender's domain, expected and found; `default` is the default sender."""
     report = await services.senders.examine_dns(name, english=language == "en")
     return SenderDnsAnswer(
         domain=report.domain,

@@ -53,9 +53,9 @@ async def find_key_owner(body: KeyLookup, services: AuthServices) -> KeyOwnerAns
 
 
 @router.post("/keys/used")
-async def note_key_uses(body: KeyUses, services: AuthServices) -> Success:
-    """Note when and from where keys were used last."""
-    await services.keys.note_uses(body.uses)
+async def record_key_uses(body: KeyUses, services: AuthServices) -> Success:
+    """Record when and from where keys were used last."""
+    await services.keys.record_uses(body.uses)
     return Success()
 
 

@@ -73,7 +73,7 @@ async def begin_totp(user: User, services: AuthServices) -> TotpAnswer:
     responses=describe_refusals(*BODY, "log_in_again", "totp_not_begun", "otp_wrong"),
 )
 async def confirm_totp(user: User, body: Otp, services: AuthServices) -> RecoveryCodesAnswer:
-    """Want one-time passwords from the next log-in on, and get recovery codes, shown this once."""
+    """Require one-time passwords from the next log-in on; return recovery codes, shown this once."""
     with _refuse_missing_user():
         return RecoveryCodesAnswer(recovery_codes=await services.totp.confirm(user, body.otp))
 
@@ -92,7 +92,7 @@ async def remove_own_totp(user: User, services: AuthServices) -> Success:
     responses=describe_refusals("no_right", "log_in_again", "no_such_user"),
 )
 async def remove_totp(administrator: Administrator, username: str, services: AuthServices) -> Success:
-    """Let a user who has lost their phone log in by the password alone."""
+    """Remove the second step of a user who has lost their phone."""
     target = await services.users.find(username)
     await services.totp.remove(administrator, target.username)
     return Success()

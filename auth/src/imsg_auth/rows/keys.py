@@ -69,8 +69,8 @@ class KeyRows(Statements):
         """Remove a key."""
         await self._connection.execute(delete(KEYS).where(KEYS.c.id == key_id))
 
-    async def note_key_use(self, key_id: str, at: datetime, address: str) -> None:
-        """Note when and from where a key was used last, unless a later use is noted."""
+    async def record_key_use(self, key_id: str, at: datetime, address: str) -> None:
+        """Record when and from where a key was used last, unless a later use is recorded."""
         is_older = or_(KEYS.c.last_used_at.is_(None), KEYS.c.last_used_at < at)
         row = (KEYS.c.id == key_id) & is_older
         await self._connection.execute(update(KEYS).where(row).values(last_used_at=at, last_used_from=address))

@@ -91,7 +91,7 @@ class ProviderRows(Statements):
         return [AccountVersion(**row) for row in (await self._connection.execute(statement)).mappings()]
 
     async def lock_accounts(self, method: str) -> None:
-        """Let one transaction at a time change the accounts of a channel."""
+        """Lock the accounts of a channel until the transaction ends."""
         await self._lock(f"imsg accounts {method}")
 
     async def add_account_version(self, version: AccountVersion) -> None:
@@ -113,8 +113,8 @@ class ProviderRows(Statements):
         for table in (PROVIDER_ACCOUNTS, PROVIDER_SWITCHES):
             await self._connection.execute(delete(table).where(table.c.method == method, table.c.name == name))
 
-    async def keep_removed_accounts(self, removed: Sequence[RemovedAccount]) -> None:
-        """Keep versions of an account that is removed."""
+    async def add_removed_accounts(self, removed: Sequence[RemovedAccount]) -> None:
+        """Store the versions of a removed account."""
         if removed:
             await self._connection.execute(insert(REMOVED_ACCOUNTS), [asdict(version) for version in removed])
 

@@ -17,6 +17,6 @@ class Statements:
         return self._connection.dialect.name == "postgresql"
 
     async def _lock(self, name: str) -> None:
-        """Let one transaction at a time hold a lock until it ends; SQLite has one writer anyway."""
+        """Acquire a lock until the transaction ends; SQLite has one writer anyway."""
         if self._is_postgres:
             await self._connection.execute(select(func.pg_advisory_xact_lock(zlib.crc32(name.encode()))))

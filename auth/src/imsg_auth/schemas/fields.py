@@ -32,5 +32,5 @@ Wechat = Annotated[
 
 
 def example(fields: dict[str, object]) -> ConfigDict:
-    """Give a body's example, as a model's configuration has it."""
+    """Return the part of a model's configuration that holds its example."""
     return ConfigDict(json_schema_extra=lambda schema: schema.update(examples=[fields]))

@@ -119,11 +119,11 @@ class NewKey(RequestModel):
     scopes: Scopes
     networks: Networks | None = None
     expires_at: ExpiresAt = None
-    username: Annotated[Name | None, Field(description="Whose key it is, if it is not one's own.")] = None
+    username: Annotated[Name | None, Field(description="The user of the key; default: the caller.")] = None
 
 
 class KeyPatch(RequestModel):
-    """PATCH /api/keys/ID: what is absent stays as it is; null takes `networks` and `expires_at` away."""
+    """PATCH /api/keys/ID: absent fields don't change; null removes `networks` and `expires_at`."""
 
     model_config = example({"networks": ["192.0.2.0/24"], "expires_at": None})
 
@@ -158,7 +158,7 @@ class KeysQuery(BaseModel):
 
     limit: PageLimit = PAGE
     cursor: Annotated[str | None, Field(pattern="^[0-9a-f]{32}$", description="`next` of the page before.")] = None
-    username: Annotated[Name | None, Field(description="Whose keys, for administrators.")] = None
+    username: Annotated[Name | None, Field(description="The user of the keys, for administrators.")] = None
 
 
 class KeyRecord(AnswerPart):

@@ -27,7 +27,7 @@ Settings = Annotated[
 
 Weight = Annotated[
     int | None,
-    Field(ge=0, le=1_000, description="Its share beside the others'; 0: only where those say not now."),
+    Field(ge=0, le=1_000, description="Its share of messages; 0: only where others can't send now."),
 ]
 
 
@@ -84,7 +84,7 @@ class NewProvider(ProviderCheckRequest):
 
 
 class ProviderPatch(RequestModel):
-    """PATCH /api/providers/METHOD/NAME: what is absent stays as it is; null of a switch is as the settings say."""
+    """PATCH /api/providers/METHOD/NAME: absent fields don't change; null resets a switch to the settings."""
 
     model_config = example({"enabled": False})
 
@@ -114,7 +114,7 @@ class KindFieldShape(AnswerPart):
     secret: bool
     required: bool
     rare: Annotated[bool, Field(description="Whether few need it.")]
-    route: Annotated[bool, Field(description="Whether it stands in `routes`, not in `settings`.")]
+    route: Annotated[bool, Field(description="Whether it belongs in `routes`, not in `settings`.")]
     default: Any
 
 
@@ -169,11 +169,11 @@ class ProviderShape(AnswerPart):
     routes: Annotated[dict[str, Any], Field(description="What it is used for; empty: everything.")]
     source: Annotated[
         Literal["page", "settings"],
-        Field(alias="from", description="`settings`: it stands in a file or the environment."),
+        Field(alias="from", description="`settings`: it comes from a file or the environment."),
     ]
     simulated: Annotated[bool, Field(description="Whether the sandbox plays it.")]
     enabled: bool
-    weight: Annotated[int | None, Field(description="null: as the settings say.")]
+    weight: Annotated[int | None, Field(description="null: the value in the settings.")]
     version: int | None
     changed_at: Time | None
     changed_by: str | None
@@ -189,7 +189,7 @@ class ProvidersAnswer(Success):
 
 
 class ProviderAnswer(Success, ProviderShape):
-    """A provider as it is now; the senders use it within 2 s."""
+    """The current state of a provider; the senders use it within 2 s."""
 
 
 class ProviderVersionsAnswer(Success):
@@ -225,7 +225,7 @@ class ProviderTemplatesAnswer(Success):
 
 
 class ProviderCheckAnswer(Success):
-    """What the provider says; nothing was sent."""
+    """The provider's answer to a log-in; nothing was sent."""
 
     ok: bool
     code: Annotated[str | None, Field(description="The provider's code.")]

@@ -42,7 +42,7 @@ class NewSender(RequestModel):
 
 
 class SenderPatch(RequestModel):
-    """PATCH /api/senders/NAME: what is absent stays as it is."""
+    """PATCH /api/senders/NAME: absent fields don't change."""
 
     model_config = example({"reply_to": "office@example.com"})
 
@@ -54,7 +54,7 @@ class SenderPatch(RequestModel):
 
 
 class SenderShape(AnswerPart):
-    """A sender. Who may use it stands in each user's `senders`."""
+    """A sender. Each user's `senders` says whether the user may use it."""
 
     name: str
     method: Method
@@ -63,7 +63,7 @@ class SenderShape(AnswerPart):
     signature: Annotated[str | None, Field(description="Of sms, without 【】.")]
     source: Annotated[
         Literal["page", "settings"],
-        Field(alias="from", description="`settings`: it stands in a file or the environment."),
+        Field(alias="from", description="`settings`: it comes from a file or the environment."),
     ]
     changed_at: Time | None
     changed_by: str | None
@@ -74,9 +74,9 @@ class DnsRecordShape(AnswerPart):
 
     record: Annotated[str, Field(description="`MX`, `SPF`, `DKIM SELECTOR`, `DMARC`, `PTR`.")]
     type: Literal["MX", "TXT", "PTR"]
-    name: Annotated[str | None, Field(description="Where it stands; null: not known.")]
+    name: Annotated[str | None, Field(description="The record's name; null: not known.")]
     wanted: Annotated[str | None, Field(description="What to enter there; null: iMSG can't know it.")]
-    found: Annotated[list[str], Field(description="What stands there now.")]
+    found: Annotated[list[str], Field(description="The values found there now.")]
     verdict: DnsVerdict
     why: str
     remedy: str | None
@@ -112,9 +112,9 @@ class RemarkShape(AnswerPart):
 
 
 class SenderAnswer(Success, SenderShape):
-    """A sender as it is now; sends may name it within 2 s."""
+    """The current state of a sender; sends may name it within 2 s."""
 
     remarks: Annotated[
         list[RemarkShape],
-        Field(description="What the accounts that can be asked say of the signature, where something is wrong."),
+        Field(description="The problems of the signature at the accounts that list their signatures."),
     ]

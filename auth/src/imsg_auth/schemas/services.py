@@ -69,7 +69,7 @@ class ContactsLookup(RequestModel):
 
 
 class ContactsAnswer(Success):
-    """Name → address, null where the user has none; unknown users are absent."""
+    """Username → address, null where the user has none; unknown users are absent."""
 
     contacts: dict[str, str | None]
 

@@ -151,7 +151,7 @@ class Modification(RequestModel):
 
 
 class UserPatch(UserRights):
-    """PATCH /api/users/NAME: what is absent stays as it is; null unsets."""
+    """PATCH /api/users/NAME: absent fields don't change; null unsets."""
 
     model_config = example({"phone": "13800138000", "recipients_per_day": 1_000})
 

@@ -87,7 +87,7 @@ async def add_callback(user: User, owner: EndpointOwner, body: NewEndpoint, serv
 
 @router.get("/{id}", responses=describe_refusals("not_found"))
 async def show_callback(owner: EndpointOwner, id: str, services: CallbackServices) -> EndpointAnswer:  # noqa: A002  its name in the path
-    """Show an endpoint; administrators see anybody's."""
+    """Show an endpoint; administrators see all users'."""
     endpoint = await services.endpoints.find(id, owner.whose)
     waiting = await services.endpoints.count_waiting([id])
     return EndpointAnswer(**_show(endpoint, waiting.get(id, 0)))
@@ -125,7 +125,7 @@ async def remove_callback(
     id: str,  # noqa: A002  its name in the path
     services: CallbackServices,
 ) -> Success:
-    """Remove an endpoint; administrators remove anybody's."""
+    """Remove an endpoint; administrators may remove any."""
     known = await services.endpoints.find(id, owner.whose)
     await services.audit.write(user, "callback_removed", id, describe(known))
     await services.endpoints.remove(id, owner.whose)
@@ -139,7 +139,7 @@ async def rotate_secret(
     id: str,  # noqa: A002  its name in the path
     services: CallbackServices,
 ) -> SecretAnswer:
-    """Give an endpoint a new secret."""
+    """Replace the secret of an endpoint."""
     known = await services.endpoints.find(id, owner.user_id)
     await services.audit.write(user, "callback_secret_rotated", id)
     secret = await services.endpoints.rotate(known)

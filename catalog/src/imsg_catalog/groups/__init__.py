@@ -1,1 +1,1 @@
-"""Groups: people with fields of their own, to whom a send may go by the group's name."""
+"""Groups: people with fields of their own, addressed in a send by the group's name."""

@@ -60,7 +60,7 @@ class Member:
         return replace(self, params=params, consent_source=None if is_named else self.consent_source)
 
     def find_recipient(self, method: str) -> str | None:
-        """Return whom a send by this method goes to; None where the person has no such address."""
+        """Return the address or username that a send by this method uses; None where the person has none."""
         return self.contacts.get(method) or self.contacts.get(TO)
 
 
@@ -111,7 +111,7 @@ def _read_to(text: str) -> dict[str, str] | BilingualText:
 
 
 def _read(channel: ChannelSpec, text: str) -> str | None:
-    """Return an address as it is kept: in its normal form, or behind its display name."""
+    """Return the stored form of an address: its normal form, or the text with its display name."""
     if "\0" in text or channel.address.read(text) is None:
         return None
     return channel.address.parse(text) or text
@@ -138,5 +138,5 @@ def _bare(method: str, text: str) -> str:
 
 
 def write_json(fields: Mapping[str, str]) -> str:
-    """Write a column of JSON, in which Chinese is found as it is typed."""
+    """Return JSON for a column, with Chinese unescaped so that a search finds it."""
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))

@@ -130,7 +130,7 @@ async def remove_members(user: Sender, name: str, body: MembersRemoval, groups: 
 
 @internal.post("/recipients")
 async def find_recipients(user: User, body: GroupRecipients, groups: CatalogGroups) -> dict[str, Any]:
-    """Return to whom a send to groups goes, and how many of them have no address of its method."""
+    """Return the recipients of a send to groups, and how many members have no address of its method."""
     total, members = await groups.read_all(body.groups, user, body.most)
     recipients = [
         {

@@ -211,7 +211,7 @@ class Groups:
             yield connection
 
     async def _drop_erased(self, rows: Sequence[Member]) -> list[Member]:
-        """Return what is kept of members, some of whom may have been erased since their request came."""
+        """Return what remains of members, some of which may have been erased since their request came."""
         named = set[str]().union(*({*row.addresses, *row.find_mentions()} for row in rows))
         stones = await self._erased.find(list(named))
         if not stones:

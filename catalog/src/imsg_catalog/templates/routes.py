@@ -91,7 +91,7 @@ async def list_template_versions(
 async def publish_template(
     user: Sender, name: str, templates: CatalogTemplates, body: PublishRequest | None = None
 ) -> TemplateAnswer:
-    """Let sends use the last version, or an earlier one again."""
+    """Publish the last version for sends, or an earlier one again."""
     return _show(*await templates.publish(user, name, None if body is None else body.version))
 
 

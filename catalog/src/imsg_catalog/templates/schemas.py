@@ -122,7 +122,7 @@ class NewTemplate(RequestModel):
     name: Annotated[str, Field(pattern=NAME, description="Letters, digits, `.`, `-` and `_`; it does not change.")]
     category: CategoryName
     shared: Annotated[bool, Field(description="Whether other users may send by it.")] = False
-    default_language: Annotated[str, Field(pattern=LANGUAGE, description="For whom there is no other.")]
+    default_language: Annotated[str, Field(pattern=LANGUAGE, description="For recipients of other languages.")]
     languages: Languages
 
     @model_validator(mode="after")
@@ -210,7 +210,7 @@ class TemplateLine(AnswerPart):
     name: str
     category: CategoryName
     shared: bool
-    username: Annotated[str, Field(description="Whose it is.")]
+    username: Annotated[str, Field(description="The template's owner.")]
     default_language: str
     languages: Annotated[dict[str, list[str]], Field(description="Language → its channels.")]
     params: list[ParamShape]
@@ -228,9 +228,9 @@ class SettingsTemplate(AnswerPart):
     method: str
     name: Annotated[str, Field(description="What `template` is in `{template, params}`.")]
     default: Annotated[bool, Field(description="Free text goes into the one variable of the default template.")]
-    signature: Annotated[str, Field(description="Stands before the text of an SMS, and counts.")]
+    signature: Annotated[str, Field(description="The prefix of an SMS, which counts.")]
     text: Annotated[str, Field(description="The words around each `${variable}`; empty where they are not known.")]
-    variables: Annotated[dict[str, int | None], Field(description="Name → the most characters it takes.")]
+    variables: Annotated[dict[str, int | None], Field(description="Name → its maximum length.")]
     links: Annotated[bool, Field(description="Whether a variable may hold a link.")]
     breaks: Annotated[bool, Field(description="Whether a variable may hold a line break.")]
 

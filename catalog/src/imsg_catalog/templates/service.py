@@ -156,7 +156,7 @@ class Templates:
         return template, version
 
     async def publish(self, caller: Caller, name: str, number: int | None) -> tuple[Template, Version]:
-        """Let sends use the last version, or an earlier one. Raises Refusal not_found."""
+        """Publish the last version for sends, or an earlier one. Raises Refusal not_found."""
         async with self._writing() as rows:
             template, last = await _read_own(rows, caller, name)
             version = last if number is None else await rows.find_version(name, number)

@@ -1,4 +1,4 @@
-"""The examples of the OpenAPI document: of every body, what its schema shows; of every success, an answer as it is."""
+"""The examples of the OpenAPI document: of every body, what its schema shows; of every success, a real answer."""
 
 import json
 from importlib.resources import files

@@ -25,7 +25,7 @@ V1, MESSAGES, CALLBACKS, ACCOUNT, USERS, OPERATION = "v1", "messages", "callback
 CHAPTERS: Mapping[str, str] = {
     V1: "The interface document's own five URLs: its keys alone, HTTP 200 to everything, the rest in X-IMSG-* headers.",
     MESSAGES: "Sending, and what became of it.",
-    CALLBACKS: "Being told what happens to messages: by calls of your own URLs, or by reading events.",
+    CALLBACKS: "Events of messages: sent by calls of your own URLs, or read from the API.",
     ACCOUNT: "Logging in and out, and what a user does for themselves.",
     USERS: "What administrators do with users.",
     OPERATION: "What administrators do with channels, followers and dead letters.",

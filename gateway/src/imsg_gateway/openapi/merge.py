@@ -37,7 +37,7 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], server: str, rights: Mapp
     `rights` says by path and verb who may call it.
     """
     schemas: Json = dict(own_part["components"]["schemas"])
-    paths: Json = {path: _name(path, verbs) for path, verbs in own_part["paths"].items()}
+    paths: Json = {path: _shorten_ids(path, verbs) for path, verbs in own_part["paths"].items()}
     for owner, document in sorted(owned.items()):
         theirs = document.get("components", {}).get("schemas", {})
         names = {
@@ -49,7 +49,7 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], server: str, rights: Mapp
         for path, verbs in renamed["paths"].items():
             if path.startswith(OWN):
                 public = path if url_of(path) in v1.OWNED else path.replace(OWN, PUBLIC, 1)
-                paths.setdefault(public, {}).update(_name(path, verbs))
+                paths.setdefault(public, {}).update(_shorten_ids(path, verbs))
     paths = {
         path: {verb: _complete(path, operation, schemas, rights.get((path, verb))) for verb, operation in verbs.items()}
         for path, verbs in paths.items()
@@ -67,8 +67,8 @@ def merge(own_part: Json, owned: Mapping[Owner, Json], server: str, rights: Mapp
     }
 
 
-def _name(path: str, verbs: Json) -> Json:
-    """Name each operation after its function alone: FastAPI adds the path and the verb."""
+def _shorten_ids(path: str, verbs: Json) -> Json:
+    """Return the operations with ids that are their functions' names; FastAPI adds the path and the verb."""
     return {
         verb: {
             **operation,

@@ -9,7 +9,7 @@ REF = "#/components/schemas/"
 
 
 def references(node: Any) -> set[str]:  # noqa: ANN401  any JSON
-    """Name the schemas that a part of a document refers to."""
+    """Return the names of the schemas that a part of a document refers to."""
     if isinstance(node, dict):
         inner = {name for value in node.values() for name in references(value)}
         reference = node.get("$ref")
@@ -18,7 +18,7 @@ def references(node: Any) -> set[str]:  # noqa: ANN401  any JSON
 
 
 def reach(names: Iterable[str], schemas: Mapping[str, Any]) -> set[str]:
-    """Name these schemas and all that they refer to, over however many steps."""
+    """Return the names of these schemas and of all that they refer to, directly or not."""
     reached: set[str] = set()
     waiting = set(names)
     while waiting:

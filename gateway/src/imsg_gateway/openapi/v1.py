@@ -112,6 +112,6 @@ def _reopen(body: Json, schemas: Json, honoured: Sequence[str]) -> Json:
 
 
 def _list_choices(body: Json, schemas: Json) -> set[str]:
-    """Name the schemas of which a body is one."""
+    """Return the names of the schemas of which a body is one."""
     (name,) = references(body)
     return references(schemas[name].get("oneOf", [])) or {name}

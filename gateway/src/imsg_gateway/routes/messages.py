@@ -88,7 +88,7 @@ async def send_message(request: ClientRequest, body: MessageRequest) -> Response
     responses=describe_refusals("missing", *FIELDS, *TIMES, "too_many_tries", "may_not_send_codes", "no_provider"),
 )
 async def check_message(request: ClientRequest, body: MessageRequest) -> Response:
-    """See what a send would meet; sends and counts nothing."""
+    """Check a send without sending or counting anything."""
     del body
     services = find_services(request)
     credential = services.authenticator.read(request.token, request.address)

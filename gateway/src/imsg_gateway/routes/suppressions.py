@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v2", route_class=RelayRoute, include_in_schema=F
 async def list_suppressions(
     user: Annotated[Credential, allow("suppressions")], request: ClientRequest, services: GatewayServices
 ) -> Response:
-    """Relay the list to the catalog; for a user with the recipients whom the user's messages did not reach."""
+    """Return the catalog's list; of a user the suppressed recipients that the user's messages did not reach."""
     if (await user.authenticate()).sees_all:
         return await services.relay.pass_on("catalog", request, user)
     return await services.failed_suppressions.list(request, user)

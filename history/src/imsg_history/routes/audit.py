@@ -1,4 +1,4 @@
-"""The audit, as it is read."""
+"""The routes of the audit."""
 
 from typing import Annotated, Any
 

@@ -36,6 +36,6 @@ async def show_dead_letter(user: Reader, id: str, services: HistoryServices) -> 
 
 @router.delete("/{id}", responses=describe_refusals("not_found", "no_right"))
 async def remove_dead_letter(operator: Operator, id: str, services: HistoryServices) -> Success:  # noqa: A002  its name in the path
-    """Remove one dead letter; its message stays as it is."""
+    """Remove one dead letter; its message doesn't change."""
     await services.dead_letters.remove(id, operator, services.now())
     return Success()

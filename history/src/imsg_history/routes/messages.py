@@ -37,8 +37,8 @@ LISTING = ("wrong_type", "method_unknown", "no_right")
 router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
-async def note_content_read(services: RouteServices, user: Caller, query: V1MessagesQuery | RepliesQuery) -> None:
-    """Note in the audit that a user reads what others sent: whose, or which request or message."""
+async def audit_content_read(services: RouteServices, user: Caller, query: V1MessagesQuery | RepliesQuery) -> None:
+    """Add an audit record where a user reads others' messages; its target is their user, request or message."""
     if not (user.sees_all and user.sees_content) or query.username == user.username:
         return
     target = query.username or EVERYBODY
@@ -52,7 +52,7 @@ async def list_messages_v1(
     user: User, query: Annotated[V1MessagesQuery, Query()], services: HistoryServices
 ) -> ApiResponse:
     """List messages, the newest first."""
-    await note_content_read(services, user, query)
+    await audit_content_read(services, user, query)
     page = await services.messages.find_v1(query, user)
     return ApiResponse(ok(messages=page.rows, next=page.next))
 
@@ -61,7 +61,7 @@ async def list_messages_v1(
 async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List messages, the newest first."""
     as_of = services.write_as_of()
-    await note_content_read(services, user, query)
+    await audit_content_read(services, user, query)
     page = await services.messages.find(query, user, services.prices.current)
     return ApiResponse(ok(messages=page.rows, next=page.next, total=page.total, as_of=as_of))
 
@@ -70,7 +70,7 @@ async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], se
 async def list_requests(user: User, query: Annotated[RequestsQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List requests, the newest first."""
     as_of = services.write_as_of()
-    await note_content_read(services, user, query)
+    await audit_content_read(services, user, query)
     page = await services.requests.find(query, user)
     return ApiResponse(ok(requests=page.rows, next=page.next, total=page.total, as_of=as_of))
 
@@ -89,7 +89,7 @@ async def show_request(
 @router.get("/replies", response_model=RepliesAnswer, responses=describe_refusals(*LISTING))
 async def list_replies(user: User, query: Annotated[RepliesQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List what people wrote back."""
-    await note_content_read(services, user, query)
+    await audit_content_read(services, user, query)
     page = await services.replies.find(query, user)
     return ApiResponse(ok(replies=page.rows, next=page.next, total=page.total))
 

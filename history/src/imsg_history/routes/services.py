@@ -21,7 +21,7 @@ router = APIRouter(prefix="/internal", route_class=InternalRoute, include_in_sch
 async def put_attachment(
     request_id: str, sha256: str, request: Request, services: HistoryServices, expires_at: str | None = None
 ) -> ApiResponse:
-    """Keep an attachment's bytes."""
+    """Store an attachment's bytes."""
     if expires_at is None:
         raise Refusal("missing", field="expires_at")
     expiry = read_time(expires_at, "expires_at")
@@ -45,7 +45,7 @@ async def find_recipient(request_id: str, n: str, services: HistoryServices) -> 
 
 @router.get("/failed")
 async def find_failed(user: User, services: HistoryServices) -> ApiResponse:
-    """Return to whom a user's last failed messages went: the address, and as the user wrote it."""
+    """Return the recipients of a user's last failed messages: each address, and what the user wrote."""
     return ApiResponse(ok(recipients=await services.messages.find_failed(user, MAX_FAILED)))
 
 
@@ -68,7 +68,7 @@ async def list_open(
 async def draft_resend(
     user: User, name: str, services: HistoryServices, uncertain: str = "", again: str = ""
 ) -> ApiResponse:
-    """Draft what to send again of a request, or of one message."""
+    """Return a draft that resends a request, or one message."""
     draft = await services.resends.draft(name, user, uncertain=uncertain == "1", again=again == "1")
     if draft["user_id"] != user.user_id:
         await services.audit.note(user, "resend", name, target_id=draft["user_id"], request=draft["request"])
@@ -77,7 +77,7 @@ async def draft_resend(
 
 @router.get("/dead/{name}")
 async def draft_dead_letter(user: User, name: str, services: HistoryServices, again: str = "") -> ApiResponse:
-    """Draft what to send again of a dead letter."""
+    """Return a draft that resends a dead letter."""
     draft = await services.resends.draft_dead_letter(name, user, again=again == "1")
     await services.audit.note(user, "dead_letter_resend", name, target_id=draft["user_id"], request=draft["request"])
     return ApiResponse(ok(**draft))

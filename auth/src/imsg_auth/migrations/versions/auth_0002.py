@@ -1,4 +1,4 @@
-"""Keep the accounts at providers that were removed lately."""  # noqa: INP001  loaded by path
+"""Add the table of removed provider accounts."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op

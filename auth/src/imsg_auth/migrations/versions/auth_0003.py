@@ -1,4 +1,4 @@
-"""Keep the signatures of senders of SMS."""  # noqa: INP001  loaded by path
+"""Add the signature column of SMS senders."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op

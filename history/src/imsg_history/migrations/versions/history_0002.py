@@ -1,4 +1,4 @@
-"""Keep which messages the sandbox took in place of a provider."""  # noqa: INP001  loaded by path
+"""Add the column of messages that the sandbox accepted in place of a provider."""  # noqa: INP001  loaded by path
 
 import sqlalchemy as sa
 from alembic import op
