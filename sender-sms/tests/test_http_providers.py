@@ -312,7 +312,7 @@ def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
     ("countries", "number"), [("+1, +44", "+13865551234"), ("+86", "+8613865551234"), ("*", "+8613865551234")]
 )
 def test_digits_are_a_number_of_the_countries_that_the_provider_takes(countries: str, number: str) -> None:
-    """An American who opts out is not somebody in mainland China."""
+    """The opt-out of an American number is not one of mainland China."""
     told = {"format": "json", "number": "to"}
     described = Http.model_validate(
         {

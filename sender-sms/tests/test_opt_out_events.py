@@ -1,4 +1,4 @@
-"""What the catalog is told of an answer, and of a provider's no to a number that opted out there."""
+"""The events on opt-outs: of a reply, and of a provider's refusal of a number that opted out there."""
 
 from datetime import UTC, datetime
 from typing import Literal

@@ -16,7 +16,7 @@ from imsg_sms.settings import Settings
 
 @pytest.fixture(autouse=True)
 def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Have two providers described."""
+    """Configure two providers."""
     monkeypatch.chdir(tmp_path)
     for name, value in {"access_key_id": "id", "access_key_secret": "s", "sign_name": "天存", "template": "T"}.items():
         monkeypatch.setenv(f"IMSG_SMS__ACCOUNTS__ALIYUN__{name.upper()}", value)
@@ -46,14 +46,14 @@ def test_providers_are_tried_in_the_order_given(configured: pytest.MonkeyPatch) 
     ],
 )
 def test_a_description_says_which_countries_it_takes(countries: str, place: str, wrong: str | None) -> None:
-    """`{national}` tells the mainland's numbers from nobody else's."""
+    """`{national}` is unambiguous for numbers of mainland China alone."""
     described = {"url": f"https://sms.example.com/?to={place}", "success": "status=200", "countries": countries}
     with pytest.raises(ValidationError, match=wrong) if wrong else nullcontext():
         Http.model_validate(described)
 
 
 def test_a_description_that_comes_with_us_is_not_widened(configured: pytest.MonkeyPatch) -> None:
-    """Its URL is that of mainland China, where an American number without its plus is somebody's."""
+    """Its URL is that of mainland China, where an American number without its plus is another person's."""
     given = {"kind": "http", "use": "smsbao", "secrets": '{"user": "zhang", "password": "p"}', "countries": "+1"}
     for name, value in given.items():
         configured.setenv(f"IMSG_SMS__ACCOUNTS__BAO__{name.upper()}", value)
@@ -64,7 +64,7 @@ def test_a_description_that_comes_with_us_is_not_widened(configured: pytest.Monk
 def test_a_template_that_names_a_kind_whose_accounts_have_other_names_is_refused(
     configured: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It would be sent by none of them, and nobody would say so."""
+    """No provider would send it, without any error."""
     spare = {"kind": "tencent", "secret_id": "i", "secret_key": "k", "app_id": "1", "sign_name": "x"}
     for name, value in spare.items():
         configured.setenv(f"IMSG_SMS__ACCOUNTS__SPARE__{name.upper()}", value)

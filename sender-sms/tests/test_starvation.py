@@ -25,7 +25,7 @@ BAD = "+8613800000000"
 
 
 class RefusesOneNumber:
-    """A provider that minds one number, in whatever call it stands."""
+    """A provider that refuses each call with one number."""
 
     mixes_countries = True
     takes_text = True
@@ -51,7 +51,7 @@ def job(name: str) -> Job:
 
 
 def answers(name: str) -> list[ProviderReply]:
-    """Return what a provider may answer: by each of its codes, by one nobody knows, and by none."""
+    """Return what a provider may answer: each of its codes, an unknown one, and none."""
     table = TABLES[name]
     codes = (*table.listed, *(f"{kind}NEW" for kind in table.by_prefix))
     return [*(table.judge(name, code, "no", now=1e9, about="x") for code in codes), judge_unreadable(name, 429)]
@@ -81,7 +81,7 @@ async def test_whatever_is_answered_about_one_number_others_go_within_a_minute(n
 
 @pytest.mark.parametrize("name", TABLES)
 async def test_one_number_that_spoils_a_call_is_found_and_the_others_go_at_once(name: str) -> None:
-    """But where the provider answered nothing, or wants less: then nobody knows, or nobody may."""
+    """Except where the provider answered nothing, or limits the rate: then all results are unknown, or all wait."""
     people = [Recipient(n=n, to=str(n), address=f"+86139{n:08d}") for n in range(100)]
     people[37] = people[37].model_copy(update={"address": BAD})
     for answer in answers(name):

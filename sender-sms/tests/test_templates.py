@@ -49,7 +49,7 @@ def test_what_no_provider_could_send_is_refused() -> None:
 
 
 def account(provider: str, longest: int | None) -> TemplateAccount:
-    """Name an account."""
+    """Return a template's account."""
     return TemplateAccount(provider, "天存", longest)
 
 
@@ -85,7 +85,7 @@ def test_a_text_with_a_link_is_left_to_a_provider_that_takes_links() -> None:
 
 
 def test_what_a_provider_of_words_takes_is_published_whatever_its_own_templates_are() -> None:
-    """Any text, and the templates of others as far as their words are known; nobody is given others' limits."""
+    """Any text, and others' templates as far as their words are known, each with its own limits."""
     known = {"SMS_1": free({"content": 35}), "SMS_2": TemplateLimits(signature="【天存】", text="码${code}")}
     told = describe_limits({}, known, takes_text=True)
     assert told is not None

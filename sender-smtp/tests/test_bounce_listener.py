@@ -1,4 +1,4 @@
-"""The SMTP listener takes what has a true token, is nobody's relay, and bears clients that mean no good."""
+"""The SMTP listener accepts mail with a true token, relays nothing, and withstands hostile clients."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ class Recorder:
     gate: asyncio.Event | None = None
 
     async def process(self, raw: bytes, recipients: Sequence[str]) -> IngestedBounce:
-        """Keep it."""
+        """Record the mail."""
         if self.gate is not None:
             await self.gate.wait()
         if self.failure is not None:
@@ -54,7 +54,7 @@ class Running:
     listener: Listener
 
     def count(self, result: str) -> float:
-        """Tell how many ended so."""
+        """Return the number of mails with this result."""
         return self.registry.get_sample_value("imsg_bounce_mails_total", {"source": "listener", "result": result}) or 0
 
     @contextlib.asynccontextmanager
@@ -73,7 +73,7 @@ class Running:
         smtp.close()
 
     async def talk(self, *said: bytes, until_closed: bool = False) -> bytes:
-        """Say something word by word, and return all that is answered to a final QUIT."""
+        """Send chunks one by one, and return all replies up to that of a final QUIT."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(b"".join(said) + (b"" if until_closed else b"QUIT\r\n"))
@@ -279,7 +279,7 @@ async def test_one_address_holds_half_of_the_connections_and_the_others_are_for_
 
 
 def test_who_comes_too_often_is_told_so_in_the_loop_of_the_services_too() -> None:
-    """Its transports are no asyncio.Transport: a check for that left such connections open, and nobody counted them."""
+    """Its transports are no asyncio.Transport: a check for that left such connections open and uncounted."""
     uvloop.run(fill_halves())
 
 

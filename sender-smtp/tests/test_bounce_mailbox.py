@@ -36,7 +36,7 @@ class Recorder:
     """What the failures are of."""
 
     async def process(self, raw: bytes, recipients: Sequence[str]) -> IngestedBounce:
-        """Keep it."""
+        """Record the mail."""
         assert not recipients
         if self.failures and self.late in raw:
             raise self.failures.pop(0)
@@ -223,7 +223,7 @@ async def test_each_mailbox_is_read_by_itself(dovecot: Dovecot, redis: Redis, us
 
 @contextlib.contextmanager
 def _person(server: Dovecot, user: str) -> Iterator[Any]:
-    """Look at the mailbox as a person's mail program does."""
+    """Yield a person's own connection to the mailbox."""
     from imapclient import IMAPClient  # noqa: PLC0415
 
     with IMAPClient("127.0.0.1", server.port, ssl=False) as person:

@@ -56,7 +56,7 @@ async def test_a_certificate_that_is_not_trusted_is_said_in_words(dovecot: Dovec
 
 
 class Netease(asyncio.Protocol):
-    """As much of NetEase's IMAP as it takes to be opened: whoever did not say who he is, is let into no folder."""
+    """The part of NetEase's IMAP that opens a folder: a client that sent no ID is refused."""
 
     def __init__(self) -> None:
         self.is_known = False

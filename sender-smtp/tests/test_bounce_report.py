@@ -1,4 +1,4 @@
-"""What comes back is read for its class, whoever wrote it, and nothing that anybody sends takes long."""
+"""Bounces are classified whatever server wrote them, and no input takes long to parse."""
 
 import time
 from base64 import encodebytes

@@ -1,4 +1,4 @@
-"""A token names its message, and nobody makes one who has not the key."""
+"""A bounce token names its message, and cannot be made without the key."""
 
 import pytest
 from hypothesis import given

@@ -44,13 +44,13 @@ class Kept:
         self.asked = 0
 
     def put(self, body: bytes) -> Reference:
-        """Keep a body."""
+        """Store a body."""
         sha256 = hashlib.sha256(body).hexdigest()
         self.bodies[f"/internal/attachments/{REQUEST}/{sha256}"] = body
         return Reference(sha256=sha256, size=len(body))
 
     def attach(self, filename: str, kind: str, body: bytes) -> Attachment:
-        """Keep a file."""
+        """Store a file."""
         return Attachment(filename=filename, type=kind, **self.put(body).model_dump())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Replies that nobody can read, that come in groups, too early, too late or twice: none is taken for another's."""
+"""Replies that are unreadable, grouped, early, late or repeated: none is taken for another's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -64,12 +64,12 @@ def sign(letter: MailContent, recipient: str = "zhang@example.net") -> Mail:
 
 
 def wire(mail: Mail) -> bytes:
-    """Undo what is for the wire alone."""
+    """Return the mail without its dot-stuffing."""
     return mail.head + mail.body.replace(b"\r\n..", b"\r\n.")
 
 
 def verdicts(message: bytes) -> list[bool]:
-    """Let another implementation verify each signature, with DNS as we publish it."""
+    """Return what another implementation says of each signature, with our DNS records."""
 
     def dns(name: bytes, timeout: int = 5) -> bytes | None:
         del timeout

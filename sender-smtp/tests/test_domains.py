@@ -31,7 +31,7 @@ class Clock:
         self.now = 1_000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
@@ -40,7 +40,7 @@ A = "example.com"
 
 
 async def ask(domains: Domains, name: str, result: Result | None = None, message: str = "") -> Again | None:
-    """Let one mail have its turn, and its answer."""
+    """Wait for one mail's turn, and record its result; return why it may not be sent now."""
     async with domains.wait_turn(name) as not_now:
         if not_now is None and result is not None:
             domains.note(name, result, message or next(NAMES))

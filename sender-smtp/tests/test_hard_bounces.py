@@ -91,7 +91,7 @@ NOT_GONE = (
 
 
 def is_suppressed(line: str, stage: Stage) -> bool:
-    """Judge as the channel does."""
+    """Return whether the channel suppresses the recipient of this reply."""
     scopes = Scopes("smtp.example.com:25", "a@example.com", "example.com to c.cn")
     result = classify_refusal(Reply.of(int(line[:3]), line[4:]), scopes, stage)
     return isinstance(result, Refused) and is_hard(result.code, result.detail)

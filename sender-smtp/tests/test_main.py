@@ -25,7 +25,7 @@ WITHIN_S = 60.0
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
-    """Give this module a Valkey of its own: the names at its broker are the real ones."""
+    """Yield the URL of a Valkey of this module's own: the names at its broker are the real ones."""
     with Valkey() as valkey:
         yield valkey.url
 

@@ -26,7 +26,7 @@ def mail(letter: MailContent, n: int = 0, address: str = "zhang@163.com", sender
 
 
 def undo_stuffing(made: Mail) -> bytes:
-    """Undo the doubled dots, as the server does that holds it."""
+    """Return the mail without its dot-stuffing, as the receiving server stores it."""
     return made.head + made.body.replace(b"\r\n..", b"\r\n.")
 
 

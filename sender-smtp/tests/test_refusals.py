@@ -1,4 +1,4 @@
-"""Whom a no concerns, at every stage."""
+"""The scope of a refusal, at every stage."""
 
 import pytest
 from hypothesis import given

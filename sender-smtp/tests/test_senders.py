@@ -1,4 +1,4 @@
-"""Whom mail comes from."""
+"""The senders of mail."""
 
 from contextlib import suppress
 

@@ -224,7 +224,7 @@ def _show(account: AnyAccount) -> tuple[str, BaseModel] | None:
 
 
 def explain(detail: str) -> ProviderTrouble:
-    """Say in words why a provider does not take an account, with its own words behind."""
+    """Return why a provider refuses an account, followed by the provider's own text."""
     return explain_known(detail) or ProviderTrouble(
         code="refused",
         zh=f"服务商答复：“{_cut(detail)}”。",
@@ -235,13 +235,13 @@ def explain(detail: str) -> ProviderTrouble:
 
 
 def explain_refusal(answer: str) -> ProviderTrouble | None:
-    """Say in words why a provider refused a send, given its code and words; None for an unlisted code."""
+    """Return why a provider refused a send, given its code and text; None for an unlisted code."""
     code, _, words = answer.partition(" ")
     return explain_known(answer) or explain_known(f"{code}; {words}")
 
 
 def explain_known(detail: str) -> ProviderTrouble | None:
-    """Say in words why a provider does not take an account; None for an unlisted code."""
+    """Return why a provider refuses an account; None for an unlisted code."""
     for words, trouble in TROUBLES:
         if any(word in detail for word in words):
             if trouble.code in TRANSIENT:

@@ -103,7 +103,7 @@ class SmsChannel:
         return self._router.find_outage()
 
     async def query_status(self, job: Job, prepared: Message, recipients: Sequence[Recipient]) -> Mapping[int, Result]:
-        """Ask the providers for the status of messages with unknown results."""
+        """Return the status at the providers of messages with unknown results."""
         del prepared  # providers are asked by our id
         results = await self._router.trace(job, recipients, is_last=job.status_query >= len(self.terms.query_after_s))
         await self._publish_opt_outs(job, recipients, results)

@@ -52,15 +52,15 @@ async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
     ]
 
 
-async def judge_signature_everywhere(sms: Sms, signature: str, pool: HttpPool) -> list[Remark]:
-    """Ask every account in use that knows signatures for one; return what is wrong with it, by accounts."""
+async def check_signature_everywhere(sms: Sms, signature: str, pool: HttpPool) -> list[Remark]:
+    """Return what is wrong with a signature at each account in use that lists its signatures."""
 
     async def judge(name: str, account: AnyAccount) -> Remark | None:
         api = make_account_api(account, pool)
         if api is None or not _has_signatures(account):
             return None
         try:
-            trouble = (await _judge_signatures((signature,), api))[signature]
+            trouble = (await _find_signature_problems((signature,), api))[signature]
         except (AccountRefused, NotSent, NoAnswer) as error:
             trouble = explain(describe_failure(error))
         return None if trouble is None else Remark(provider=name, trouble=trouble)
@@ -91,7 +91,7 @@ async def _check(
 
 
 def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
-    """Say in English why a call had no answer, or what the provider answered."""
+    """Return in English why a call had no answer, or what the provider answered."""
     if isinstance(error, AccountRefused):
         return str(error)
     return f"it can't be reached: {error}" if isinstance(error, NotSent) else f"it did not answer: {error}"
@@ -119,7 +119,7 @@ async def _look(
         facts += [approved] if not wrong else []
     if _has_signatures(account):
         own = account.sign_name
-        judged = await _judge_signatures({own, *named}, api, may_be_unknown=set(named) - {own})
+        judged = await _find_signature_problems({own, *named}, api, may_be_unknown=set(named) - {own})
         by_code: dict[str, ProviderTrouble] = {}
         for name in (own, *sorted(named)):  # of each kind one is shown, the account's own first
             if (trouble := judged[name]) is not None:
@@ -136,10 +136,10 @@ def _has_signatures(account: AnyAccount) -> TypeGuard[Aliyun | Tencent | Volceng
     return isinstance(account, Aliyun | Tencent | Volcengine) and MAINLAND in account.countries
 
 
-async def _judge_signatures(
+async def _find_signature_problems(
     names: Collection[str], api: AccountApi, *, may_be_unknown: Collection[str] = ()
 ) -> Mapping[str, ProviderTrouble | None]:
-    """Say what is wrong with each signature; nothing where the provider does not tell. Raises as AccountApi does."""
+    """Return what is wrong with each signature; None where the provider lists none. Raises as AccountApi does."""
     try:
         known = await api.list_signatures(names)
     except AccountRefused as error:

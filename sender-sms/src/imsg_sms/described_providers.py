@@ -39,7 +39,7 @@ def make_kind(name: str, receipts: SetUp) -> ProviderKind:
     form = DescribedForm.model_validate(description["form"])
     fields = {
         **{field: _make_field(words) for field, words in form.fields.items()},
-        **{field: _take_field(field, description) for field in form.settings},
+        **{field: _copy_field(field, description) for field in form.settings},
     }
     model: type[BaseModel] = create_model(name.title(), __config__=ConfigDict(frozen=True), **fields)
     return ProviderKind(
@@ -68,8 +68,8 @@ def _make_field(field: DescribedField) -> Any:  # noqa: ANN401  what create_mode
     return Annotated[kind, Field(min_length=1, description=field.help.en), mark], ...
 
 
-def _take_field(name: str, description: Mapping[str, Any]) -> Any:  # noqa: ANN401  what create_model takes
-    """Take a field of `Http`, with the default of the description."""
+def _copy_field(name: str, description: Mapping[str, Any]) -> Any:  # noqa: ANN401  what create_model takes
+    """Return the type and field info of a field of `Http`, with the description's default."""
     info = Http.model_fields[name]
     kind: Any = info.annotation
     for mark in info.metadata:

@@ -34,7 +34,7 @@ from imsg_sms.accounts import (
 )
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.checks import ProviderCheck, check, describe_failure, judge_signature_everywhere
+from imsg_sms.checks import ProviderCheck, check, check_signature_everywhere, describe_failure
 from imsg_sms.http_settings import Http
 from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
@@ -210,7 +210,10 @@ async def check_account(sms: Sms, name: str) -> Sequence[ProviderTrouble]:
 
 
 async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[ProviderEntry] | None:
-    """Ask an account's provider for its signatures or templates; None where it has no call. Raises AccountFault."""
+    """Return the signatures or templates that an account's provider lists; None where it has no such call.
+
+    Raises AccountFault.
+    """
     if what == "templates" and isinstance(sms.accounts[name], Twilio | Http):
         raise AccountFault(FREE_TEXT)
     async with open_pool(CHECK_TIMEOUT_S, settings=sms) as pool:
@@ -232,12 +235,12 @@ def _add_senders(sms: Sms, added: Sequence[NamedSender]) -> Sms:
     return sms.model_copy(update={"senders": own | sms.senders})
 
 
-async def judge_signature(sms: Sms | None, signature: str) -> Sequence[Remark]:
-    """Ask each account that can be asked for a signature, and say where something is wrong with it."""
+async def check_signature(sms: Sms | None, signature: str) -> Sequence[Remark]:
+    """Return what is wrong with a signature at each account that lists its signatures."""
     if sms is None:
         return ()
     async with open_pool(CHECK_TIMEOUT_S, settings=sms) as pool:
-        return await judge_signature_everywhere(sms, signature, pool)
+        return await check_signature_everywhere(sms, signature, pool)
 
 
 ACCOUNTS = AccountSettings(
@@ -248,7 +251,7 @@ ACCOUNTS = AccountSettings(
     check_account,
     list_entries,
     complete,
-    senders=SenderSettings(_list_senders, _add_senders, judge=judge_signature),
+    senders=SenderSettings(_list_senders, _add_senders, judge=check_signature),
     find_conditions=lambda sms, name: sms.routes.get(name),
     explain=explain_refusal,
 )

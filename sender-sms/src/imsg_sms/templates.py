@@ -294,7 +294,7 @@ class Templates:
     """The templates of all providers. Free text fills the one variable of the default template, if there is one."""
 
     def __init__(self, limits: Mapping[str, TemplateLimits], routes: RouteLimits | None = None) -> None:
-        """Hold the merged limits; `routes` are the limits of each provider."""
+        """Make templates of the merged limits; `routes` are the limits of each provider."""
         self.limits = limits
         self._routes = routes or RouteLimits()
         self._default = next((name for name, template in limits.items() if template.default), None)
@@ -347,7 +347,7 @@ class Templates:
 
 
 def fill(words: str, params: Mapping[str, str]) -> str:
-    """Put values in the places of `${name}`."""
+    """Return the text with each `${name}` replaced by its value."""
     return _VARIABLE.sub(lambda variable: params.get(variable[1], ""), words)
 
 

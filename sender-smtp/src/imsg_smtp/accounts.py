@@ -178,7 +178,7 @@ def list_servers(smtp: Smtp) -> Mapping[str, tuple[str, MailServerSettings]]:
 
 
 def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
-    """Take the default sender from the first account, and the first server itself where the settings name none."""
+    """Return the settings with the default sender of the first account, and its server where they name none."""
     servers = {name: dict(server) for name, server in merged["servers"].items()}
     senders = [
         server.pop("sender", None) for name, server in servers.items() if name in {account.name for account in accounts}
@@ -191,7 +191,7 @@ def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> 
 
 
 def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> ProviderTrouble:
-    """Say in words why a mail server does not take the account, and what to do."""
+    """Return why a mail server refuses the account, and the remedy."""
     known = TROUBLES.get(LOG_IN if is_login and failure.code not in TROUBLES else failure.code, OTHER)
     reply = failure.detail
     if known.code == LOG_IN:

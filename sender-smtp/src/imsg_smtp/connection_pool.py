@@ -73,7 +73,7 @@ class ConnectionPool:
 
     async def send(self, mail: Mail) -> Result | ConnectFailure:
         """Send a mail; repeat it once if a pooled connection fails before the server can have accepted the mail."""
-        pooled = await self._take_idle()
+        pooled = await self._acquire_idle()
         if pooled is not None:
             result = await self._send_over(pooled, mail)
             if not isinstance(result, ConnectionLost) or result.is_timeout:
@@ -91,7 +91,7 @@ class ConnectionPool:
         await asyncio.gather(*self._quitting)
 
     def _finish(self, result: Result | ConnectionLost) -> Result:
-        """Note whether the server as a whole failed; then the next connections are opened one at a time."""
+        """Return the result; after a failure of the server as a whole, open the next connections one at a time."""
         if isinstance(result, Sent):
             return result
         if isinstance(result, ConnectionLost):
@@ -113,8 +113,8 @@ class ConnectionPool:
             self._sweep_later()
         return result
 
-    async def _take_idle(self) -> _PooledConnection | None:
-        """Take the most recently used idle connection, if it is usable and the server answers on it."""
+    async def _acquire_idle(self) -> _PooledConnection | None:
+        """Return the most recently used idle connection, if it is usable and the server answers on it."""
         while self._idle:
             pooled = self._idle.pop()
             if not pooled.connection.is_usable:

@@ -109,7 +109,7 @@ class Dialogue(asyncio.Protocol):
             self._fail(MalformedReplyError("it answered more than a reply may hold"))
 
     def eof_received(self) -> bool:
-        """Let the transport close."""
+        """Fail the wait for a reply; return False: the transport closes itself."""
         self._fail(NoReplyError("the connection was closed by the server"))
         return False
 
@@ -124,7 +124,7 @@ class Dialogue(asyncio.Protocol):
         self._can_write.clear()
 
     def resume_writing(self) -> None:
-        """Let `drain` return."""
+        """Allow `drain` to return."""
         self._can_write.set()
 
     async def _wait(self, event: asyncio.Event, timeout_s: float, what: str) -> None:

@@ -145,7 +145,7 @@ def parse_head(head: bytes) -> list[tuple[str, str]]:
 
 
 def list_signed(headers: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the names of `h=`: the signed headers, each as often as it is signed."""
+    """Return the names of `h=`: the signed headers, each repeated for each time that it is signed."""
     present = [name for name, _ in headers]
     names: list[str] = []
     for name in SIGNED_HEADERS:

@@ -143,7 +143,7 @@ class Domains:
                 self._slow(domain, result)
 
     def _is_repeated_complaint(self, domain: Domain, message: str) -> bool:
-        """Note a message's complaint; return whether other mail was accepted since its first complaint."""
+        """Record a message's complaint; return whether other mail was accepted since its first complaint."""
         first = domain.complaint_times.setdefault(message, self._clock())
         if len(domain.complaint_times) > MAX_COMPLAINTS:
             domain.complaint_times.popitem(last=False)
@@ -221,7 +221,7 @@ class Domains:
         return domain
 
     def _forget(self) -> None:
-        """Forget the least recently used domain without a limit of concurrency."""
+        """Remove the least recently used domain without a limit of concurrency."""
         for key, domain in self._domains.items():
             if domain.slots is None:
                 del self._domains[key]

@@ -213,7 +213,7 @@ def _clean(text: str) -> str:
 
 
 async def find_facts(setup: MailSetup, resolver: Resolver) -> DomainFacts:
-    """Look up everything about a sender's domain, its servers and its keys at the same time."""
+    """Return the DNS records of a sender's domain, its servers and its keys, all looked up at once."""
     keys = asyncio.gather(*(_find_dkim(key, resolver.fork()) for key in setup.keys))
     servers = asyncio.gather(*(_find_server(host, resolver.fork()) for host in setup.hosts))
     mx, spf, dmarc, dkim, addresses = await asyncio.gather(
@@ -227,13 +227,13 @@ async def find_facts(setup: MailSetup, resolver: Resolver) -> DomainFacts:
 
 
 async def find_bounce_facts(domain: str, resolver: Resolver) -> BounceFacts:
-    """Look up where mail to a domain goes, and who may send in its name."""
+    """Return the MX and SPF records of a domain."""
     mx, spf = await asyncio.gather(find_mx(domain, resolver), find_spf(domain, resolver))
     return BounceFacts(domain, mx, spf)
 
 
 async def find_mx(domain: str, resolver: Resolver) -> Mx:
-    """Look up the mail servers of a domain."""
+    """Return the mail servers of a domain."""
     resolver = resolver.fork()
     hosts = await resolver.resolve(domain, "MX")
     return Mx(domain, hosts, resolver.unanswered)

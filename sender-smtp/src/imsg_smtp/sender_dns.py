@@ -7,7 +7,7 @@ from imsg_smtp.mail_verdicts import Verdict, describe_records, in_chinese, in_en
 
 
 async def examine(setup: MailSetup, *, english: bool, resolver: Resolver | None = None) -> SenderDns:
-    """Look up the records of a domain, and judge them as `imsg doctor mail` does."""
+    """Return the records of a domain with the verdicts of `imsg doctor mail`."""
     translate = in_english if english else in_chinese
     facts = await find_facts(setup, resolver or Resolver())
     return SenderDns(

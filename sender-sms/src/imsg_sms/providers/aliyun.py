@@ -157,7 +157,7 @@ class AliyunProvider(TemplateProvider):
         return read_inbound(self.name, entry, now) if "content" in entry else read_receipt(self.name, entry, now)
 
     async def trace(self, job: Job, recipients: Sequence[Recipient], *, is_last: bool) -> Mapping[int, Result]:
-        """Look up each number by our own id, concurrently. A delivered message is published as a receipt too."""
+        """Query each number by our own id, concurrently. A delivered message is published as a receipt too."""
         try:
             await self._receipts.remember(job.name)
         except RedisUnavailable:

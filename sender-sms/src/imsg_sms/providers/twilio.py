@@ -202,7 +202,7 @@ class TwilioProvider:
         return ReportBatch((report,))
 
     async def _pull_prices(self) -> ReportBatch:
-        """Look up the prices of messages whose receipts have come, and return these receipts with them.
+        """Query the prices of messages whose receipts have come, and return these receipts with them.
 
         They wait in memory alone: where the process ends before, the cost of a message stays an estimate.
         Raises NotSent, NoAnswer.

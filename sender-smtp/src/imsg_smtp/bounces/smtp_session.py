@@ -208,7 +208,7 @@ class BounceSession(SMTP):
         await self.push("502 5.5.1 not implemented")
 
     async def smtp_HELP(self, arg: str) -> None:  # noqa: N802
-        """Name the standard."""
+        """Reply with the standard's name."""
         del arg
         await self.push("214 2.0.0 RFC 5321")
 
