@@ -25,7 +25,7 @@ async def look(given: Mapping[str, Any], zone: Zone = ZONE, *, silent: bool = Fa
 
 @asynccontextmanager
 async def greeting(words: bytes) -> AsyncIterator[int]:
-    """Greet whoever comes; yields the port."""
+    """Serve a greeting to each connection; yield the port."""
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)

@@ -64,7 +64,7 @@ async def test_what_is_nobody_elses_is_the_pages(path: str) -> None:
     "path", ["/metrics", "/health", "/health/else", "/internal/user-cache", "/hooks/smtp", "/sandbox/inbox"]
 )
 async def test_the_page_opens_nothing_that_is_closed(path: str) -> None:
-    """The frame of the page's service has health and metrics of its own, which are for whoever stands inside."""
+    """The page's service has health and metrics of its own, which are for the internal network."""
     service, page = _service(), Service("console", Common(), _opening)
     router = Router([("/api", service)], [service, page], page=page)
     async with service.running(), page.running(), _client(router) as client:

@@ -201,7 +201,7 @@ def test_a_large_group_becomes_recipients_with_what_the_template_takes(serve: Se
     ],
 )
 def test_a_time_that_the_clock_shows_twice_or_never_is_named(tmp_path: Path, at: str, named: str) -> None:
-    """In Berlin, by `send` and by `move`: nobody is asked before the time is clear."""
+    """In Berlin, by `send` and by `move`: no call is made before the time is clear."""
     for verb in (("send", "li@example.com", "--subject", "s", "--text", "t"), ("move", f"{1:032x}")):
         env = environment({"IMSG_TIMEZONE": "Europe/Berlin"})
         done = run_imsg(*verb, "--at", at, "--url", "http://127.0.0.1:1", env=env, cwd=tmp_path)

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def set_version(folder: Path, owner: str, version: str) -> None:
-    """Let the tables be of another migration."""
+    """Set the migration that the tables record."""
     with sqlite3.connect(folder / f"{owner}.db") as connection:
         connection.execute(f"UPDATE {owner}_version SET version_num = ?", (version,))  # noqa: S608  ours
 

@@ -301,7 +301,7 @@ def _sender(name: str, main: Main, config: RuntimeConfig, apps: Apps) -> Service
 
 
 def _sandbox(config: RuntimeConfig, apps: Apps) -> tuple[Service, ...]:
-    """Make the sandbox if it stands in for a provider."""
+    """Return the sandbox if it replaces a provider."""
     if not config.has_sandbox:
         return ()
     own: dict[str, Any] = {"smtp_port": config.sandbox_port, "smtp_host": LOOPBACK}

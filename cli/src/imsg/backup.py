@@ -101,7 +101,7 @@ async def copy_databases(source: Path, target: Path) -> None:
 
 @asynccontextmanager
 async def _prevent_rewrites(url: str | None) -> AsyncIterator[None]:
-    """Keep Valkey from rewriting its log while the context is open; it may append to it."""
+    """Prevent Valkey from rewriting its log while the context is open; it may append to it."""
     if url is None:
         yield
         return

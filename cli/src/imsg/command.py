@@ -310,7 +310,7 @@ def check_upgrade(
         typer.Option("--backup", help="The newest backup, where iMSG makes none itself.", show_default=False),
     ] = None,
 ) -> None:
-    """Say what to do before this version takes over from the one that runs, the worst first; changes nothing."""
+    """List what to do before an upgrade to this version, the most urgent first; changes nothing."""
     with load_services():
         from imsg.upgrade_check import main as examine  # noqa: PLC0415  as above
 
@@ -322,7 +322,7 @@ def migrate(
     url: Annotated[str, typer.Argument(help="The database: {service} is the service, any other {NAME} a secret.")],
     folder: Annotated[Path, typer.Argument(help="The folder of the secrets that the URL names, one file each.")],
 ) -> None:
-    """Bring the tables of all services up to this version, before the first of them is replaced."""
+    """Migrate the tables of all services to this version, before the first of them is replaced."""
     with load_services():
         from imsg.migrating import migrate_all  # noqa: PLC0415  as above
 

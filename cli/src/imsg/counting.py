@@ -10,7 +10,7 @@ PATIENCE_S = 1.0
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int], None]]:
-    """Give a function that counts on; the count is shown on a terminal's standard error, and removed at the end."""
+    """Yield a function that adds to a count, which is shown on a terminal's standard error and removed at the end."""
     began, total, shown = time.monotonic(), 0, False
 
     def count(more: int) -> None:

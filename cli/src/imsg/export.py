@@ -114,7 +114,7 @@ async def _drain(settings: Settings, lock: int, wait_s: float, tell: Callable[[L
 
 
 async def _describe(waiting: Mapping[str, int], topology: Topology, redis: Redis) -> Line:
-    """Say how many messages wait in each queue, and why where something keeps their channel from sending."""
+    """Return how many messages wait in each queue, and what keeps their channel from sending."""
     parts: list[Line] = []
     for queue, count in waiting.items():
         method = next((method for method in topology.methods if queue.startswith(f"{topology.prefix}.{method}.")), None)

@@ -32,7 +32,7 @@ class Finding:
 
 
 def sort_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Put the worst first."""
+    """Return the findings, worst first."""
     return sorted(findings, key=lambda finding: [*MARKS.values()].index(finding.mark))
 
 

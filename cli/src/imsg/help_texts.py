@@ -13,7 +13,7 @@ FILE = Path(__file__).with_name("help.zh.json")
 
 
 def translate(command: object) -> None:
-    """Put the Chinese texts in place of the English ones, in a command and all below it.
+    """Replace the English texts of a command and its subcommands by the Chinese ones.
 
     They are shown without frames: rich breaks lines at blanks alone, and cuts a longer text.
     """
@@ -21,7 +21,7 @@ def translate(command: object) -> None:
 
 
 def find_key(text: str) -> str:
-    """Return the text as it is in the file: without the verbs of a group, and without the names of channels."""
+    """Return the text's key in the file: without the verbs of a group, and without the names of channels."""
     return text.replace(METHOD_NAMES, "METHODS").replace(", ".join(METHODS) + ".", "METHODS")
 
 

@@ -39,7 +39,7 @@ def import_export(folder: Path, template: str, secrets: Path) -> Iterator[Import
     """Copy an export into the services' databases, one transaction for each service.
 
     In the URL `{service}` is the service's name, and any other `{NAME}` the content of that file in `secrets`.
-    A run that was interrupted is repeated: a service that has the export's rows already is left as it is. Raises
+    A run that was interrupted is repeated: a service that has the export's rows already is skipped. Raises
     StartError for an export of another version, a database that holds anything else, and copies that differ.
     """
     _check_version(folder)

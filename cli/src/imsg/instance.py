@@ -26,7 +26,7 @@ class Instance:
 
 
 def find_instance(url: str) -> Instance:
-    """Ask whether iMSG is ready, and which it is."""
+    """Return whether iMSG is ready, and its name."""
     shown = mask(url)
     with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
         try:

@@ -29,7 +29,7 @@ Expires = Annotated[
 
 @app.command("list")
 def list_all(
-    user: Annotated[str | None, typer.Option(help="Whose keys (administrators).")] = None,
+    user: Annotated[str | None, typer.Option(help="The user of the keys (administrators).")] = None,
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
@@ -64,8 +64,8 @@ def add(  # noqa: PLR0917  typer reads the options from here
     scope: Scope = None,
     network: Network = None,
     expires: Expires = None,
-    user: Annotated[str | None, typer.Option(help="Whose key it is (administrators).")] = None,
-    test: Annotated[bool, typer.Option("--test", help="Make a test key, whose messages reach nobody.")] = False,  # noqa: FBT002
+    user: Annotated[str | None, typer.Option(help="The user of the key (administrators).")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Make a test key, whose messages are not delivered.")] = False,  # noqa: FBT002
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:

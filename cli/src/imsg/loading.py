@@ -1,4 +1,4 @@
-"""Modules that take long to load: Ctrl-C ends the process at once, and a person is told what they wait for."""
+"""Modules that take long to load: Ctrl-C ends the process at once, and a message says why it waits."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ SILENT_S = 1.0
 
 @contextmanager
 def loading(tell: Callable[[], None] | None = None, *, silent_s: float = SILENT_S) -> Iterator[None]:
-    """Give SIGINT its default action while the context is open: no traceback. `tell` is called after `silent_s`."""
+    """Restore SIGINT's default action while the context is open: no traceback. Call `tell` after `silent_s`."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     timer = Timer(silent_s, tell or (lambda: None))
     timer.daemon = True

@@ -31,7 +31,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def judge_missing_backup(settings: Settings) -> Finding:
-    """Judge that `imsg up` makes no backups, as at a first try."""
+    """Return the finding where `imsg up` makes no backups, as at a first try."""
     if elsewhere := ", ".join(backup.list_elsewhere(settings)):
         state = f"{elsewhere} 的数据由您自己备份", f"what {elsewhere} names is backed up by its own tools"
         return make_finding("backup", "well", state)

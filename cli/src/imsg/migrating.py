@@ -19,7 +19,7 @@ SERVICE = "{service}"
 
 
 def migrate_all(url: str, folder: Path) -> Iterator[str]:
-    """Bring each owner's tables up to this version, and yield its name when they are. Raises StartError.
+    """Migrate each owner's tables to this version, and yield its name afterwards. Raises StartError.
 
     In the URL, {service} is the owner's name, and another {NAME} the secret of that name in the folder.
     """

@@ -81,7 +81,7 @@ class ListingGroup(TyperGroup):
     """A group such as `imsg users`: without a verb it lists."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  of typer's own click
-        """Put the verb `list` where there is none.
+        """Insert the verb `list` where there is none.
 
         Raises a usage error where options come before a verb: they would belong to the list, and change nothing.
         """

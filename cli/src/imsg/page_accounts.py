@@ -17,5 +17,5 @@ def list_page_accounts(api: Api) -> Sequence[Mapping[str, Any]]:
 
 
 def try_page_account(api: Api, account: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Have a sender try an account, without sending; return what the provider said. Raises Refused, Unreachable."""
+    """Check an account through a sender, without sending; return the provider's answer. Raises Refused, Unreachable."""
     return api.call("POST", f"/api/v2/providers/{account['method']}/{quote(account['name'], safe='')}/check")

@@ -39,7 +39,7 @@ def read_people(file: Path) -> PeopleSheet:
 
 
 def explain(problem: Problem) -> str:
-    """Say what is wrong with a row."""
+    """Return what is wrong with a row."""
     return WHY.get(problem.why, "{text} is no address of this column").format(text=problem.text)
 
 

@@ -12,7 +12,7 @@ FILE = Path(__file__).with_name("phrases.zh.json")
 
 
 def translate(line: str) -> str:
-    """Return a line in the language of the shell; one that the file does not have stays as it is."""
+    """Return a line in the language of the shell; a line that the file lacks is returned unchanged."""
     return find_chinese(line) if language() == "zh" else line
 
 

@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _check_page(url: str) -> list[ProviderFinding]:
-    """Have iMSG try the accounts of its page, where it runs and the user who is logged in may see them."""
+    """Check the accounts of the page Providers, where iMSG runs and the logged-in user may see them."""
     try:
         with connect(url) as api:
             return [_try_account(api, account) for account in list_page_accounts(api)]

@@ -16,7 +16,9 @@ def replies(  # noqa: PLR0917  typer reads the options from here
         str | None, typer.Option("--id", help="Those to a request, or to one message of it (REQUEST-N).")
     ] = None,
     sender: Annotated[str | None, typer.Option("--from", help="The address that they came from.")] = None,
-    username: Annotated[str | None, typer.Option(help="Whose messages they answer; for administrators.")] = None,
+    username: Annotated[
+        str | None, typer.Option(help="The user whose messages they answer; for administrators.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     until: Annotated[str | None, typer.Option(help="RFC 3339 or Unix time.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,

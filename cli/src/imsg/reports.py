@@ -66,7 +66,7 @@ def make(  # noqa: PLR0917  typer reads the options from here
     ] = None,
     url: Url = None,
 ) -> None:
-    """Have a report made, wait for it, and write it to a file."""
+    """Make a report, wait for it, and write it to a file."""
     to_stdout = str(file) == "-"
     if not to_stdout and file.exists():
         raise usage(fill("{0} is there already; name a file that is not.", file))

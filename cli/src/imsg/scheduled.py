@@ -52,7 +52,7 @@ def move(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Let a scheduled request be sent at another time."""
+    """Change the time of a scheduled request."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("PATCH", f"{REQUESTS}/{segment(name)}", {"send_at": write_time(at)})
     if as_json:

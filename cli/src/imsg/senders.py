@@ -16,7 +16,7 @@ from imsg_runtime.lines import fill
 app = listing_group("Senders of mail and SMS: list, add, set, remove, dns.")
 
 Name = Annotated[str, typer.Argument(help="The name by which a send names it.")]
-Address = Annotated[str | None, typer.Option(help="Whom recipients see: 天存 <news@example.com>.")]
+Address = Annotated[str | None, typer.Option(help="The sender that recipients see: 天存 <news@example.com>.")]
 Signature = Annotated[
     str | None, typer.Option(help="Of SMS: the approved signature, such as 天存, in place of the account's.")
 ]
@@ -49,7 +49,8 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
 def add(  # noqa: PLR0917  typer reads the options from here
     name: Name,
     address: Annotated[
-        str | None, typer.Argument(help="Whom recipients of mail see: 天存 <news@example.com>.", show_default=False)
+        str | None,
+        typer.Argument(help="The sender that recipients of mail see: 天存 <news@example.com>.", show_default=False),
     ] = None,
     signature: Signature = None,
     reply_to: ReplyTo = None,
@@ -100,7 +101,7 @@ def show_dns(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Look up the DNS records of a sender's domain, and show what to enter; `imsg doctor mail` judges alike."""
+    """Look up the DNS records of a sender's domain, and show what to enter; `imsg doctor mail` checks the same."""
     answer = _call("GET", f"{PATH}/{segment(name)}/dns", None, url, as_json=as_json)
     if as_json:
         say_json(answer)

@@ -200,7 +200,7 @@ def _scope(suppression: Mapping[str, Any]) -> str:
 
 
 def _escape(value: object) -> object:
-    """Put an apostrophe before text that a spreadsheet would run as a formula; `import` removes it again."""
+    """Return text that a spreadsheet would run as a formula with an apostrophe, which `import` removes again."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 

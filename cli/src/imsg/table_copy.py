@@ -75,7 +75,7 @@ def _find_kept_type(column: Column[Any]) -> TypeEngine[Any]:
 
 
 async def _continue_numbers(connection: AsyncConnection, table: Table) -> None:
-    """Let PostgreSQL number further rows from the highest number on."""
+    """Set PostgreSQL's sequences to the highest numbers in use."""
     numbered = (column for column in table.primary_key if column.identity or column.autoincrement is True)
     for column in numbered:
         if (highest := await connection.scalar(select(func.max(column)))) is not None:

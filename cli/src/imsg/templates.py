@@ -81,7 +81,7 @@ def save(
 
 @app.command()
 def publish(name: Name, version: Version = None, url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
-    """Let sends use the last version, or an earlier one again."""
+    """Publish the last version for sends, or an earlier one again."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         body = {} if version is None else {"version": version}
         answer = api.call("POST", f"{PATH}/{segment(name)}/publish", body)

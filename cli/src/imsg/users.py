@@ -228,5 +228,5 @@ def _read_senders(text: str) -> list[str] | None:
 
 
 def _show(value: object) -> object:
-    """Return a list of names as text, any other value as it is."""
+    """Return a list of names as text, any other value unchanged."""
     return (", ".join(map(str, value)) or "none") if isinstance(value, list) else value

@@ -106,7 +106,7 @@ def send(  # noqa: PLR0917  typer reads the options from here
         list[str] | None,
         typer.Option(
             help=(
-                "Another channel for whoever is not reached: METHOD, or METHOD:SECONDS, after which it begins (120). "
+                "Another channel for recipients not reached: METHOD, or METHOD:SECONDS, after which it begins (120). "
                 "Repeatable, in order."
             ),
             show_default=False,

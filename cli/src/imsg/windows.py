@@ -126,7 +126,7 @@ def set_day(
     url: Url = None,
     as_json: Json = False,  # noqa: FBT002
 ) -> None:
-    """Say what a day is, whatever the calendar has."""
+    """Set a day as a holiday or a workday, whatever the calendar has."""
     _change(HOLIDAYS, "holidays", lambda days: {**days, day: kind}, url, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""Take the calls of your URL: believe only what iMSG has signed, and carry out each event once."""
+"""Receive the calls of your URL: verify the signature of iMSG, and process each event once."""
 
 import os
 import threading
@@ -38,7 +38,7 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 with Client(os.environ["IMSG_URL"], os.environ["IMSG_USERNAME"], os.environ["IMSG_PASSWORD"]) as imsg:
     url = f"http://127.0.0.1:{server.server_port}/"  # yours is one that iMSG's server reaches: https://example.com/imsg
     made = imsg.add_callback(url, ["message.sent", "message.failed", "request.settled"])
-    secrets.append(made.secret)  # keep it: it is told this once
+    secrets.append(made.secret)  # store it: it is shown this once
     imsg.send_mail("li.wei@example.com", "您好", "您的订单已发货。")
     is_settled.wait(60)
     imsg.remove_callback(made.id)

@@ -54,7 +54,7 @@ async def _check_provider(
 
 
 def _check_sms() -> Finding:
-    """Name the providers in order; a call costs money, so none is made."""
+    """Return the finding on the providers in order; a call costs money, so none is made."""
     part = "SMS providers"
     settings = load(imsg_sms.main.Settings)
     if without_hook := settings.sms.without_hook:

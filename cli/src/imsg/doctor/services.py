@@ -15,7 +15,7 @@ LOGIN_HINT = (
 
 
 def examine(url: str) -> list[Finding]:
-    """Ask for the status, as the user who is logged in."""
+    """Return the findings of the status page, read as the logged-in user."""
     try:
         with connect(url) as api:
             rows = api.call("GET", "/api/v2/status")["findings"]

@@ -11,7 +11,7 @@ from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
 
 async def examine(settings: all_in_one.Settings, today: date) -> list[Finding]:
-    """Name the years whose holidays are unknown; nothing while no window needs any."""
+    """Return a finding on the years whose holidays are unknown; nothing while no window needs any."""
     url = settings.redis_url or valkey.find_running(settings.data_dir)
     if url is None:
         return []

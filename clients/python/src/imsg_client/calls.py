@@ -166,7 +166,7 @@ FILE_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call, as often as it is tried."""
+    """A call of the API, the same for each of its tries."""
 
     method: str
     path: str
@@ -304,7 +304,7 @@ TRANSPORT_ERRORS = (httpx.TransportError, httpx.DecodingError)
 
 
 def explain_transport_error(call: Call, base_url: httpx.URL, error: httpx.RequestError) -> tuple[Failure, ImsgError]:
-    """Say what it means that no whole answer came."""
+    """Return the failure and the error of a call without a complete answer."""
     was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     raised = ConnectionFailed(f"{call.method} {base_url}{call.path.lstrip('/')}: {error or type(error).__name__}")
     raised.__cause__ = error
@@ -312,7 +312,7 @@ def explain_transport_error(call: Call, base_url: httpx.URL, error: httpx.Reques
 
 
 def explain_refusal(answer: httpx.Response, body: Mapping[str, Any]) -> tuple[Failure, ImsgError]:
-    """Say what an answer means that is no success."""
+    """Return the failure and the error of an answer that is no success."""
     after_s = _retry_after_s(answer)
     failure = Failure(status=answer.status_code, reason=str(body.get("reason", "")), retry_after_s=after_s)
     if "errorCode" in body:

@@ -22,7 +22,7 @@ class UnexpectedAnswer(ImsgError):
 
 
 class NotSettled(ImsgError):
-    """A request was waited for and has not settled in time; it goes on all the same."""
+    """A request was waited for and has not settled in time; it is still being sent."""
 
 
 class SheetError(ImsgError):

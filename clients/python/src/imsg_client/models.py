@@ -297,7 +297,7 @@ class Suppression(Model):
 
 
 class Group(Model):
-    """People with fields of their own, to whom a send may go by the group's name."""
+    """People with fields of their own, addressed in a send by the group's name."""
 
     name: str
     owner: str

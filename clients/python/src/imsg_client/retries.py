@@ -30,7 +30,7 @@ class Failure:
 def wait_before_repeat(
     failure: Failure, *, is_repeatable: bool, tries: int, left_s: float, chance: float
 ) -> float | None:
-    """Say how many seconds to wait before the next try; None: do not repeat.
+    """Return how many seconds to wait before the next try; None: do not repeat.
 
     `tries` were made before the failed one, `left_s` is left of the client's patience, `chance` is a random number of
     [0, 1) that spreads many clients' repeats (half of the wait is fixed, half is chance).

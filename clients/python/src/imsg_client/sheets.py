@@ -110,7 +110,7 @@ def read_recipients(
         cell = row[at] if at < len(row) else ""
         if cell and _normalize(cell) in headings:
             continue  # a heading repeated on each page
-        if not cell or _is_about_nobody(row, cell, method, is_first=not recipients):
+        if not cell or _has_no_person(row, cell, method, is_first=not recipients):
             left_out.append(f"row {number} {[text for text in row if text]}")
         else:
             recipients.append(cell)
@@ -179,7 +179,7 @@ def _count_headed(above: Rows) -> int:
     return last
 
 
-def _is_about_nobody(row: Sequence[str], cell: str, method: str, *, is_first: bool) -> bool:
+def _has_no_person(row: Sequence[str], cell: str, method: str, *, is_first: bool) -> bool:
     """Return whether a row is a total, a note, or a hint or an example above the `is_first` recipient, its `cell`."""
     beside = [cell] if _is_address(cell, method) else row
     if _NOTE.match(cell) or any(_TOTAL.fullmatch(text) for text in beside):
@@ -219,7 +219,7 @@ def _is_address(cell: str, method: str) -> bool:
 
 
 def _normalize(heading: str) -> str:
-    """Take off what stands around a column's name: `*手机号（必填）：`."""
+    """Return a column's name without decoration, such as that of `*手机号（必填）：`."""
     plain = heading.casefold()
     cut = min((at for sign in "([（【" if (at := plain.find(sign)) > 0), default=len(plain))
     return "".join(plain[:cut].replace("-", "").replace("_", "").split()).strip("*:：@＠")

@@ -195,7 +195,7 @@ class Client:
         idempotency_key: str | None = None,
         **more: Unpack[Options],
     ) -> Iterator[Accepted]:
-        """Send to the members of groups who have an address of the method, and yield each request as it is accepted.
+        """Send to the members of groups who have an address of the method, and yield each accepted request.
 
         Groups of more than 10,000 together become several requests of one `reference`, which is made where you give
         none; all are checked before the first is sent. The rest as in `send`.
@@ -308,7 +308,7 @@ class Client:
         return read(Request, self._call(call))
 
     def move_request(self, id: str, send_at: datetime) -> None:  # noqa: A002
-        """Let a scheduled request be sent at another time, with a time zone.
+        """Change the time of a scheduled request; `send_at` has a time zone.
 
         Raises Conflict where it is due already, or was never scheduled; ValueError for a time without a zone.
         """
@@ -488,7 +488,7 @@ class Client:
         return read(Template, self._call(Call("PATCH", f"/templates/{name}", body=changes, is_repeatable=True)))
 
     def publish_template(self, name: str, version: int | None = None) -> Template:
-        """Let sends use the last version of a template, or an earlier one again."""
+        """Publish the last version of a template for sends, or an earlier one again."""
         body: dict[str, Any] = {} if version is None else {"version": version}
         return self._post(f"/templates/{name}/publish", body, Template)
 
@@ -532,7 +532,7 @@ class Client:
         return (self._page("/sessions", "sessions", {}, PageSession)).items
 
     def open_page_session(self, digest: str, *, agent: str = "") -> str:
-        """Keep the session of this client's token, which whoever has the secret of the SHA-256 `digest` may resume."""
+        """Store the session of this client's token; a client with the secret of the SHA-256 `digest` may resume it."""
         answer = self._call(Call("POST", "/sessions", body={"digest": digest, "agent": agent}))
         return str(answer["id"])
 
@@ -550,7 +550,7 @@ class Client:
         return read(NewTotp, self._call(Call("POST", "/me/totp")))
 
     def confirm_totp(self, otp: str) -> tuple[str, ...]:
-        """Want one-time passwords from the next log-in on; return the recovery codes, which are shown this once."""
+        """Require one-time passwords from the next log-in on; return the recovery codes, which are shown this once."""
         answer = self._call(Call("POST", "/me/totp/confirm", body={"otp": otp}))
         return tuple(answer["recovery_codes"])
 
@@ -588,7 +588,7 @@ class Client:
         return (self._page("/callbacks", "callbacks", {}, Callback)).items
 
     def callback(self, id: str) -> Callback:  # noqa: A002
-        """Show one callback; administrators see anybody's."""
+        """Return one callback; administrators may read any."""
         return self._get(f"/callbacks/{id}", {}, Callback)
 
     def add_callback(
@@ -617,7 +617,7 @@ class Client:
         return read(CallbackTried, self._call(Call("POST", f"/callbacks/{id}/test", body={})))
 
     def rotate_callback(self, id: str) -> str:  # noqa: A002
-        """Give it a new secret and return it; for 24 hours both sign."""
+        """Replace the secret of a callback and return the new one; for 24 hours both sign."""
         answer = self._call(Call("POST", f"/callbacks/{id}/rotate", body={}))
         return str(answer["secret"])
 
@@ -700,7 +700,7 @@ class Client:
         self._call(Call("DELETE", f"/keys/{id}"))
 
     def report_leak(self, key: str) -> None:
-        """End a key that was found in public, whosever it is. Nobody is told whether it was one."""
+        """Revoke a key that was found in public, of any user. The answer doesn't say whether it was valid."""
         call = Call("POST", "/keys/leaked", body={"key": key}, is_repeatable=True, expects="nothing")
         self._call_with_retries(call, None)
 
