@@ -52,7 +52,7 @@ def test_the_head_of_a_page_gets_style_sheets_of_ours_alone() -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".css")])
 def test_the_style_sheets_ask_nobody_else(name: str) -> None:
-    """No font, image or sheet of another host: the page works offline, and nobody learns that it was opened."""
+    """No font, image or sheet of another host: the page works offline, and no host learns that it was opened."""
     sheet = FILES[name].read_text()
 
     assert "http" not in sheet
@@ -110,7 +110,7 @@ def _owner(call: ast.Call) -> str:
 
 
 def _is_fixed(part: ast.expr) -> bool:
-    """Tell whether a text can only say what stands in the code: constants, numbers, a choice among them."""
+    """Return whether a text consists of constants, numbers, or a choice among them."""
     if isinstance(part, ast.JoinedStr):
         return all(map(_is_fixed, part.values))
     if isinstance(part, ast.FormattedValue):

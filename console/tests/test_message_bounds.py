@@ -1,4 +1,4 @@
-"""What comes over sockets is bounded before it is parsed, and far tighter for whoever has not logged in."""
+"""Socket messages are bounded before they are parsed, and far tighter for clients that are not logged in."""
 
 import json
 

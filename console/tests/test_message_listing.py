@@ -39,7 +39,7 @@ def message(number: int, status: str = "sent", at: str = "2026-11-25T00:00:00Z")
 
 
 def first(number: int, count: int) -> str:
-    """Name the message that heads a page of 50."""
+    """Return the id of the first message on a page of 50."""
     return f"{count - (number - 1) * 50:032x}-0"
 
 

@@ -1,4 +1,4 @@
-"""Whose page asks, and over TLS or not."""
+"""The origin of a request, with and without TLS."""
 
 from ipaddress import ip_network
 

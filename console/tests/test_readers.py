@@ -1,4 +1,4 @@
-"""What one person hands in stalls nobody else: it is bounded before it is read, read apart, and ends with its page."""
+"""An upload delays no other person: it is bounded, read in another process, and ends with its page."""
 
 import asyncio
 

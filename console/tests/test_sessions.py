@@ -1,4 +1,4 @@
-"""Sessions last while somebody does something, and end everywhere at once."""
+"""Sessions last while their person is active, and end everywhere at once."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Tab:
     why: str = ""
 
     def close(self, why: str) -> None:
-        """Note it."""
+        """Record the call."""
         self.why = why
 
     def discard(self) -> None:
@@ -54,7 +54,7 @@ class Task:
     is_stopped: bool = False
 
     def stop(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.is_stopped = True
 
 

@@ -1,4 +1,4 @@
-"""Workbooks as Excel and others save them, and such as nobody saves: each is read, or is said why it is not."""
+"""Workbooks as Excel and others save them, and malformed ones: each is read, or the error says why not."""
 
 import datetime as dt
 import io

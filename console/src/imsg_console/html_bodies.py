@@ -18,13 +18,13 @@ class Bodies:
         self._kept: dict[str, tuple[str, str]] = {}
 
     def keep(self, session: str, html: str) -> str:
-        """Keep a body; return its name."""
+        """Store a body; return its name."""
         name = secrets.token_urlsafe(16)
         self._kept[name] = (session, html)
         return name
 
     def forget(self, name: str) -> None:
-        """Forget a body."""
+        """Remove a body."""
         self._kept.pop(name, None)
 
     async def show(self, request: Request) -> Response:

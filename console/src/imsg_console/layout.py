@@ -43,7 +43,7 @@ class Tab:
             self._client.delete()
 
     def close(self, why: str) -> None:
-        """Go to the log-in page, which says why and leads back here."""
+        """Redirect to the log-in page, which shows the reason and leads back here."""
         replace = f"window.location.replace({json.dumps(login_url(self._page, '', why))})"
         self._client.run_javascript(f"setTimeout(() => {replace}, {CLOSE_MS})")
 

@@ -70,7 +70,7 @@ class NonceLoader(BaseLoader):
 
 
 def set_up(app: FastAPI, *, message_bytes: int, log_filter: logging.Filter, **options: Any) -> None:  # noqa: ANN401
-    """Let NiceGUI serve its pages in an app; `options` are those of `ui.run_with`."""
+    """Mount NiceGUI's pages in an app; `options` are those of `ui.run_with`."""
     environment = nicegui.client.templates.env
     if not isinstance(environment.loader, NonceLoader) and environment.loader is not None:
         environment.loader = NonceLoader(environment.loader)

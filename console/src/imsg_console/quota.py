@@ -33,7 +33,7 @@ class Quota:
     """When the count begins again, in the installation's time zone."""
 
     def name(self, t: Texts) -> str:
-        """Name the quota: its period, what it counts, of which method, and whether all users share it."""
+        """Return the quota's title: its period, what it counts, its method, and whether all users share it."""
         words = [t(f"limits.per_{self.per}")]
         if self.method is not None:
             words.append(method_name(t, self.method))

@@ -26,7 +26,7 @@ class Tab(Protocol):
     """An open page of a session."""
 
     def close(self, why: str) -> None:
-        """Go to the log-in page, which says why."""
+        """Redirect to the log-in page, which shows the reason."""
 
     def discard(self) -> None:
         """Remove the page from the server."""
@@ -161,7 +161,7 @@ class Sessions:
         return self._over(session) if session is not None else self._ended.get(_key(secret), "restarted")
 
     def touch(self, session: Session) -> None:
-        """Keep a session alive: its person has done something."""
+        """Record activity in a session, which extends it."""
         session.seen_at = self._now()
 
     def end(self, session: Session, why: str) -> None:

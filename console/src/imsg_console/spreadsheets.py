@@ -62,7 +62,7 @@ def read_columns(content: bytes) -> Iterator[tuple[str, Sequence[Sequence[str]]]
 
 
 def join(pieces: Iterable[tuple[str, Sequence[Sequence[str]]]]) -> list[Sheet]:
-    """Put the sheets together again."""
+    """Return the sheets that the pieces make up."""
     sheets: dict[str, list[Sequence[str]]] = {}
     for name, rows in pieces:
         sheets.setdefault(name, []).extend(rows)
@@ -179,7 +179,7 @@ def _unquote(cell: re.Match[str]) -> str:
 
 
 def _drop_titles(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-    """Leave out what may be titles: rows of one cell, or none, at the top."""
+    """Return the rows without titles: rows of one cell, or none, at the top."""
     below = (at for at, row in enumerate(rows[:HEADED_WITHIN]) if sum(bool(cell.strip()) for cell in row) > 1)
     return rows[next(below, 0) :]
 

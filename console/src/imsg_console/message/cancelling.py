@@ -7,8 +7,8 @@ from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.notices import toast
 
 
-async def ask_and_cancel(view: View, path: str, waiting: int) -> bool:
-    """Ask, and cancel a request or a message, by its path in the API. Return whether it was cancelled."""
+async def confirm_and_cancel(view: View, path: str, waiting: int) -> bool:
+    """Confirm, and cancel a request or a message, by its path in the API. Return whether it was cancelled."""
     t = view.t
     if not await confirm(view, t("messages.cancel_ask", n=waiting), t("messages.cancel_what"), t("messages.cancel")):
         return False

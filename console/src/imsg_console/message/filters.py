@@ -124,7 +124,7 @@ def read_time(text: str, zone: ZoneInfo, field: str) -> str:
     """Read a local time, or a day, and write it as RFC 3339 in UTC. Raises NotATimeError.
 
     A day as `until` means its end: until the 5th includes the 5th. A time with its zone, as the API writes it, is
-    taken as it is.
+    returned unchanged.
     """
     if not _LOCAL.fullmatch(text):
         return _with_zone(text, field)

@@ -8,6 +8,6 @@ OFFERED = ("zh", "en", "zh-HK", "zh-TW", "ja", "ko", "fr", "de", "es", "ru", "ar
 
 
 def name_language(t: Texts, tag: str) -> str:
-    """Name a language, with its tag beside; one without a name is its tag."""
+    """Return a language's name with its tag; the tag alone where it has no name."""
     name = t.get(f"words.language_{tag}", "")
     return f"{name} · {tag}" if name else line(tag, 16)

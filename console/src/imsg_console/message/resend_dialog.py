@@ -64,7 +64,7 @@ class ResendDialog:
         return True
 
     async def ask_all(self, filters: Filters, parameters: Mapping[str, str]) -> bool:
-        """Ask whether to send again everything that failed within the filters, and send it."""
+        """Confirm, and resend everything that failed within the filters; return whether it was sent."""
         messages = await find_failed(self._view.api, filters, parameters)
         if not messages:
             toast(self._t("messages.resend_none_failed"))

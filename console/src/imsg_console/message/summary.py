@@ -9,7 +9,7 @@ MAX_TITLE = 120
 
 
 def title(message: Mapping[str, Any]) -> str:
-    """Name a message: by its subject, else by how its text begins; empty where its content is kept no more."""
+    """Return a message's subject, else the beginning of its text; empty where its content was erased."""
     if message["subject"] and not is_template(message["content"]):
         return line(message["subject"], MAX_TITLE)
     return line(text(message["content"]), MAX_TITLE)

@@ -33,7 +33,7 @@ class SeenPeople:
         self._rows: dict[tuple[str, str, str], int] = {}
 
     def note(self, row: int, contacts: Mapping[str, str], about: str = "") -> int | None:
-        """Note the person of a row, or return the earlier row that has one of the contacts.
+        """Return the earlier row that has one of the contacts; where there is none, record the row and return None.
 
         `contacts` is method → address, or any other name → text. Rows `about` different things are no duplicates.
         """
@@ -62,7 +62,7 @@ def read_cell(cell: str, method: str) -> tuple[str, str]:
 
 
 def describe(t: Texts, why: str, text: str = "") -> str:
-    """Say what is wrong with a row; `text` is the cell that is wrong, or the number of the earlier row."""
+    """Return what is wrong with a row; `text` is the cell that is wrong, or the number of the earlier row."""
     if why == DUPLICATE or not text:
         return t(why, row=text)
     return t("people.wrong", text=line(text, 60), why=t(why))

@@ -42,7 +42,7 @@ def normalize(text: str) -> str:
 
 
 def is_address(text: str, method: str) -> bool:
-    """Return whether a text is an address of the method, as it is or cleaned."""
+    """Return whether a text, verbatim or cleaned, is an address of the method."""
     return find_address(text, method) is not None
 
 

@@ -142,7 +142,7 @@ def read_pasted(content: bytes, method: str) -> Iterator[Mapping[str, Any]]:
 
 
 def join(pieces: Sequence[Mapping[str, Any]]) -> Reading:
-    """Put the pieces of a Reading together."""
+    """Return the Reading that its pieces make up."""
     recipients = [FoundRecipient(*recipient) for piece in pieces for recipient in piece["found"]]
     return Reading(tuple(recipients), tuple(IgnoredText(*ignored) for piece in pieces for ignored in piece["ignored"]))
 

@@ -184,7 +184,7 @@ def _is_separate(text: str, start: int, end: int) -> bool:
 
 
 def _join_numbers(words: Sequence[str], method: str) -> list[str]:
-    """Put phone numbers together that blanks cut: `张三 138 0013 8000`."""
+    """Return the words, with phone numbers joined that blanks split: `张三 138 0013 8000`."""
     if not BY_NAME[method].address.is_dialled:
         return list(words)
     joined: list[str] = []

@@ -25,11 +25,11 @@ class Texts:
         return text.format_map(fields) if fields else text
 
     def join(self, *sentences: str) -> str:
-        """Put sentences in a row; the empty ones are left out. Chinese has no space after a full stop."""
+        """Join sentences, without empty ones. Chinese has no space after a full stop."""
         return ("" if self.language == "zh" else " ").join(filter(None, sentences))
 
     def join_names(self, names: Iterable[str]) -> str:
-        """Put names in a row, as a listing in the middle of a sentence."""
+        """Join names to a list inside a sentence."""
         return ("、" if self.language == "zh" else ", ").join(names)
 
     def get(self, key: str, default: str) -> str:

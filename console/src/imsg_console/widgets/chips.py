@@ -40,7 +40,7 @@ STATES: Mapping[str, tuple[str, str]] = {
 
 
 def method_name(t: Texts, method: str) -> str:
-    """Name a method of sending as people do."""
+    """Return the title of a method of sending."""
     channel = BY_NAME.get(method)
     if channel is None:
         return method
@@ -53,7 +53,7 @@ def chip(text: str, symbol: str = "", tone: str = "calm") -> ui.chip:
 
 
 def explain_status(t: Texts, name: str, *, simulated: bool = False) -> str:
-    """Say what a status means; the sandbox delivers nothing."""
+    """Return what a status means; the sandbox delivers nothing."""
     is_played = simulated and name in TAKEN
     return t("words.simulated_message") if is_played else t.get(f"words.status_{name}_means", "")
 

@@ -46,7 +46,7 @@ def draw_choice(view: View, opened: ui.dialog, action: str, on_agree: Callable[[
 
 
 async def confirm(view: View, title: str, text: str, action: str, *, danger: bool = True) -> bool:
-    """Ask, and return whether to go on. The text says what happens; the button says what it does, never OK."""
+    """Return whether the person confirms. The text says what happens; the button says what it does, never OK."""
     with dialog(title) as opened:
         element("p", "", text)
         draw_choice(view, opened, action, lambda: opened.submit("yes"), kind="danger" if danger else "main")
@@ -56,9 +56,10 @@ async def confirm(view: View, title: str, text: str, action: str, *, danger: boo
 
 
 async def ask_to_delete(view: View, url: str, texts: str, **fields: object) -> bool:
-    """Ask, delete what is at a URL of the API, and say so; return whether it is gone. Raises ApiError, SessionOver.
+    """Confirm, delete what is at a URL of the API, and report it; return whether it is gone.
 
-    The sentences are `TEXTS_title`, `TEXTS_text`, `TEXTS_action` and `TEXTS_done`, which take the fields.
+    The sentences are `TEXTS_title`, `TEXTS_text`, `TEXTS_action` and `TEXTS_done`, which take the fields. Raises
+    ApiError, SessionOver.
     """
     title, text, action, done = (view.t(f"{texts}_{name}", **fields) for name in ("title", "text", "action", "done"))
     if not await confirm(view, title, text, action):

@@ -81,7 +81,7 @@ def mark_count(link: E, count: int | str) -> E:
 
 
 def act_in_page(act: Callable[[], object]) -> Callable[[], object]:
-    """Let a handler act in the page itself: the place of the clicked element may be cleared while the handler runs.
+    """Return a handler that runs in the page itself: the clicked element may be removed while the handler runs.
 
     NiceGUI would refuse whatever the handler does after that: toasts, dialogs, scripts, the next page.
     """

@@ -235,7 +235,7 @@ async def ask_form(
     danger: bool = False,
     prepare: Callable[[Form], object] = lambda _: None,
 ) -> Any:  # noqa: ANN401  what `save` returns
-    """Ask for the fields in a dialog; return what `save` returns, else the values; None where the dialog was left.
+    """Show a form in a dialog; return what `save` returns, else the values; None where the dialog was closed.
 
     `save` runs once the fields are valid. While it returns None, or raises ApiError, the dialog stays. `prepare` may
     add to the form.

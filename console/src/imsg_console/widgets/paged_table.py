@@ -61,7 +61,7 @@ class PagedTable:
         await self._go(1)
 
     async def reload(self) -> None:
-        """Show the same page again, as it is now."""
+        """Reload the current page."""
         await self._show(lambda: self._listing.reload(self._page))
 
     async def _go(self, number: int) -> None:

@@ -116,7 +116,7 @@ class Listing:
 
 
 def describe_total(t: Texts, page: ListPage) -> str:
-    """Say how many rows a list has, or how many are known of it."""
+    """Return the number of rows of a list in words, or how many are known."""
     if page.next is None:
         return t("layout.rows", n=f"{page.count:,}")
     if page.total is None:

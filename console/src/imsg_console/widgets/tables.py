@@ -198,7 +198,7 @@ class Table:
         self._opened.clear()
 
     def choose_none(self) -> None:
-        """Take every choice back."""
+        """Clear the selection."""
         self.element.selected = []
         self._choose_ids(())
 

@@ -1,4 +1,4 @@
-"""Long work that shows how far it is. It belongs to the session: it goes on when the page that began it is left."""
+"""Long work that shows its progress. It belongs to the session, and continues when its page is left."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -95,10 +95,10 @@ def works(session: Session) -> list[Work]:
 async def run_each(
     work: Work, items: Iterable[T], do: Callable[[T, Work], Awaitable[object]], *, at_once: int = 4
 ) -> None:
-    """Do something with each item, a few at a time, and count them on the work. Raises the first error of `do`."""
+    """Call `do` for each item, a few at a time, and count them on the work. Raises the first error of `do`."""
     waiting = iter(items)
 
-    async def take_items() -> None:
+    async def process_items() -> None:
         for item in waiting:
             await do(item, work)
             work.done += 1
@@ -106,7 +106,7 @@ async def run_each(
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
-                group.create_task(take_items())
+                group.create_task(process_items())
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
 

@@ -30,8 +30,8 @@ async def stream(
 ) -> AsyncGenerator[bytes, None]:
     """Write rows below a heading and yield the file, once all of them are there.
 
-    Numbers become numbers, everything else text. `texts` are columns formatted as text, so that what people enter
-    there stays as it is: phone numbers, leading zeros. Raises TooManyRowsError, and whatever `batches` raises.
+    Numbers become numbers, everything else text. `texts` are columns formatted as text, so that a spreadsheet changes
+    nothing entered there: phone numbers, leading zeros. Raises TooManyRowsError, and whatever `batches` raises.
     """
     with tempfile.TemporaryDirectory(prefix="imsg-export-") as folder:
         place = Path(folder, "export.xlsx")

@@ -29,6 +29,6 @@ SYSTEMS = (
 
 
 def name_agent(agent: str) -> str:
-    """Name the browser and the system: `Chrome · Windows`; the line itself where neither is known."""
+    """Return the browser and the system, `Chrome · Windows`; the line itself where neither is known."""
     names = [next((name for sign, name in known if sign in agent), "") for known in (BROWSERS, SYSTEMS)]
     return " · ".join(filter(None, names)) or line(agent, MAX_AGENT)

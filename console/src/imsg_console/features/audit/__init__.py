@@ -1,1 +1,1 @@
-"""What was done, and by whom."""
+"""The audit: the changes and the users that made them."""

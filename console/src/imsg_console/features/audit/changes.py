@@ -47,7 +47,7 @@ class Changes:
         return self._t("audit.field", name=title, value=value)
 
     def _write_value(self, name: str, value: Any, titles: Mapping[str, str]) -> str:  # noqa: ANN401  JSON
-        """Write a value in words, a setting of a provider as it is; of a person what is not masked of the address."""
+        """Return a value in words, a provider's setting verbatim, and a person's address masked."""
         t = self._t
         if value is None or value in ("", [], {}):
             return "—"

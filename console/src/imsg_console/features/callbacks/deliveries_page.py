@@ -105,7 +105,7 @@ class Deliveries:
         await self._table.reload()
 
     async def _recover(self) -> None:
-        """Ask how far back the events go that are delivered again."""
+        """Ask for the age of the oldest event, and deliver all since then again."""
         t = self._t
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON

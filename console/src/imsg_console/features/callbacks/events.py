@@ -6,5 +6,5 @@ USUAL_EVENTS = ("message.sent", "message.failed", "message.expired")
 
 
 def name_event(t: Texts, name: str) -> str:
-    """Name an event as people read it."""
+    """Return the title of an event."""
     return t(f"callbacks.event_{name.replace('.', '_')}")

@@ -16,7 +16,7 @@ Refresh = Callable[[], Awaitable[None]]
 
 
 async def create(view: View, refresh: Refresh) -> None:
-    """Ask for a new callback, and show its secret."""
+    """Show the form of a new callback, save it, and show its secret."""
 
     async def save(values: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON
         return await view.api.post("/api/v2/callbacks", values)
@@ -28,7 +28,7 @@ async def create(view: View, refresh: Refresh) -> None:
 
 
 async def change(view: View, callback: Mapping[str, Any], refresh: Refresh) -> None:
-    """Ask what of a callback to change."""
+    """Show the form of a callback, and save its changes."""
 
     async def save(values: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON
         return await view.api.patch(path("/api/v2/callbacks", callback["id"]), values)

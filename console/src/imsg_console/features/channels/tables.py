@@ -192,7 +192,7 @@ class ChannelTables:
         return counts
 
     def _errors(self, provider: Row) -> Cell:
-        """Say why a provider is blocked, else what its last error was: in words, and in its own."""
+        """Return why a provider is blocked, else its last error: explained, and verbatim."""
         t, times, drawn = self._t, self._view.times, list[Piece]()
         for block in provider["blocks"]:
             drawn += self._explain(provider["method"], block["code"])
@@ -208,7 +208,7 @@ class ChannelTables:
         return drawn
 
     def _explain(self, method: str, code: str) -> list[Piece]:
-        """Say what a code means and what to do, where it is known."""
+        """Return the meaning and the remedy of a code, where it is known."""
         known = explain_listed(self._t, method, code)
         return [cells.text(known.meaning), cells.muted(known.remedy)] if known else []
 

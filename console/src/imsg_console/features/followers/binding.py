@@ -44,7 +44,7 @@ class BindingSteps:
         self.username = ""
 
     def ask(self, accounts: Sequence[str]) -> None:
-        """Ask for the user and the official account."""
+        """Show the fields for the user and the official account."""
         t = self._view.t
         with self._clear():
             element("p", "", t("followers.bind_text"))

@@ -92,7 +92,7 @@ class PeopleImport:
         await self._refresh()
 
     def _draw_end(self, dialog: ImportDialog, sheet: PeopleSheet) -> None:
-        """Show whom the API refused."""
+        """Show the people that the API refused."""
         t = self._t
         if self._refused:
             notice(t("groups.import_wrong", n=len(self._refused)), "warn")

@@ -96,7 +96,7 @@ class Groups:
 
 
 async def ask_group(view: View, group: Row | None) -> Any:  # noqa: ANN401  any JSON
-    """Ask for a new group, or for the changes of one; return the API's answer, None where it was left."""
+    """Show the form of a new group or of `group`; return the API's answer, None where the form was closed."""
     t = view.t
 
     async def save(form: Form) -> Any:  # noqa: ANN401  any JSON

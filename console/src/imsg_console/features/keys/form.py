@@ -32,7 +32,7 @@ OVERLAPS_S = (0, 3_600, 86_400)
 
 
 async def create(view: View, refresh: Refresh) -> None:
-    """Ask for a new key, and show it."""
+    """Show the form of a new key, create it, and show it."""
     t = view.t
     empty = {"name": "", "scopes": [SEND + METHODS[0], "query"], "networks": [], "expires_at": None}
 
@@ -53,7 +53,7 @@ async def create(view: View, refresh: Refresh) -> None:
 
 
 async def change(view: View, key: Mapping[str, Any], refresh: Refresh) -> None:
-    """Ask what of a key to change."""
+    """Show the form of a key, and save its changes."""
     t = view.t
 
     async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
@@ -103,7 +103,7 @@ def show_key(view: View, key: str, scopes: Sequence[str]) -> None:
 
 
 def name_scope(t: Texts, scope: str) -> str:
-    """Name a scope as people do."""
+    """Return the title of a scope."""
     if scope.startswith(SEND):
         return t("keys.scope_send", method=method_name(t, scope.removeprefix(SEND)))
     return t.get(f"keys.scope_{scope}", scope)

@@ -137,7 +137,7 @@ class LoginPage:
         return answer
 
     async def prefer(self, request: Request) -> Response:
-        """Keep a language, a theme, or that the guide is hidden, and go back."""
+        """Store a language, a theme or a hidden guide in a cookie, and redirect back."""
         answer = RedirectResponse(back(request.query_params.get("next", "/")), 303)
         if request.query_params.get("next", "").startswith(LOGIN):
             answer.headers["location"] = LOGIN

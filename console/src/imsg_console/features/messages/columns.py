@@ -54,7 +54,7 @@ class Columns:
             [
                 cells.link(line(message["to"], 80), f"/messages/{message['id']}"),
                 cells.status(t, message["status"], simulated=bool(message.get("simulated"))),
-                *self._note(message),
+                *self._explain_status(message),
             ]
             for message in messages
         ]
@@ -62,7 +62,7 @@ class Columns:
         return [*opened, [everything, cells.link(t("messages.progress"), f"/sent/{identity}")]]
 
     def name(self, message: Message) -> str:
-        """Name a message or a request: by its subject, or the beginning of its text."""
+        """Return the title of a message or a request: its subject, or the beginning of its text."""
         return title(message) or self._t("messages.no_content")
 
     def _column(self, name: str, cell: Any, sort: Any, *, is_main: bool = False) -> Column:  # noqa: ANN401  functions
@@ -87,7 +87,7 @@ class Columns:
 
     def _message(self, message: Message) -> Cell:
         link = cells.link(self.name(message), f"/messages/{message['id']}")
-        return [self._kind(message, link), [*self._origin(message), *self._note(message)]]
+        return [self._kind(message, link), [*self._origin(message), *self._explain_status(message)]]
 
     def _request(self, request: Message) -> Cell:
         name, counts, method = self.name(request), request["counts"], request["method"]
@@ -109,7 +109,7 @@ class Columns:
         return [kind, name, cells.symbol(cells.text(attached, icon="attach_file"))]
 
     def _origin(self, message: Message) -> list[Piece]:
-        """Say that it was a test, and which key sent it."""
+        """Return chips for a test message and for the key that sent it."""
         t, pieces = self._t, list[Piece]()
         if message["test"]:
             pieces.append(cells.chip(t("words.test"), "science", "info", title=t("words.test_means")))
@@ -118,8 +118,8 @@ class Columns:
             pieces.append(cells.text(line(message["key"], 64), "muted small", icon="vpn_key", title=by))
         return pieces
 
-    def _note(self, message: Message) -> list[Piece]:
-        """Say why the channel holds the message, else that it was resent, else what its error means."""
+    def _explain_status(self, message: Message) -> list[Piece]:
+        """Return why the channel holds the message, else that it was resent, else what its error means."""
         t, status = self._t, message["status"]
         if status in UNSETTLED and (state := self.blocked.get(message["method"])):
             return [cells.text(t(f"messages.held_{state}_note"), "small warn-text")]

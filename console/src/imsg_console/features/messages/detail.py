@@ -10,7 +10,7 @@ from imsg_console.explanations import explain, is_hopeless
 from imsg_console.features.messages.legs import Leg, draw_legs, load_legs
 from imsg_console.features.messages.timeline import draw_timeline, name_provider
 from imsg_console.message.blocks import explain_block
-from imsg_console.message.cancelling import ask_and_cancel
+from imsg_console.message.cancelling import confirm_and_cancel
 from imsg_console.message.content import draw_content
 from imsg_console.message.filters import RESENDABLE, UNSETTLED
 from imsg_console.message.pace import Pace
@@ -203,7 +203,7 @@ class MessageDetail:
 
     async def _cancel(self) -> None:
         if self._message is not None:
-            await ask_and_cancel(self._view, f"messages/{self._message['id']}", 1)
+            await confirm_and_cancel(self._view, f"messages/{self._message['id']}", 1)
 
     async def _resend(self) -> None:
         if self._message is not None:

@@ -34,7 +34,7 @@ class MessageSheet:
 
     @property
     def heading(self) -> list[str]:
-        """Name the columns."""
+        """Return the titles of the columns."""
         return [self._t(f"messages.column_{name}") for name in COLUMNS]
 
     def row(self, message: Mapping[str, Any]) -> list[object]:

@@ -22,7 +22,7 @@ COMPLAINT = "complaint"
 
 
 def name_provider(t: Texts, name: str, method: str) -> str:
-    """Name a provider; an account or a mail server has its name from the settings."""
+    """Return the title of a provider; an account or a mail server has its name from the settings."""
     kind = t("messages.mail_server") if method == SMTP.name else method_name(t, method)
     if name == method:
         return kind
@@ -86,7 +86,7 @@ def describe(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An entry of the timeline as it is drawn."""
+    """An entry of the timeline, ready to draw."""
 
     clock: str
     full: str

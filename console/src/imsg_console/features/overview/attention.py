@@ -114,7 +114,7 @@ def _failure(view: View, method: str, code: str, providers: Counter[str], of: Ma
 
 
 def name_cause(t: Texts, method: str, code: str) -> str:
-    """Name the cause of failures in words, with its code beside them; by the code alone where no table knows it."""
+    """Return the cause of failures in words, with its code; the code alone where no table has it."""
     if not code:
         return t("overview.no_code")
     known = explain_listed(t, method, code)

@@ -128,6 +128,6 @@ def _write_share(delivered: int, settled: int) -> str:
 
 
 def write_labels(buckets: Sequence[Mapping[str, Any]], bucket: str, zone: ZoneInfo) -> list[str]:
-    """Name the buckets by the installation's own clock."""
+    """Return the labels of the buckets, in the installation's time zone."""
     starts = [datetime.fromisoformat(bucket["start"]).astimezone(zone) for bucket in buckets]
     return [f"{start:%H:%M}" if bucket == "hour" else f"{start:%m-%d}" for start in starts]

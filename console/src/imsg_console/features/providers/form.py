@@ -45,7 +45,7 @@ async def load_kinds(view: View) -> Sequence[Kind]:
 
 
 async def add(view: View, refresh: Refresh) -> None:
-    """Ask which provider it is, then for its account."""
+    """Ask for the kind of provider, then show the form of its account."""
     t, kinds = view.t, await load_kinds(view)
     choices: dict[str, tuple[Kind, Mapping[str, Any] | None]] = {}
     options: dict[str, str] = {}
@@ -106,7 +106,7 @@ def _draw_secrets(kind: Kind) -> Mapping[str, str]:
 
 
 async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> None:
-    """Ask what of a provider to change."""
+    """Show the form of a provider, and save its changes."""
     t, kinds = view.t, await load_kinds(view)
     kind = next(
         (kind for kind in kinds if (kind["method"], kind["kind"]) == (provider["method"], provider["kind"])), None
@@ -143,7 +143,7 @@ class SetUp:
     """What to enter at the provider, with the name and the secret as they are typed; one that is kept is not shown."""
 
     def __init__(self, view: View, kind: Kind, form: Form, provider: Mapping[str, Any] | None = None) -> None:
-        """Take the form, and the provider that is changed; None: it is new."""
+        """Guide through a form; `provider` is the one that is changed, None: it is new."""
         self._view, self._t, self._kind, self._form, self._provider = view, view.t, kind, form, provider
         self._secrets = {field["name"]: field["title"] for field in kind["fields"] if field["secret"]}
 
@@ -187,7 +187,7 @@ class SetUp:
 
 
 async def _is_sound(view: View, form: Form, body: Mapping[str, Any]) -> bool:
-    """Let a sender log in at the provider, and show what is wrong, unless it is to be skipped. Raises ApiError."""
+    """Return whether a sender can log in at the provider, or the check is skipped; show problems. Raises ApiError."""
     if form.read()[SKIP]:
         return True
     answer = await view.api.post("/api/v2/providers/check", dict(body))

@@ -85,7 +85,7 @@ class Conversations:
                 )
 
     async def _answer(self, number: str, text: str) -> None:
-        """Let the provider report to iMSG what the person wrote."""
+        """Report the person's text to iMSG, as the provider does."""
         answer = await self._view.sandbox.call("POST", "/sandbox/sms/replies", {"from": number, "text": text})
         self._answers.setdefault(number, []).append({"at": write_now(), "text": text, "is_answer": True})
         self._draw_lines(number)

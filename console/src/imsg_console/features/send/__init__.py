@@ -1,1 +1,1 @@
-"""Sending: whom, what, the last look, the progress."""
+"""Sending: the recipients, the content, the confirmation and the progress."""

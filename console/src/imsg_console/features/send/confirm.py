@@ -123,7 +123,7 @@ class Confirmation:
             yield quota.name(t), quota.write_left(t)
 
     def _draw_shortages(self, checked: Checked) -> None:
-        """Name the quotas that the message does not fit into: it would be refused."""
+        """Show the quotas that the message would exceed: it would be refused."""
         t, check = self._t, checked.check
         needs = {"requests": 1, "recipients": check["count"], "segments": check["segments"] or 0}
         for quota in read_quotas(check, self._view.timezone):

@@ -98,11 +98,11 @@ class Draft:
         ui.timer(KEEP_S, self._keep)
 
     def change(self) -> None:
-        """Keep the draft soon."""
+        """Mark the draft as changed, to be saved soon."""
         self._is_changed = True
 
     def forget(self) -> None:
-        """Forget the draft."""
+        """Delete the draft."""
         self._is_changed = False
         ui.run_javascript(f"{FORGET}({json.dumps(self._key)})")
 

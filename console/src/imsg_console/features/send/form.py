@@ -95,7 +95,7 @@ class SendForm:
         self._show_method()
 
     def keep(self, on_found: Callable[[KeptDraft], Awaitable[object]]) -> None:
-        """Keep a draft from now on; `on_found` gets the one that was kept."""
+        """Save a draft from now on; `on_found` is called with the one saved before."""
 
         def show_full() -> None:
             self._kept.text = self._t("send.draft_too_large")
@@ -103,7 +103,7 @@ class SendForm:
         self._draft = Draft(self._view, lambda: self.draft, on_found, show_full)
 
     def forget(self) -> None:
-        """Forget the draft."""
+        """Delete the draft."""
         if self._draft is not None:
             self._draft.forget()
 
@@ -174,7 +174,7 @@ class SendForm:
 
     @property
     def count(self) -> int:
-        """How many people it goes to."""
+        """The number of people that receive it."""
         return max(len(self._recipients), self.groups.total)
 
     @property
@@ -252,7 +252,7 @@ class SendForm:
         return not problem_text
 
     async def leave_out(self, texts: Collection[str]) -> None:
-        """Leave recipients out; of groups the other members become recipients."""
+        """Remove recipients; of groups the other members become recipients."""
         if self.groups.names:
             batches = [batch async for batch in self.groups.read_batches(self.method)]
             self.groups.choose([])
@@ -349,7 +349,7 @@ class SendForm:
         return at.replace(tzinfo=self._view.times.zone).isoformat()
 
     def _draw_missing(self) -> bool:
-        """Name the recipients whose columns lack what the template needs; return whether there are any."""
+        """Show the recipients whose columns lack what the template needs; return whether there are any."""
         t, missing = self._t, self.template.find_missing(self.people)
         if missing:
             with self._error:

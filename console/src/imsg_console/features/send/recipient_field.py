@@ -109,7 +109,7 @@ class RecipientField:
         self._apply(self._recipients.mark, reasons)
 
     def focus(self) -> None:
-        """Put the cursor into the field."""
+        """Focus the field."""
         self._field.run_method("focus")
 
     def show(self) -> None:
@@ -166,7 +166,7 @@ class RecipientField:
         }[recipient.kind]
 
     async def _look_up(self) -> None:
-        """Look usernames up, where the person is an administrator."""
+        """Mark the usernames that can't be sent to, where the person is an administrator."""
         if not self._view.session.is_admin:
             return
         method = self._recipients.method

@@ -148,12 +148,12 @@ class Recipients:
         }
 
     def forget(self, ignored: IgnoredText) -> None:
-        """Forget an ignored text."""
+        """Remove an ignored text."""
         if ignored in self._ignored:
             self._ignored.remove(ignored)
 
     def forget_ignored(self) -> None:
-        """Forget the ignored texts."""
+        """Remove the ignored texts."""
         self._ignored = []
 
     def clear(self) -> None:

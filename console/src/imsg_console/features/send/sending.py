@@ -133,7 +133,7 @@ class Sending:
         return {**join_checks(checks), "without_address": form.groups.without_address}
 
     async def _leave_out(self, texts: Collection[str]) -> None:
-        """Leave recipients out, and check the others again."""
+        """Remove recipients, and check the others again."""
         await self._form.leave_out(texts)
         self._leave_confirmation()
         await self._submit()

@@ -12,7 +12,7 @@ from imsg_console.explanations import explain
 from imsg_console.features.send.sent_code import SentCode
 from imsg_console.features.send.steps import Steps
 from imsg_console.message.blocks import explain_block
-from imsg_console.message.cancelling import ask_and_cancel, cancel
+from imsg_console.message.cancelling import cancel, confirm_and_cancel
 from imsg_console.message.filters import RESENDABLE, STATUSES, UNSETTLED, Filters
 from imsg_console.message.pace import Pace
 from imsg_console.message.resend_dialog import ResendDialog
@@ -172,7 +172,7 @@ class Sent:
             self._timer.deactivate()
 
     async def _draw_failures(self, method: str, failed: int) -> None:
-        """Name the first recipients that were not reached, each with why."""
+        """Show the first recipients that were not reached, each with the reason."""
         t, messages = self._t, list[Mapping[str, Any]]()
         if failed:
             wanted = {"id": self._identity, "status": ",".join(sorted(RESENDABLE)), "limit": SHOWN_FAILURES}
@@ -189,7 +189,7 @@ class Sent:
                 element("li", "muted", t("sent.more_failed", n=failed - len(messages)))
 
     def _draw_undo(self, request: Mapping[str, Any], waiting: int) -> None:
-        """Draw the button that takes back a message to many before it goes."""
+        """Draw the buttons that release, move or cancel a message before it is sent."""
         t = self._t
         self._undo.clear()
         if not _is_due(request, waiting):
@@ -232,7 +232,7 @@ class Sent:
             await self._refresh()
 
     async def _cancel(self, waiting: int) -> None:
-        if await ask_and_cancel(self._view, f"requests/{self._identity}", waiting):
+        if await confirm_and_cancel(self._view, f"requests/{self._identity}", waiting):
             await self._refresh()
 
     async def _find_open_legs(self, request: Mapping[str, Any]) -> str:

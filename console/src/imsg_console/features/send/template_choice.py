@@ -48,7 +48,7 @@ class _Param:
         return "" if self.from_column else clean(self.text.value).strip()
 
     def offer(self, columns: Mapping[str, str]) -> None:
-        """Offer columns, name → as it is shown; one that has the name of the param, or says the same, fills it."""
+        """Offer columns, name → title; one with the name of the param, or a synonym, is chosen."""
         kept = self.from_column
         if not kept or kept not in columns:
             kept = find_column(self.name, columns) or ALIKE
@@ -76,7 +76,7 @@ class TemplateChoice:
         self._columns: Mapping[str, str] = {}
         """The columns of the recipients, each with an example."""
         self._first = FoundRecipient("")
-        """Whose message is previewed."""
+        """The recipient whose message is previewed."""
         self._asked = 0
         self.shown: Mapping[str, Any] | None = None
         """The answer of POST …/preview to what is filled in; None where there is none."""

@@ -1,1 +1,1 @@
-"""To whom nothing may be sent any more."""
+"""The suppression list."""

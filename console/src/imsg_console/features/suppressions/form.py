@@ -30,12 +30,12 @@ Refresh = Callable[[], Awaitable[None]]
 
 
 def list_methods(view: View) -> dict[str, str]:
-    """Name the channels as people read them."""
+    """Return the titles of the channels, by name."""
     return {name: method_name(view.t, name) for name in METHODS}
 
 
 def list_reasons(view: View) -> dict[str, str]:
-    """Name the reasons."""
+    """Return the titles of the reasons, by name."""
     return {name: view.t(f"suppressions.reason_{name}") for name in sheet.REASONS}
 
 

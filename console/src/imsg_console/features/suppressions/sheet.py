@@ -63,7 +63,7 @@ class SuppressionSheet:
 
 
 def heading(t: Texts, columns: Iterable[str]) -> list[str]:
-    """Name the columns as people read them."""
+    """Return the titles of the columns."""
     return [t(f"suppressions.column_{name}") for name in columns]
 
 

@@ -22,7 +22,7 @@ class Approved:
 
 
 async def ask_approved(view: View, method: str) -> Approved | None:
-    """Ask for one of the approved templates of a channel's providers; None where none is chosen. Raises ApiError."""
+    """Show the approved templates of a channel's providers; return the chosen one or None. Raises ApiError."""
     t = view.t
     approved: list[Approved] = []
     options: dict[str, str] = {}

@@ -135,7 +135,7 @@ class Templates:
             await self._table.reload()
 
     async def _ask(self, known: dict[str, Any] | None) -> Any:  # noqa: ANN401  any JSON
-        """Ask for the words of a template, channel by channel and language by language."""
+        """Show the form of a template's texts, channel by channel and language by language; return the API's answer."""
         t = self._t
         may_choose = self._view.may("GET /providers/{method}/{name}/templates")
         words = Words(t, known, partial(ask_approved, self._view) if may_choose else None)

@@ -120,7 +120,7 @@ class Words:
         form.input(f"variables{n}").value = "\n".join(variables)
 
     def _keep(self, form: Form) -> None:
-        """Keep what is shown; a channel whose fields are empty has no words."""
+        """Store the texts that are shown; a channel whose fields are empty has none."""
         read = form.read()
         if self._shown[1] == MAIL:
             words = {name: read[name] for name in MAIL_FIELDS if read[name]}
@@ -158,7 +158,7 @@ class Words:
 
 
 def _name_param(variable: str) -> str:
-    """Name the param that fills a variable: as the variable, unless a template could not name it so, such as 1."""
+    """Return the param that fills a variable: the variable's name, with a prefix where a template could not use it."""
     return variable if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", variable) else f"param{variable}"
 
 

@@ -1,1 +1,1 @@
-"""Usage: how much was sent in a month, by whom and by what."""
+"""Usage: how much was sent in a month, by user, channel and other groups."""

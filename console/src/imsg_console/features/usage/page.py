@@ -152,7 +152,7 @@ class Usage:
 
 
 async def _read_report(view: View, body: Mapping[str, Any]) -> list[Row]:
-    """Have a report made, and return its rows. Raises ApiError, SessionOver."""
+    """Make a report, and return its rows. Raises ApiError, SessionOver."""
     url = path(REPORTS, (await view.api.post(REPORTS, body))["id"])
     report: dict[str, Any] = {"state": "waiting"}
     try:

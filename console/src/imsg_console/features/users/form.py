@@ -39,7 +39,7 @@ Refresh = Callable[[], Awaitable[object]]
 
 
 async def create(view: View, refresh: Refresh) -> None:
-    """Ask for a new user, create it, and show its password."""
+    """Show the form of a new user, create it, and show its password."""
     t = view.t
 
     async def save(form: Form) -> tuple[str, str]:
@@ -76,7 +76,7 @@ async def change(view: View, user: User, refresh: Refresh) -> None:
 
 
 async def reset_password(view: View, user: User, refresh: Refresh) -> None:
-    """Give a user a new password, and show it."""
+    """Set a new password of a user, and show it."""
     t, username = view.t, user["username"]
     name = line(username, MAX_NAME)
 
@@ -106,7 +106,7 @@ async def reset_password(view: View, user: User, refresh: Refresh) -> None:
 
 
 async def ask_limits(view: View, count: int) -> dict[str, int]:
-    """Ask for the limits to set for several users; empty where the dialog was left."""
+    """Show a form of limits for several users; return them, empty where the dialog was closed."""
     t = view.t
 
     async def save(form: Form) -> dict[str, int] | None:

@@ -209,7 +209,7 @@ class Users:
             self._start("work_delete", lambda name: self._view.api.delete(path(PATH, name)))
 
     def _start(self, title: str, do: Callable[[str], Awaitable[object]]) -> None:
-        """Do the same with each chosen user, as work that can be left."""
+        """Call `do` for each chosen user, as work that continues when the page is left."""
         t, names = self._t, list(self.table.table.chosen)
 
         async def do_one(name: str, work: Work) -> None:
