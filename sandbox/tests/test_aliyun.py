@@ -32,7 +32,7 @@ class Hook:
         self._deaf = deaf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Keep a push."""
+        """Record a push."""
         self.pushes.append(await Request(scope, receive).json())
         is_deaf = len(self.pushes) <= self._deaf
         await ApiResponse({"code": 1} if is_deaf else {"code": 0, "msg": "接收成功"}, 503 if is_deaf else 200)(

@@ -21,7 +21,7 @@ async def sandbox() -> AsyncIterator[OpenSandbox]:
 
 
 async def code(client: SMTP, command: str) -> int:
-    """Send a command as it is, and return what the server's answer begins with."""
+    """Send a raw command, and return the code of the server's reply."""
     return (await client.execute_command(command.encode())).code
 
 

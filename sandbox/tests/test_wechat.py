@@ -25,13 +25,13 @@ API = "/sandbox/wechat/api/cgi-bin"
 
 @dataclass
 class Webhook:
-    """An account's webhook that remembers what came, and answers what it is told."""
+    """An account's webhook that records its calls, and gives prepared answers."""
 
     came: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
     answers: list[Response] = field(default_factory=list)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Be the webhook."""
+        """Record a call, and answer it."""
         request = Request(scope, receive)
         self.came.append((dict(request.query_params), await request.body()))
         answer = self.answers.pop(0) if self.answers else PlainTextResponse("success")
@@ -40,7 +40,7 @@ class Webhook:
 
 @dataclass
 class Side:
-    """Whoever uses the sandbox."""
+    """A user of the sandbox."""
 
     client: httpx.AsyncClient
     webhook: Webhook
@@ -61,7 +61,7 @@ class Side:
         return int((await self.call(path, body, method, **query)).get("errcode", 0))
 
     async def follow(self, **asked: object) -> str:
-        """Let somebody follow."""
+        """Add a follower; return the openid."""
         openid: str = (await self.client.post("/sandbox/wechat/followers", json=asked)).json()["openid"]
         return openid
 

@@ -21,7 +21,7 @@ class Clock:
     at = 0.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.at
 
 

@@ -109,7 +109,7 @@ def test_whatever_comes_in_whatever_order_every_leg_begins_once_and_all_end() ->
 
 
 def play(seed: int) -> None:
-    """Let outcomes, timers and a restart come in any order, and look at the people after each."""
+    """Apply outcomes, timers and a restart in random order, and check the people after each."""
     draw = random.Random(seed)  # noqa: S311  the seed names a failure
     count = draw.randint(1, 8)
     rules = [

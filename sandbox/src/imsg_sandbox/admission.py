@@ -15,7 +15,7 @@ class Admission:
         self._open_to_all = open_to_all
 
     async def __call__(self, request: Request) -> None:
-        """Let the request pass. Raises Refusal token_missing, token_invalid, no_right, unavailable."""
+        """Check that the request may pass. Raises Refusal token_missing, token_invalid, no_right, unavailable."""
         if self._open_to_all:
             return
         token = _find_token(request)

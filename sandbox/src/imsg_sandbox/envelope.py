@@ -23,5 +23,5 @@ def is_address(address: str, *, utf8: bool) -> bool:
 
 
 def _as_ascii(text: str) -> str:
-    """Put a letter for every non-ASCII character, which RFC 6531 allows wherever a letter may stand."""
+    """Replace each non-ASCII character by a letter; RFC 6531 allows both in the same places."""
     return "".join(character if character.isascii() else "x" for character in text)

@@ -50,7 +50,7 @@ class Faults:
         self._orders: dict[tuple[str, Fault], Order] = {}
 
     def order(self, order: Order) -> None:
-        """Put an order in force, in place of an earlier one; `times` 0 cancels it."""
+        """Apply an order in place of an earlier one; `times` 0 cancels it."""
         key = (order.method, order.fault)
         self._orders.pop(key, None)
         if order.times != 0:

@@ -58,7 +58,7 @@ def _header(mail: Message, name: str) -> str | None:
 
 
 def _decode(text: str) -> str:
-    """Undo folding and encoded words (RFC 2047)."""
+    """Return a header's text without folding and encoded words (RFC 2047)."""
     text = FOLD.sub("", text)
     if "=?" not in text:
         return text

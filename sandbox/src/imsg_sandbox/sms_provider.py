@@ -88,7 +88,7 @@ class SmsProvider:
         raise NotImplementedError
 
     async def accept(self, messages: Sequence[Sms]) -> AcceptedCall:
-        """Put messages into the inbox, and play what their magic numbers stand for."""
+        """Add messages to the inbox, and simulate the troubles of their magic numbers."""
         troubles = [self.magic.find(message.to) for message in messages]
         await asyncio.sleep(max((trouble.wait_s for trouble in troubles), default=0.0))
         early: list[tuple[str, str]] = []

@@ -104,7 +104,7 @@ class Followers:
         return await self._follow(account, account.follow(blocks=body.blocks), scene)
 
     async def follow_again(self, openid: str) -> ApiResponse:
-        """Let a former follower follow again."""
+        """Subscribe a former follower again, and push the event."""
         account = self._find_account(openid)
         account.left.discard(openid)
         account.followers.setdefault(openid)
@@ -156,7 +156,7 @@ class Followers:
         return await self._push(openid, "say", fields)
 
     async def leave(self, openid: str) -> ApiResponse:
-        """Let a follower leave."""
+        """Unsubscribe a follower, and push the event."""
         account = self._find_follower_account(openid)
         account.left.add(openid)
         reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "unsubscribe", "EventKey": ""})
