@@ -37,7 +37,7 @@ _CELL_CODE = re.compile(r"(?<=<td>)(?:<code>[^<]*</code>(?:<br ?/?>)?)+")
 
 
 def on_config(_config: Any, **_: Any) -> None:  # noqa: ANN401  MkDocs' own types
-    """Keep quiet how long jieba takes to load its dictionary."""
+    """Silence jieba's log of its loading time."""
     logging.getLogger("jieba").setLevel(logging.WARNING)
 
 
@@ -83,7 +83,7 @@ def _find_title(file: Path, *, is_chinese: bool) -> str | None:
 
 
 def on_page_content(html: str, *, config: Any, **_: Any) -> str:  # noqa: ANN401  MkDocs' own types
-    """Let names in a table's cells break between their parts alone, and join Chinese lines without a blank."""
+    """Return a page whose names in table cells break between parts alone, with Chinese lines joined without a blank."""
     html = _CELL_CODE.sub(lambda match: re.sub(r"(__|\.)(?=\w)", r"\1<wbr>", match[0]), html)
     if config.theme["language"] != "zh":
         return html

@@ -62,7 +62,7 @@ async def is_limited(username: str) -> bool:
 
 @app.post("/api/send")
 async def send(mail: Mail) -> dict[str, object]:
-    """Take a mail."""
+    """Accept a mail."""
     username = await client.hget(f"peer:token:{mail.token}", "username")
     if username is None:
         return {"errorCode": 10005, "errorMessage": "token"}

@@ -12,7 +12,7 @@ app = FastAPI()
 
 
 class Notification(BaseModel):
-    """What is sent to whom."""
+    """A text and its recipient."""
 
     to: str
     title: str
@@ -28,5 +28,5 @@ def hand_over(notification: Notification) -> bool:
 
 @app.post("/notify")
 async def notify(notification: Notification) -> dict[str, bool]:
-    """Take a notification."""
+    """Send a notification."""
     return {"sent": await run_in_threadpool(hand_over, notification)}

@@ -31,7 +31,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def far(port: int) -> AsyncIterator[int]:
-    """Put a distance in front of a port."""
+    """Yield the port of a delay in front of a port."""
     server = await asyncio.get_running_loop().create_server(lambda: ClientSide(port, ONE_WAY_S), "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""The open loop: its schedule, and that a server which stalls is charged for all whom it kept waiting."""
+"""The open loop: its schedule, and that a server which stalls is charged for all requests that waited."""
 
 import asyncio
 from collections.abc import AsyncIterator

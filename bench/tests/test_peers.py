@@ -92,7 +92,7 @@ class Written(asyncio.Transport):
         self.data = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep it."""
+        """Store the data."""
         self.data += data
 
 

@@ -12,7 +12,7 @@ def test_a_page_of_reasons_has_a_section_for_each_measurement() -> None:
 
 
 def test_what_was_missed_is_listed_with_why_and_what_was_reached_is_not() -> None:
-    """A measurement whose reason nobody knows says so."""
+    """A measurement without a known reason says so."""
     found = {"scale": "quick", "at": "now", "machine": {}}
     results = [
         Result("Z", "Unknown", (Series("rate", "1/s", (1.0,), at_least=2),)),

@@ -146,13 +146,13 @@ async def test_where_none_is_known_the_one_key_of_all_opens_everything(
 
 @pytest.mark.parametrize("known", [dict.fromkeys(KEYS, SHARED)], indirect=True)
 async def test_a_key_that_several_still_share_opens_what_any_of_them_may_call(services: dict[str, Service]) -> None:
-    """As while the one key of all is parted: nobody is refused on the way."""
+    """As while one shared key is replaced by several: no caller is refused on the way."""
     for owner in OWNERS:
         assert await find_opened_by(services[owner], SHARED) == list_internal(services[owner])
 
 
 async def test_every_rule_and_every_call_is_for_a_url_that_there_is(services: dict[str, Service]) -> None:
-    """A call that no route takes is answered 404, as what is not there: nobody would notice."""
+    """A call without a route is answered 404, like a missing object, so no test would notice."""
     there = {(owner, *route) for owner in OWNERS for route in routes(services[owner])}
     for rule in (rule for rule in RULES if rule.path != "/"):
         assert any(

@@ -21,7 +21,7 @@ def read_documents() -> Iterator[Path]:
 
 
 def read_blocks() -> Iterator[tuple[str, str]]:
-    """Yield each TOML block that is of imsg.toml, with where it stands."""
+    """Yield the place and the text of each TOML block of imsg.toml."""
     for path in read_documents():
         text = path.read_text()
         for found in re.finditer(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL):

@@ -35,8 +35,8 @@ def test_the_interface_document_names_our_host() -> None:
     assert document.count("localhost:8000") == 11
 
 
-def test_every_reason_is_given_by_somebody() -> None:
-    """A reason that nobody gives is a promise that nobody keeps."""
+def test_every_reason_is_given_somewhere() -> None:
+    """The table lists no reason without code that gives it."""
     code = "\n".join(
         path.read_text()
         for path in (*ROOT.glob("*/src/**/*.py"), *ROOT.glob("shared/*/src/**/*.py"))
@@ -151,7 +151,7 @@ def test_the_faults_are_the_same_in_chinese() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Name a page's headings as links do."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 

@@ -78,7 +78,7 @@ def test_every_room_stands_in_the_contracts() -> None:
 
 
 def test_every_work_queue_has_a_consumer() -> None:
-    """A channel of the topology is a package `imsg_METHOD` with a main; what nobody takes would wait forever."""
+    """A channel of the topology is a package `imsg_METHOD` with a main; without a consumer jobs would wait forever."""
     queues = {f"imsg.{method}.{lane.value}" for method in METHODS for lane in Lane}
     mains = {path.parent.name for path in ROOT.glob("*/src/*/main.py")}
 
@@ -100,13 +100,13 @@ def test_a_suite_knows_of_a_service_its_main(folder: str) -> None:
 
 
 def services() -> set[str]:
-    """Name the packages of the services."""
+    """Return the names of the services' packages."""
     mains = {path.parent.name for path in ROOT.glob("*/src/*/main.py")}
     return mains - {"imsg"}
 
 
 def list_imports(path: Path) -> Iterator[str]:
-    """Name the modules that a file imports; `from a import b` counts as a.b where b is one."""
+    """Yield the names of the modules that a file imports; `from a import b` counts as a.b where b is one."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -130,7 +130,7 @@ def test_nothing_speaks_smtp_through_the_standard_library() -> None:
 
 
 def roots(path: Path) -> set[str]:
-    """Name the top-level packages that a file imports."""
+    """Return the names of the top-level packages that a file imports."""
     return {module.partition(".")[0] for module in list_imports(path)}
 
 

@@ -79,7 +79,7 @@ async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, S
 
 
 async def reason_of(service: Service, verb: str, path: str) -> str | None:
-    """Call a route as somebody from outside who knows nothing; return why it is refused."""
+    """Call a route from outside without credentials; return why it is refused."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://service") as client:
         answer = await client.request(verb, path.replace("{}", "name"), json={})
         reason: str | None = read_answer(answer).get("reason")

@@ -46,7 +46,7 @@ SERVICES = {
 
 
 def names(model: type[BaseModel], *path: str) -> Iterator[str]:
-    """Name the environment variables of a model, nested ones too; CHOSEN stands for a name that people choose."""
+    """Yield the environment variables of a model, nested ones too; CHOSEN stands for a name that people choose."""
     for name, field in model.model_fields.items():
         yield variable(*path, name)
         inner: Any = field.annotation
@@ -68,7 +68,7 @@ def names(model: type[BaseModel], *path: str) -> Iterator[str]:
 
 
 def unknown(named: set[str], known: set[str]) -> set[str]:
-    """Return the variables that nobody reads."""
+    """Return the variables that no setting reads."""
     patterns = [re.compile(setting.replace(CHOSEN, "[A-Z0-9]+")) for setting in known if CHOSEN in setting]
     return {setting for setting in named - known if not any(pattern.fullmatch(setting) for pattern in patterns)}
 

@@ -21,7 +21,7 @@ _failed = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave every test of the pages to `make test-long`, which installs Chromium."""
+    """Mark every test of the pages as long: `make test-long` installs Chromium."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker("long")

@@ -149,7 +149,7 @@ def send(deployment: Deployment, token: str) -> str:
 
 
 def deliveries(deployment: Deployment, token: str) -> list[dict[str, Any]]:
-    """List what the only callback was told."""
+    """Return the deliveries of the only callback."""
     (endpoint,) = deployment.call("GET", "/api/v2/callbacks", {"token": token})["callbacks"]
     found: list[dict[str, Any]] = deployment.call(
         "GET", f"/api/v2/callbacks/{endpoint['id']}/deliveries", {"token": token}

@@ -29,7 +29,7 @@ ALONE = ("/password", "/totp", "/nowhere")
 
 @pytest.fixture(scope="module")
 def request_id(deployment: Deployment) -> Iterator[str]:
-    """Have something to show: a request with one refused recipient, an SMS and an answer to it, a template, a group."""
+    """Make data to show: a request with one refused recipient, an SMS and its reply, a template, a group."""
     number = f"139{secrets.randbelow(10**8):08d}"  # it unsubscribes, and other files share this deployment
     sms = {"token": deployment.token(), "method": "sms", "to": number, "content": "明天下雨"}
     assert deployment.call("POST", "/api/send", sms)["errorCode"] == 0

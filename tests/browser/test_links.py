@@ -63,7 +63,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deploymen
 
 
 def _all_are(deployment: Deployment, count: int, statuses: Collection[str]) -> bool:
-    """Tell whether so many messages are known, each in one of the statuses."""
+    """Return whether `count` messages are known, each in one of the statuses."""
     found = deployment.look_up("/api/v2/messages", token=deployment.token(), limit="500")["messages"]
     return len(found) >= count and all(message["status"] in statuses for message in found)
 
@@ -131,7 +131,7 @@ def _open(page: Page, url: str) -> None:
 
 
 def _holds(page: Page, url: str, rows: str, what: str) -> None:
-    """Hold the rows that a link opens against the number beside it."""
+    """Check that a link opens as many rows as the number beside it says."""
     _open(page, url)
     found = page.locator(".table-row")
     if "/channels" in url:

@@ -15,7 +15,7 @@ Visits = Callable[..., Visit]
 
 
 def has_failed(deployment: Deployment, request: str) -> bool:
-    """Tell whether the only message of a request has failed."""
+    """Return whether the only message of a request has failed."""
     return [message["status"] for message in deployment.messages(request)] == ["failed"]
 
 

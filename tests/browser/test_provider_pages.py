@@ -21,7 +21,7 @@ def row(page: Page, name: str) -> Locator:
 
 
 def aliyun(deployment: Deployment) -> dict[str, object]:
-    """Say how the provider stands."""
+    """Return the provider's state."""
     listed = deployment.look_up("/api/v2/channels", token=deployment.token())["channels"]
     (sms,) = [provider for provider in listed if provider["method"] == "sms"]
     return next((provider for provider in sms["providers"] if provider["name"] == "aliyun"), {})
@@ -29,7 +29,7 @@ def aliyun(deployment: Deployment) -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def as_set(deployment: Deployment) -> Iterator[None]:
-    """Put the provider back as it was."""
+    """Reset the provider after a test."""
     yield
     body = {"enabled": True, "weight": 1}
     assert deployment.call("PATCH", "/api/v2/providers/sms/aliyun", body, token=deployment.token())

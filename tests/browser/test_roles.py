@@ -48,7 +48,7 @@ TEXTS = """() => [...document.querySelectorAll('main button')]
 
 @pytest.fixture(scope="module")
 def message(deployment: Deployment) -> str:
-    """Have something on each page: a failed message, a suppression, a price; return the message's id."""
+    """Make data for each page: a failed message, a suppression, a price; return the message's id."""
     token = deployment.token()
     entry = {"method": "smtp", "to": "no.more@example.com", "token": token}
     assert deployment.call("POST", "/api/v2/suppressions", entry)["errorCode"] == 0

@@ -23,7 +23,7 @@ HOSTILE = "\"><img src=x onerror=window.ran=1><script>window.ran=1</script>{{7*7
 
 @pytest.fixture
 def foreign(deployment: Deployment) -> Iterator[str]:
-    """Serve a page of somebody else's that tries what it can in the browser of who has logged in."""
+    """Serve a page of another site that attacks the browser of a logged-in user."""
     socket = f"ws://127.0.0.1:{deployment.port}/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
     page = f"""<!doctype html><title>foreign</title>
         <iframe src="{deployment.url}/users"></iframe>

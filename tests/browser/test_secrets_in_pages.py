@@ -28,7 +28,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 def plant(deployment: Deployment) -> list[str]:
-    """Keep a secret of each kind; return them."""
+    """Store a secret of each kind; return them."""
     planted: list[str] = []
 
     def make() -> str:
@@ -61,7 +61,7 @@ def plant(deployment: Deployment) -> list[str]:
 
 
 def listen(page: Page) -> list[str]:
-    """Keep whatever the page receives by its socket."""
+    """Record whatever the page receives by its socket."""
     frames: list[str] = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(str(frame))))
     return frames

@@ -33,7 +33,7 @@ ZH, EN = Look("zh", DESK), Look("en", PHONE)
 
 
 def address() -> str:
-    """Make an address that nobody else of these tests writes to."""
+    """Return an address that no other test writes to."""
     return f"reader-{secrets.token_hex(4)}@example.com"
 
 

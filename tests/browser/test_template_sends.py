@@ -35,7 +35,7 @@ def choose(page: Page, field: Locator, option: str) -> None:
 
 
 def confirm(seen: Visit) -> None:
-    """See that the check shows the messages of the first three, and send."""
+    """Check that the preview shows the messages of the first three, and send."""
     page = seen.page
     expect(page.locator(".confirm-title")).to_be_visible(timeout=60_000)
     for number in range(3):
@@ -49,7 +49,7 @@ def confirm(seen: Visit) -> None:
 
 
 def check_arrived(deployment: Deployment, domain: str, numbers: range) -> None:
-    """See that everybody got their own words."""
+    """Check that each recipient got their own text."""
     arrived = [deployment.wait_arrived(to=f"{number}@{domain}") for number in numbers]
     assert [(message["subject"], message["text"].strip()) for message in arrived] == [
         (f"学生{number}的成绩", f"{90 + number} 分，春季学期") for number in numbers

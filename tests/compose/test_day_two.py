@@ -14,7 +14,7 @@ PAGE = 500
 
 
 def read_statuses(containers: Containers, load: Load) -> dict[str, str]:
-    """Return what the user is told of their messages: id → status."""
+    """Return the statuses of the user's messages: id → status."""
     answer = containers.call("GET", "/api/query", token=load.token, limit=str(PAGE))
     assert answer["errorCode"] == 0, answer
     return {message["id"]: message["status"] for message in answer["messages"]}

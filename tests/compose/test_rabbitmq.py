@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(1_200)
 
 
 def ask_rabbitmq(containers: Containers, *command: str) -> Any:  # noqa: ANN401  the tool's own shapes
-    """Ask rabbitmqctl for rows."""
+    """Return the rows of a rabbitmqctl command."""
     return json.loads(
         containers.compose("exec", "-T", "rabbitmq", "rabbitmqctl", "--quiet", "--formatter", "json", *command)
     )

@@ -26,7 +26,7 @@ from imsg_testing.worker_harness import HistoryListener, ScriptedProvider
 
 @pytest.fixture(params=["rabbit", "streams"])
 def broker_url(request: pytest.FixtureRequest) -> str:
-    """Name one real broker after the other."""
+    """Return the URL of each real broker in turn."""
     return str(request.getfixturevalue("rabbit_url" if request.param == "rabbit" else "valkey_url"))
 
 
@@ -56,7 +56,7 @@ def migrated_postgres(postgres: Postgres, history_template: str) -> Iterator[str
 
 @pytest.fixture
 def migrated_sqlite(history_file: Path, tmp_path: Path) -> str:
-    """Name a SQLite database with history's tables."""
+    """Return the URL of a SQLite database with history's tables."""
     path = tmp_path / "数据 100%" / "store.db"
     path.parent.mkdir()
     shutil.copy(history_file, path)
@@ -65,7 +65,7 @@ def migrated_sqlite(history_file: Path, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def migrated_url(request: pytest.FixtureRequest) -> str:
-    """Name a database of each kind with history's tables."""
+    """Return the URL of a database of each kind with history's tables."""
     return str(request.getfixturevalue("migrated_sqlite" if request.param == "sqlite" else "migrated_postgres"))
 
 

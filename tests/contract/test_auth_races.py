@@ -102,7 +102,7 @@ async def test_a_copy_that_arrives_late_is_not_written(
 async def test_a_change_is_seen_by_nobody_before_it_is_committed(
     database_url: str, redis_url: str, redis: Redis, database: Database
 ) -> None:
-    """Whoever asks for the copy in between waits and gets what was committed."""
+    """A read in between waits, and returns what was committed."""
     await add(Store(database), PERSON)
     async with processes(database_url, redis_url, 2) as (one, other):
         await one.user_cache.write("张三")

@@ -21,7 +21,7 @@ AT_ONCE_S = 3.0
 
 @pytest.fixture(params=["rabbit_url", "valkey_url"])
 async def broker_url(request: pytest.FixtureRequest, topology: Topology) -> AsyncIterator[str]:
-    """Tell where a broker is; the queues of the test's topology are gone after the test."""
+    """Yield the URL of a broker; remove the queues of the test's topology afterwards."""
     url: str = request.getfixturevalue(request.param)
     yield url
     await remove_queues(url, f"{topology.prefix}.*")

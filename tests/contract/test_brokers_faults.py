@@ -215,7 +215,7 @@ async def _load(broker: Broker, topology: Topology, stopping: asyncio.Event) -> 
 
 
 async def _publish_until_refused(broker: Broker, topology: Topology) -> None:
-    """Publish until it is refused; the first may be unknown, since an alarm is told after it was written."""
+    """Publish until it is refused; the first may be unknown, since the alarm is reported after it was written."""
     async with asyncio.timeout(READY_WITHIN_S):
         while True:
             try:

@@ -22,7 +22,7 @@ JOB = job_key("smtp", Lane.NORMAL)
 
 @pytest.fixture
 async def url(rabbit_url: str, topology: Topology) -> AsyncIterator[str]:
-    """Tell where RabbitMQ is; the queues of the test's topology are gone after the test."""
+    """Yield the URL of RabbitMQ; remove the queues of the test's topology afterwards."""
     yield rabbit_url
     await remove_queues(rabbit_url, f"{topology.prefix}.*")
 

@@ -48,7 +48,7 @@ async def deliver(url: str, new: Job, times: int = 1, **settings: Any) -> Mappin
 
 
 async def query_status(url: str, new: Job, told: Told, query: int) -> Mapping[int, Result]:
-    """Ask what became of a job."""
+    """Return the results of a job's status query."""
     settings = configure({"aliyun": {**ACCOUNT, "endpoint": url}})
     async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
         prepared = await channel.prepare(new)
@@ -58,7 +58,7 @@ async def query_status(url: str, new: Job, told: Told, query: int) -> Mapping[in
 
 
 def at_root(sandbox: OpenSandbox) -> str:
-    """Name the sandbox's own port for Aliyun."""
+    """Return the URL of the sandbox's own port for Aliyun."""
     return f"http://127.0.0.1:{sandbox.service.aliyun_port}/"
 
 

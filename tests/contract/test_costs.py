@@ -100,7 +100,7 @@ async def keep(database: Database, facts: Sequence[BaseModel], seed: int) -> Non
 
 
 async def make_report(database: Database, **body: Any) -> bytes:  # noqa: ANN401  any JSON
-    """Have a report made."""
+    """Make a report; return its file."""
     store = Reports(database, ZONE, lambda: NOW, lambda: None)
 
     async def fetch_prices() -> PriceList:

@@ -89,7 +89,7 @@ def replicas(tmp_path: Path) -> Iterator[tuple[Replica, Replica, Edge]]:
 
 
 async def ask(client: httpx.AsyncClient, verb: str, path: str, body: bytes = b"") -> tuple[int, str, float]:
-    """Ask; tell the status, who answered, and how long it took."""
+    """Make a call; return the status, the answering replica, and the seconds that it took."""
     began = time.monotonic()
     answer = await client.request(verb, path, content=body or None)
     return answer.status_code, answer.text, time.monotonic() - began
@@ -175,7 +175,7 @@ async def test_without_any_replica_the_edge_answers_itself(replicas: tuple[Repli
 
 
 async def test_broken_off_bodies_do_not_count_against_a_replica(replicas: tuple[Replica, Replica, Edge]) -> None:
-    """Or anybody outside could take every replica away from everybody."""
+    """Otherwise any client could block every replica."""
     _, _, edge = replicas
     host, port = edge.url.removeprefix("http://").split(":")
     async with httpx.AsyncClient(base_url=edge.url, timeout=60) as client:

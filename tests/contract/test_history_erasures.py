@@ -42,7 +42,7 @@ PHONE = "+8613912345678"
 
 @pytest.fixture
 def stones(database: Database, redis: Redis, tmp_path: Path) -> TombstoneStore:
-    """Keep tombstones in the database, in Redis, and in a file."""
+    """Return tombstones stored in the database, in Redis, and in a file."""
     return TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
 
 
@@ -409,7 +409,7 @@ async def test_what_comes_late_goes_within_a_day(database: Database) -> None:
 
 
 async def _forget(database: Database) -> None:
-    """Bring the database to where it was before any erasure."""
+    """Reset the database to its state before any erasure."""
 
     async def work(connection: Any) -> None:  # noqa: ANN401
         for table in ("tombstones", "erasures"):

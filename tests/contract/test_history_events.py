@@ -28,7 +28,7 @@ class Listening:
         self.is_away = False
 
     async def publish(self, body: bytes, route: Route, headers: object = None) -> None:
-        """Hear events."""
+        """Record published events."""
         del headers
         if self.is_away:
             raise PublishRefused("away")

@@ -33,7 +33,7 @@ async def paused(redis: Redis) -> Redis:
 
 
 def expiry(database: Database, redis: Redis, after: timedelta) -> PausedExpiry:
-    """Look so long after everything was accepted."""
+    """Return an expiry that runs `after` everything was accepted."""
     return PausedExpiry(database, redis, make_writer(database), ("smtp", "sms"), lambda: NOW + after)
 
 

@@ -44,7 +44,7 @@ async def test_pages_are_whole_and_stable_while_messages_arrive(database: Databa
 
 
 async def _mixture(database: Database) -> list[dict[str, Any]]:
-    """Keep messages of every kind and return how they show, newest first, as one list to filter by hand."""
+    """Store messages of every kind, and return them newest first, as one list to filter by hand."""
     jobs, events = [], list[Any]()
     for i in range(60):
         method = ("smtp", "sms", "wechat")[i % 3]
@@ -266,7 +266,7 @@ async def test_a_number_is_found_as_written_and_in_its_normal_form(database: Dat
 
 
 async def test_an_address_is_found_whatever_its_case(database: Database) -> None:
-    """As it was written, as it is asked for; names and other people are not."""
+    """In the case of the send and of the query; usernames and other addresses are not found."""
     spellings = ("Zhang.San@example.com", "zhang.san@example.com", "ZHANG.SAN@Example.COM", "zhang.san@example.net")
     jobs = [job(to=(spelling,), addresses=(str(email(spelling)),), at=NOW) for spelling in spellings]
     by_name = job(to=("张三",), addresses=("Zhang.San@example.com",), at=NOW)

@@ -41,7 +41,7 @@ class Recorder:
         return key
 
     async def publish(self, body: bytes, key: str) -> None:
-        """Keep a message."""
+        """Record a message."""
         self.bodies.setdefault(key, []).append(body)
 
 

@@ -70,7 +70,7 @@ class Bench:
         await self.keeper.write([make_delivery(event) for event in batch])
 
     def oldest_age_s(self, method: str) -> float | None:
-        """Read for how long the channel's oldest message waits, as Prometheus is told."""
+        """Return the metric of how long the channel's oldest message waits."""
         return self.registry.get_sample_value("imsg_queue_oldest_age_seconds", {"method": method})
 
     async def rows(self, table: Table) -> int:
@@ -94,7 +94,7 @@ async def bench(migrated_url: str, valkey_url: str, topology: Topology) -> Async
 
 @asynccontextmanager
 async def consume_lane(bench: Bench, lane: Lane = Lane.NORMAL) -> AsyncIterator[Any]:
-    """Take from a lane as its sender does."""
+    """Consume a lane as its sender does."""
     async with bench.broker.consume(bench.broker.topology.queue("smtp", lane), 10) as deliveries:
         yield deliveries
 

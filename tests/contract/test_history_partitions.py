@@ -81,7 +81,7 @@ async def names(database: Database) -> list[str]:
 
 
 async def places(database: Database) -> list[str]:
-    """Say in which partition each message lies, by the order of their ids."""
+    """Return the partition of each message, in the order of their ids."""
     place = text("tableoid::regclass::text AS name")
     found = await database.read(
         lambda connection: connection.execute(select(place).select_from(messages).order_by(messages.c.request))

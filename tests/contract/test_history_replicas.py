@@ -75,7 +75,7 @@ def replicas(server: DividedPostgres, own_rabbit_url: str, tmp_path: Path) -> It
 
 
 def deadlocks(server: DividedPostgres) -> int:
-    """Ask how often PostgreSQL had to break a circle."""
+    """Return how many deadlocks PostgreSQL has broken."""
     with psycopg.connect(server.admin_dsn) as connection:
         row = connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = 'imsg'").fetchone()
     assert row is not None

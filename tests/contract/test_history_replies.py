@@ -37,7 +37,7 @@ async def _ignore(suppression: Suppression) -> None:
 
 
 async def keep(database: Database, *batch: Any, tell: PublishSuppression = _ignore) -> None:  # noqa: ANN401  messages
-    """Keep one batch; `tell` is told whom to send nothing any more."""
+    """Store one batch; `tell` is called with the suppressions."""
     matcher = ReplyMatcher(database, tell)
     writer = BatchWriter(
         database, lambda: NOW, timedelta(days=90), WriterMetrics(CollectorRegistry()), DIGESTS, reply_matcher=matcher
@@ -46,7 +46,7 @@ async def keep(database: Database, *batch: Any, tell: PublishSuppression = _igno
 
 
 async def find(database: Database, caller: Caller = ADMIN, **asked: str) -> list[dict[str, Any]]:
-    """Ask for a page."""
+    """Return the rows of a page."""
     return (
         await Replies(database).find(
             RepliesQuery.model_validate({name.rstrip("_"): value for name, value in asked.items()}), caller
@@ -62,7 +62,7 @@ def sms(before: timedelta, address: str = ZHANG, user: Caller = OWNER, **fields:
 
 
 def wrote(text: str = "收到", name: str = "1", address: str = ZHANG, **fields: Any) -> Inbound:  # noqa: ANN401
-    """Make what somebody wrote a minute ago."""
+    """Return an inbound message of a minute ago."""
     given = {"method": "sms", "provider": "aliyun", "id": name, "address": address, "text": text}
     return Inbound(**(given | {"at": NOW - timedelta(minutes=1)} | fields))
 
@@ -117,7 +117,7 @@ async def test_a_message_that_is_recorded_after_its_reply_is_found_later(databas
 
 
 async def test_who_sent_the_message_is_told_of_its_reply_where_they_want_to_hear(database: Database) -> None:
-    """Under one id, and before it is written down; nothing of it is told where nobody asked."""
+    """Under one id, and before the reply is recorded; without a subscription there is no event."""
     told: list[Event] = []
 
     async def publish(event: Event) -> None:
@@ -143,7 +143,7 @@ async def test_who_opts_out_of_a_notice_gets_none_of_that_signature(
     category: Category,
     is_told: bool,  # noqa: FBT001  a row of the table
 ) -> None:
-    """Of marketing its sender has told the catalog; codes are kept from nobody. It is tried until it is told."""
+    """Its sender has suppressed marketing already; codes are never suppressed. A failed publish is repeated."""
     told: list[Suppression] = []
 
     async def tell(suppression: Suppression) -> None:

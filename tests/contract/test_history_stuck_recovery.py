@@ -35,7 +35,7 @@ WITHIN_S = 40.0
 
 @pytest.fixture
 def topology(topology: Topology) -> Topology:
-    """Let what is put off wait for longer than a test."""
+    """Return a topology whose delays are longer than a test."""
     return Topology(topology.prefix, methods=("smtp",), steps_s=(300, 600))
 
 
@@ -62,7 +62,7 @@ async def recording(broker: Broker, database: Database) -> AsyncIterator[None]:
 
 
 def make_search(broker: Broker, database: Database) -> StuckJobs:
-    """Look for what was lost as it will be done in twenty minutes."""
+    """Return the search for lost jobs, with a clock twenty minutes ahead."""
     later = timedelta(minutes=20)
     return StuckJobs(
         broker, database, lambda: datetime.now(UTC) + later, LOST_AFTER, stuck.StuckMetrics(CollectorRegistry())
@@ -123,7 +123,7 @@ async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
 
 
 async def _lose(broker_url: str, topology: Topology, queue: str) -> None:
-    """Let the broker lose what waits in the steps of a queue."""
+    """Empty the retry queues of a queue, as a broker that lost them."""
     if not broker_url.startswith("amqp"):
         await remove_queues(broker_url, f"{queue}.retry*")
         return

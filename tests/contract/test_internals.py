@@ -123,11 +123,11 @@ class _Hearing(asyncio.Protocol):
         self._former = former
 
     def data_received(self, data: bytes) -> None:
-        """Take it."""
+        """Set the received data as the result."""
         self.data.set_result(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whom the connection was taken from."""
+        """Forward the event to the former protocol."""
         self._former.connection_lost(exc)
 
 
@@ -135,7 +135,7 @@ class _Silent(asyncio.Transport):
     """Takes everything and says nothing."""
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        """Know nothing."""
+        """Return the default."""
         del name
         return default
 

@@ -337,7 +337,7 @@ def test_every_policy_is_about_services_that_there_are() -> None:
 
 
 def test_a_pod_has_the_time_to_end_that_it_wants() -> None:
-    """Five seconds until nobody sends there, and what compose gives."""
+    """Five seconds until no request is routed there, and compose's grace period."""
     for name, deployment in build_folder("base").of("Deployment").items():
         (container,) = pod(deployment)["containers"]
         before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -363,7 +363,7 @@ def _paths() -> dict[str, str]:
 
 
 def _select(selector: dict[str, Any]) -> set[str]:
-    """Name the services whose pods a selector selects, by the one label that tells them apart."""
+    """Return the services whose pods a selector selects, by their only distinct label."""
     labels = selector.get("matchLabels", {})
     expressions = selector.get("matchExpressions", ())
     names = [set(expression["values"]) for expression in expressions if expression["operator"] == "In"]

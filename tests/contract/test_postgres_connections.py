@@ -26,7 +26,7 @@ OPTIONS = DatabaseOptions("imsg-test", pool=1)
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Hold the certificates where the server's user comes, too: no folder above it is ours alone."""
+    """Yield a folder for certificates that the server's user can read too."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         folder.chmod(0o755)
@@ -108,7 +108,7 @@ async def test_encryption_that_is_required_is_not_done_without(postgres: Postgre
 async def test_what_a_host_does_not_fulfil_is_told_as_an_outage(
     postgres: Postgres, asked: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And no bug: whoever waits for the database goes on waiting, and says why."""
+    """It is no bug: services keep waiting for the database, and log why."""
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(DatabaseUnavailable, match=told):
         await is_encrypted(f"{postgres.url}?{asked}")

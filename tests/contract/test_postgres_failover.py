@@ -105,7 +105,7 @@ async def test_a_commit_that_no_standby_confirmed_is_not_called_done() -> None:
 
 
 def _cancel_a_wait(primary: Postgres) -> bool:
-    """Cancel who waits for the standby; tell whether somebody did."""
+    """Cancel the commits that wait for the standby; return whether there were any."""
     with primary.connect() as connection:
         waits = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
         return bool(connection.execute(waits).fetchall())
@@ -181,7 +181,7 @@ def pgbouncer(postgres: Postgres) -> Iterator[PgBouncer]:
 
 @pytest.fixture
 def pooled_url(pgbouncer: PgBouncer, postgres_database: str) -> str:
-    """Name an empty database, through PgBouncer, which answers late on a busy machine."""
+    """Return the URL of an empty database behind PgBouncer, which answers late on a busy machine."""
     return f"{pgbouncer.url_of(postgres_database.rpartition('/')[2])}?connect_timeout=30"
 
 

@@ -1,4 +1,4 @@
-"""Prices in the catalog, on SQLite and PostgreSQL: replaced whole, and published to whoever reads them."""
+"""Prices in the catalog, on SQLite and PostgreSQL: replaced whole, and published to their readers."""
 
 from typing import Any
 

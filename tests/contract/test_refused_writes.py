@@ -54,7 +54,7 @@ class Place:
     database_url: str
 
     async def write(self) -> None:
-        """Have it write something."""
+        """Cause a write of the service."""
         now, topology = datetime.now(UTC), self.broker.topology
         if self.name == "auth":
             async with connect("http://auth", KEY, {"auth": self.service}) as peer:
@@ -72,17 +72,17 @@ class Place:
             await self.broker.publish(Events(events=(event,)).encode(), topology.new(EVENT))
 
     async def prepare(self) -> None:
-        """Have PostgreSQL ask a function of ours before it writes to the service's table."""
-        await self.take()
+        """Add a trigger that calls our function before each write to the service's table."""
+        await self.accept()
         trigger = f"CREATE TRIGGER answer BEFORE INSERT ON {TABLES[self.name]} FOR EACH ROW EXECUTE FUNCTION answer()"
         await self._execute(trigger)
 
     async def refuse(self, how: str) -> None:
-        """Have it refuse what is written there."""
+        """Refuse writes to the table."""
         await self._answer(REFUSALS[how])
 
-    async def take(self) -> None:
-        """Have it take writes."""
+    async def accept(self) -> None:
+        """Accept writes to the table."""
         await self._answer("RETURN NEW")
 
     async def _answer(self, answer: str) -> None:
@@ -161,7 +161,7 @@ async def test_lists_say_up_to_when_they_are_complete(place: Place) -> None:
         _, as_of = await read(path)
         assert as_of < later, "what was sent since then is not in this list"
 
-    await place.take()
+    await place.accept()
     await place.has(is_complete)
 
 
@@ -189,5 +189,5 @@ async def test_a_service_whose_writes_are_refused_is_not_ready_until_they_go_thr
     await place.refuse(how)
     await place.write()
     await place.has(is_not_ready)
-    await place.take()
+    await place.accept()
     await place.has(is_ready)

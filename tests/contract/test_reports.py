@@ -62,7 +62,7 @@ class Desk:
         return self.prices
 
     async def make(self, caller: Caller = ADMIN, **body: Any) -> bytes:  # noqa: ANN401  any JSON
-        """Have a report made, and fetch its file."""
+        """Make a report, and return its file."""
         name = await self.store.begin(NewReport.model_validate(body), caller)
         assert await self.builder.build_next()
         return await self.fetch(name, caller)
@@ -74,7 +74,7 @@ class Desk:
         return b"".join((first.body, *rest))
 
     async def read_rows(self, caller: Caller = ADMIN, **body: Any) -> list[dict[str, Any]]:  # noqa: ANN401  any JSON
-        """Have a report made as JSON, and return its rows."""
+        """Make a report as JSON, and return its rows."""
         rows: list[dict[str, Any]] = json.loads(await self.make(caller, **body))["rows"]
         return rows
 

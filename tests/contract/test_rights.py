@@ -183,7 +183,7 @@ async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, acco
 
 
 async def test_what_a_script_has_written_outlives_a_restart(tmp_path: Path, accounts: ServiceAccounts) -> None:
-    """A log of several writes at once is played back with the rights of the default user, whom nobody can be."""
+    """A log of several writes at once is replayed with the rights of the default user, which has no log-in."""
     file = tmp_path / "users.acl"
     file.write_text(rights.acl(tmp_path / "secrets"))
     script = "redis.call('HSET', KEYS[1], 'hour', 1) redis.call('HINCRBY', KEYS[1], 'day', 1)"
@@ -210,7 +210,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rabbit, Ser
 
 @asynccontextmanager
 async def speaking(node: tuple[Rabbit, ServiceAccounts], service: str) -> AsyncIterator[Broker]:
-    """Be a service at the node, ready."""
+    """Yield a ready broker of a service at the node."""
     rabbit, users = node
     async with connect_rabbit(users.rabbit_url(PACKAGES[service], rabbit.url), Topology(methods=METHODS)) as broker:
         await ready(broker)

@@ -89,8 +89,8 @@ async def test_in_whatever_order_replicas_are_replaced_no_request_and_no_token_i
     assert refused == []
 
 
-async def test_a_stage_left_out_refuses_somebody(store_url: str, tmp_path: Path) -> None:
-    """Why there are three: the new key must be known everywhere before anybody signs with it."""
+async def test_a_rotation_without_its_first_stage_refuses_calls(store_url: str, tmp_path: Path) -> None:
+    """Why there are three stages: all services must know the new key before any signs with it."""
     async with gateway(store_url, tmp_path, callers=(NEW, OLD), owners=(OLD,)) as client:
         _, answers = await work(client)
     assert answers[0]["errorCode"] != 0

@@ -315,13 +315,13 @@ def with_fallback(after_s: int) -> tuple[Job, Job]:
 
 
 async def tell(broker: Broker, of: Job, n: int, status: Status) -> None:
-    """Tell what became of a message, as history does."""
+    """Publish the outcome of a message, as history does."""
     outcome = Outcome(request=of.request, n=n, attempt=1, status=status, at=datetime.now(UTC))
     await broker.publish(Outcomes(outcomes=(outcome,)).encode(), TOPOLOGY.new(LEG))
 
 
 async def wait_for_progress(history: Deliveries, reached: int, not_reached: int) -> None:
-    """Wait until history is told of so many people."""
+    """Wait until a published progress has these counts."""
     async with asyncio.timeout(WITHIN_S):
         while True:
             (delivery,) = await arrivals(history, 1, WITHIN_S)

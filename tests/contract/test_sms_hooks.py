@@ -56,7 +56,7 @@ async def open_sender(broker_url: str, redis_url: str) -> AsyncIterator[httpx.As
 
 
 async def take(url: str, model: type[W], count: int) -> list[W]:
-    """Take so many messages from history's queue, or suppressions from the catalog's."""
+    """Consume `count` messages from history's queue, or suppressions from the catalog's."""
     topology, key = Topology(methods=METHODS), KEYS.get(model)
     queue = topology.catalog if key is None else topology.history
     async with open_broker(url) as broker, broker.consume(queue, 100) as deliveries:

@@ -153,7 +153,7 @@ async def test_a_code_that_is_not_listed_is_shown_with_the_whole_answer(provider
 
 
 async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider) -> None:
-    """It alone is left alone, and its reason is told all the while; codes go on."""
+    """Its circuit alone is open, and its reason is reported meanwhile; codes are still sent."""
     settings = configure({"templates": TEMPLATES, "tencent": {**TENCENT, "endpoint": provider.url}})
     bad = job([ZHANG], {"template": "visit", "params": {"name": "张三", "time": "9:00"}})
     good = job([LI], CODE)

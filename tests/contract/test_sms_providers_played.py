@@ -41,7 +41,7 @@ class Hook:
         self.pushes: list[tuple[str, bytes]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Keep a push."""
+        """Record a push."""
         request = Request(scope, receive)
         self.pushes.append((request.url.path, await request.body()))
         await Response('{"result": 0, "code": 0}', media_type="application/json")(scope, receive, send)
@@ -49,7 +49,7 @@ class Hook:
 
 @pytest.fixture
 def hook() -> Hook:
-    """Take receipts."""
+    """Return a hook that records receipts."""
     return Hook()
 
 
@@ -154,7 +154,7 @@ async def test_one_bad_number_among_a_thousand_costs_few_calls(sandbox: OpenSand
 
 
 async def test_tencents_receipts_can_be_pulled(sandbox: OpenSandbox) -> None:
-    """Each once, with our own id; an account that was not enabled is told so."""
+    """Each once, with our own id; the error of an account without the feature says so."""
     endpoint = f"http://127.0.0.1:{sandbox.service.aliyun_port}/"
     settings = configure({"tencent": {**TENCENT, "endpoint": endpoint, "pull": True}})
     async with sms.open_channel(settings, Told()) as channel:

@@ -41,7 +41,7 @@ async def run(program: str, *arguments: str) -> Any:  # noqa: ANN401  whatever i
 
 
 def at(sandbox: OpenSandbox) -> str:
-    """Name the port at whose root the providers are played."""
+    """Return the address of the port that simulates the providers at its root."""
     return f"127.0.0.1:{sandbox.service.aliyun_port}"
 
 

@@ -31,7 +31,7 @@ def to(*addresses: str, user: int = 0) -> Job:
 async def test_what_is_too_many_for_one_address_settles_and_the_rest_of_the_list_goes(
     broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
-    """Of one user two, of all three; retries count once, and whoever is refused takes nothing from the others."""
+    """Two per user, three of all users; retries count once, and a refused recipient uses nothing up."""
     await redis.call("SET", CAPS, encode_caps(ROWS))
     first = to("li@example.com")
     provider.answer(0, {"result": "again"})

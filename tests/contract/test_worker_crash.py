@@ -204,7 +204,7 @@ OTHERS_TAKE_OVER_S = 6.0
 async def test_who_is_stopped_again_and_again_over_a_message_costs_it_nothing(
     broker: Broker, history: HistoryListener, provider: ScriptedProvider, start: Start, whom: str
 ) -> None:
-    """Alone it is ended by its parent and replaced; together with its parent it goes on, and ends in good order."""
+    """A stopped worker is killed by its parent and replaced; stopped with its parent it resumes, and shuts down."""
     single, part = job(), job(3)
     provider.open.clear()
     worker = start()
@@ -238,7 +238,7 @@ async def _is_replaced(worker: Process, pid: int) -> bool:
 
 
 async def _count_asked(provider: ScriptedProvider) -> int:
-    """Count the calls of whoever stands still, those too that were on their way: else they pass for the next one's."""
+    """Return the number of calls of a stopped worker, including those on their way, once it no longer grows."""
     count = -1
     while (now := provider.asked.total()) != count:
         count = now

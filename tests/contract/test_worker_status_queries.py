@@ -129,7 +129,7 @@ async def test_what_is_found_settles_and_is_sent_once(
 async def test_who_is_asked_is_who_may_have_taken_the_last_attempt(
     broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
-    """Each recipient by whom it went, though one call had both; once it is certain who has it not, nobody is named."""
+    """Each recipient's own provider is queried, though one call had both; after a certain no, none is named."""
     new = job(2)
     elsewhere = replace(UNSEEN, provider="second")
     provider.sends = {0: [UNSEEN, elsewhere], 1: [elsewhere]}

@@ -53,7 +53,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture
 def clock_hour() -> None:
-    """Leave a test a minute at least of the present clock hour, and so of the day."""
+    """Wait until at least a minute of the current clock hour is left."""
     avoid_full_hour()
 
 

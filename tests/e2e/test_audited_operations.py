@@ -56,8 +56,8 @@ class Caller:
         self._deployment = deployment
         self.done: dict[str, str] = {}
 
-    def do(self, operation: str, target: str | None = None, /, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
-        """Do an operation about a target, by default about what it answers the id of; fields also fill in the path."""
+    def call(self, operation: str, target: str | None = None, /, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
+        """Call an operation on a target, by default the id that it returns; fields also fill in the path."""
         verb, path = operation.split()
         for name in ("username", "method", "name", "event", "id"):
             if f"{{{name}}}" in path:
@@ -75,8 +75,8 @@ class Caller:
 
 
 def manage(deployment: Deployment, caller: Caller) -> None:
-    """Do what administrators do with users, keys, limits and channels."""
-    do, name, leaver = caller.do, deployment.new_user(), deployment.new_user()
+    """Call the administrators' operations on users, keys, limits and channels."""
+    do, name, leaver = caller.call, deployment.new_user(), deployment.new_user()
     do("POST /register", "registered", username="registered", password=PASSWORD)
     do("POST /modify/{username}", name, username=name, per_day=50, per_hour=50, available=True)
     do("PATCH /users/{username}", name, username=name, per_hour=50)
@@ -117,7 +117,7 @@ def manage(deployment: Deployment, caller: Caller) -> None:
 
 def read_and_resend(deployment: Deployment, caller: Caller) -> None:
     """Read what others wrote, send it again, suppress, report and export."""
-    do, name = caller.do, deployment.new_user()
+    do, name = caller.call, deployment.new_user()
     message = {"to": "bounce@example.com", "method": "smtp", "content": {"subject": "s", "text": "t"}}
     message["token"] = deployment.token(name, PASSWORD)
     sent = deployment.call("POST", "/api/v2/messages", message)["id"]
@@ -143,7 +143,7 @@ def read_and_resend(deployment: Deployment, caller: Caller) -> None:
 
 def hold(deployment: Deployment, caller: Caller) -> None:
     """Move, release and cancel what another user sends later."""
-    do, token = caller.do, deployment.new_user_token(per_day=100, per_hour=100)
+    do, token = caller.call, deployment.new_user_token(per_day=100, per_hour=100)
     later = datetime.now(UTC) + timedelta(hours=2)
 
     def schedule() -> str:
@@ -168,8 +168,8 @@ def is_ready(deployment: Deployment, path: str) -> bool:
 
 
 def call_back(deployment: Deployment, caller: Caller) -> None:
-    """Do what users do with callbacks."""
-    do = caller.do
+    """Call the users' operations on callbacks."""
+    do = caller.call
     with receiving() as receiver:
         callback = do("POST /callbacks", url=receiver.url("/"), events=["message.sent"])["id"]
         deployment.send("told@example.com")
@@ -202,7 +202,7 @@ def come_and_go(deployment: Deployment, caller: Caller) -> None:
 
 
 def list_fields(written: object) -> Iterator[str]:
-    """Name the fields of what the audit holds, at any depth."""
+    """Yield the names of the fields in the audit's records, at any depth."""
     if isinstance(written, list):
         for element in written:
             yield from list_fields(element)

@@ -1,6 +1,6 @@
 """Bounces of a real Postfix reach iMSG by a listener or a mailbox.
 
-The mailbox may be the sender's own, where nobody may choose the envelope sender.
+The mailbox may be the sender's own, where the server fixes the envelope sender.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,7 +57,7 @@ def comes_to(deployment: Deployment, request: str, status: str, postfix: Postfix
 
 
 def tells_what_became(deployment: Deployment, postfix: Postfix) -> None:
-    """One mail reaches somebody, one nobody; the second to nobody is not sent any more."""
+    """One mail is delivered, one is for an unknown address; a second to that address is suppressed."""
     reached = send(deployment, f"li@{PEOPLE}")
     lost = send(deployment, f"gone@{PEOPLE}")
     comes_to(deployment, reached, "delivered", postfix)
@@ -101,7 +101,7 @@ def test_by_a_mailbox(tmp_path: Path) -> None:
 
 
 def test_by_the_senders_own_mailbox(tmp_path: Path) -> None:
-    """Without a domain for bounces; what people write to the same account stays as it is."""
+    """Without a domain for bounces; other mail in the same account is not touched."""
     with (
         Dovecot() as dovecot,
         Postfix({f"li@{PEOPLE}": dovecot.box("li"), "noreply@example.com": dovecot.box("noreply")}) as postfix,

@@ -39,7 +39,7 @@ def talk(stack: Deployment, said: bytes, source: str = "127.0.0.1") -> Iterator[
 
 
 def say(sock: socket.socket, said: bytes) -> None:
-    """Say something, as far as it is listened to."""
+    """Send bytes, unless the connection is closed."""
     with contextlib.suppress(OSError):
         sock.sendall(said)
 

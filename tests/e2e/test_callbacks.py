@@ -32,7 +32,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def add(told: Deployment, receiver: Receiver, *events: str, path: str = "/") -> dict[str, str]:
-    """Have a URL called."""
+    """Register a callback; return its id and secret."""
     body = {"url": receiver.url(path), "events": list(events)}
     answer = told.call("POST", "/api/v2/callbacks", body | {"token": told.token()})
     assert answer["errorCode"] == 0, answer
@@ -162,7 +162,7 @@ def test_the_command_line_adds_tries_and_shows_a_callback(told: Deployment, rece
 
 
 def test_who_may_do_what_of_callbacks_and_suppressions(told: Deployment, receiver: Receiver) -> None:
-    """Somebody else's callback is nobody's, an administrator's too; suppressions are administrators' alone."""
+    """Another user's callback is not found, not even by administrators; suppressions are for administrators alone."""
     owner, other = (told.new_user_token() for _ in range(2))
     asked = {"url": receiver.url(), "events": ["message.sent"]}
     made = told.call("POST", "/api/v2/callbacks", asked | {"token": owner})

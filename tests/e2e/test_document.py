@@ -18,7 +18,7 @@ TAG = "7K3M9Q2XF"
 
 @dataclass(frozen=True)
 class Example:
-    """One JSON block of the document, with the heading and the bullet it stands under."""
+    """One JSON block of the document, with its heading and its bullet."""
 
     section: str
     label: str

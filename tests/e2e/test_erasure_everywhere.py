@@ -28,7 +28,7 @@ DONE_WITHIN_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """`imsg up` on one of the databases, and a client's receiver that answers with what it was told."""
+    """`imsg up` on one of the databases, and a client's receiver that echoes its calls."""
 
     deployment: Deployment
     receiver: Receiver
@@ -48,7 +48,7 @@ class Site:
         return found
 
     def ask(self, verb: str, path: str, body: dict[str, Any] | None = None, **query: str) -> dict[str, Any]:
-        """Ask as the administrator; the answer must be a success."""
+        """Return the answer to a call of the administrator, which must succeed."""
         asked = {"token": self.deployment.token(), **(body or {})}
         answer = self.deployment.call(verb, f"/api/v2/{path}", asked, **query)
         assert answer["errorCode"] == 0, answer

@@ -1,4 +1,4 @@
-"""A person's copy has what every service keeps of them, and nothing of anybody else."""
+"""A person's copy has what every service keeps of them, and nothing of other people."""
 
 import base64
 import secrets
@@ -10,7 +10,7 @@ from imsg_testing.waiting import wait
 
 
 def export(deployment: Deployment, **of: str) -> dict[str, Any]:
-    """Have a copy made, and fetch it."""
+    """Make a copy, and return it."""
     begun = deployment.call("POST", "/api/v2/exports", {"token": deployment.token(), **of})
     assert begun["errorCode"] == 0, begun
     path = f"/api/v2/exports/{begun['id']}"

@@ -1,4 +1,4 @@
-"""A fallback through all of iMSG: another channel for whoever the first has not reached; what is unused comes back."""
+"""A fallback through all of iMSG: another channel for people not reached by the first, and refunds of unused legs."""
 
 import secrets
 from collections.abc import Sequence
@@ -361,7 +361,7 @@ def test_one_person_of_a_scheduled_request_with_a_fallback_is_cancelled_and_then
 
 
 def follow(deployment: Deployment, **asked: object) -> tuple[str, str]:
-    """Let somebody follow the official account; return (openid, tag)."""
+    """Add a follower of the official account; return (openid, tag)."""
     openid = deployment.call("POST", "/sandbox/wechat/followers", asked)["openid"]
     pressed = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})
     return openid, pressed["reply"]

@@ -29,7 +29,7 @@ def token(deployment: Deployment) -> str:
 
 
 def test_a_send_to_groups_reaches_each_member_once_but_who_unsubscribed(deployment: Deployment, token: str) -> None:
-    """Whoever is suppressed stays a member, and who has no address of the method is counted."""
+    """A suppressed person stays a member, and members without an address of the method are counted."""
     run = secrets.token_hex(4)
     people = [f"{name}-{run}@example.com" for name in ("zhang", "li", "wang")]
     first = _make_group(deployment, token, [{"to": people[0]}, {"to": people[1]}, {"to": "13711112222"}])

@@ -133,7 +133,7 @@ def _list_dead_letters(deployment: Deployment, *options: str) -> list[dict[str, 
 
 
 async def _dead_letter(deployment: Deployment, requests: Sequence[str]) -> None:
-    """Dead-letter the jobs of a paused channel as a sender does, among many things that nobody can read."""
+    """Dead-letter the jobs of a paused channel as a sender does, among many unreadable messages."""
     url = find_running(deployment.data)
     assert url is not None
     async with open_ready(url) as broker:

@@ -106,7 +106,7 @@ class Site:
     said: list[str] = field(default_factory=list)
 
     def ask(self, verb: str, path: str, body: Any = None, /, **query: str) -> dict[str, Any]:  # noqa: ANN401
-        """Ask as the administrator, and keep the answer."""
+        """Return the answer to a call of the administrator, and record it."""
         headers = {"authorization": f"Bearer {self.deployment.token()}"}
         client = self.deployment.client
         answer = client.request(verb, f"/api/v2/{path}", json=body, params=query, headers=headers, timeout=60)
@@ -138,7 +138,7 @@ class Site:
         return settings
 
     def plant_people(self) -> None:
-        """Plant what people and programs log in with, and what signs callbacks; each is told once."""
+        """Plant passwords, keys and callback secrets; each is shown once."""
         name, password = f"planted-{secrets.token_hex(4)}", self.plant("user", "password")
         assert self.ask("POST", "register", {"username": name, "password": password})["errorCode"] == 0
         for wrong in (password + "x", self.plant("user", "wrong password")):

@@ -71,7 +71,7 @@ class Firms:
         return self.deployment.call("PATCH", path, fields, token=self.deployment.token())
 
     def provider(self, name: str) -> dict[str, Any]:
-        """Say how a provider stands."""
+        """Return a provider's state."""
         listed = self.deployment.call("GET", "/api/v2/channels", token=self.deployment.token())["channels"]
         (sms,) = [provider for provider in listed if provider["method"] == "sms"]
         return next((provider for provider in sms["providers"] if provider["name"] == name), {})
@@ -108,7 +108,7 @@ def firms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firms]:
 
 @pytest.fixture(autouse=True)
 def as_set(firms: Firms) -> Iterator[None]:
-    """Put every provider back as the settings have it, and empty the inbox."""
+    """Reset every provider to the settings afterwards; empty the inbox before."""
     httpx.delete(f"http://127.0.0.1:{firms.sandbox.port}/sandbox/inbox", timeout=20)
     yield
     for name, weight in (("aliyun", 1), ("tencent", 0), ("volcengine", 0)):

@@ -56,7 +56,7 @@ class Accounts:
         wait(lambda: (self.state(name) == "disabled") is not enabled, within_s=60)
 
     def state(self, name: str) -> str:
-        """Say how an account stands."""
+        """Return an account's state."""
         listed = self.deployment.call("GET", "/api/v2/channels", token=self.deployment.token())["channels"]
         (sms,) = [provider for provider in listed if provider["method"] == "sms"]
         return next((str(provider["state"]) for provider in sms["providers"] if provider["name"] == name), "")

@@ -1,4 +1,4 @@
-"""A test key goes the whole way through the real installation, and reaches nobody."""
+"""A test key's messages pass through all of a real installation, and reach no provider."""
 
 import secrets
 from collections.abc import Mapping

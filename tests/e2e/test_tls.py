@@ -32,7 +32,7 @@ class Site:
         self._files = files
 
     def renew(self, certificates: Certificates) -> None:
-        """Put other files in the place of the present ones."""
+        """Replace the certificate files."""
         for new, place in zip((certificates.server, certificates.server_key), self._files, strict=True):
             shutil.copy(new, place.with_suffix(".new"))
             place.with_suffix(".new").replace(place)

@@ -46,7 +46,7 @@ def log_in(deployment: Deployment, name: str, **more: str) -> dict[str, Any]:
 
 
 def set_up(deployment: Deployment, name: str) -> tuple[Phone, list[str]]:
-    """Turn one-time passwords on; return the app and the recovery codes."""
+    """Enable one-time passwords; return the app and the recovery codes."""
     token = log_in(deployment, name)["token"]
     phone = Phone(deployment.call("POST", "/api/v2/me/totp", {"token": token})["uri"])
     wrong = deployment.call("POST", "/api/v2/me/totp/confirm", {"token": token, "otp": "000000x"})

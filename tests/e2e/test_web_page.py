@@ -49,7 +49,7 @@ class Visitor:
         return self.client.post("/login", data=form, params=params, headers={"origin": self.url, **headers})
 
     def page(self, path: str, **headers: str) -> httpx.Response:
-        """Ask for a page."""
+        """Return the response of a page."""
         return self.client.get(path, headers=headers)
 
     def client_id(self, path: str) -> str:
@@ -59,7 +59,7 @@ class Visitor:
         return match[1]
 
     def socket(self, client: str, origin: str, *, with_cookie: bool = True) -> int:
-        """Ask for a WebSocket; return the status: 101 where it is opened."""
+        """Request a WebSocket; return the status: 101 where it is opened."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
         headers = {
@@ -82,7 +82,7 @@ class Visitor:
 
 @pytest.fixture
 def stranger(deployment: Deployment) -> Iterator[Visitor]:
-    """Somebody who has not logged in."""
+    """Yield a visitor who is not logged in."""
     visitor = Visitor(deployment.url)
     yield visitor
     visitor.client.close()
@@ -117,7 +117,7 @@ def test_the_session_is_in_a_cookie_that_scripts_and_other_sites_never_see(stran
 
 
 def test_each_log_in_is_a_new_session(stranger: Visitor) -> None:
-    """So that a cookie which somebody has put there before is worth nothing after."""
+    """A cookie that an attacker planted before is worth nothing afterwards."""
     stranger.enter()
     first = stranger.client.cookies["imsg_session"]
     stranger.enter()
@@ -168,7 +168,7 @@ def test_every_script_and_style_of_a_page_bears_its_own_nonce(admin: Visitor, pa
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "http://127.0.0.1:1"])
 def test_what_another_site_sends_changes_nothing(admin: Visitor, origin: str) -> None:
-    """Neither logs somebody in as somebody else, nor out."""
+    """It can neither log a person in as another, nor out."""
     entered = admin.enter(origin=origin)
     left = admin.client.post("/logout", headers={"origin": origin})
 

@@ -17,7 +17,7 @@ TAG = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}-[0-9A-Z]{3}")
 
 
 def follow(deployment: Deployment, **asked: object) -> tuple[str, str]:
-    """Let somebody new follow; return (openid, tag)."""
+    """Add a follower; return (openid, tag)."""
     openid = deployment.call("POST", "/sandbox/wechat/followers", asked)["openid"]
     reply: str = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", PRESS)["reply"]
     assert TAG.fullmatch(reply), reply

@@ -46,13 +46,13 @@ class Deployments:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    """Say what the module's deployment is made of; a module overrides it."""
+    """Return the plan of the module's deployment; a module overrides it."""
     return Plan()
 
 
 @pytest.fixture(scope="module")
 def deployments(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Iterator[Deployments]:
-    """Keep the module's deployments."""
+    """Yield the module's deployments, and close them."""
     opened = Deployments(tmp_path_factory.mktemp("fault"), plan)
     yield opened
     opened.close()
@@ -60,5 +60,5 @@ def deployments(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Iterato
 
 @pytest.fixture
 def deployment(deployments: Deployments) -> Services:
-    """Give a ready deployment to a test."""
+    """Return a ready deployment."""
     return deployments.ready()

@@ -109,7 +109,7 @@ def test_each_alert_fires_by_its_cause_and_ends_with_it(site: Site) -> None:
 
 
 def require_fired(site: Site, causes: Mapping[Cause, Collection[str]]) -> None:
-    """Bring causes about, wait until each of their alerts has fired, and end them."""
+    """Start causes, wait until each of their alerts has fired, and end them."""
     alerts = {alert for each in causes.values() for alert in each}
     wait(lambda: not site.list_in("firing") & alerts, ENDS_WITHIN_S, 0.5, lambda: f"{alerts} fire without a cause")
     began = time.monotonic()

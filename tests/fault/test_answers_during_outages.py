@@ -45,7 +45,7 @@ def test_queries_give_up_after_seconds_while_history_hangs(deployment: Services)
 
 @contextmanager
 def refuse_log_ins(url: str) -> Iterator[None]:
-    """Give Redis' default user a password that no service knows, and cut its connections."""
+    """Set a password of Redis' default user that no service knows, and cut its connections."""
 
     async def run(*commands: tuple[str, ...]) -> None:
         async with connect(url) as redis:
@@ -67,7 +67,7 @@ def refuse_log_ins(url: str) -> Iterator[None]:
 
 
 async def run_as(url: str) -> None:
-    """Take the password of the default user away again."""
+    """Remove the password of the default user again."""
     async with connect(url) as redis:
         await redis.call("ACL", "SETUSER", "default", "nopass")
 

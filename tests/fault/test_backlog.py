@@ -46,7 +46,7 @@ def pause(deployment: Services, *, is_paused: bool) -> None:
 
 
 def count_waiting(deployment: Services) -> int:
-    """Ask how many jobs of mail wait."""
+    """Return how many jobs of mail wait."""
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
     return int(next(channel["waiting"] for channel in channels if channel["method"] == "smtp"))
 
@@ -149,7 +149,7 @@ def test_memory_beside_a_pile_of_jobs(deployment: Services) -> None:
 
 
 def memory(service: Service) -> float:
-    """Tell a service's resident memory in MiB, with that of the parent that watches it."""
+    """Return a service's resident memory in MiB, with that of the parent that watches it."""
     return sum(rss_mib(pid) for pid in (service.process.pid, *descendants(service.process.pid)))
 
 

@@ -92,7 +92,7 @@ def test_callbacks_killed(deployment: Services) -> None:
     assert deployment.callbacks is not None
     with receiving() as receiver:
         with inject_faults(deployment) as fault:
-            ask_for_calls(deployment, receiver, fault.clients.token)
+            subscribe(deployment, receiver, fault.clients.token)
             with fault.clients.sending():
                 fault.clients.wait_for(40)
                 wait(lambda: len(receiver.calls) >= CALLED_FIRST, 60, why=lambda: deployment.logs)
@@ -103,7 +103,7 @@ def test_callbacks_killed(deployment: Services) -> None:
                 deployment.callbacks.start()
                 fault.clients.wait_for(40)
         accepted = {request: len(to) for request, to in fault.clients.accepted.items()}
-        wait_until_told(accepted, receiver)
+        wait_for_events(accepted, receiver)
     fault.tell(
         16,
         "callbacks killed",
@@ -114,7 +114,7 @@ def test_callbacks_killed(deployment: Services) -> None:
 
 def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Services) -> None:
     with receiving() as receiver:
-        ask_for_calls(deployment, receiver, deployment.token())
+        subscribe(deployment, receiver, deployment.token())
         victims = list_victims(deployment)
         with Sending(deployment) as sending:
             for place, (kill, start) in enumerate(victims, start=1):
@@ -123,7 +123,7 @@ def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Services) 
                 kill()
                 start()
         deployment.wait_until_ready()
-        wait_until_told(sending.accepted, receiver)
+        wait_for_events(sending.accepted, receiver)
         calls = list(receiver.calls)
     bodies: defaultdict[str, set[bytes]] = defaultdict(set)
     for call in calls:
@@ -143,8 +143,8 @@ def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Services) 
     write(Row(PLACE, "Everything while a client is told of every message", done, measured=said))
 
 
-def ask_for_calls(deployment: Services, receiver: Receiver, token: str) -> None:
-    """Have whoever's token it is told of their mails."""
+def subscribe(deployment: Services, receiver: Receiver, token: str) -> None:
+    """Register a callback for the mails of the token's user."""
     body = {"url": receiver.url(), "events": ["message.sent", "request.settled"], "token": token}
     answer = deployment.call("POST", "/api/v2/callbacks", body)
     assert answer["errorCode"] == 0, answer
@@ -156,17 +156,17 @@ def list_victims(deployment: Services) -> list[tuple[Callable[[], None], Callabl
     return [*services, *((server.kill, server.start) for server in deployment.servers)]
 
 
-def wait_until_told(accepted: Mapping[str, int], receiver: Receiver) -> None:
-    """Wait until a receiver was told of all of these."""
+def wait_for_events(accepted: Mapping[str, int], receiver: Receiver) -> None:
+    """Wait until a receiver has the events of all these requests."""
 
     def missing() -> int:
         return count_missing(accepted, receiver)
 
-    wait(lambda: not missing(), ARRIVED_WITHIN_S, every_s=2, why=lambda: f"{missing()} requests were not told of")
+    wait(lambda: not missing(), ARRIVED_WITHIN_S, every_s=2, why=lambda: f"{missing()} requests lack events")
 
 
 def count_missing(accepted: Mapping[str, int], receiver: Receiver) -> int:
-    """Count the requests of which not all was told: an event for each message, and one that all have settled."""
+    """Return the number of requests without all events: one for each message, and one that all have settled."""
     sent: Counter[str] = Counter()
     settled: set[str] = set()
     seen: set[str] = set()

@@ -60,7 +60,7 @@ def test_the_catalog_killed(deployment: Services) -> None:
 
 
 def suppress(deployment: Services, *addresses: str) -> None:
-    """Put addresses on the list."""
+    """Suppress addresses."""
     body = {"token": deployment.token(), "method": "smtp", "to": list(addresses), "reason": "unsubscribe"}
     answer = deployment.call("POST", "/api/v2/suppressions", body)
     assert answer.get("added") == len(addresses), answer

@@ -28,13 +28,13 @@ def cluster() -> Iterator[RabbitCluster]:
 
 @pytest.fixture(scope="module")
 def plan(cluster: RabbitCluster) -> Plan:
-    """Give every service the three of them as its broker."""
+    """Return a plan whose broker is the cluster of three."""
     return Plan(common={"IMSG_BROKER_URL": cluster.url})
 
 
 @pytest.fixture
 def deployment(deployments: _Deployments, cluster: RabbitCluster) -> Services:
-    """Give a ready deployment on a whole cluster."""
+    """Return a ready deployment on a whole cluster."""
     _wait_until_all_run(cluster)
     return deployments.ready()
 

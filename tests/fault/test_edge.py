@@ -36,7 +36,7 @@ class Waits:
     unanswered: list[str] = field(default_factory=list)
 
     def go_on(self, url: str, token: str, stopping: threading.Event) -> None:
-        """Ask who one is, over and over, each on a connection of its own."""
+        """Call /me over and over, each time on a connection of its own."""
         with httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as client:
             while not stopping.is_set():
                 began = time.monotonic()

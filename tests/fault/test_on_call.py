@@ -24,7 +24,7 @@ WITHIN_S = 180.0
 
 
 class OnCall(Mailbox):
-    """The mail server of whoever is on call; no iMSG has to do with it."""
+    """The mail server of the person on call, without any part of iMSG."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class OnCall(Mailbox):
         self.users = {"alerts@example.com": "a password"}
 
     def keep(self, mail: Received) -> None:
-        """Keep a mail whole."""
+        """Record a whole mail."""
         self.mails.append(mail)
 
     def read_mails(self) -> list[EmailMessage]:

@@ -23,7 +23,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture(scope="module")
 def plan(pair: Pair) -> Plan:
-    """Let auth and history know both, by one URL."""
+    """Return a plan in which one URL names both servers."""
     return Plan(database=pair.create_database)
 
 

@@ -16,7 +16,7 @@ LOST_AFTER_S = 20
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    """Let history look for lost jobs soon: 15 minutes are long for a test."""
+    """Return a plan in which history searches for lost jobs soon: 15 minutes are long for a test."""
     return Plan(common={"IMSG_SWEEP__EVERY_S": "5", "IMSG_SWEEP__LOST_AFTER_S": str(LOST_AFTER_S)})
 
 

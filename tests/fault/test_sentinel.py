@@ -29,7 +29,7 @@ def servers() -> Iterator[Watched]:
 
 @pytest.fixture(scope="module")
 def plan(servers: Watched) -> Plan:
-    """Give every service the Sentinels as its Redis."""
+    """Return a plan whose Redis is behind the Sentinels."""
     return Plan(common={"IMSG_REDIS_URL": servers.url})
 
 

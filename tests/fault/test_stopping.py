@@ -18,7 +18,7 @@ LEFT_ALONE_S = 420.0
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    """One sender: nobody else does its work meanwhile."""
+    """Return a plan with one sender: no other does its work meanwhile."""
     return Plan(senders=1)
 
 
@@ -29,7 +29,7 @@ def again(fault: Fault, service: Service) -> None:
 
 
 def find_state(deployment: Services) -> str:
-    """Ask how the channel of mail is."""
+    """Return the state of the mail channel."""
     channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
     return next(str(channel["state"]) for channel in channels if channel["method"] == "smtp")
 

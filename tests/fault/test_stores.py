@@ -147,6 +147,6 @@ def wait_until_in_step(master: Valkey) -> None:
 
 
 def stay_away() -> None:
-    """Let as much time pass as the fault lasts."""
+    """Wait as long as the fault lasts."""
     until = time.monotonic() + AWAY_S
     wait(lambda: time.monotonic() > until, AWAY_S + 1, every_s=0.1)

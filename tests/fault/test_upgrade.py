@@ -69,10 +69,10 @@ def test_every_service_is_rolled_up_and_back_under_load(deployment: Services, be
                 fault.wait_for_arrivals(100)
         fault.reconciler.note_restored()
     wait(
-        lambda: set(client.accepted) <= list_told(receiver),
+        lambda: set(client.accepted) <= list_reported(receiver),
         SETTLED_WITHIN_S,
         every_s=2,
-        why=lambda: f"{len(set(client.accepted) - list_told(receiver))} of {len(client.accepted)} were not told of",
+        why=lambda: f"{len(set(client.accepted) - list_reported(receiver))} of {len(client.accepted)} were not told of",
     )
     assert fault.reconciliation is not None
     assert list_unsent(deployment, client.token) == []
@@ -114,14 +114,14 @@ def running(service: Service) -> str:
 
 
 def subscribe(deployment: Services, receiver: Receiver, token: str) -> None:
-    """Have each request that has settled reported to a receiver."""
+    """Register a receiver for the event of each settled request."""
     body = {"url": receiver.url(), "events": ["request.settled"], "token": token}
     answer = deployment.call("POST", "/api/v2/callbacks", body)
     assert answer["errorCode"] == 0, answer
 
 
-def list_told(receiver: Receiver) -> set[str]:
-    """Return the requests of which the receiver was told."""
+def list_reported(receiver: Receiver) -> set[str]:
+    """Return the requests whose events the receiver has."""
     return {call.event["data"]["request"] for call in list(receiver.calls)}
 
 

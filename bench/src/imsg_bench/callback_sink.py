@@ -16,7 +16,7 @@ class Receiver(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101  TCP's
         self._transport = transport
 

@@ -219,7 +219,7 @@ def wait_for(process: Process, port: int) -> None:
 
 
 def is_ready(url: str) -> bool:
-    """Ask a service whether it is ready."""
+    """Return whether a service is ready."""
     try:
         return httpx.get(f"{url}/health/ready", timeout=5).is_success
     except httpx.TransportError:
@@ -227,5 +227,5 @@ def is_ready(url: str) -> bool:
 
 
 def pause(seconds: float) -> None:
-    """Let the servers come to rest between two turns."""
+    """Wait between two turns, so that the servers are idle."""
     time.sleep(seconds)

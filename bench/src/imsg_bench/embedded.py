@@ -40,7 +40,7 @@ class EmbeddedDeployment(Api):
         return time.monotonic() - begun
 
     def is_ready(self) -> bool:
-        """Ask its readiness."""
+        """Return whether it is ready."""
         assert self.process.runs, self.process.last_lines()  # noqa: S101  why it is waited for in vain
         try:
             answers = httpx.get(f"{self.url}/health/ready", timeout=5).is_success

@@ -25,7 +25,7 @@ class Side(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection."""
+        """Store the transport."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
 
     def join(self, other: "Side") -> None:
@@ -45,7 +45,7 @@ class Side(asyncio.Protocol):
             self._pass_later(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the other end go too, after what is on its way."""
+        """Close the other end too, after the data on its way."""
         del exc
         if self._other is not None:
             self._loop.call_later(self._one_way_s, self._other.close)

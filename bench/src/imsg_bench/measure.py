@@ -27,7 +27,7 @@ class Run:
 
     @contextmanager
     def deployment(self) -> Iterator[Deployment]:
-        """Give a measurement empty servers and end all that it starts on them."""
+        """Yield a deployment on empty servers, and end all its processes."""
         with ExitStack() as stack:
             yield Deployment(stack, self.servers)
 

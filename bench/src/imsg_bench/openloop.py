@@ -45,7 +45,7 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
 
     def ask(self, request: bytes, due: float) -> None:
@@ -55,13 +55,13 @@ class Client(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        """Take an answer; it may come in pieces."""
+        """Parse an answer, which may come in pieces."""
         self._buffer += data
         head, end, body = self._buffer.partition(b"\r\n\r\n")
         if not end or len(body) < _length(head):
             return
         self._buffer = b""
-        self._load.note_answer(self, self._due, accepted=ACCEPTED in body)
+        self._load.record_answer(self, self._due, accepted=ACCEPTED in body)
 
     def close(self) -> None:
         """End the connection."""
@@ -70,7 +70,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report a connection that the server ended."""
-        self._load.note_lost(self, exc)
+        self._load.drop_connection(self, exc)
 
 
 def _length(head: bytes) -> int:
@@ -125,8 +125,8 @@ class OpenLoop:
         else:
             self._late.append(due)
 
-    def note_answer(self, client: Client, due: float, *, accepted: bool) -> None:
-        """Note an answer, and give its connection to the next request that waits."""
+    def record_answer(self, client: Client, due: float, *, accepted: bool) -> None:
+        """Record an answer, and use its connection for the next request that waits."""
         now = asyncio.get_running_loop().time()
         self.latencies.append(now - due)
         self.refused += not accepted
@@ -138,8 +138,8 @@ class OpenLoop:
         if len(self.latencies) == len(self._due):
             self._done.set()
 
-    def note_lost(self, client: Client, error: Exception | None) -> None:
-        """Do without a connection that the server ended since nothing was asked on it; fail where something was."""
+    def drop_connection(self, client: Client, error: Exception | None) -> None:
+        """Drop an idle connection that the server ended; fail where a request was open on it."""
         if client in self._free:
             self._free.remove(client)
         elif not self._is_over:

@@ -55,7 +55,7 @@ WORDS_ZH: Mapping[str, str] = {
 
 
 def write_tables(tables: Mapping[str, str], page: Path = PAGE) -> None:
-    """Put tables between their marks, in the page and in its twin. Raises ValueError where a mark is missing."""
+    """Write tables between their marks, in the page and in its twin. Raises ValueError where a mark is missing."""
     twin = page.with_suffix(".zh.md")
     english, chinese = page.read_text(), twin.read_text()
     for mark, table in tables.items():
@@ -66,7 +66,7 @@ def write_tables(tables: Mapping[str, str], page: Path = PAGE) -> None:
 
 
 def replace_section(page: str, mark: str, lines: str) -> str:
-    """Put the lines between a page's marks. Raises ValueError where it has none."""
+    """Return a page with the lines between its marks replaced. Raises ValueError where it has none."""
     begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     written, count = re.subn(
         f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: f"{begin}\n{lines}\n{end}", page, flags=re.DOTALL
@@ -77,5 +77,5 @@ def replace_section(page: str, mark: str, lines: str) -> str:
 
 
 def translate(table: str) -> str:
-    """Put the cells of a table into Chinese; figures and names of services stay."""
+    """Return a table with its cells in Chinese; figures and names of services stay."""
     return re.sub(r"(?<=[|×] )[^|×]+(?= \|)", lambda match: WORDS_ZH.get(match[0], match[0]), table)

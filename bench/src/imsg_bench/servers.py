@@ -39,7 +39,7 @@ class Broker(Rabbit):
         return f"amqp://guest:guest@127.0.0.1:{self._port}/{name}?management_port={self.management_port}"
 
     def manage(self, verb: str, path: str, body: object = None) -> httpx.Response:
-        """Ask the management API."""
+        """Call the management API."""
         url = f"http://127.0.0.1:{self.management_port}/api/{path}"
         return httpx.request(verb, url, json=body, auth=GUEST, timeout=60)
 
@@ -106,7 +106,7 @@ class Share:
             self.servers.broker.manage("DELETE", f"queues/{self.host}/{queue}/contents")
 
     def empty(self) -> None:
-        """Leave nothing of it behind."""
+        """Delete everything of the share."""
         self.servers.broker.manage("DELETE", f"vhosts/{self.host}")
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
@@ -116,7 +116,7 @@ class Share:
 
 @contextmanager
 def share(servers: Servers) -> Iterator[Share]:
-    """Give a measurement empty servers."""
+    """Yield empty servers for a measurement."""
     host = token_hex(4)
     opened = Share(servers, host, servers.broker.host(host))
     try:

@@ -65,7 +65,7 @@ def simulate(stations: Sequence[Station], rate: float, messages: int, random: Ra
 
 
 def _through(station: Station, arrivals: Sequence[float], random: Random) -> list[float]:
-    """Give each message, in the order of arrival, to the worker that is free first."""
+    """Return when each message ends, if each goes, in order of arrival, to the worker that is free first."""
     free = [0.0] * station.workers
     ends = [0.0] * len(arrivals)
     for number in sorted(range(len(arrivals)), key=arrivals.__getitem__):

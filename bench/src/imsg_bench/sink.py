@@ -38,7 +38,7 @@ class Session(asyncio.Protocol):
         self._transport.write(GREETING)
 
     def data_received(self, data: bytes) -> None:
-        """Take commands, several at a time where a client pipelines, and mails."""
+        """Parse commands, several at a time where a client pipelines, and mails."""
         assert self._transport is not None  # noqa: S101  made before
         self._buffer += data
         answers = []
@@ -50,7 +50,7 @@ class Session(asyncio.Protocol):
                     break
                 self._buffer, self._in_data = rest, False
                 answers.append(OK)
-                self._note_arrival()
+                self._record_arrival()
                 continue
             line, newline, rest = self._buffer.partition(b"\r\n")
             if not newline:
@@ -75,7 +75,7 @@ class Session(asyncio.Protocol):
                 return BYE
         return OK
 
-    def _note_arrival(self) -> None:
+    def _record_arrival(self) -> None:
         self._counts.add()
         if self._seen:
             with self._probes.open("a") as file:

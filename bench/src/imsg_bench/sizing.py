@@ -54,7 +54,7 @@ def waits(costs: Mapping[str, float]) -> str:
 def storage(results: Sequence[Result]) -> str:
     """Write what each load keeps in the end: what a settled message leaves (O), times how many there are.
 
-    Empty where O was not measured. The append-only file is counted as it is before its rewrite: twice what it holds.
+    Empty where O was not measured. The append-only file is counted at its size before a rewrite: twice what it holds.
     """
     measured = next((result for result in results if result.key == "O"), None)
     if measured is None:
@@ -94,7 +94,7 @@ def _format_size(megabytes: float) -> str:
 
 
 def checks(results: Sequence[Result], processors: int) -> str:
-    """Put what the arithmetic says of A and of C beside what was measured on the same cores."""
+    """Return a table of the arithmetic for A and C beside what was measured on the same cores."""
     by_key = {result.key: result for result in results}
     lines = ["| measured point | measured, 1/s | arithmetic, 1/s | bottleneck |", "|---|---:|---:|---|"]
     for name, key, series, prefix in POINTS:

@@ -30,19 +30,19 @@ class Call(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Parse received data."""
         self._parser.feed_data(data)
 
     def on_url(self, url: bytes) -> None:
-        """Take the request line."""
+        """Store the URL of a new request."""
         self._url, self._body = url, []
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Store a piece of the body."""
         self._body.append(body)
 
     def on_message_complete(self) -> None:

@@ -36,7 +36,7 @@ _EPOCH = "SELECT epoch FROM users WHERE username = 'admin'"
 def add_users(database: str | Path, token_keys: str, count: int = USERS) -> list[str]:
     """Add users to auth's database, PostgreSQL's URL or SQLite's file, and return a token of each.
 
-    `token_keys` is IMSG_TOKEN_KEY as it is set: of a list the first signs.
+    `token_keys` is the value of IMSG_TOKEN_KEY: of a list the first signs.
     """
     users = [(f"reader{number}", new_id()) for number in range(count)]
     epoch = _add_to_sqlite(database, users) if isinstance(database, Path) else _add_to_postgres(database, users)
@@ -48,7 +48,7 @@ def add_users(database: str | Path, token_keys: str, count: int = USERS) -> list
 
 
 def cache_users(client: httpx.Client, user_tokens: Sequence[str]) -> None:
-    """Let a gateway see each user once. Raises httpx.HTTPStatusError where it knows one not."""
+    """Make one call of each user, so that a gateway caches them. Raises httpx.HTTPStatusError for an unknown one."""
     for token in user_tokens:
         client.get("/api/v2/channels", headers={"Authorization": f"Bearer {token}"}).raise_for_status()
 

@@ -47,7 +47,7 @@ FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketime.so.1")), None
 
 @contextmanager
 def bounce_mailbox_refuses_the_log_in(site: Site) -> Iterator[None]:
-    """Have the bounce mailbox refuse the log-in."""
+    """Change the bounce mailbox's password."""
     file = site.dovecot.folder / "dovecot.conf"
     right = file.read_text()
     file.write_text(right.replace(PASSWORD, "another"))
@@ -59,21 +59,21 @@ def bounce_mailbox_refuses_the_log_in(site: Site) -> Iterator[None]:
 
 @contextmanager
 def endpoint_is_gone(site: Site) -> Iterator[None]:
-    """Have the endpoint of a callback answer that it is gone."""
+    """Make the endpoint of a callback answer 410 Gone."""
     with site.telling(410):
         yield
 
 
 @contextmanager
 def endpoint_fails(site: Site) -> Iterator[None]:
-    """Have the endpoint of a callback answer an error."""
+    """Make the endpoint of a callback answer 500."""
     with site.telling(500):
         yield
 
 
 @contextmanager
 def unreadable_message(site: Site) -> Iterator[None]:
-    """Publish a message that nobody can read."""
+    """Publish an unreadable message."""
     site.publish("outcome", "{")
     yield
 
@@ -121,7 +121,7 @@ def recipients_unknown(site: Site) -> Iterator[None]:
 
 @contextmanager
 def mail_server_away(site: Site) -> Iterator[None]:
-    """Take the mail server away."""
+    """Stop the mail server."""
     mailbox = site.deployment.mailbox
     mailbox.manner = Manner.AWAY
     mailbox.hang_up()
@@ -132,7 +132,7 @@ def mail_server_away(site: Site) -> Iterator[None]:
 
 @contextmanager
 def answers_lost(site: Site) -> Iterator[None]:
-    """Have the mail server take mails and answer nothing."""
+    """Make the mail server accept mails without an answer."""
     mailbox = site.deployment.mailbox
     mailbox.manner = Manner.HANG
     site.send(list_strangers(CONNECTIONS))
@@ -171,7 +171,7 @@ def redis_dead(site: Site) -> Iterator[None]:
 
 @contextmanager
 def disk_of_the_broker_full(site: Site) -> Iterator[None]:
-    """Have RabbitMQ want more room than its disk has."""
+    """Set RabbitMQ's limit of free space above its disk's size."""
     site.deployment.rabbit.control("set_disk_free_limit", "900000GB")
     yield
     site.deployment.rabbit.control("set_disk_free_limit", "50MB")
@@ -214,7 +214,7 @@ def senders_unseen(site: Site) -> Iterator[None]:
 
 @contextmanager
 def callbacks_cannot_write(site: Site) -> Iterator[None]:
-    """Keep the callbacks service from writing to its database."""
+    """Lock the callbacks service's table against its writes."""
     with site.telling(500) as receiver:
         wait(lambda: bool(receiver.calls), why=lambda: "the endpoint was not called")
         with site.locking("callbacks", "deliveries"):  # what failed is due again after 5 s
@@ -259,7 +259,7 @@ def history_frozen(site: Site) -> Iterator[None]:
 
 @contextmanager
 def backup_of_the_day_before_yesterday(site: Site) -> Iterator[None]:
-    """Say that the last backup is two days old."""
+    """Record a last backup of two days ago."""
     with redis.Redis.from_url(site.deployment.valkey.url) as store:
         store.set(BACKED_UP, int(time.time()) - 48 * 3_600)
         yield

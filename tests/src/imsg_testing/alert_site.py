@@ -41,7 +41,7 @@ class Site:
     """The URLs of gateways at which `imsg` is logged in."""
 
     def scrape(self) -> None:
-        """Have Prometheus find every service that is not hidden."""
+        """Configure Prometheus with every service that is not hidden."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for service in (*self.deployment.services, *self.replicas):
             if service.url not in self.hidden:
@@ -83,7 +83,7 @@ class Site:
 
     @contextmanager
     def hiding(self, *services: Service) -> Iterator[None]:
-        """Keep services from Prometheus for as long as the context lasts."""
+        """Hide services from Prometheus while the context is open."""
         urls = {service.url for service in services}
         self.hidden |= urls
         self.scrape()
@@ -103,7 +103,7 @@ class Site:
             self.scrape()
 
     def is_scraped(self) -> bool:
-        """Return whether Prometheus has read every service: a counter that counts before that rises for nobody."""
+        """Return whether Prometheus has read every service; it misses what was counted before."""
         read = {series["metric"]["instance"] for series in self.prometheus.query("up == 1")}
         return {service.url.removeprefix("http://") for service in self.deployment.services} <= read
 
@@ -139,7 +139,7 @@ class Site:
 
     @contextmanager
     def telling(self, status: int) -> Iterator[Receiver]:
-        """Tell an endpoint that gives this answer of each mail of the clients, for as long as the context lasts."""
+        """Send callbacks for the clients' mails to an endpoint that gives this answer, while the context is open."""
         with receiving() as receiver:
             receiver.status = status
             token = self.clients.token
@@ -151,7 +151,7 @@ class Site:
 
     @contextmanager
     def locking(self, database: str, table: str) -> Iterator[None]:
-        """Keep everybody from writing a table for as long as the context lasts."""
+        """Lock a table against writes while the context is open."""
         with open_database(self.deployment.postgres.url_of(database)) as engine, engine.connect() as connection:
             connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
             yield

@@ -89,7 +89,7 @@ class Api:
         return self.token()
 
     def new_user(self, **fields: object) -> str:
-        """Register a user of a name nobody has; return the name."""
+        """Register a user with a new name; return the name."""
         name = f"用户{secrets.token_hex(4)}"
         body = {"token": self.token(), "username": name, "password": PASSWORD, **fields}
         answer = self.call("POST", "/api/register", body)

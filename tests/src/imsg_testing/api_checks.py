@@ -55,7 +55,7 @@ class VersionedApi:
         return self.ask("POST", "/api/send", {key: value for key, value in body.items() if value is not ...}, headers)
 
     def check_ok(self, answer: httpx.Response) -> dict[str, Any]:
-        """Hold an answer against row 0 of the table; return its body."""
+        """Check an answer against row 0 of the table; return its body."""
         body = self.read(answer)
         path = answer.request.url.path.rstrip("/")
         is_accepted = answer.request.method == "POST" and (path == MESSAGES or path.endswith("/resend"))
@@ -67,7 +67,7 @@ class VersionedApi:
     def check_refused(
         self, answer: httpx.Response, code: int, column: int, reason: str | None = None
     ) -> dict[str, Any]:
-        """Hold a refusal against its row: code, text, reason, detail, and the version's status; return its body."""
+        """Check a refusal against its row: code, text, reason, detail, and the version's status; return its body."""
         body = self.read(answer)
         assert body["errorCode"] == code, body
         assert body["errorMessage"] == (f"见详情：{body['detail']}" if code == 10016 else TEXTS[code])

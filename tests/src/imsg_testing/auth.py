@@ -37,7 +37,7 @@ def settings(url: str, folder: Path, **given: Any) -> Settings:  # noqa: ANN401 
 
 @dataclass
 class Visitor:
-    """A caller whom the gateway has authenticated; without a name, an anonymous caller."""
+    """A caller that the gateway has authenticated; without a name, an anonymous caller."""
 
     http: httpx.AsyncClient
     name: str | None = None
@@ -78,7 +78,7 @@ class Visitor:
         return await self.call("POST", path, body)
 
     async def put(self, path: str, headers: Mapping[str, str], **body: object) -> httpx.Response:
-        """Put fields."""
+        """Make a PUT request with these fields."""
         return await self.call("PUT", path, body, headers=headers)
 
     async def get(self, path: str) -> httpx.Response:

@@ -1,6 +1,6 @@
 """Bounces and complaints in the forms of the mail servers that write them.
 
-They were written for these tests after published forms. None is anybody's mail.
+They were written for these tests after published forms. None is a real mail.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ HEAD = "Subject: hello"
 
 
 def bring(port: int, to: str, raw: bytes, *, address: str = "127.0.0.1") -> None:
-    """Bring a mail to a listener of this machine, as a mail server does, from an address of it.
+    """Deliver a mail to a listener of this machine, as a mail server does, from an address of it.
 
     Raises aiosmtplib.SMTPException.
     """

@@ -59,7 +59,7 @@ async def depth_is(broker: Broker, queue: str, depth: int, within_s: float = ARR
 async def arrivals(
     deliveries: AsyncIterator[Delivery], count: int, within_s: float = ARRIVES_WITHIN_S
 ) -> list[Delivery]:
-    """Take so many deliveries. Raises TimeoutError."""
+    """Return the next `count` deliveries. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         return [await anext(deliveries) for _ in range(count)]
 

@@ -114,7 +114,7 @@ class Complaints:
         self._expected: list[re.Pattern[str]] = []
 
     def expect(self, pattern: str) -> None:
-        """Let pass what fits: a test that provokes an error names it."""
+        """Allow complaints that match a pattern, for a test that provokes an error."""
         self._expected.append(re.compile(pattern))
 
     def watch(self, page: Page) -> None:
@@ -174,7 +174,7 @@ class Visit:
         self.page = self.context.new_page()
 
     def axe(self, page: Page | None = None) -> None:
-        """Hold a page to every rule of axe-core. Raises AssertionError."""
+        """Check a page with every rule of axe-core. Raises AssertionError."""
         axe(page or self.page)
 
     def shoot(self, name: str, page: Page | None = None, *, is_wanted: bool = SHOOTING in os.environ) -> None:
@@ -211,7 +211,7 @@ def scrolls_sideways(page: Page) -> bool:
 
 
 def axe(page: Page) -> None:
-    """Hold a page to every rule of axe-core. Raises AssertionError naming each rule, place and remedy."""
+    """Check a page with every rule of axe-core. Raises AssertionError with each rule, place and remedy."""
     still(page)
     page.evaluate(_axe_source())  # not a script of the page's, which its Content-Security-Policy would refuse
     found = page.evaluate(f"async () => (await axe.run(document, {AXE_OPTIONS})).violations")

@@ -41,7 +41,7 @@ class Catalog:
     async def reason(
         self, address: str, sender: str | None = "", category: Category = Category.NOTICE, method: str = "smtp"
     ) -> str | None:
-        """Tell why a sender would pass an address by."""
+        """Return why a sender would skip an address."""
         mirror = SuppressionMirror(self.redis, method)
         return (await mirror.find(SuppressionQuery({0: address}, sender, category))).get(0)
 

@@ -96,7 +96,7 @@ class Containers:
             self.compose(*words, timeout_s=UP_TIMEOUT_S)
 
     def close(self) -> None:
-        """Take everything down, volumes too."""
+        """Remove all containers and volumes."""
         self.client.close()
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "20")
 
@@ -135,7 +135,7 @@ class Containers:
         return self.compose("ps", "--quiet", service).split()
 
     def scale(self, **replicas: int) -> None:
-        """Bring so many replicas of services up (`_` in a name for its `-`); return when all are healthy."""
+        """Scale services to these numbers of replicas (`_` in a name for its `-`); return when all are healthy."""
         words = [f"{service.replace('_', '-')}={count}" for service, count in replicas.items()]
         scales = [word for each in words for word in ("--scale", each)]
         self.compose("up", "--detach", "--wait", "--no-build", *scales, timeout_s=UP_TIMEOUT_S)

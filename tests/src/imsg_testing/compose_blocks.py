@@ -56,14 +56,14 @@ def write_senders() -> Lines:
 
 
 def list_hooks_of_sandbox() -> Lines:
-    """Say where the sandbox calls back."""
+    """Yield the URLs that the sandbox calls back."""
     for channel, deployment in DEPLOYED:
         if channel.has_hooks and deployment.secrets:  # the sandbox's mail server brings nothing back
             yield f"{variable('sandbox', f'{channel.name}_hooks')}: http://{channel.service}:8000"
 
 
 def write_hooks() -> Lines:
-    """Say where providers call back."""
+    """Yield the routes of the providers' callbacks."""
     for channel, _ in DEPLOYED:
         if channel.has_hooks:
             yield f"@{channel.name} path /hooks/{channel.name} /hooks/{channel.name}/*"
@@ -75,7 +75,7 @@ def write_hooks() -> Lines:
 
 
 def write_doors() -> Lines:
-    """Name the sandbox's doors for providers' SDKs, which are for the senders, inside."""
+    """Yield a matcher without the sandbox's paths for providers' SDKs, which are for the senders alone."""
     doors = [
         value.path.rstrip("/")
         for channel in CHANNELS
@@ -87,14 +87,14 @@ def write_doors() -> Lines:
 
 
 def list_secrets() -> Lines:
-    """Name the secrets that go to a container as a group, and those that only the sandbox and its callers have."""
+    """Yield the secrets that containers get as groups, and those of the sandbox and its callers alone."""
     yield f"provider_keys='{' '.join(f'{channel.name}_provider_key' for channel, _ in DEPLOYED)}'"
     yield f"databases='{' '.join(f'{owner}_db_password' for owner in TABLE_OWNERS)}'"
     yield f"played='{' '.join(secret for _, deployment in DEPLOYED for secret in deployment.secrets)}'"
 
 
 def hand_out_secrets() -> Lines:
-    """Say who may see which secret."""
+    """Yield the commands that give each service its secrets."""
     callers = " ".join(f"{name_file(caller)}_key" for caller in ASKING_HISTORY)
     yield f"hand_service history {callers} erasure_key db_password=history_db_password"
     yield "hand_service catalog gateway_key erasure_key db_password=catalog_db_password"
@@ -108,7 +108,7 @@ def hand_out_secrets() -> Lines:
 
 
 def list_rotated() -> Lines:
-    """Name the keys that are changed together, and who has to hear of it."""
+    """Yield the keys that are rotated together, and the services to restart."""
     yield f'secrets="{" ".join(f"{name_file(caller)}_key" for caller in CALLERS)}" # each caller\'s own'
     yield f'services="history auth callbacks catalog scheduler gateway {" ".join(READING)}"'
 

@@ -18,9 +18,9 @@ Ask = Callable[["Load", httpx.Client], httpx.Response]
 
 
 def _number() -> str:
-    """Draw a number that hardly anybody else draws: providers bound how often one is sent to.
+    """Return a random number, unlikely to be drawn twice: providers limit messages to one number.
 
-    None of those that begin with 13: whoever reconciles these would find ours among them, now and then.
+    None begins with 13: a reconciliation of such numbers would sometimes find ours.
     """
     return f"18{secrets.randbelow(10**9):09d}"
 

@@ -11,8 +11,8 @@ from imsg_runtime.logs import configure
 from imsg_testing.brokers import open_ready
 
 
-async def take(url: str, prefix: str, queue: str, prefetch: int) -> None:
-    """Take and hold, until killed."""
+async def consume(url: str, prefix: str, queue: str, prefetch: int) -> None:
+    """Consume without acks until killed."""
     topology = Topology(prefix=prefix, methods=("smtp",), steps_s=(1, 2, 4), query_steps_s=())
     async with open_ready(url, topology) as broker, broker.consume(queue, prefetch) as deliveries:
         async for delivery in deliveries:
@@ -21,4 +21,4 @@ async def take(url: str, prefix: str, queue: str, prefetch: int) -> None:
 
 if __name__ == "__main__":
     configure("WARNING", "text")  # standard output is for bodies alone
-    asyncio.run(take(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
+    asyncio.run(consume(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

@@ -1,4 +1,4 @@
-"""What the files of a deployment are written from: the senders that are deployed, and who calls whom."""
+"""The source of a deployment's files: the senders that are deployed, and the calls between services."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -39,7 +39,7 @@ class Fault:
         )
 
     def tell(self, place: int, title: str, done: str, *, twice_at_most: int = 0, why: str = "") -> None:
-        """Judge how often something arrived twice, and write the row."""
+        """Check the number of duplicates, and write the row."""
         assert self.reconciliation is not None, "it is not over"
         assert self.reconciliation.duplicates <= twice_at_most, (
             f"{self.reconciliation.duplicates} duplicates, {twice_at_most} explained"
@@ -58,7 +58,7 @@ def inject_faults(
     may_break: bool = False,
     within_s: float = SETTLED_WITHIN_S,
 ) -> Iterator[Fault]:
-    """Let a test inject faults while clients send, and reconcile at the end.
+    """Send from clients while a test injects faults, and reconcile at the end.
 
     `received` counts what the provider got where it is not the mailbox; `may_break` where a gateway is killed, so that
     answers may fail to come.

@@ -63,7 +63,7 @@ async def _answer(reader: asyncio.StreamReader) -> dict[str, object]:
 
 
 def pile_up(broker_url: str, count: int) -> None:
-    """Put so many single mails into their queue, each confirmed, as a gateway's publish leaves them there."""
+    """Publish `count` single mails to their queue, each confirmed, as a gateway does."""
     asyncio.run(_pile_up(broker_url, count))
 
 

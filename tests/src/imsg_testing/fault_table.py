@@ -101,7 +101,7 @@ COLUMNS = ("what was done", "accepted", "settled", "lost", "twice", "refused", "
 
 
 def write(row: Row) -> None:
-    """Keep a row where the run gathers them."""
+    """Store a row in the folder where the run collects them."""
     folder = os.environ.get(ROWS_VARIABLE)
     if folder:
         path = Path(folder) / f"{row.place:03}-{crc32(row.title.encode()):08x}.json"
@@ -182,7 +182,7 @@ def machine() -> str:
 
 
 def versions() -> list[str]:
-    """Name what took part, with its version."""
+    """Return the programs that took part, with their versions."""
     from imsg_testing.servers.postgres import _postgres_binaries  # noqa: PLC0415  only the page asks
     from imsg_testing.servers.valkey import valkey_binary  # noqa: PLC0415
 

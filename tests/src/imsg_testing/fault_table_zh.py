@@ -106,5 +106,5 @@ def _translate_line(line: str, rows: Mapping[str, Sequence[str]]) -> str:
 
 
 def _fill(words: str, english: str) -> str:
-    """Put the figures of the English text into the words: `{0}` is the first one."""
+    """Return the words with the figures of the English text filled in: `{0}` is the first one."""
     return words.format(*re.findall(r"\d(?:[\d,.]*\d)?", english))

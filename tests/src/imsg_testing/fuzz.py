@@ -54,14 +54,14 @@ def mend(case: Case[Any]) -> None:
 
 
 def hasten(case: Case[Any]) -> None:
-    """Let a wrong request wait for no event, where something else than its valid `wait` is wrong, in place."""
+    """Set a valid `wait` to 0, in place: the request need not wait for an event."""
     waits = case.path == "/api/v2/events" and isinstance(case.query, MutableMapping)
     if waits and _WAIT.fullmatch(str(case.query.get("wait"))):
         case.query["wait"] = 0
 
 
 def is_out_of_reach(case: Case[Any]) -> bool:
-    """Return whether a valid request may be refused: nobody plays its provider there, or no schema says what is wrong.
+    """Return whether a valid request may be refused: no provider is simulated, or no schema says what is wrong.
 
     Whether `to` is an address is a matter of the method; a change that changes nothing lacks its field.
     """
@@ -90,20 +90,20 @@ def _sound(value: Any) -> Any:  # noqa: ANN401  any JSON
 
 
 def _name(body: Fields) -> None:
-    """Keep a new name from reading as an address: three forms, one of them with a checksum."""
+    """Change a new name that reads as an address: three forms, one of them with a checksum."""
     name = body["username"]
     if any(form(name) is not None for form in (addresses.email, addresses.phone, addresses.tag)):
         body["username"] = f"n{name[:60]}?"
 
 
 def _tag(body: Fields) -> None:
-    """Give a tag its right check character."""
+    """Replace a tag by one with the right check character."""
     if body.get("wechat"):
         body["wechat"] = "7K3-M9Q-2XH"
 
 
 def _email(body: Fields) -> None:
-    """Leave out what RFC 5321 allows and the interface does not: quoted local parts, address literals."""
+    """Remove an address that RFC 5321 allows and the interface does not: a quoted local part, an address literal."""
     given = body.get("email")
     if given and addresses.email(given) is None:
         body["email"] = None
@@ -117,7 +117,7 @@ def _password(body: Fields) -> None:
 
 
 def _legs(body: Fields) -> None:
-    """Give everybody an address of the further legs, and these a content of their method; else name no addresses."""
+    """Set the contacts of each person and the contents of the further legs; without legs no contacts."""
     people = body["to"] if isinstance(body["to"], list) else [body["to"]]
     people = [person["to"] if isinstance(person, dict) else person for person in people]
     body.pop("until", None)
@@ -150,7 +150,7 @@ def _recipients(body: Fields) -> None:
 
 
 def _life(body: Fields) -> None:
-    """Keep a code alive no longer than a code may be."""
+    """Limit the lifetime of a code to the maximum."""
     if body.get("category") == "code" and (body.get("expires_in") or 0) > CODE_S:
         body["expires_in"] = CODE_S
 
@@ -161,13 +161,13 @@ def _nobodys(body: Fields) -> None:
 
 
 def _span(query: Fields) -> None:
-    """Leave out two times: they have to be in order and not too far apart."""
+    """Remove two times, which have to be in order and not too far apart."""
     for name in ("since", "until"):
         query.pop(name, None)
 
 
 def _usage(body: Fields) -> None:
-    """Ask for usage: what else a report may have depends on its kind, and its two times have to be in order."""
+    """Make the report one of usage: other fields depend on the kind, and its two times have to be in order."""
     body |= {"kind": "usage", "since": "2026-10-01T00:00:00+08:00", "until": "2026-11-01T00:00:00+08:00"}
     body["by"] = sorted(set(body.get("by", ())))
     for name in ("status", "to", "reference", "key", "code"):
@@ -175,7 +175,7 @@ def _usage(body: Fields) -> None:
 
 
 def _names_cursor(query: Fields) -> None:
-    """Let a cursor hold UTF-8: it is a name's."""
+    """Replace the cursor by a name's, which is UTF-8."""
     if query.get("cursor"):
         query["cursor"] = base64.urlsafe_b64encode(KNOWN.encode()).decode()
 
@@ -191,32 +191,32 @@ def _match_any(headers: Fields) -> None:
 
 
 def _distinct_caps(body: Fields) -> None:
-    """Let no two caps count the same, and leave enough for what else is tried."""
+    """Make the caps distinct, and high enough for the other calls."""
     rows = {(row["method"], row.get("category"), row["scope"], row["per"]): row for row in body["caps"]}
     body["caps"] = [{**row, "id": f"row-{number}", "limit": 1_000} for number, row in enumerate(rows.values())]
 
 
 def _sound_prices(body: Fields) -> None:
-    """Let every price be of a country and day that exist, and no two of the same."""
+    """Make the prices distinct, each of an existing country and day."""
     rows = [{**row, "country": "CN" if row["method"] == "sms" else None, "currency": "CNY"} for row in body["prices"]]
     rows = [row if row["method"] == "sms" else {**row, "per": "message"} for row in rows]
     body["prices"] = [{**row, "from": f"{2_000 + number}-01-01"} for number, row in enumerate(rows)]
 
 
 def _distinct_quotas(body: Fields) -> None:
-    """Let no two quotas count the same, and leave enough for what else is tried."""
+    """Make the quotas distinct, and high enough for the other calls."""
     rows = {(row["counts"], row["per"], row.get("method")): {**row, "limit": 10**9} for row in body["quotas"]}
     body["quotas"] = [{**row, "id": f"row-{number}"} for number, row in enumerate(rows.values())]
 
 
 def _group_name(body: Fields) -> None:
-    """Give a group a name that no other has, without signs that no schema names."""
+    """Set a unique name of the group, without characters that only the service refuses."""
     if "name" in body:
         body["name"] = f"group-{secrets.token_hex(8)}"
 
 
 def _sound_windows(body: Fields) -> None:
-    """Let every window have an id of its own and a zone there is; they are of a channel that no other test uses."""
+    """Set a unique id and an existing zone of each window, for a channel that no other test uses."""
     rows = [
         {**row, "id": f"row-{number}", "zone": "UTC", "methods": ["wecom"]}
         for number, row in enumerate(body["windows"])
@@ -225,13 +225,13 @@ def _sound_windows(body: Fields) -> None:
 
 
 def _dates(body: Fields) -> None:
-    """Name days that there are."""
+    """Replace the days by existing ones."""
     kinds = list(body["holidays"].values())
     body["holidays"] = {f"{2_100 + number}-01-01": kind for number, kind in enumerate(kinds)}
 
 
 def _template(body: Fields) -> None:
-    """Let a template's texts be Liquid, for providers that there are."""
+    """Replace a template's texts by valid Liquid, for existing providers."""
     body |= {"default_language": "zh", "languages": {"zh": {"smtp": {"subject": "{{ a }}", "text": "{{ b }}"}}}}
 
 
@@ -245,7 +245,7 @@ def _url(body: Fields) -> None:
 
 
 def _soon(body: Fields) -> None:
-    """Name a time of the coming month: no schema says when that is."""
+    """Replace the time by tomorrow's: no schema says which times are allowed."""
     if body.get("send_at") is not None:
         body["send_at"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 
@@ -260,7 +260,7 @@ def _chosen(body: Fields) -> None:
 
 
 def _future(body: Fields) -> None:
-    """Let a key end in the future."""
+    """Set the expiry of a key in the future."""
     if body.get("expires_at") is not None:
         body["expires_at"] = f"2996{body['expires_at'][4:]}"  # a leap year, as any may be
 
@@ -272,7 +272,7 @@ def _place(query: Fields) -> None:
 
 
 def _export(body: Fields) -> None:
-    """Ask for a user there is, or for an address of the method."""
+    """Replace the user by an existing one, or the address by one of the method."""
     if body.get("username") is not None:
         body["username"] = KNOWN
     else:

@@ -304,7 +304,7 @@ class RunningGateway:
         return token_of(name, user_id=user.id, epoch=user.epoch)
 
     async def key(self, owner: str = "zhang", **traits: Any) -> str:  # noqa: ANN401  fields of CachedKey
-        """Give a user a key, by default one that may send mail and query, and return it."""
+        """Add a key of a user, by default one that may send mail and query, and return it."""
         user = self.auth.users[owner]
         text = api_keys.make("live", user.id or id_of(owner))
         sound = {
@@ -339,7 +339,7 @@ class RunningGateway:
         return await self.client.post(self.url("/api/send"), json=mail(**fields))
 
     async def jobs(self, count: int = 1, method: str = "smtp", lane: Lane = Lane.NORMAL) -> list[Job]:
-        """Take so many jobs from a channel's queue."""
+        """Return the next `count` jobs of a channel's queue."""
         queue = self.broker.topology.queue(method, lane)
         taken: list[Job] = []
         async with self.broker.consume(queue, count) as deliveries:

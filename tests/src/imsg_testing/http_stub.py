@@ -110,7 +110,7 @@ class HttpStub:
 
     @contextmanager
     def running_apart(self) -> Iterator["HttpStub"]:
-        """Do so in a thread of its own, for a test without a loop."""
+        """Run the stub in a thread of its own, for a test without a loop."""
         with LoopThread().running(self.running()):
             yield self
 
@@ -122,7 +122,7 @@ class HttpStub:
             mine.append(asked)
             self.asked.append(asked)
             step = self._answer(asked)
-            if not await _take(await step if inspect.isawaitable(step) else step, reader, writer):
+            if not await _play(await step if inspect.isawaitable(step) else step, reader, writer):
                 return
 
 
@@ -155,8 +155,8 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
     return Asked(head, await reader.readexactly(length))
 
 
-async def _take(step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Take a step; tell whether the connection goes on."""
+async def _play(step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    """Play a step; return whether the connection stays open."""
     match step:
         case bytes():
             writer.write(step)

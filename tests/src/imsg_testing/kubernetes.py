@@ -37,7 +37,7 @@ class Manifests:
         return {name: value for source in container["envFrom"] for name, value in _data(maps, source).items()}
 
     def secrets(self, container: str) -> set[str]:
-        """Name the secrets that a container finds; services that share it have folders of their own."""
+        """Return the names of a container's secrets; services that share it have folders of their own."""
         names = {path.rpartition("/")[2] for path in self.keys(container)}
         return names | ({"service"} if self._sources(container) else set())
 
@@ -110,7 +110,7 @@ def pod(deployment: Document) -> Document:
 
 
 def placeholders(settings: dict[str, str]) -> set[str]:
-    """Name the secrets that settings ask for."""
+    """Return the names of the secrets that settings refer to."""
     return {name for value in settings.values() for name in re.findall(r"\{(\w+)\}", value)}
 
 

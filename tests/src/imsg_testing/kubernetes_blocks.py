@@ -106,37 +106,37 @@ def _write_selector(*services: str) -> str:
 
 
 def select_for_ingress() -> Lines:
-    """Say whom the ingress controller may reach."""
+    """Yield the selector of the services that the ingress controller may reach."""
     yield _write_selector("gateway", "catalog", *HOOKED, "console")
 
 
 def select_for_stores() -> Lines:
-    """Say who uses the stores."""
+    """Yield the selector of the services that use the stores."""
     yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", "scheduler", *SENDERS)
 
 
 def select_for_history() -> Lines:
-    """Say who asks history."""
+    """Yield the selector of the services that call history."""
     yield _write_selector("gateway", "catalog", "scheduler", *READING)
 
 
 def select_asked_by_gateway() -> Lines:
-    """Say which senders the gateway asks."""
+    """Yield the selector of the senders that the gateway calls."""
     yield _write_selector(*ASKED)
 
 
 def select_called() -> Lines:
-    """Say who is asked by other services."""
+    """Yield the selector of the services that others call."""
     yield _write_selector("gateway", "auth", "history", "callbacks", "catalog", "scheduler", *ASKED)
 
 
 def select_callers() -> Lines:
-    """Say who asks any service."""
+    """Yield the selector of the services that call others."""
     yield _write_selector("gateway", "callbacks", "catalog", "scheduler", *READING, "console")
 
 
 def write_egress() -> Lines:
-    """Say which ports of the world each sender reaches."""
+    """Yield the policies of the Internet ports that each sender may reach."""
     for channel, deployment in DEPLOYED:
         yield "---"
         yield "apiVersion: networking.k8s.io/v1"
@@ -153,7 +153,7 @@ def write_egress() -> Lines:
 
 
 def write_hooks() -> Lines:
-    """Say where providers call back."""
+    """Yield the routes of the providers' callbacks."""
     for channel, _ in DEPLOYED:
         if channel.has_hooks:
             backend = f"{{ service: {{ name: {channel.service}, port: {{ name: http }} }} }}"

@@ -49,7 +49,7 @@ class Mailbox(SmtpServer):
 
     @cached_property
     def _thread(self) -> LoopThread:
-        """Made when it is first opened: a loop that nobody opens nobody closes."""
+        """The thread, made when it is first opened: an unused loop would never be closed."""
         return LoopThread()
 
     @property
@@ -100,7 +100,7 @@ class Mailbox(SmtpServer):
         """Remember none."""
 
     def keep(self, mail: Received) -> None:
-        """Count a mail, unless it hangs: then whoever sent it is not told that it is here, and it is not."""
+        """Record a mail, unless the mailbox hangs: then it is neither recorded nor acknowledged."""
         if self.manner is Manner.HANG:
             return
         found = MESSAGE_ID.search(mail.data)

@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 
 def address() -> str:
-    """Make an address that nobody else of these tests writes to."""
+    """Return an address that no other test writes to."""
     return f"reader-{secrets.token_hex(4)}@example.com"
 
 

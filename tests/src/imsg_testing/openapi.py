@@ -16,7 +16,7 @@ RENEW = "make openapi"
 
 
 def read_served(deployment: Deployment) -> str:
-    """Return the document as it is served, laid out for people and for diffs. Raises AssertionError for an error."""
+    """Return the document that is served, formatted for people and for diffs. Raises AssertionError for an error."""
     document: dict[str, Any] = deployment.call("GET", "/openapi.json")
     assert "paths" in document, document
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"

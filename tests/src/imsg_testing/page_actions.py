@@ -89,7 +89,7 @@ def send_and_settle(deployment: Deployment, to: str | Sequence[str], *, token: s
 
 
 def dead_letter(deployment: Deployment, unreadable: int, to: str, subject: str) -> str:
-    """Dead-letter what nobody can read, and after it a mail as its sender does; return the mail's request."""
+    """Dead-letter unreadable messages, and then a mail as its sender does; return the mail's request."""
     url = find_running(deployment.data)
     assert url is not None
     with ThreadPoolExecutor(1) as apart:  # Playwright has a loop of its own in this thread

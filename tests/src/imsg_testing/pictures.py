@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def _send(deployment: Deployment) -> None:
-    """Give the overview something to show: a list, single mails, one that is refused, SMS."""
+    """Send messages for the overview to show: a list, single mails, one that is refused, SMS."""
     deployment.open_wide()
     send_and_settle(deployment, [f"reader-{n}@example.com" for n in range(240)], subject="Release notes")
     send_and_settle(deployment, ["you@example.com", "bounce@example.com"], subject="Invoice 2026-11")

@@ -14,7 +14,7 @@ from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, V
 
 
 def pytest_configure() -> None:
-    """Choose where the run keeps what it writes, before anybody asks; the workers of a run inherit it."""
+    """Choose the folder of the run's files, before it is used; the workers of a run inherit it."""
     chosen = os.environ.setdefault(scratch.VARIABLE, scratch.choose())
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", chosen)
 
@@ -83,7 +83,7 @@ def postgres_url(postgres: Postgres) -> str:
 
 @pytest.fixture
 def reserved_port() -> int:
-    """Take a port of the loopback, on which nobody answers until the test starts a server there."""
+    """Return a loopback port without a server, reserved for one that the test starts."""
     return reserve_port()
 
 
@@ -97,7 +97,7 @@ def postgres_database(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name an empty database of each kind; SQLite's in a folder whose name a URL has to escape."""
+    """Return the URL of an empty database of each kind; SQLite's is in a folder whose name a URL has to escape."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/数据 100%/store.db"
     return str(request.getfixturevalue("postgres_database"))

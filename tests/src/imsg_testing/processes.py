@@ -122,7 +122,7 @@ class Process:
             time.sleep(0.005)
 
     def end(self, within_s: float = END_TIMEOUT_S) -> None:
-        """Ask it to end, and kill it if it does not in time."""
+        """Stop the process by its signal, and kill it if it does not end in time."""
         if self._child is None or self._child.poll() is not None:
             return
         self.signal(signal.SIGCONT)

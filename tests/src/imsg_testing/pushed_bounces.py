@@ -43,7 +43,7 @@ class Place:
     broker: Broker
 
     async def publish(self, *published: Any) -> None:  # noqa: ANN401  what history hears
-        """Tell history."""
+        """Publish messages to history."""
         for body in published:
             delivery = make_delivery(body)
             await self.broker.publish(delivery.body, self.broker.topology.new(delivery.key))
@@ -66,14 +66,14 @@ class Place:
         return found
 
     async def send(self, **given: Any) -> Job:  # noqa: ANN401  a job's fields
-        """Have history know a mail that was handed over."""
+        """Publish the job and the outcome of a sent mail; wait until history has them."""
         accepted_job = job(to=("zhang@corp.cn",), **given)
         await self.publish(accepted_job, outcome(accepted_job, Status.SENT, at=datetime.now(UTC)))
         await self.has_status(accepted_job, "sent")
         return accepted_job
 
     async def learned(self) -> Suppression:
-        """Take what the catalog is told next."""
+        """Return the next suppression published to the catalog."""
         async with asyncio.timeout(WITHIN_S), self.broker.consume(self.broker.topology.catalog, 1) as deliveries:
             delivery = await anext(deliveries)
             await self.broker.ack(delivery)
@@ -86,7 +86,7 @@ class Place:
 
 
 async def no_history(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI's own
-    """Stand for a history that is away."""
+    """Fail as a history that is unavailable."""
     del scope, receive, send
     raise ConnectionError("gone")
 

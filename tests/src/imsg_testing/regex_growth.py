@@ -44,7 +44,7 @@ SAMPLES = "a Z0\t\n-.@<\"'\\{中é　１\0"
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A regular expression, where it stands, and the methods it is used by."""
+    """A regular expression, its place, and the methods that use it."""
 
     text: str
     flags: int = 0

@@ -20,7 +20,7 @@ WITHIN_S = 60.0
 
 
 class Sentinel(Server):
-    """One of those who watch."""
+    """One of the Sentinels."""
 
     def __init__(self, master: Valkey) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Watched:
         return all(_is_informed(sentinel) for sentinel in self.sentinels)
 
     def master_port(self) -> int:
-        """Whom the first Sentinel that answers calls the master."""
+        """Return the master's port, as the first Sentinel that answers knows it."""
         for sentinel in self.sentinels:
             with contextlib.suppress(redis.RedisError), redis.Redis.from_url(sentinel.url) as client:
                 return int(client.sentinel_get_master_addr_by_name(NAME)[1])

@@ -66,7 +66,7 @@ class Service:
         wait(self.is_ready, START_TIMEOUT_S, why=self.process.last_lines)
 
     def stop(self) -> None:
-        """Ask it to end (SIGTERM), and return when it has, in good order."""
+        """Stop it by SIGTERM, and check its exit code."""
         self.process.signal(signal.SIGTERM)
         wait(lambda: not self.process.runs, STOP_TIMEOUT_S, why=self.process.last_lines)
         assert self.process.exit_code == 0, self.process.last_lines()

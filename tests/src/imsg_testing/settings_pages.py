@@ -254,7 +254,7 @@ def _translate(english: str) -> str:
 
 
 def _defaults(setting: Setting, words: Mapping[str, str]) -> str:
-    """Say the default, and whose it is where services differ; a service that plays another's part has none of it."""
+    """Return the default, with its services where they differ; the sandbox has none of another's settings."""
     given = dict(zip(setting.readers, setting.defaults, strict=True))
     if setting.path[0] != "sandbox" and len(given) > 1:
         given.pop("sandbox", None)

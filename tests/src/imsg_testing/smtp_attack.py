@@ -24,7 +24,7 @@ class Attack:
     """Attackers in a loop and thread of their own; what they are answered is counted by its code."""
 
     def __init__(self, port: int, domain: str) -> None:
-        """`domain` is one of those whose mail the listener takes."""
+        """Make an attack; `domain` is one whose mail the listener accepts."""
         self.answers: Counter[str] = Counter()
         """`421 4.3.2`, `550 5.1.1` …, or the code alone where no status follows → how often."""
         self._port = port

@@ -98,7 +98,7 @@ def large_mail(octets: int = 16 * 1024 * 1024) -> Mail:
 
 
 def address_of(server: SmtpServer) -> ServerAddress:
-    """Say where a server is, in clear."""
+    """Return the address of a server without TLS."""
     return ServerAddress(server.host, server.port, "none", "example.com", None)
 
 

@@ -36,7 +36,7 @@ class Clock:
         return self.now
 
     async def sleep(self, for_s: float) -> None:
-        """Let the time pass."""
+        """Advance the clock."""
         self.now += for_s
 
 
@@ -46,7 +46,7 @@ def begin(seed: int) -> tuple[Random, Clock]:
 
 
 def draw_arrivals(random: Random, count: int = 41) -> dict[str, float]:
-    """Let the poison come first, or into the midst of the others."""
+    """Return arrival times with the poison first, or among the others."""
     others = {f"good-{n}": random.uniform(0.0, random.choice((1.0, 60.0, 900.0))) for n in range(count)}
     return others | {POISON: random.choice((0.0, random.uniform(0.0, 60.0)))}
 

@@ -50,7 +50,7 @@ class LoopThread:
 
     @contextmanager
     def running(self, server: AbstractAsyncContextManager[object]) -> Iterator[None]:
-        """Keep a server open in the thread for as long as the context lasts."""
+        """Run a server in the thread while the context is open."""
         opened, closing = threading.Event(), asyncio.Event()
 
         async def life() -> None:

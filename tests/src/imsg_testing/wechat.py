@@ -42,7 +42,7 @@ class WeChatServer:
 
     @property
     def called(self) -> list[str]:
-        """Name the calls but those for tokens, by the last two words of their paths."""
+        """Return the last two parts of the paths of all calls but those for tokens."""
         return ["/".join(request.path.split("/")[-2:]) for request in self.requests if request.path != TOKEN_PATH]
 
     @property
@@ -51,7 +51,7 @@ class WeChatServer:
         return self.of(SEND_PATH)
 
     def answer(self, request: Asked) -> http_stub.Step:
-        """Take the next step."""
+        """Record a request; return the next step."""
         self.requests.append(request)
         match self._step(request):
             case Act() | BreakOff() as done:

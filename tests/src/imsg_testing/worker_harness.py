@@ -60,7 +60,7 @@ def job(count: int = 1, *, first: int = 0, life_s: float = 3_600, **fields: Any)
 
 
 def address(n: int) -> str:
-    """Name the mailbox of recipient n."""
+    """Return the address of recipient n."""
     return f"{n}@example.com"
 
 

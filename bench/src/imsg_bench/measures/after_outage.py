@@ -168,9 +168,9 @@ class OverloadResult:
 
 
 def find_capacity(deliver: Callable[[float], float]) -> float:
-    """Ask for more and more until less than nine tenths of it come; return the most that came while they did.
+    """Raise the rate until less than nine tenths are delivered; return the highest rate delivered before that.
 
-    Where the first rate is too much already, it is what came of that.
+    Where the first rate is too high already, return what was delivered of it.
     """
     capacity = 0.0
     for step in count():
@@ -194,7 +194,7 @@ class Overload:
         self._seconds = max(2.0, run.scale.turn_s)
 
     def accepting(self) -> OverloadResult:
-        """Ask for twice of what is accepted."""
+        """Offer twice the rate that is accepted."""
         load.run(self._url, self._body, self._run.scale.warm_s)
         rate = load.run(self._url, self._body, self._seconds).rate
         self._settle()
@@ -210,7 +210,7 @@ class Overload:
         return result
 
     def delivering(self) -> OverloadResult:
-        """Ask for twice of what is delivered."""
+        """Offer twice the rate that is delivered."""
         capacity = find_capacity(self._deliver)
         load_result = self._ask(2 * capacity)
         self._settle()

@@ -1,6 +1,6 @@
 """One message on an idle system: from the first byte of its POST until the mail server has it.
 
-Timed: by the clock of whoever sends (CLOCK_MONOTONIC, the mail server's too), one message after the other with a rest
+Timed: by the client's clock (CLOCK_MONOTONIC, the mail server's too), one message after the other with a rest
 between, floor and iMSG in turn, each over a connection that stays open. Gateway, sender and history run.
 Floor: publish → consume → SMTP: a prebuilt Job is published to a durable quorum queue of its own by a process with an
 open channel, C's bare consumer takes it and hands a prebuilt mail to the server over a connection that stays open. No

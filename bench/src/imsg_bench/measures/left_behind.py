@@ -117,7 +117,7 @@ def _octets(keys: Keys, name: str) -> int:
 
 
 def kind(name: str) -> str:
-    """Name what a key is of: its first words, without whose it is."""
+    """Return the kind of a key: its first words, without its owner."""
     return ":".join(name.partition("{")[0].rstrip(":").split(":")[:2])
 
 
@@ -137,7 +137,7 @@ def _by_kind(keys: Keys, grown: Mapping[str, int], messages: int) -> list[str]:
 
 
 def look(deployment: Deployment, database: str) -> Stores:
-    """See how much is kept."""
+    """Return how much the stores hold."""
     with redis.Redis.from_url(deployment.share.redis_url) as client:
         memory, persistence = client.info("memory"), client.info("persistence")
         keys = _keys(client)
@@ -181,7 +181,7 @@ def _rest(deployment: Deployment) -> None:
 
 
 def _rewrite(deployment: Deployment) -> int:
-    """Have the append-only file written anew; return its size."""
+    """Rewrite the append-only file; return its size."""
     with redis.Redis.from_url(deployment.share.redis_url) as client:
         client.bgrewriteaof()
         wait_until(lambda: not _rewrites(client), PATIENCE_S)

@@ -67,14 +67,14 @@ Turn = tuple[float, dict[str, float]]
 
 
 def declare(deployment: Deployment) -> None:
-    """Have the queues made, by a gateway that ends again."""
+    """Declare the queues, by a gateway that ends again."""
     deployment.auth()
     gateway = deployment.gateway()
     gateway.process.close()
 
 
 def fill_singles(deployment: Deployment, count: int, content: Content | None = None) -> None:
-    """Let so many single mails wait, and nothing else."""
+    """Fill the queues with `count` single mails, and nothing else."""
     deployment.share.purge(SINGLE, BULK, HISTORY)
     url = deployment.share.plain_broker_url
     jobs = (job([f"reader{number}@example.com"], content=content) for number in range(count))
@@ -116,7 +116,7 @@ def time_sending(deployment: Deployment, port: int, counts: Counts, count: int) 
 
 
 def drain(deployment: Deployment, process: Process, counts: Counts, count: int) -> Turn:
-    """Wait until so many have arrived; return the rate and what a unit cost whom."""
+    """Wait until `count` have arrived; return the rate, and each process's cost of a unit."""
     servers = deployment.servers
     wait_until(lambda: counts.count > 0, PATIENCE_S, every_s=0.01)
     before = counts.count

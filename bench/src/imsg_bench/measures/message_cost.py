@@ -6,8 +6,8 @@ long), after a shorter turn that warms up, while sender and history take them; w
 what every process has used is divided by their number.
 Bytes and commands of Redis are its own counts (INFO; what a script calls counts too); bytes of RabbitMQ are those of
 its connections; both of the first round. Attempts: one a message.
-With callbacks: the same once more, of one user with an endpoint that is told of every message; until the last call is
-answered.
+With callbacks: the same once more, of one user with an endpoint that is called for every message; until the last call
+is answered.
 Floors: all processes of A's floor and of C's floor: the bare app, the bare consumer, and both times Redis and RabbitMQ
 beside them.
 Rounds: A's floor, C's floor, messages and messages with callbacks one after the other in each, so that what slows the
@@ -126,12 +126,12 @@ class _Floors:
             client.flushall()  # of this auth's users nothing is left for the next
 
     def accept(self) -> float:
-        """Take a turn of A's; return what a request cost, in µs."""
+        """Run a turn of A's; return the cost of a request, in µs."""
         self._accepting.turn(self._run)
         return sum(values[-1] for values in self._accepting.costs.values())
 
     def send(self) -> float:
-        """Take a turn of C's; return what a mail cost, in µs."""
+        """Run a turn of C's; return the cost of a mail, in µs."""
         _, cost = floor_turn(self._deployment, self._port, self._counts, self._run.scale.mails)
         return sum(cost.values())
 
@@ -177,7 +177,7 @@ class _Imsg:
         return meter.per_unit_us(accepted), accepted
 
     def deliver_and_count(self) -> tuple[Costs, Mapping[str, float]]:
-        """Do the same, and count bytes and commands a message."""
+        """Run `deliver`, and count bytes and commands a message."""
         time.sleep(REST_S)
         before = _traffic(self._deployment)
         costs, accepted = self.deliver()

@@ -195,7 +195,7 @@ def _names(database: str) -> list[str]:
 
 
 def _time(run: Run, deployment: Deployment, url: str, query: Query) -> list[float]:
-    """Ask so often, one after the other; return ms each."""
+    """Make the calls one after the other; return the milliseconds of each."""
     host = url.removeprefix("http://")
     connection = http.client.HTTPConnection(host, timeout=60)
     token = quote(deployment.api.token(), safe="")

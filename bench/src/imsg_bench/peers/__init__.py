@@ -1,1 +1,1 @@
-"""Measurement M: iMSG beside what else takes messages and delivers them, each as it is meant to be run."""
+"""Measurement M: iMSG beside other programs that accept and deliver messages, each run as documented."""

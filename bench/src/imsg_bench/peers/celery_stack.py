@@ -86,7 +86,7 @@ class AppriseServer(MailPeer):
 
 
 def module_version(name: str) -> str:
-    """Ask the peers' environment for a version. Raises MissingServerError."""
+    """Return a module's version in the peers' environment. Raises MissingServerError."""
     command = [str(PYTHON), "-c", f"from importlib.metadata import version; print(version({name!r}))"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()

@@ -168,7 +168,7 @@ class Contest:
 
 
 def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
-    """Put one contender to all three questions. Raises MissingServerError where it is not installed."""
+    """Measure one contender by all three questions. Raises MissingServerError where it is not installed."""
     with ExitStack() as stack:
         peer = kind(stack, make_folder(stack))
         version = peer.version()

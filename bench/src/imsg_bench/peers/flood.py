@@ -112,7 +112,7 @@ class Dialogue:
         self._writer = writer
 
     async def open(self) -> None:
-        """Do what a connection needs once, before its first message."""
+        """Prepare a connection once, before its first message."""
 
     async def send(self, number: int) -> str:
         """Send a message; return the answer that decides."""
@@ -175,12 +175,12 @@ class Smtp(Dialogue):
 
 
 def fill(text: str, number: int) -> str:
-    """Put a number in its place."""
+    """Return the text with its number filled in."""
     return text.replace(PLACE, f"{number:0{WIDTH}}")
 
 
 def main(path: Path) -> None:
-    """Carry out a plan."""
+    """Run the plan of a file, and print its summary."""
     plan = Plan(**json.loads(path.read_text()))
     result = uvloop.run(flood(plan))
     Path(plan.out).write_text("\n".join(map(str, result.accepted)))

@@ -107,7 +107,7 @@ class Jasmin(PhonePeer):
             server.kill()
 
     def start(self) -> None:
-        """Start all of it again; the lock of the one that was killed is in the way, as it is for an operator."""
+        """Start all parts again, without the lock file of the killed one, as an operator has to."""
         for server in (self._servers.broker, self._servers.valkey):
             server.start()
         _unlock()
@@ -119,7 +119,7 @@ class Jasmin(PhonePeer):
         return [*super().pids(), self._servers.broker.process.pid, self._servers.valkey.process.pid]
 
     def _run_commands(self, lines: Iterable[str]) -> None:
-        """Say something at its console, line by line; each is answered by a prompt."""
+        """Run commands at its console, line by line; each is answered by a prompt."""
         wait_until(lambda: accepts(self._ports["console"]), PROMPT_TIMEOUT_S)
         with socket.create_connection(("127.0.0.1", self._ports["console"]), PROMPT_TIMEOUT_S) as console:
             console.sendall(NEGOTIATED + b"\r\n")

@@ -52,7 +52,7 @@ class Kannel(PhonePeer):
     SETTINGS = "store-type spool: a file a message, not synced to the disk"
 
     def version(self) -> str:
-        """Ask the package."""
+        """Return the package's version."""
         program("bearerbox", "kannel")
         command = ["dpkg-query", "-W", "-f", "${Version}", "kannel"]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()

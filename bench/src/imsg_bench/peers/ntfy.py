@@ -31,7 +31,7 @@ class Ntfy(Peer):
     SETTINGS = "cache-file on SQLite as it comes (a commit a message), limits of visitors lifted"
 
     def version(self) -> str:
-        """Ask the package."""
+        """Return the package's version."""
         program("ntfy", "ntfy")
         command = ["dpkg-query", "-W", "-f", "${Version}", "ntfy"]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()

@@ -31,12 +31,12 @@ class DeliveryLog:
         self._file = (folder / "numbers").open("a", buffering=1)
 
     def note(self, number: str) -> None:
-        """Note a message."""
+        """Record a message."""
         self._file.write(f"{number}\n")
         self._counts.add()
 
     def close(self) -> None:
-        """Keep what is noted."""
+        """Close the file."""
         self._file.close()
 
 
@@ -50,7 +50,7 @@ class Smpp(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's own is none by name
 
     def data_received(self, data: bytes) -> None:
@@ -77,7 +77,7 @@ class Smpp(asyncio.Protocol):
 
 
 def destination(body: bytes) -> str:
-    """Read whom a submit_sm is for: after the service's type and the source, each with a zero at its end."""
+    """Return the destination of a submit_sm: after the service's type and the source, each with a zero at its end."""
     _, _, rest = body.partition(b"\0")
     _, _, rest = rest[2:].partition(b"\0")
     return rest[2:].partition(b"\0")[0].decode()
@@ -92,19 +92,19 @@ class Http(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the connection."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Parse received data."""
         self._parser.feed_data(data)
 
     def on_url(self, url: bytes) -> None:
-        """Note whom it is for."""
+        """Record the recipient."""
         self._book.note(parse_qs(urlsplit(url).query.decode())["to"][0].strip())
 
     def on_message_complete(self) -> None:
-        """Say that it was taken."""
+        """Answer that the message was accepted."""
         assert self._transport is not None  # noqa: S101  made before
         self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nok")
 

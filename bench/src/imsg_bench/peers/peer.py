@@ -55,7 +55,7 @@ class Peer:
         """What is killed and started, in the order of its start, each with the port by which it is known to run."""
 
     def version(self) -> str:
-        """Say which version this is. Raises MissingServerError where it is not installed, with what installs it."""
+        """Return the version. Raises MissingServerError where it is not installed, with its install command."""
         raise NotImplementedError
 
     def open(self) -> Endpoint:
@@ -111,7 +111,7 @@ class Peer:
         self._run(process, port)
 
     def port(self) -> int:
-        """Take a port."""
+        """Reserve a port."""
         return reserve_port(self)
 
     @staticmethod
@@ -142,7 +142,7 @@ class MailPeer(Peer):
         return self._counts
 
     def count_delivered(self) -> Counter[int]:
-        """Read whom the mail server has had mail for."""
+        """Return the recipients of the mail server's mails."""
         return read_numbers(self.folder / "probes", lambda word: word.removeprefix("probe-").partition("@")[0])
 
 
@@ -164,7 +164,7 @@ class PhonePeer(Peer):
         return self._counts
 
     def count_delivered(self) -> Counter[int]:
-        """Read whom the operator has had messages for."""
+        """Return the recipients of the operator's messages."""
         return read_numbers(self.folder / "numbers", lambda word: word.lstrip("+").removeprefix("86138"))
 
 

@@ -94,7 +94,7 @@ class Dovecot(Server):
         return f"imap://127.0.0.1:{self._port}"
 
     def deliver(self, user: str, raw: bytes) -> None:
-        """Put a message into a user's INBOX."""
+        """Store a message in a user's INBOX."""
         box = self.box(user)
         owner = mail_owner()
         for part in (box, box / "cur", box / "new", box / "tmp"):
@@ -107,7 +107,7 @@ class Dovecot(Server):
         (box / "tmp" / name).rename(box / "new" / name)
 
     def box(self, user: str) -> Path:
-        """Name the Maildir of a user."""
+        """Return the Maildir of a user."""
         return self.folder / "mail" / user
 
     def messages(self, user: str, kind: Literal["new", "cur"] = "cur") -> list[Path]:

@@ -10,13 +10,13 @@ PORTS = range(12_000, 32_000)
 
 
 def reserve_port(owner: object | None = None, ports: range = PORTS) -> int:
-    """Take a port of the loopback for a server that is started, killed and started again on it.
+    """Reserve a loopback port for a server that is started, killed and started again on it.
 
     No other test of this machine gets it as long as `owner` lives; without one, as long as this process does.
 
-    It is bound without SO_REUSEADDR, which fails where anybody else has it, this run or another; then the option is
-    set, by which Linux lets a server with the same option bind and listen beside it. Nobody who connects before that
-    server runs is answered, since the reservation itself does not listen.
+    It is bound without SO_REUSEADDR, which fails where another process has it; then the option is set, by which
+    Linux lets a server with the same option bind and listen beside it. Connections before that server runs are
+    refused, since the reservation itself does not listen.
     """
     for _ in range(1_000):
         holder = socket.socket()

@@ -105,11 +105,11 @@ def configure(folder: Path, port: int, settings: str, services: str = "") -> lis
 
 
 class Postfix(Server):
-    """Mail for the domains of `boxes`; to who has no box there it bounces, after it was taken.
+    """A mail server for the domains of `boxes`; mail to an unknown address bounces after it was accepted.
 
-    `boxes` says in which Maildir mail is put: address, or `@domain` for all of it → folder, None for one that nobody
-    looks into. `ways` says where mail to other domains goes: domain → port of this machine. `pipes`: domain → a
-    program that is given each mail, and its recipient as an argument.
+    `boxes`: address, or `@domain` for all of it → Maildir; None discards the mail. `ways`: other domain → the port of
+    its mail server on this machine. `pipes`: domain → a program that gets each mail, with its recipient as an
+    argument.
     """
 
     def __init__(

@@ -121,7 +121,7 @@ class Standby(Postgres):
         self._primary = primary
 
     def promote(self) -> None:
-        """Take the primary's place; returns when it takes writes."""
+        """Promote to primary; return when it accepts writes."""
         with self.connect() as connection:
             connection.execute("SELECT pg_promote(true, 60)")
 
@@ -190,7 +190,7 @@ def _postgres_binaries() -> Path:
 
 
 def user_for_postgres() -> str | None:
-    """Name who runs PostgreSQL and PgBouncer where we are root, as whom they refuse to run."""
+    """Return the user for PostgreSQL and PgBouncer where we are root; they refuse to run as root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

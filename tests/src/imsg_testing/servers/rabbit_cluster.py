@@ -65,7 +65,7 @@ class RabbitCluster(Startable):
         self._on(node, "erlang:set_cookie(Node, apart), erlang:disconnect_node(Node)")
 
     def rejoin(self, node: Rabbit) -> None:
-        """Let a separated node and the others connect again."""
+        """Reconnect a separated node with the others."""
         self._on(node, "erlang:set_cookie(Node, erlang:get_cookie())")
 
     def _on(self, node: Rabbit, expression: str) -> None:

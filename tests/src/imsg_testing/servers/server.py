@@ -92,7 +92,7 @@ class Server(Startable):
         self.process.pause()
 
     def resume(self) -> None:
-        """Let it go on after a pause."""
+        """Resume the process after a pause."""
         self.process.signal(signal.SIGCONT)
 
     @contextlib.contextmanager
@@ -111,7 +111,7 @@ class Server(Startable):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _prepare(self) -> Process:
-        """Take ports, write configuration, and return the process, not started yet."""
+        """Reserve ports, write the configuration, and return the process, not started yet."""
         raise NotImplementedError
 
     def _answers(self) -> bool:

@@ -1,1 +1,1 @@
-"""The pager channel: the example of docs/new-channel.md, run by a test and shipped to nobody."""
+"""The pager channel: the example of docs/new-channel.md, run by a test and not shipped."""

@@ -30,7 +30,7 @@ class PagerChannel:
         self._client = client
 
     async def prepare(self, job: Job) -> str | Again | Blocked | Refused:
-        """Take the text, which all recipients share."""
+        """Return the text, which all recipients share."""
         if not isinstance(job.content, str):
             return Refused(PROVIDER, "content", "A pager shows text.")
         return job.content
