@@ -26,7 +26,7 @@ MAX_STYLE_LINES = 1_600
 MAX_CHARACTERS = 120
 
 MARKUP = {"html", "markdown", "add_body_html", "add_css", "restructured_text", "mermaid"}
-"""What NiceGUI puts into the page as it is."""
+"""The names by which NiceGUI inserts text unescaped."""
 
 
 def test_nothing_from_outside_is_put_together_with_what_is_parsed() -> None:

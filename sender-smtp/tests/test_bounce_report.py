@@ -191,7 +191,7 @@ def test_the_token_is_found_wherever_the_way_here_has_put_it() -> None:
 
 
 OWN = "noreply@example.com"
-"""The account that sends, where nobody may choose the envelope sender."""
+"""The account that sends, where the server fixes the envelope sender."""
 
 NAME = sign_name(KEY, "0192f0c4a7b17d3e8f00112233445566", 7)
 OF_ANOTHER = sign_name(KEY, "0192f0c4a7b17d3e8f00112233445566", 8)

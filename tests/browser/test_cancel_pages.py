@@ -111,7 +111,7 @@ def test_what_is_scheduled_is_moved_and_sent_now(deployment: Deployment, visit: 
 
 
 def test_whoever_was_sent_an_sms_is_spared_the_mail_that_would_follow_it(deployment: Deployment, visit: Visits) -> None:
-    to = {"to": "19900000006", "contacts": {"smtp": "spared@example.com"}}  # whose delivery nobody reports
+    to = {"to": "19900000006", "contacts": {"smtp": "spared@example.com"}}  # without a receipt
     leg = {"method": "smtp", "after_s": 3_600, "content": {"subject": "later", "text": "您好"}}
     body = {"token": deployment.token(), "method": "sms", "to": to, "content": "明天下雨", "fallback": [leg]}
     request = deployment.call("POST", "/api/v2/messages", body)["id"]

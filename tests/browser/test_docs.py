@@ -91,5 +91,5 @@ def test_a_log_in_fills_in_the_token_and_a_message_is_accepted(
     words = WORDS[language]
     login = json.dumps({"username": "admin", "password": DOCUMENTED["admin"]})
     assert run(page, "login", words, login) == "200"
-    # The body is the example as it stands there.
+    # The body is the example of the document.
     assert run(page, "send_message", words) == "202"

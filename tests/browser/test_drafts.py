@@ -48,7 +48,7 @@ def read_kept(page: Page) -> str:
 def test_a_draft_and_the_log_in_outlive_the_console(other: Deployment, visit: Visits, look: Look) -> None:
     name = other.new_user()
     seen = visit(look, other.url)
-    seen.complaints.expect("ERR_CONNECTION|ERR_EMPTY|_nicegui_ws|WebSocket")  # what it says while nobody answers
+    seen.complaints.expect("ERR_CONNECTION|ERR_EMPTY|_nicegui_ws|WebSocket")  # logged while the server is away
     page = log_in(seen, name, PASSWORD)
     open_page(page, "/send")
     page.locator(".recipients-field").press_sequentially("张三 <zhang@example.com>, oops@,\n")

@@ -208,7 +208,7 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
     expect(dialog).to_contain_text("没有这个收件人")
     seen.shoot("resend-left-out")
     dialog.get_by_role("button", name="重发", exact=True).click()
-    page.goto("/channels")  # left, while it goes on
+    page.goto("/channels")  # left while it still runs
     page.get_by_role("button", name=re.compile("任务")).click()
     expect(page.get_by_text("完成 · 1 / 1")).to_be_visible()
     page.goto(f"/messages?username={name}&status=sent")

@@ -54,7 +54,7 @@ def test_a_foreign_page_can_neither_read_nor_act_nor_frame(visit: Visits, foreig
     page.wait_for_load_state("networkidle")
     assert all("chrome-error" in frame.url or frame.url == "about:blank" for frame in page.frames[1:]), page.frames
     page.goto("/limits")
-    expect(page.get_by_role("heading", level=1)).to_have_text("My limits")  # nobody was logged out
+    expect(page.get_by_role("heading", level=1)).to_have_text("My limits")  # the session is still open
 
 
 def test_the_cookie_is_for_this_site_and_no_script(visit: Visits) -> None:

@@ -25,7 +25,7 @@ PORTS = {
 
 BROKERS = {"rabbitmq", "redis"}
 FOLLOWERS = "sender-wechat"
-"""Whom the gateway asks for the followers of official accounts; it asks auth whose they are."""
+"""The senders that the gateway asks for followers of official accounts; it asks auth for their users."""
 
 SENDERS = {channel.service for channel in CHANNELS}
 
@@ -45,7 +45,7 @@ REACHED = {
     "console": {"gateway", "sandbox", "catalog", *SENDERS},
     "sandbox": {"gateway", "console", "catalog", *SENDERS},
 }
-"""Who can open a connection to whom: what it needs, and what shares a network with that."""
+"""The connections that each service can open: those that it needs, and those to others of the same networks."""
 
 TRIED = """
 import socket, sys

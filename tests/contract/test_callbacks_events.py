@@ -150,7 +150,7 @@ async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
     await bench.erasure.erase_recorded()
 
     bodies = [json.loads(body) for body in (await bench.reader.read(USER, None, 0, 10)).bodies]
-    assert [body["data"]["to"] for body in bodies] == [None, "li@a.cn"]  # the second names somebody else
+    assert [body["data"]["to"] for body in bodies] == [None, "li@a.cn"]  # the second names another person
     shown, _ = await bench.deliveries.list_page("a", None, 10, None)
     assert [delivery["answer"] for delivery in shown if delivery["event"] == "evt_li"] == [None]
 
@@ -175,7 +175,7 @@ async def test_who_is_erased_stands_in_no_event_of_others_of_their_request_and_c
     await erase(bench, "li@a.cn")
 
     await bench.erasure.erase_recorded()
-    bench.now += 60_000  # what is told late is of a request that was accepted before
+    bench.now += 60_000  # a late event is of a request that was accepted before
     await bench.append(*await bench.erasure.redact_arriving([(settled, bench.now)]))
     answer = EndpointReply(500, "HTTP 500", "no such customer: li@a.cn")
     await bench.deliveries.settle([Attempt("a", delivery.number, answer, bench.now, None) for delivery in taken])

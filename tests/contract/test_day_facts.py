@@ -202,7 +202,7 @@ async def test_facts_stay_when_the_messages_are_gone(database: Database) -> None
     before = await read_day_facts(database)
     for table in (messages, requests):
         await database.execute(delete(table))
-    await keep(database, outcome(accepted_job, Status.DELIVERED))  # without its request it belongs to nobody
+    await keep(database, outcome(accepted_job, Status.DELIVERED))  # without its request it has no user
     assert await read_day_facts(database) == before != {}
 
 

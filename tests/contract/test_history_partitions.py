@@ -156,7 +156,7 @@ async def test_two_sweeps_and_a_start_at_once_make_each_month_once(
         )
         # Of two that wait for one another PostgreSQL ends one; a start and the next sweep try again by themselves.
         assert all(end is None or isinstance(end, DatabaseUnavailable) for end in ends), ends
-        for _ in range(2):  # whoever gave way has its turn
+        for _ in range(2):  # the one that gave way has its turn
             await sweeper(broker, database, later).delete_old()
     assert [name for name in await names(database) if name >= "messages_2027_06"] == [
         "messages_2027_06",

@@ -49,7 +49,7 @@ async def test_a_hard_bounce_fails_its_message_with_the_servers_words_and_suppre
 
 
 OWN = "noreply@tiancun.cn"
-"""The account that sends, where nobody may choose the envelope sender."""
+"""The account that sends, where the server fixes the envelope sender."""
 
 
 @pytest.mark.parametrize(

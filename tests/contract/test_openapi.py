@@ -179,7 +179,7 @@ def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: De
     answer = truthful.client.request(
         verb, url, json=example, headers={"Authorization": f"Bearer {token}", "If-Match": "*"}
     )
-    # A user that exists, a request that does not, and a tag that nobody has (or no official account to ask).
+    # A user that exists, a request that does not, and an unknown tag (or no official account to ask).
     expected = {"username_taken", "not_found", "name_in_settings"} | UNTAKEN.get(path, set())
     if "account" in example:
         expected.add("no_such_account")
@@ -243,7 +243,7 @@ def test_a_fuzzer_finds_nothing(name: str, api: Any, truthful: Deployment) -> No
         if (case.method.upper(), url.path) == ("DELETE", "/api/v2/followers/bind"):
             excluded.append("unsupported_method")  # it is that of /api/v2/followers/{tag}
         if url.path == "/api/v2/messages/check":
-            excluded.append("negative_data_rejection")  # a wrong recipient is told there, not refused
+            excluded.append("negative_data_rejection")  # a wrong recipient is reported there, not refused
         if case.meta is not None and case.meta.generation.mode.is_positive:
             fuzz.mend(case)
             if fuzz.is_out_of_reach(case):

@@ -190,7 +190,7 @@ async def test_bounds_hold_behind_pgbouncer_and_stay_with_their_transaction(pool
         with pytest.raises(DatabaseUnavailable, match="statement timeout"):
             async with database.reading() as connection:
                 await connection.execute(text("SELECT pg_sleep(3)"))
-        # Ten transactions share two sessions with those of somebody else, who wants no bound: history's own way.
+        # Ten transactions share two sessions with those of a client without a timeout, as history is.
         async with connect(read_url(pooled_url), DatabaseOptions("imsg-other", statement_timeout_s=None)) as other:
 
             async def read_bound(replica: Database) -> str:

@@ -97,7 +97,7 @@ async def test_the_sentinels_name_the_new_master_after_the_old_one_died() -> Non
             await succeeds(lambda: server.call("SET", "new", 1))
             assert await server.call("GET", "kept") == b"yes"
             assert servers.master_port() == urlsplit(servers.replica.url).port
-            servers.master.start()  # comes back as a replica; nobody writes to it any more
+            servers.master.start()  # comes back as a replica, without writers
             await succeeds(lambda: server.call("INCR", "new"))
 
 

@@ -378,7 +378,7 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
 
 
 LOOKS_CHINESE = "+13865551234"
-"""Without its plus it is somebody's mobile number in mainland China."""
+"""Without its plus it is a mobile number of mainland China."""
 
 OF_MAINLAND: Mapping[str, Mapping[str, Any]] = {
     "aliyun": ACCOUNT,

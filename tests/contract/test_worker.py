@@ -56,7 +56,7 @@ async def test_a_long_job_is_split_and_every_recipient_settles_once(
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
         await history.wait_settled(new.request, 230)
-    # A worker that lost its broker for a moment tells again what is settled; nobody is sent to twice.
+    # A worker that lost its broker for a moment publishes settled outcomes again; no message is sent twice.
     assert all(set(statuses) == {"sent"} for statuses in history.statuses(new.request).values())
     assert provider.count(new.request) == dict.fromkeys(range(230), 1)
     assert [len(heard.recipients) for heard in history.jobs] == [230]

@@ -46,7 +46,7 @@ class Provider:
         self.asked: Counter[int] = Counter()
         self.calls: list[int] = []
         self.taken_by: list[str | None] = []
-        """Whom the copies that asked named."""
+        """The providers that the querying copies named."""
         self.open = asyncio.Event()
         self.open.set()
 

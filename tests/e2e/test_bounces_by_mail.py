@@ -18,7 +18,7 @@ from imsg_testing.waiting import wait
 pytestmark = pytest.mark.long
 
 PEOPLE = "people.internal"
-"""Nobody's in the world, and none of the names for examples, whose addresses are never suppressed."""
+"""An unregistered domain, but none reserved for examples, whose addresses are never suppressed."""
 
 BOUNCES = "bounce.example.com"
 

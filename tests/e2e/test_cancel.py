@@ -69,7 +69,7 @@ def test_what_waits_for_its_time_is_cancelled_whole_or_in_part_and_a_repeat_answ
     deployment: Deployment,
 ) -> None:
     token = deployment.new_user_token()
-    assert read_cancelled(deployment, token) == []  # events are kept for whoever has asked for them
+    assert read_cancelled(deployment, token) == []  # events are kept for users that have subscribed
     before = used(deployment, token)
     people = [f"later-{n}@example.com" for n in range(3)]
     request = accept(deployment, token, people, send_at=tomorrow())

@@ -12,7 +12,7 @@ from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
 NO_PHONE, UNREPORTED = "19900000002", "19900000006"
-"""Numbers of the sandbox: one is refused, of the other nobody reports the delivery."""
+"""Numbers of the sandbox: one is refused, the other gets no receipt."""
 
 PASSWORD = "correct horse"
 

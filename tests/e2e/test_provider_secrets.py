@@ -59,7 +59,7 @@ SPOKEN = {
 """The secrets that are in a call themselves, and so in the answers here; others sign calls, or check what comes in."""
 
 TO = {"smtp": "li@example.com", "sms": "13800138000", "wecom": "p-robot"}
-"""Whom the tests of the providers reach. An account of WeChat that knows nobody reaches nobody."""
+"""The recipients of test messages. An official account without followers has none."""
 
 LENGTH = 32
 

@@ -115,7 +115,7 @@ def test_what_redis_has_forgotten_of_a_user_keeps_no_scheduled_mail_from_being_s
         due = now() + timedelta(seconds=5)
         move = {"token": deployment.token(), "send_at": due.isoformat()}
         assert deployment.call("PATCH", f"/api/v2/requests/{request}", move)["errorCode"] == 0
-        with redis.Redis.from_url(url) as server:  # nobody sends meanwhile, so nobody but scheduler asks for the entry
+        with redis.Redis.from_url(url) as server:  # nothing is sent meanwhile, so only scheduler reads the entry
             server.delete(user_key("admin"))
         if now() < due:
             break  # else it has been sent already, by what Redis knew

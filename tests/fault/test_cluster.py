@@ -46,7 +46,7 @@ def test_the_leader_of_a_queue_killed_under_load(deployment: Services, cluster: 
         fault.wait_for_arrivals(100)
         leader = cluster.leader("imsg.smtp.bulk")
         leader.kill()
-        fault.reconciler.note_restored()  # nobody lends a hand: the node stays dead while work goes on
+        fault.reconciler.note_restored()  # the node stays dead while work goes on
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(200)
         leader.start()

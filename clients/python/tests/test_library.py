@@ -419,7 +419,7 @@ def test_what_waits_is_cancelled_by_its_id_its_message_or_its_reference(imsg: Cl
     )
     assert imsg.cancel_message(f"{first.id}-0").cancelled == 1
     assert imsg.cancel_request(first.id).cancelled == 1
-    wait(lambda: len(list(imsg.requests(reference="the wrong mail"))) == 2)  # history is told of them a moment later
+    wait(lambda: len(list(imsg.requests(reference="the wrong mail"))) == 2)  # history has them a moment later
     assert imsg.cancel_requests(reference="the wrong mail").cancelled == 3
     assert imsg.wait_until_settled(second.id).counts.cancelled == 2
 

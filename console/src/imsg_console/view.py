@@ -87,4 +87,4 @@ class Page:
     under: str = ""
     """The path of its parent, for a page that is not in the navigation."""
     roles: Roles = EVERYBODY
-    """Who may see it, of those for whom its group is."""
+    """The roles that may see it, among those of its group."""

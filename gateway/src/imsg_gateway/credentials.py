@@ -1,4 +1,4 @@
-"""A credential of a request: whose it is, whether it holds, and the charge of what is sent by it."""
+"""A credential of a request: its user, its verification, and the charges of its sends."""
 
 from abc import ABC, abstractmethod
 from datetime import tzinfo
@@ -87,9 +87,9 @@ class Credential(ABC):
 
     @abstractmethod
     async def owner(self) -> Owner:
-        """Return whose it is, if it holds.
+        """Return the user of a valid credential.
 
-        Spares who was verified before a look at the cache. Raises like `authenticate`.
+        One that was verified before needs no read of the cache. Raises like `authenticate`.
         """
 
     async def authenticate(self) -> Caller:

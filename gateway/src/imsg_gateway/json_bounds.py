@@ -27,7 +27,7 @@ _ESCAPED_TOKEN = re.compile(
 
 _VALUE = re.compile(rb'[ \t\r\n]{0,64}:[ \t\r\n]{0,64}("[^"]{0,4096}")')
 """What follows a field's name. No token holds a quotation mark, so no escape has to be understood; 4,096 bytes are more
-than any token has, with the line breaks of whoever wraps base64."""
+than any token has, with the line breaks of wrapped base64."""
 
 
 @dataclass(frozen=True, slots=True)

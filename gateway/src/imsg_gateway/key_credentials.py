@@ -19,7 +19,7 @@ from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 @dataclass(frozen=True, slots=True)
 class KeyVerdict:
-    """A key that the user cache had, and whose it is."""
+    """A key found in the user cache, and its user."""
 
     parsed: ApiKey
     username: str
@@ -119,7 +119,7 @@ class KeyCredential(Credential):
         return self._parsed.kind == "test"
 
     async def owner(self) -> Owner:
-        """Return whose it is, if it holds."""
+        """Return the user of a valid key."""
         if self._verdict is None or not self._is_from_network(self._verdict.key):
             await self.authenticate()  # it may have been given the network since
         elif self._caller is None:

@@ -17,8 +17,8 @@ from imsg_web.service_client import CALL_TIMEOUT_S, Peer, ServiceFailed
 Owner = Literal["auth", "history", "callbacks", "catalog", "scheduler", "wechat"]
 
 CHANGE_TIMEOUT_S = 15.0
-"""For what changes something: a log-in that is being slowed waits 5 s, and of a change that is given up nobody knows
-whether it was made. What only reads has the time of a call between services: to ask again costs nothing."""
+"""The timeout of calls that change something: a slowed log-in waits 5 s, and the result of an abandoned change is
+unknown. Calls that only read have the timeout between services, since they can be repeated."""
 
 SUCCESS, NO_CONTENT, NOT_FOUND = 200, 204, 404
 

@@ -103,7 +103,7 @@ class TokenCredential(Credential):
         return self.token.username
 
     async def owner(self) -> Owner:
-        """Return whose it is, if it holds."""
+        """Return the user of a valid token."""
         known = await self._require_verdict()
         if self._caller is None:
             self._bind()

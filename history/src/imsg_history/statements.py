@@ -40,7 +40,7 @@ class MessageFilter:
     ownership: Ownership | None
     """The user whose messages; None: of all users."""
     hides_contacts: bool
-    """Whether the caller must not learn the contact of a user to whom they wrote by name: all but those who see all."""
+    """Whether contacts of recipients written as usernames are hidden from the caller: from all who don't see all."""
     after: MessagePosition | None
     """Where the page before ended."""
     sees_content: bool

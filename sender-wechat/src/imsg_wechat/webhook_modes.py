@@ -21,7 +21,7 @@ class WebhookModes:
         self._seen: dict[str, bool] = {}
         """Account → whether its last message was plain."""
         self._known: dict[str, bool] = {}
-        """The mode as it is recorded."""
+        """The recorded form of the mode."""
 
     async def record(self, account: str, *, is_plain: bool, is_accepted: bool) -> None:
         """Record the mode of a genuine message, and warn about a refused plain one."""

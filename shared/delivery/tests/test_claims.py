@@ -400,7 +400,7 @@ async def test_however_deliveries_race_each_recipient_is_sent_once_and_all_agree
             else:
                 sent[n] += 1
             if random.random() < 0.3:
-                return  # died, and what it had sent nobody knows
+                return  # it died, and what it had sent is unknown
             name = f"{number}/{n}"
             transition = Transition(outcome(chunk, n, Status.SENT).model_copy(update={"provider_id": name}))
             standing = (await claims.advance(mine, [transition]))[n]

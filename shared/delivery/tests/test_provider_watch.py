@@ -163,7 +163,7 @@ async def test_what_sends_are_refused_for_is_told_until_a_message_goes_again(red
     await second.check_due()
     found = {"main": [("balance", 1_000_000.0)]}
     assert (await provider.read(), provider.calls) == (found, ["main"] * 2)
-    await provider.report("main", sent=5)  # nothing waits any more, and nobody has sent anything
+    await provider.report("main", sent=5)  # nothing waits any more, and nothing was sent
     await first.check_due()
     await second.check_due()
     assert await provider.read() == found

@@ -201,7 +201,7 @@ async def test_the_first_address_that_answers_is_taken_and_the_name_is_what_is_v
         await reader.read()
 
     async with serve_tcp(serve, tls) as port:
-        addresses = ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
+        addresses = ["127.0.0.2", "127.0.0.1"]  # the first has no listener
         connection = await connect(addresses, port, Tls(ours, "a.example.com"), WHOLE, 60)
         assert (await connection.call(REQUEST)).content == b"in private"
         connection.close()

@@ -92,7 +92,7 @@ class Clients:
             while not stopping.is_set():
                 try:
                     self.send_to(self.draw(size))
-                except Exception as error:  # noqa: BLE001  whatever kills a client is told by `wrong`
+                except Exception as error:  # noqa: BLE001  `wrong` reports whatever ends a client
                     self.wrong.append(repr(error))
                     return
                 stopping.wait(pause_s)

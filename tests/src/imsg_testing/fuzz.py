@@ -31,7 +31,7 @@ def _first(to: str | list[str]) -> str:
 
 
 REACHED = {channel.name: _first(channel.example["to"]) for channel in CHANNELS if not channel.has_accounts}
-"""Method → somebody it reaches; a channel with official accounts reaches its followers, and nobody follows."""
+"""Method → an address that it reaches; official accounts reach followers alone, and there are none."""
 
 NOBODY = {channel.name: _first(channel.example["to"]) for channel in CHANNELS} | {
     "smtp": "nobody@example.com",

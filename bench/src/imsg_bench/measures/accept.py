@@ -1,7 +1,7 @@
 """Accepted requests a second: POST /api/send of one mail over 64 connections; senders and history are stopped.
 
 Timed: wrk keeps 64 connections busy for a turn, after a shorter turn that warms up; every answer is looked at, and one
-refusal ends the measurement. The requests are of 250 users in turn, none of whom sends enough to count as a crowd. The
+refusal ends the measurement. The requests are of 250 users in turn, each below the limit of a crowd. The
 gateway checks the token, the fields and the limits, and publishes a Job, confirmed.
 Floor: a bare ASGI app on the same uvicorn and uvloop: one Lua call that shares its pipeline, one confirmed publish of
 a prebuilt Job to the same two quorum queues (`floors/send.py`). It reads no token and checks nothing.

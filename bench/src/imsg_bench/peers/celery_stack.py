@@ -13,7 +13,7 @@ from imsg_testing.servers.server import MissingServerError
 
 PYTHON = ROOT / ".uv" / "peer" / "bin" / "python"
 CODE = ROOT / "bench" / "peer"
-TOKEN = "a-token"  # noqa: S105  of nobody
+TOKEN = "a-token"  # noqa: S105  no real one
 
 
 class CeleryStack(MailPeer):

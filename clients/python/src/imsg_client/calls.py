@@ -57,7 +57,7 @@ class Options(TypedDict, total=False):
     until: Literal["sent", "delivered"]
     """With `fallback`: the status at which the first channel has reached a person."""
     fallback: Sequence[Mapping[str, Any]]
-    """Up to three other channels for whoever is not reached: `{"method", "after_s", "content", "until"?}`, or with a
+    """Up to three other channels for people not reached: `{"method", "after_s", "content", "until"?}`, or with a
     `template` and `params` in place of the content."""
 
 

@@ -24,7 +24,7 @@ SHOWN = 50
 MAX_BYTES = 20 * 1024 * 1024
 
 Problem = tuple[int, str, str]
-"""(line of the file, whom it is about, what is wrong)."""
+"""(line of the file, person, problem)."""
 
 
 class ImportDialog:

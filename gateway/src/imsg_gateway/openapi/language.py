@@ -17,7 +17,7 @@ TEXTS = ("description", "summary")
 """Keys whose value people read."""
 
 DATA = ("example", "examples", "default", "const", "enum")
-"""Keys whose value is data, to be left as it is."""
+"""Keys whose values are data, which is not translated."""
 
 
 def catalogue() -> dict[str, str]:

@@ -15,7 +15,7 @@ class Described(NamedTuple):
 
     verb: str
     like: str
-    """The path whose description it goes by: v2's, or its owner's."""
+    """The path that describes it: v2's, or its owner's."""
     answer: str
     """The schema of a success."""
 

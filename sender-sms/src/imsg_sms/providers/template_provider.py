@@ -28,7 +28,7 @@ class Endpoint:
     """The address of a provider's API."""
 
     host: str
-    """With its port if there is one, as it is signed."""
+    """The host that is signed, with its port if there is one."""
     path: str
     url: str
 

@@ -142,7 +142,7 @@ class DnsRecord(BaseModel):
     """Such as `SPF`, or `DKIM s1`."""
     type: Literal["MX", "TXT", "PTR"]
     name: str | None
-    """Where it stands."""
+    """The DNS name that holds it."""
     wanted: str | None
     found: tuple[str, ...]
     verdict: DnsVerdict

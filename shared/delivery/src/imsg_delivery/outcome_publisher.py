@@ -19,8 +19,8 @@ MAX_BATCH = 1_000
 """Outcomes of one message: some 300 bytes each, far below the broker's limit even where providers are talkative."""
 
 APART_S = 0.025
-"""How far apart two of its publishes begin: outcomes that come closer travel together, and one that comes after a while
-waits for nobody. Each is an entry in RabbitMQ's log, a delivery and an ack, and to history a message to decode."""
+"""How far apart two of its publishes begin: closer outcomes are published together, and one that comes after a while
+does not wait. Each is an entry in RabbitMQ's log, a delivery and an ack, and to history a message to decode."""
 
 Waiting = tuple[Sequence[Outcome], Delivery, asyncio.Future[bool]]
 """Outcomes of a delivery, and the future that is set once they are kept."""

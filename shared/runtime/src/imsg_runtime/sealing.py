@@ -19,7 +19,7 @@ class Sealer:
         self._ciphers = [AESGCM(_derive(key, purpose)) for key in keys]
 
     def seal(self, text: str, owner: str) -> str:
-        """Seal a text under the first key; `owner` says whose it is and is authenticated with it."""
+        """Seal a text under the first key; `owner` names what it belongs to, and is authenticated with it."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         return base64.b64encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), owner.encode())).decode()
 

@@ -14,7 +14,7 @@ from imsg_console.widgets.elements import attrs, live_text
 PATH = "/api/v2/groups"
 
 MAX_AT_ONCE = 10_000
-"""The people whom one request takes."""
+"""The maximum of people in one request."""
 
 
 SAMPLE = 100
