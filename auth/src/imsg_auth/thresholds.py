@@ -50,7 +50,7 @@ class Mark(NamedTuple):
 
 
 class Thresholds:
-    """Puts the marks into the outbox: a user's quota for the user, one of the installation for all administrators."""
+    """Adds the marks to the outbox: a user's quota for the user, one of the installation for all administrators."""
 
     def __init__(
         self, store: Store, redis: Redis, wake: Callable[[], None], now: Callable[[], float] = time.time

@@ -35,7 +35,7 @@ HOUR_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class NewSecret:
-    """A secret to be put into an authenticator app."""
+    """A secret to be entered into an authenticator app."""
 
     secret: str
     uri: str

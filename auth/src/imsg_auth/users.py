@@ -57,7 +57,7 @@ class Users:
         audit_key: bytes = b"",
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`allows_documented` lets the interface document's two users have the passwords printed there.
+        """Make the users; `allows_documented` allows the interface document's two users the passwords printed there.
 
         `audit_key` makes the digests of contacts in the audit.
         """
@@ -208,7 +208,7 @@ class Users:
         return known if has_contact else dict.fromkeys(known)
 
     async def find_holders(self, method: str, address: str) -> list[str]:
-        """Return the users whose contact an address is, in any spelling.
+        """Return the users with an address, in any spelling, as a contact.
 
         Without any, deleted data is removed from the database's files, since the address is about to be erased.
         """

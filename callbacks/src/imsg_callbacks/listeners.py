@@ -25,7 +25,7 @@ OK, NOT_FOUND = 200, 404
 
 
 class Listeners:
-    """Registers at auth whose messages are recorded as events.
+    """Registers at auth the users whose messages are recorded as events.
 
     Methods raise DatabaseUnavailable, and ServiceUnavailable if auth is down.
     """
@@ -54,7 +54,7 @@ class Listeners:
             await connection.execute(change.values(read_at=self._now(), is_admin=is_admin))
 
     async def synchronize(self, *, all_users: bool = False) -> None:
-        """Register listeners at auth whose events have changed; with `all_users`, all of them."""
+        """Register the listeners whose events have changed at auth; with `all_users`, all of them."""
         async with self._database.reading() as connection:
             rows = (await connection.execute(select(listeners))).all()
             known = [read_endpoint(row) for row in (await connection.execute(select(endpoints))).mappings()]

@@ -275,7 +275,7 @@ def show(row: Row) -> SuppressionShape:
 
 
 def show_to_owner(row: Row, written: str) -> SuppressionShape:
-    """Write one as a user sees it whose message it failed: nothing of other people, of a contact its owner's name."""
+    """Return a suppression for a user whose message it failed: without other people, and of a contact only its name."""
     shown = show(row)
     evidence = shown.evidence if identity(written) == identity(row.address) else ""
     return shown.model_copy(update={"to": written, "evidence": evidence, "note": "", "message": None, "added_by": None})

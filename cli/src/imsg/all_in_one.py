@@ -156,7 +156,7 @@ class RuntimeConfig:
 
     @property
     def has_sandbox(self) -> bool:
-        """Whether the sandbox stands in for any provider."""
+        """Whether the sandbox replaces any provider."""
         return bool(self.stand_ins) or any(
             stand_ins.names_sandbox(channel, read_channel(channel)) for channel in CHANNELS
         )

@@ -53,7 +53,7 @@ def back_up(target: Path) -> list[Line]:
 
 
 def list_elsewhere(settings: all_in_one.Settings) -> list[str]:
-    """Return the settings that put a store elsewhere than into the data folder."""
+    """Return the settings of stores outside the data folder."""
     return [variable(name) for name in ("redis_url", "broker_url", "database_url") if getattr(settings, name)]
 
 

@@ -152,7 +152,7 @@ def delete(name: Name, yes: Yes = False, url: Url = None, as_json: Json = False)
 
 
 def _add(api: Api, name: str, people: Sequence[Person], consent: str | None) -> tuple[int, int, list[tuple[int, str]]]:
-    """Add people in as many calls as needed; return who was added and changed, and the lines that were refused."""
+    """Add people in as many calls as needed; return the numbers of new and changed ones, and the refused lines."""
     added = changed = 0
     refused: list[tuple[int, str]] = []
     agreed = {} if consent is None else {"consent": {"at": datetime.now(UTC).isoformat(), "source": consent}}

@@ -79,7 +79,7 @@ class Message:
 
 
 def write_time(at: datetime) -> str:
-    """Write a time as the API takes it: one without an offset is in the time zone of iMSG.
+    """Return a time in the API's form: one without an offset is in the time zone of iMSG.
 
     Raises Exit where its clock shows the time twice or never.
     """
@@ -278,7 +278,7 @@ def read_text(option: str | None) -> str | None:
 
 
 def read_attachment(path: Path) -> dict[str, str]:
-    """Return a file as the API takes it."""
+    """Return a file in the API's form."""
     return {"filename": path.name, "file": base64.b64encode(path.read_bytes()).decode()}
 
 

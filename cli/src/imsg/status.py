@@ -36,7 +36,7 @@ def main(url: str | None) -> int:
 
 
 def _examine_here(settings: Settings, translate: Translate, *, knows_machine: bool) -> Iterator[Finding]:
-    """Check what `imsg up` of these settings stands on, and the machine where nothing runs that says it."""
+    """Check the stores of `imsg up` with these settings, and the machine where no running iMSG reports it."""
     checks = [
         *stores.list_checks(settings),
         ("bounces", lambda: bounces.examine(all_in_one.read_channel(SMTP), translate)),

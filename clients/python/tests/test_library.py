@@ -200,7 +200,7 @@ def test_a_wrong_password_is_said_and_not_repeated(stack: Deployment, user: str)
 
 
 class Flaky(httpx.BaseTransport):
-    """The way to the server, broken as ordered: what is said before a call, and whether its answer is lost."""
+    """A transport that breaks as ordered: before a call, or by the loss of its answer."""
 
     def __init__(self, *faults: str) -> None:
         self.faults = list(faults)

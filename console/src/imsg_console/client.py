@@ -109,7 +109,7 @@ class Lister(Protocol):
 
 
 class Caller(Protocol):
-    """Who calls the API; the token is another one after a change of the password."""
+    """The caller of the API; a change of the password replaces the token."""
 
     token: str
     visitor: Visitor

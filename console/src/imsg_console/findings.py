@@ -1,4 +1,4 @@
-"""How the findings of the system's status look, and the page where one goes on."""
+"""The look of the findings of the system's status, and the page of each remedy."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

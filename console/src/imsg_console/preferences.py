@@ -33,7 +33,7 @@ class Preferences:
 
     @property
     def dark(self) -> bool | None:
-        """The theme as NiceGUI takes it; None: as the browser has it."""
+        """The theme as NiceGUI's value; None: the browser's."""
         return {"auto": None, "light": False, "dark": True}[self.theme]
 
     @property

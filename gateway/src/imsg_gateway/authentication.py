@@ -1,4 +1,4 @@
-"""Which credential a request shows: a token or a key; and whose a request is that another makes for its owner."""
+"""The credential of a request, a token or a key; and the owner of a request that another user makes."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Who calls a route of the public API: FastAPI's dependencies.
+"""The callers of the public API's routes: FastAPI's dependencies.
 
 Each route names here what a key needs to call it; the OpenAPI document is made from the same.
 """

@@ -21,7 +21,7 @@ class LaneDepths(AnswerPart):
 
 
 class ProviderError(AnswerPart):
-    """What a provider said when it last did not take a message."""
+    """A provider's answer to the last message that it did not accept."""
 
     concerns: Concern | None
     code: str

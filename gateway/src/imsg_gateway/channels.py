@@ -58,7 +58,7 @@ class Channels:
         self._backpressure = backpressure
 
     async def list(self, request: ClientRequest, credential: Credential) -> Response:
-        """Answer every channel's state; to those who see all also what waits, who consumes, and what blocks it.
+        """Return every channel's state; to users who see all also its queue, its consumers, and what blocks it.
 
         Users learn that a channel is paused or blocked, and nothing of an administrator's reason, of what the provider
         said, or of what others send.
@@ -125,7 +125,7 @@ class Channels:
     async def pause(
         self, request: ClientRequest, credential: Credential, method: str, *, paused: bool, reason: str
     ) -> Response:
-        """Pause a channel or let it go on; a pause is answered when its senders have stopped.
+        """Pause or resume a channel; a pause is answered when its senders have stopped.
 
         Raises Refusal not_found, unavailable; RedisUnavailable.
         """

@@ -60,7 +60,7 @@ class Checker:
         self._windows = windows
 
     async def check(self, request: ClientRequest, credential: Credential) -> Response:
-        """Answer how many would get it, who would not and why, and what is left of the limits.
+        """Return how many would get it, the recipients who would not and why, and the rest of the limits.
 
         Raises Refusal, what a send refuses but for single recipients, limits and `available`; ServiceUnavailable,
         RedisUnavailable.

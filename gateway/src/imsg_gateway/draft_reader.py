@@ -252,7 +252,7 @@ class DraftReader:
     async def _write_words(
         self, method: ChannelSpec, found: FoundRecipients, given: object, terms: "_Terms", *, has_attachment: bool
     ) -> tuple[FoundRecipients, Content, Sequence[Share]]:
-        """Check the words of all recipients; return them with what they bring for a template, and who carries what."""
+        """Check the content of all recipients; return it with params for a template, and the providers' shares."""
         template = terms.template
         if template is not None:
             given = {"template": template.name}

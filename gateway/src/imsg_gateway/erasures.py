@@ -5,7 +5,7 @@ from imsg_web.service_client import Peer, ServiceFailed
 
 
 class ErasureGuard:
-    """Asks auth whose contact an address is."""
+    """Finds in auth the users with an address as a contact."""
 
     def __init__(self, auth: Peer) -> None:
         self._auth = auth

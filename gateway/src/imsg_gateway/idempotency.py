@@ -120,7 +120,7 @@ class Reservation:
         await self._redis.run(_RELEASE, [self._key], [self._owner])
 
     async def leave(self) -> None:
-        """End the lease, so that the next repeat goes on at once under the same id: the outcome is unknown."""
+        """End the lease, so that the next repeat continues at once under the same id: the outcome is unknown."""
         await self._redis.run(_LEAVE, [self._key], [self._owner])
 
 

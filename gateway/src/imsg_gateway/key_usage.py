@@ -1,4 +1,4 @@
-"""When and from where keys were used last: noted in memory, and told to auth now and then."""
+"""When and from where keys were used last: recorded in memory, and reported to auth in batches."""
 
 import asyncio
 import time

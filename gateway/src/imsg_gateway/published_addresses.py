@@ -1,4 +1,4 @@
-"""Which addresses a channel has, where its sender says so in Redis."""
+"""The addresses of a channel, where its sender publishes them in Redis."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ class PublishedAddresses:
         self._redis = redis
 
     async def find_unknown(self, method: str, addresses: Sequence[str]) -> set[str]:
-        """Return those of the addresses that the channel has not; none while its sender has not said which it has.
+        """Return the addresses that the channel lacks; none until its sender has published its addresses.
 
         Raises RedisUnavailable.
         """

@@ -1,4 +1,4 @@
-"""Which senders, reply-to addresses and providers a channel has, where its sender says so in Redis."""
+"""The senders, reply-to addresses and providers of a channel, where its sender publishes them in Redis."""
 
 import json
 import time
@@ -37,7 +37,7 @@ class PublishedNames:
         self._kept: dict[str, tuple[float, Names]] = {}
 
     async def check(self, method: str, given: Mapping[str, str], username: str) -> None:
-        """Check the names that a user gives, each in its field; any passes while the channel has not said which it has.
+        """Check the names that a user gives, each in its field; any passes until the channel has published its names.
 
         Raises Refusal wrong_type, which lists the names there are, may_not_send_by; RedisUnavailable.
         """

@@ -39,7 +39,7 @@ class Group(NamedTuple):
     """The providers of `choices`, where they are known."""
 
     def read(self, method: ChannelSpec, given: object, *, has_attachment: bool) -> tuple[Content, Templates | None]:
-        """Check a content; return it and the templates of the first provider that takes it.
+        """Check a content; return it and the templates of the first provider that accepts it.
 
         Raises Refusal content_shape, by the limits of the provider that takes most.
         """
@@ -52,7 +52,7 @@ class Group(NamedTuple):
         raise max(refusals, key=lambda refusal: refusal[0])[1]
 
     def find_taker(self, method: ChannelSpec, given: Content) -> Templates | None:
-        """Return the templates of the first provider that takes a content; of the first of all where none does."""
+        """Return the templates of the first provider that accepts a content; of the first of all where none does."""
         try:
             return self.read(method, given, has_attachment=True)[1]
         except Refusal:
@@ -185,7 +185,7 @@ def _first(providers: Sequence[ProviderLimits]) -> str | None:
 def _find_fit(
     providers: Sequence[ProviderLimits], template: str, category: Category, forced: str | None
 ) -> Sequence[ProviderLimits]:
-    """Find those whose routes take such a message, or the one that is forced."""
+    """Return the providers whose routes accept such a message, or the forced one."""
     if forced is not None:
         return [provider for provider in providers if provider.name == forced]
     return [

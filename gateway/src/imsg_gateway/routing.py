@@ -73,7 +73,7 @@ class OpenRelayRoute(RelayRoute):
 
 
 class SendRoute(PublicRoute):
-    """A route that takes a message.
+    """A route that accepts a message.
 
     Its endpoint gets the request alone and checks the fields one after the other, in the order that the interface
     promises: FastAPI would check all of them at once, and before the token. The body in the endpoint's signature

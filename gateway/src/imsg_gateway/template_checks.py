@@ -69,7 +69,7 @@ class Source(NamedTuple):
 def check_providers(
     method: ChannelSpec, group: Group, rendered: Mapping[str, Any], row: tuple[str, str], source: Source
 ) -> tuple[str | None, str | None]:
-    """Return the first provider that takes what a recipient gets, and its text where the words are known."""
+    """Return the first provider that accepts what a recipient gets, and its text where it is known."""
     entries: Mapping[str, Any] = rendered["providers"]
     problem: tuple[str, str, str] | None = None
     for provider, limits in zip(group.names, group.choices, strict=False):

@@ -1,4 +1,4 @@
-"""Sends by templates: whose template it is, what each recipient gets, and what is wrong with it, before acceptance."""
+"""Sends by templates: the template, what each recipient gets, and what is wrong with it, before acceptance."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence

@@ -20,7 +20,7 @@ LIMITS = ("per_day", "per_hour", "available")
 
 
 class Honoured(NamedTuple):
-    """What v1 reads of a request; it ignores the rest, and says so in a header."""
+    """The fields that v1 reads of a request; it ignores the others, and lists them in a header."""
 
     fields: tuple[str, ...] = ()
     """Of the body."""

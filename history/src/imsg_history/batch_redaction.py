@@ -1,4 +1,4 @@
-"""Redaction of a batch: the data of people who were erased meanwhile is removed before the batch is written.
+"""Redaction of a batch: the data of people erased meanwhile is removed before the batch is written.
 
 The writing transaction looks up the tombstones. On PostgreSQL a new tombstone waits for the transactions that looked
 before it (`tombstones`), so that either the eraser finds a row, or the row is redacted here.
@@ -42,7 +42,7 @@ class ErasedPeople:
     digests: Mapping[str, tuple[str, ...]]
 
     def build_is_gone(self, accepted_at: datetime) -> redaction.Gone:
-        """Return the function that tells whether an address was erased from requests accepted at `accepted_at`."""
+        """Return a function that returns whether an address was erased from requests accepted at `accepted_at`."""
 
         def is_gone(address: str) -> bool:
             until = self.until.get(identity(address))

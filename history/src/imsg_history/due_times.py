@@ -1,4 +1,4 @@
-"""The times of scheduled requests: a later job of a request, moved or released, replaces what the first one said."""
+"""The times of scheduled requests: a later job of a request, moved or released, replaces the first one's time."""
 
 from typing import Any
 

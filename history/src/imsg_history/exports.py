@@ -44,7 +44,7 @@ class Person(RequestModel):
 
 
 class NewExport(RequestModel):
-    """POST /internal/exports: whose copy is to be made, and what other services keep of the person."""
+    """POST /internal/exports: the person, and what other services keep of them."""
 
     username: str | None
     """The user whose export it is; None: the person with the address."""

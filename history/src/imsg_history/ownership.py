@@ -16,7 +16,7 @@ SKEW = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """The users whose rows are meant: all who have had a name, or with an id one user."""
+    """The users whose rows are selected: all who have had a name, or one user by id."""
 
     username: str
     user_id: str | None = None
@@ -39,7 +39,7 @@ class Ownership:
 
 
 def find_ownership(username: str | None, caller: Caller) -> Ownership | None:
-    """Return whose messages a caller asks for; None for everybody's, which only those who see all may see.
+    """Return the owner of the messages that a caller asks for; None for all users', if the caller sees all.
 
     Raises Refusal no_right.
     """

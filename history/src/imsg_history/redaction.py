@@ -1,4 +1,4 @@
-"""Redaction: jobs, texts and rows without the people who were erased."""
+"""Redaction: jobs, texts and rows without erased people."""
 
 import json
 import re

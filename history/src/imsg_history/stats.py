@@ -35,7 +35,7 @@ DEFAULT_SPAN = {"hour": timedelta(hours=24), "day": timedelta(days=30)}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What statistics count: whose messages, from when to when, in which buckets."""
+    """What statistics count: the users, the times, and the buckets."""
 
     ownership: Ownership | None
     bucket: str

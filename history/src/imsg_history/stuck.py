@@ -93,7 +93,7 @@ class StuckJobs:
         return repeated
 
     async def _find_bounds(self, method: str, lane: Lane) -> Bounds | None:
-        """Return which messages of a lane are stuck; None where the broker can't tell.
+        """Return which messages of a lane are stuck; None where the broker doesn't report it.
 
         If the lane and its retry queues are empty, every unsettled message is stuck. Otherwise the lane is first in,
         first out: a message without an attempt is stuck once a much later one has had its attempt. A delayed message

@@ -33,7 +33,7 @@ class ApprovedTemplate:
         return _VARIABLE.sub(lambda variable: by_name[variable[1]], self.text)
 
     def is_too_long(self, value: str) -> bool:
-        """Return whether a variable does not take a value for its length."""
+        """Return whether a value is too long for a variable."""
         return self.longest is not None and len(value) > self.longest
 
 

@@ -41,7 +41,7 @@ async def _read_call(request: Request) -> Call:
 
 
 class SmsPort:
-    """All providers at the root of one port, where their SDKs look for them; told apart by how they are called."""
+    """All providers at the root of one port, where their SDKs look for them; the form of a call decides which."""
 
     def __init__(self, aliyun: ASGIApp, others: Mapping[str, ASGIApp]) -> None:
         """`others` are the apps by kind; a call that is none of theirs is Aliyun's."""

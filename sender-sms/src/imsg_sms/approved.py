@@ -76,7 +76,7 @@ class ApprovedTemplates:
                 left_s -= PUBLISH_EVERY_S
 
     async def _list(self) -> bool:
-        """List them; return whether every provider answered. What one said before stays until it says more.
+        """List them; return whether every provider answered. A provider's last list is kept until its next answer.
 
         Some keys may not list templates: that is an answer.
         """

@@ -203,7 +203,7 @@ async def check_providers(sms: Sms, answer_timeout_s: float = ANSWER_TIMEOUT_S) 
 
 
 async def check_account(sms: Sms, name: str) -> Sequence[ProviderTrouble]:
-    """Check an account and its templates at its provider; return why the provider does not take it."""
+    """Check an account and its templates at its provider; return why the provider refuses it."""
     only = sms.model_copy(update={"providers": (name,), "routes": {}})
     (check_result,) = await check_providers(only, CHECK_TIMEOUT_S)
     return check_result.troubles

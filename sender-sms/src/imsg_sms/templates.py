@@ -88,7 +88,7 @@ class TemplateBook:
         *,
         is_text: bool = False,
     ) -> None:
-        """`is_text` says that the signature stands in the text of a call, in 【】."""
+        """Make the book; `is_text`: a call has the signature in its text, in 【】."""
         self.limits = limits
         self._is_text = is_text
         self._signature = signature

@@ -110,7 +110,7 @@ class DomainSigners:
         return Signing(signers, body, at_s) if signers else None
 
     def find(self, domain: str) -> Sequence[Signer]:
-        """Return who signs mail from this domain."""
+        """Return the signer of mail from this domain."""
         signing = next((signer.domain for signer in self._signers if f".{domain}".endswith(f".{signer.domain}")), None)
         return [signer for signer in self._signers if signer.domain == signing]
 

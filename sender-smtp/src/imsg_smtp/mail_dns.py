@@ -139,7 +139,7 @@ class DomainFacts:
         return [*self.mx.unanswered, *self.spf.unanswered, *keys, *self.dmarc.unanswered, *servers]
 
     def covers(self, host: str) -> bool:
-        """Return whether the SPF record lets one of a server's addresses send."""
+        """Return whether the SPF record allows one of a server's addresses."""
         return any(self.spf.covers(ipaddress.ip_address(row.address)) for row in self.servers[host].rows)
 
 

@@ -153,7 +153,7 @@ def _lets_send(facts: DomainFacts, host: str, include: str) -> bool:
 
 
 def write_spf(facts: DomainFacts, setup: MailSetup) -> str:
-    """Return the SPF record that lets all servers send; empty where their addresses are not known.
+    """Return the SPF record that allows all servers; empty where their addresses are not known.
 
     The terms of the present record stay, except those that make receivers ignore it.
     """
@@ -171,7 +171,7 @@ def write_spf(facts: DomainFacts, setup: MailSetup) -> str:
 
 
 def _write_terms(facts: DomainFacts, host: str) -> list[str]:
-    """Return what an SPF record lacks to let a server send."""
+    """Return the terms that an SPF record lacks to allow a server."""
     include = find_include(host)
     if include:
         return [] if _lets_send(facts, host, include) else [f"include:{include}"]

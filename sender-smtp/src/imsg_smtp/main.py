@@ -244,7 +244,10 @@ async def check_account(smtp: Smtp, name: str) -> Sequence[ProviderTrouble]:
 
 
 async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:
-    """Connect without username and password, to tell a wrong password from any other refusal. Raises StartError."""
+    """Return whether a connection without username and password succeeds, which points to a wrong password.
+
+    Raises StartError.
+    """
     nobody = {"username": None, "password": None}
     others = {other: server.model_copy(update=nobody) for other, server in smtp.servers.items()}
     return await try_server(smtp.model_copy(update={**nobody, "servers": others}), timeout_s, name) is None
@@ -329,7 +332,7 @@ def sender_domain(smtp: Smtp) -> str:
 
 
 def read_setup(smtp: Smtp, domain: str) -> MailSetup:
-    """Return how mail of a sender's domain is sent: by the servers that take it, and by the keys that sign it.
+    """Return how mail of a sender's domain is sent: the servers that accept it, and the keys that sign it.
 
     Raises StartError for a key that can't be read.
     """

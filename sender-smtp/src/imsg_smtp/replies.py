@@ -104,7 +104,7 @@ class Reply:
 
     @classmethod
     def of(cls, code: int, text: str) -> "Reply":
-        """Make a reply of decoded text, in which lone surrogates stand for bytes that are not UTF-8."""
+        """Make a reply of decoded text, with lone surrogates for bytes that are not UTF-8."""
         if text.isascii() and text.isprintable():  # the usual case, and cheaper
             return cls(code, text.strip()[:MAX_TEXT_CHARACTERS])
         readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

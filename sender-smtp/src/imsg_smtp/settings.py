@@ -53,7 +53,7 @@ Selector = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.
 
 
 class DkimKeys(BaseModel):
-    """The keys that sign mail of a domain: RSA for everybody, ed25519 beside it for those who know it (RFC 8463)."""
+    """The keys that sign mail of a domain: RSA, and ed25519 for receivers that support it (RFC 8463)."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 

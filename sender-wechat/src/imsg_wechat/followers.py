@@ -95,7 +95,7 @@ class Followers:
         return await self._store.find_retired(tags)
 
     async def list_page(self, account: str | None, after: str, limit: int) -> list[Follower]:
-        """Return a page of followers, including those who left. Raises DatabaseUnavailable."""
+        """Return a page of followers, including former ones. Raises DatabaseUnavailable."""
         return await self._store.list_page(account, after, limit)
 
     async def renew(self, tag: str, at: int) -> Follower | None:
@@ -237,7 +237,7 @@ class Followers:
                 await self._redis.call("SREM", left_key(row.account), row.tag)
 
     async def _retire(self, retired: Sequence[RetiredTag]) -> None:
-        """Move tags to the set of followers who left: the gateway refuses both with 10014."""
+        """Move tags to the set of former followers: the gateway refuses both with 10014."""
         for account in {row.account for row in retired}:
             tags = [row.tag for row in retired if row.account == account]
             await self._redis.call("SADD", left_key(account), *tags)

@@ -55,7 +55,7 @@ class HookChecks:
     now: Callable[[], float]
 
     async def check(self, account: HookAccount, request: Request, *, is_safe: bool) -> Sequence[HookAccount]:
-        """Check signature, time and mode of a call; return whose token signs it. Raises Refusal forged, stale."""
+        """Check signature, time and mode of a call; return the account that signs it. Raises Refusal forged, stale."""
         signed = [
             version for version in (account, *account.former) if _has_signature(version, request, is_safe=is_safe)
         ]
@@ -156,7 +156,7 @@ def _has_signature(account: HookAccount, request: Request, *, is_safe: bool) -> 
 def _read_message(
     signed: Sequence[HookAccount], body: bytes, request: Request, *, is_safe: bool
 ) -> tuple[HookAccount, Message]:
-    """Read a message; return by whose token and key, too. Raises Refusal forged, not_json."""
+    """Read a message; return the account of its token and key, too. Raises Refusal forged, not_json."""
     for account in signed:
         try:
             return account, _open_message(account, body, request) if is_safe else replies.parse_message(body)

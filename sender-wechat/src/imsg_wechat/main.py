@@ -261,7 +261,7 @@ def _read_former(name: str, former: Sequence[ProviderAccount]) -> Iterator[Accou
 
 
 async def check_account(wechat: WeChat, name: str) -> Sequence[ProviderTrouble]:
-    """Log in to an account and list its templates; return why WeChat does not take it."""
+    """Log in to an account and list its templates; return why WeChat refuses it."""
     result = await _compare(wechat.accounts[name])
     if isinstance(result, str):
         return (explain(result),)

@@ -85,7 +85,7 @@ router = APIRouter(prefix="/api/followers", route_class=InternalRoute)
 async def list_followers(
     _: Reader, query: Annotated[schemas.FollowersQuery, Query()], services: OptionalServices
 ) -> schemas.FollowersAnswer:
-    """List who follows the official accounts."""
+    """List the followers of the official accounts."""
     if services is None:
         if query.account is not None:
             raise Refusal("no_such_account", account=query.account[:64])

@@ -51,7 +51,7 @@ ApiAnswer = Fields | ErrorAnswer | CallFailure
 
 
 class Transport:
-    """Makes calls. URLs contain tokens, so none is logged or put into a detail, nor what WeChat repeats of one."""
+    """Makes calls. URLs contain tokens, so none is logged or copied into a detail, nor what WeChat repeats of one."""
 
     def __init__(self, client: httpx.AsyncClient, timeouts: Timeouts, secrets: Secrets) -> None:
         self._client = client

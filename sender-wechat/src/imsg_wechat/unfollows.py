@@ -1,4 +1,4 @@
-"""Reports unfollows and returns of followers to the catalog, which suppresses those who left."""
+"""Reports unfollows and returns of followers to the catalog, which suppresses former followers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The users whose contacts followers are: auth knows them."""
+"""The users with followers as contacts, from auth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Users:
         return User(fields["user_id"], fields["username"], fields["tag"])
 
     async def find_usernames(self, tags: Sequence[str]) -> Mapping[str, str]:
-        """Return tag → username of the user whose contact it is; other tags are absent."""
+        """Return tag → name of the user with this contact; other tags are absent."""
         if not tags:
             return {}
         answer = await self._call("POST", "/internal/wechat/usernames", "", json={"tags": list(tags)})

@@ -50,7 +50,7 @@ async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIter
 
 
 async def check_account(settings: WeCom, name: str) -> Sequence[ProviderTrouble]:
-    """Check a robot's key by a call that posts nothing; return why WeCom does not take it."""
+    """Check a robot's key by a call that posts nothing; return why WeCom refuses it."""
     async with open_client() as client:
         result = await try_key(client, name, settings.robots[name])
     match result:

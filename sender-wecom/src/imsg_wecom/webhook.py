@@ -43,7 +43,7 @@ async def try_key(client: httpx.AsyncClient, name: str, robot: Robot) -> Result:
 
 
 async def _post(client: httpx.AsyncClient, name: str, robot: Robot, path: str, content: bytes) -> Result:
-    """Make one call. The URL contains the key, so neither it nor an error's text is logged or put into a detail."""
+    """Make one call. The URL contains the key, so neither it nor an error's text is logged or copied into a detail."""
     key = robot.key.get_secret_value()
     headers = {"Content-Type": "application/json; charset=utf-8"}
     try:

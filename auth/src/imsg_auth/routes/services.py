@@ -81,13 +81,13 @@ async def find_user(body: UserLookup, services: AuthServices) -> UserTagAnswer:
 
 @router.post("/holders")
 async def find_holders(body: HoldersLookup, services: AuthServices) -> HoldersAnswer:
-    """Return the users whose contact an address is, in any spelling."""
+    """Return the users with an address, in any spelling, as a contact."""
     return HoldersAnswer(usernames=await services.users.find_holders(body.method, body.address))
 
 
 @router.post("/wechat/usernames")
 async def find_usernames(body: UsernamesLookup, services: AuthServices) -> UsernamesAnswer:
-    """Return the users whose contacts some WeChat tags are."""
+    """Return the users with these WeChat tags as contacts."""
     return UsernamesAnswer(usernames=await services.users.find_usernames("wechat", body.tags))
 
 

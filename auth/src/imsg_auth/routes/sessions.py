@@ -100,7 +100,7 @@ async def remove_totp(administrator: Administrator, username: str, services: Aut
 
 @router.get("/me", responses=describe_refusals())
 async def show_me(user: User, services: AuthServices) -> MeAnswer:
-    """Show who one is, and by which key one calls."""
+    """Show the calling user, and the key of the call."""
     with _refuse_missing_user():
         account = await services.users.find(user.username, user.user_id)
     used = await services.keys.find_used(user)

@@ -20,14 +20,14 @@ class UserCacheRequest(RequestModel):
 
 
 class KeyLookup(RequestModel):
-    """POST /internal/keys/find: whose key a digest is of."""
+    """POST /internal/keys/find: the digest of a key."""
 
     user_id: str
     digest: str
 
 
 class KeyOwnerAnswer(Success):
-    """The user whose key it is, who is now in the user cache."""
+    """The key's user, who is now in the user cache."""
 
     username: str
 

@@ -121,7 +121,7 @@ class OwnKey(AnswerPart):
 
 
 class MeAnswer(UserAnswer):
-    """Who one is, and by which key one calls."""
+    """The calling user, and the key of the call."""
 
     totp: Annotated[bool, Field(description="Whether a log-in needs a one-time password.")]
     key: Annotated[OwnKey | None, Field(description="null: by a token of a log-in.")]

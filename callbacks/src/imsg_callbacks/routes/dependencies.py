@@ -50,7 +50,7 @@ class Owner:
 
     @property
     def whose(self) -> str | None:
-        """The user whose endpoints this user may see and end; None: any user's."""
+        """The user whose endpoints this user may see and remove; None: any user's."""
         return None if self.is_admin else self.user_id
 
 

@@ -78,13 +78,13 @@ class Unavailable(Refused):
 
 
 class OutcomeUnknown(Unavailable):
-    """It can't be said whether the request was accepted: repeat with the same Idempotency-Key, `idempotency_key`."""
+    """It is unknown whether the request was accepted: repeat with the same Idempotency-Key, `idempotency_key`."""
 
     idempotency_key: str | None = None
 
 
 def refusal(status: int, body: Mapping[str, Any], retry_after_s: float | None = None) -> Refused:
-    """Make the error that an answer stands for."""
+    """Return the error of a refusal."""
     code, reason = body.get("errorCode"), body.get("reason")
     kind: type[Refused] = Refused
     if code in _UNAUTHENTICATED:

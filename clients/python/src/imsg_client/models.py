@@ -215,7 +215,7 @@ class Reply(Model):
 
 
 class Counts(Model):
-    """How many of a request's messages stand where."""
+    """The number of a request's messages in each status."""
 
     scheduled: int = 0
     held: int = 0
@@ -235,7 +235,7 @@ class Counts(Model):
 
 
 class Request(Model):
-    """A request, and how its messages stand."""
+    """A request, and its messages' statuses."""
 
     id: str
     username: str

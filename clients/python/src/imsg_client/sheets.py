@@ -121,7 +121,7 @@ def read_recipients(
 
 
 def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -> tuple[int, int]:
-    """Find the column, and how many rows stand above its recipients, as far as headings tell. Raises SheetError."""
+    """Return the column, and the number of rows above its recipients, as far as headings show. Raises SheetError."""
     above = _head(rows, method)
     headed = _count_headed(above)
     if isinstance(column, str):

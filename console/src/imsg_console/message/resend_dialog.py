@@ -1,4 +1,4 @@
-"""Resending: the question before it, and the work, which goes on when the page is left."""
+"""Resending: its confirmation, and its work, which continues when the page is left."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -50,7 +50,7 @@ def is_blank(cell: str) -> bool:
 
 
 def read_cell(cell: str, method: str) -> tuple[str, str]:
-    """Return the address of a cell as the API takes it and an empty text, or an empty text and what is wrong.
+    """Return the address of a cell in the API's form and an empty text, or an empty text and what is wrong.
 
     What is wrong is the key of a sentence for `describe`.
     """

@@ -47,13 +47,13 @@ def is_address(text: str, method: str) -> bool:
 
 
 def rewrite(text: str, method: str) -> str | None:
-    """Write an address as the API takes it; None where the text is none, even cleaned."""
+    """Return an address in the API's form; None where the text is none, even cleaned."""
     address = find_address(text, method)
     return None if address is None else address[0]
 
 
 def find_address(text: str, method: str) -> tuple[str, str] | None:
-    """Return an address as the API takes it, and its normal form; None where the text is none, even cleaned."""
+    """Return an address in the API's form, and its normal form; None where the text is none, even cleaned."""
     if len(text) > MAX_ADDRESS_CHARACTERS:
         return None
     parse = BY_NAME[method].address.parse

@@ -1,4 +1,4 @@
-"""Tells the rows of a list that are about no person: headings, hints, examples, totals."""
+"""Finds the rows of a list that are about no person: headings, hints, examples, totals."""
 
 import re
 from collections.abc import Iterable, Sequence

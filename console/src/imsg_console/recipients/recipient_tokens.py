@@ -30,7 +30,7 @@ def list_texts(tokens: Iterable[Token]) -> list[str]:
 
 
 def join_label(texts: Iterable[str]) -> str:
-    """Join what stands beside an address to its label."""
+    """Join the texts beside an address to its label."""
     return " ".join(text for part in texts if (text := strip_invisible(part)))[:MAX_LABEL_CHARACTERS]
 
 

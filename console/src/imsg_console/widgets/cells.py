@@ -75,7 +75,7 @@ def menu(name: str, *entries: Piece) -> Piece:
 
 
 def lines(cell: Cell) -> list[list[Piece]]:
-    """Return a cell as the template takes it: lines of pieces.
+    """Return a cell in the template's form: lines of pieces.
 
     Fields that are None are left out: Quasar draws an icon that is null.
     """

@@ -80,7 +80,7 @@ def read_whole(made: ui.input | ui.textarea) -> int | None:
 
 
 def is_valid(fields: Sequence[ui.input | ui.select | ui.textarea]) -> bool:
-    """Check every field, and put the cursor into the first wrong one."""
+    """Check every field, and focus the first wrong one."""
     wrong = [made for made in fields if not made.validate()]
     if wrong:
         wrong[0].run_method("focus")

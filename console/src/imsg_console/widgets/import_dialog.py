@@ -100,7 +100,7 @@ class ImportDialog:
         self.draw_foot(back=True)
 
     def draw_foot(self, label: str = "", on_click: Callable[[], object] | None = None, *, back: bool = False) -> None:
-        """Draw the buttons: back to the choice of the file, cancel, and what goes on."""
+        """Draw the buttons: back to the choice of the file, cancel, and the next step."""
         with foot():
             if back:
                 step = button(self._view.t("layout.back"), lambda: self.show(self._draw_first), kind="quiet")

@@ -20,7 +20,7 @@ KEPT = 20
 
 
 class Work:
-    """Something that takes a while. Who does it counts `done` and `failed` up, and may set `link` to its result."""
+    """Something that takes a while. Its code counts `done` and `failed` up, and may set `link` to its result."""
 
     def __init__(self, title: str, total: int | None = None) -> None:
         self.title = title
@@ -58,7 +58,7 @@ class Work:
 
 
 def start(view: View, title: str, do: Callable[[Work], Awaitable[None]], total: int | None = None) -> Work:
-    """Begin work that goes on whichever page is open, until it ends, is stopped, or the session ends.
+    """Begin work that continues whichever page is open, until it ends, is stopped, or the session ends.
 
     `do` counts on the work. An ApiError that it raises ends the work, with the API's sentence.
     """

@@ -78,7 +78,7 @@ async def pause_channel(
     body: ChannelPatch,
     services: GatewayServices,
 ) -> Response:
-    """Pause a channel or let it go on."""
+    """Pause or resume a channel."""
     return await services.channels.pause(request, operator, method, paused=body.paused, reason=body.reason or "")
 
 

@@ -1,4 +1,4 @@
-"""The beginning of an erasure, which history carries out."""
+"""The beginning of an erasure, which history completes."""
 
 from typing import Annotated
 

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/audit", route_class=InternalRoute)
 
 @router.get("", response_model=AuditAnswer, responses={**NDJSON, **describe_refusals("wrong_type", "no_right")})
 async def list_audit(reader: Reader, query: Annotated[AuditQuery, Query()], services: HistoryServices) -> ApiResponse:
-    """List who did what, the newest first."""
+    """List the audit's records, the newest first."""
     page = await services.audit.find(query)
     await services.audit.note_read(reader, "audit_read", EVERYBODY)
     return ApiResponse(ok(audit=page.rows, next=page.next, total=page.total))

@@ -50,7 +50,7 @@ class AliyunAccount:
         self._pool = pool
 
     async def list_signatures(self, wanted: Collection[str] | None = None) -> Sequence[ProviderEntry] | None:
-        """Call QuerySmsSignList for the names, and GetSmsSign for each, which alone tells the filing."""
+        """Call QuerySmsSignList for the names, and GetSmsSign for each, which alone returns the filing."""
         if wanted is None:
             rows = await self._list("QuerySmsSignList", "SmsSignList")
             wanted = [str(row["SignName"]) for row in rows if row.get("SignName")]

@@ -13,7 +13,7 @@ MAX_DETAIL = 300
 
 
 class DescribedAccount(WithoutEntries):
-    """An account at a described provider: its description may tell of a call that says what is left."""
+    """An account at a described provider, whose description may have a call for the balance."""
 
     def __init__(self, account: Http, check: HttpCheck, pool: HttpPool) -> None:
         self._account = account

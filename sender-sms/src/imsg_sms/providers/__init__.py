@@ -154,7 +154,7 @@ class PushesReports(Protocol):
 
 @runtime_checkable
 class PullsReports(Protocol):
-    """A provider whose receipts and inbound messages are fetched; it hands each out once."""
+    """A provider whose receipts and inbound messages are fetched; it returns each once."""
 
     name: str
     pulls: Sequence[FetchReports]

@@ -1,4 +1,4 @@
-"""WeChat: template messages of official accounts to those who follow them."""
+"""WeChat: template messages of official accounts to their followers."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What auth and the senders tell each other of accounts at providers, through Redis and sealed."""
+"""The messages between auth and the senders on accounts at providers: sealed, through Redis."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -179,7 +179,7 @@ class Remark(BaseModel):
 
 
 class ProviderCheck(BaseModel):
-    """A sender's answer: the errors of fields, else what the provider said."""
+    """A sender's answer: the errors of fields, else the provider's answer."""
 
     model_config = ConfigDict(frozen=True)
 

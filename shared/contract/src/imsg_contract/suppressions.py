@@ -33,7 +33,7 @@ OF_THEIR_OWN_WILL = frozenset((Reason.COMPLAINT, Reason.UNSUBSCRIBE, Reason.OPT_
 
 
 def erased_field(digest: str) -> str:
-    """Return what stands for an erased address in the mirror and in the catalog's rows: its tombstone's digest."""
+    """Return the replacement of an erased address in the mirror and in the catalog's rows: its tombstone's digest."""
     return f"#{digest}"
 
 

@@ -377,7 +377,7 @@ class Change(Wire):
 
 
 class Event(Wire):
-    """One thing that happened, for the clients who asked to hear of it; the same one has the same id."""
+    """An event for the clients that subscribed to its type; its repeats have the same id."""
 
     id: str
     """`evt_…`, without a full stop: callbacks' `webhook-id`."""

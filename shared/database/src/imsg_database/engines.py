@@ -181,7 +181,7 @@ def _check_idle(engine: Engine) -> None:
 
 
 def _configure_sqlite(engine: Engine) -> None:
-    """Set the pragmas, and let SQLAlchemy, not sqlite3, begin transactions: a writer takes the write lock at once.
+    """Set the pragmas, and make SQLAlchemy, not sqlite3, begin transactions: a writer locks the database at once.
 
     A read transaction that begins to write gets SQLITE_BUSY without any wait, whatever the timeout.
     """

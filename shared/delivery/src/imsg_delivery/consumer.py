@@ -74,7 +74,7 @@ class Durations:
 
 
 class Worker(Generic[Prepared]):
-    """Carries out the jobs of one channel, as promises 2 to 6 say (docs/promises.md). `run` it once."""
+    """Sends the jobs of one channel, by promises 2 to 6 (docs/promises.md). `run` it once."""
 
     def __init__(
         self,

@@ -277,7 +277,7 @@ class ChunkDelivery(Generic[Prepared]):
         }
 
     def count(self, result: Result) -> None:
-        """Count a result, and let the pause switch know of a block."""
+        """Count a result, and report a block to the pause switch."""
         self.lane.metrics.attempts[type(result), result.provider].inc()
         if isinstance(result, Sent):
             queued_at = self.job.released_at or self.job.accepted_at

@@ -12,4 +12,4 @@ class Disposition(Enum):
 
 
 class Requeue(Exception):  # noqa: N818  no fault of the delivery
-    """The delivery can't go on here: leave it unacked, so that it is delivered again."""
+    """The delivery can't be completed here: it stays unacked, so that it is delivered again."""

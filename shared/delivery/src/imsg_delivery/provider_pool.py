@@ -146,7 +146,7 @@ class ProviderPool:
     async def send(
         self, message: M, facts: Facts, senders: Mapping[str, SupportsSend[M]], forced: str | None = None
     ) -> Result | None:
-        """Send one message by the first provider that takes it; None where there is no provider for it.
+        """Send one message by the first provider that accepts it; return None where there is no provider for it.
 
         `senders` send by each provider, by its name. `facts.name` is the message's own, the same at every attempt.
         """

@@ -56,7 +56,7 @@ class ProviderWatch:
         find_group: Callable[[], BaseModel | None],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`key` is the channel's: digests of accounts are made with it, so that they tell no secret."""
+        """`key` is the channel's: digests of accounts are made with it, so that they reveal no secret."""
         self._redis = redis
         self._method = method
         self._key = key.get_secret_value().encode()

@@ -30,7 +30,7 @@ class LagThrottle:
     """Delays a call of a list, or a request of a flood, by `pause_s` at most, usually 0."""
 
     def __init__(self, clock: Callable[[], float], at_once: int) -> None:
-        """`at_once` calls pause side by side; they go on one after the other, not as a wave."""
+        """`at_once` calls pause concurrently; they resume one after the other, not all at once."""
         self.pause_s = 0.0
         self._clock = clock
         self._at_once = at_once

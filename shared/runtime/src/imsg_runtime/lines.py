@@ -1,4 +1,4 @@
-"""Lines for people that know their words, so that who prints them can do so in another language."""
+"""Lines for people that keep their template and values, so that they can be printed in another language."""
 
 from typing import Self
 

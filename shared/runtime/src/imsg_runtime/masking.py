@@ -152,7 +152,7 @@ class Secrets:
 
 
 def _list_secrets(value: object) -> Iterator[str]:
-    """Yield the secrets of settings, however deep they stand."""
+    """Yield the secrets of settings, at any depth."""
     match value:
         case SecretStr():
             yield value.get_secret_value()

@@ -1,4 +1,4 @@
-"""Secrets of containers: `{NAME}` in a setting stands for the content of the file NAME.
+"""Secrets of containers: `{NAME}` in a setting is replaced by the content of the file NAME.
 
 So a secret is in no image, no compose file and no `docker inspect`.
 """

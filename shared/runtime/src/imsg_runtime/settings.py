@@ -313,7 +313,7 @@ def _complaint(problem: Any) -> str:  # noqa: ANN401  pydantic's own error recor
 
 
 def _find_message(problem: Any) -> str:  # noqa: ANN401  as above
-    """Return what a validator of ours said, with its words, or what pydantic says."""
+    """Return the line that a validator of ours raised, or pydantic's text."""
     error = problem.get("ctx", {}).get("error")
     if isinstance(error, ValueError) and error.args and isinstance(error.args[0], Line):
         return error.args[0]

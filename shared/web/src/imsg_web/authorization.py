@@ -1,4 +1,4 @@
-"""Who calls an internal route: a service, and the user on whose behalf it calls."""
+"""The caller of an internal route: a service, and the user on whose behalf it calls."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any

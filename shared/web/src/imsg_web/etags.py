@@ -1,4 +1,4 @@
-"""The ETag of a list that is replaced whole, so that of two people who change it at once the second one notices."""
+"""The ETag of a list that is replaced whole: of two concurrent changes the second is refused."""
 
 import hashlib
 from typing import Annotated

@@ -117,7 +117,7 @@ class Service:
         self._warnings[name] = list_warnings
 
     def report(self, find: Callable[[], Iterable[Finding]]) -> None:
-        """Add what a check finds to what is said of the replica."""
+        """Add a check's findings to the replica's status."""
         self._reports.append(find)
 
     def describe(self) -> Replica:

@@ -423,7 +423,7 @@ class AsyncClient:
             cursor = page.next
 
     async def wait_until_settled(self, id: str, timeout_s: float = SETTLE_TIMEOUT_S) -> Request:  # noqa: A002
-        """Wait until every message of a request has settled; return how many stand where.
+        """Wait until every message of a request has settled; return the count of each status.
 
         Raises NotSettled; the request goes on all the same. A provider that is away may hold it for a day.
         """
@@ -480,7 +480,7 @@ class AsyncClient:
             cursor = page.next
 
     async def add_template(self, name: str, **fields: Unpack[TemplateFields]) -> Template:
-        """Add a template as a draft; `publish_template` lets sends use it."""
+        """Add a template as a draft; `publish_template` makes it usable by sends."""
         return read(Template, await self._call(Call("POST", "/templates", body={"name": name, **fields})))
 
     async def change_template(self, name: str, **changes: Unpack[TemplateFields]) -> Template:
@@ -522,7 +522,7 @@ class AsyncClient:
         return await self._get("/stats", query, Stats)
 
     async def change_password(self, old: str, new: str) -> None:
-        """Change the user's password; every other token ends. The client goes on with the new one."""
+        """Change the user's password; every other token ends. The client continues with the new one."""
         await self._call(Call("POST", "/password", body={"old": old, "new": new}))
         if self._password is not None:
             self._password = new

@@ -1,4 +1,4 @@
-"""The audit: who did what, a sentence a line, the newest first."""
+"""The audit: a sentence on each change, the newest first."""
 
 import re
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Followers: who follows the official accounts, by which tag, and whose contact they are."""
+"""Followers of the official accounts: their tags, and the users with them as contacts."""

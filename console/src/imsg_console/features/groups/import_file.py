@@ -125,6 +125,6 @@ class PeopleImport:
 
 
 def write_person(person: Person) -> dict[str, Any]:
-    """Write a person as the API takes a member."""
+    """Return a person as a member in the API's form."""
     name = person.contacts.get(TO)
     return {**({"contacts": person.contacts} if name is None else {"to": name}), "params": person.params}

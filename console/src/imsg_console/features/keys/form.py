@@ -127,7 +127,7 @@ def _make_fields(view: View, key: Mapping[str, Any]) -> list[Field]:
 
 
 def _read(view: View, form: Form) -> dict[str, Any]:
-    """Return the fields as the API takes them."""
+    """Return the fields in the API's form."""
     values = form.read()
     last_day = values["expires_at"]
     return {

@@ -1,1 +1,1 @@
-"""The log-in: who one is."""
+"""The log-in page."""

@@ -192,7 +192,7 @@ Link = Callable[[Series, int], str]
 
 
 def _draw_numbers(view: View, name: str, times: Times, series: Sequence[Series], link: Link) -> None:
-    """Draw the numbers of a chart as a table, each a link: for readers of screens and for who wants them exactly."""
+    """Draw the numbers of a chart as a table, each a link: for screen readers and for exact values."""
     t = view.t
     with ui.expansion(t("overview.numbers")).props("dense"):
         columns = [Column("time", t("overview.time"), lambda row: row["time"], is_main=True)]

@@ -37,7 +37,7 @@ class Guide:
         self._is_wanted = view.session.is_admin and view.preferences.has_guide
 
     async def draw(self) -> None:
-        """Draw the steps as they stand now. Raises ApiError, SessionOver."""
+        """Draw the steps with their current states. Raises ApiError, SessionOver."""
         if not self._is_wanted:
             return
         steps = await self._find_steps()

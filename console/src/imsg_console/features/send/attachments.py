@@ -43,7 +43,7 @@ class Attachments:
         self._show()
 
     async def encode(self) -> list[dict[str, str]]:
-        """Return the files as the API takes them."""
+        """Return the files in the API's form."""
         return await asyncio.to_thread(_encode, list(self.files))
 
     def _add(self, name: str, content: bytes) -> None:

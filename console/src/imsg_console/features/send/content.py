@@ -54,7 +54,7 @@ class Content:
 
     @property
     def category(self) -> str:
-        """What the message is for; that of a template stands in the template."""
+        """What the message is for; a template has a category of its own."""
         return "notice" if self.template.name else str(self._category.value)
 
     @property

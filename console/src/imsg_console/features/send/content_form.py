@@ -66,7 +66,7 @@ class MailForm:
 
     @property
     def content(self) -> dict[str, str]:
-        """The content as the API takes it."""
+        """The content in the API's form."""
         content = {"subject": clean(self._subject.value), "text": clean(self._text.value)}
         html = clean(self._html.value) if self._switch.value else ""
         return {**content, "html": html} if html else content
@@ -87,7 +87,7 @@ class MailForm:
 
 
 class TextForm:
-    """The fields of other channels: free text, Markdown where the channel takes it, or a template's variables."""
+    """The fields of other channels: free text, Markdown where the channel supports it, or a template's variables."""
 
     def __init__(self, view: View, method: str, templates: Sequence[Template], on_change: OnChange) -> None:
         self._t, self._on_change, self._channel = view.t, on_change, BY_NAME[method]
@@ -128,7 +128,7 @@ class TextForm:
 
     @property
     def content(self) -> str | dict[str, Any]:
-        """The content as the API takes it."""
+        """The content in the API's form."""
         if self._choice.value in FREE_CHOICES:
             text = next(iter(self.params.values()), "")
             return {"markdown": text} if self._choice.value == MARKDOWN else text

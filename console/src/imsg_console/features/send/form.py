@@ -341,7 +341,7 @@ class SendForm:
         await self._on_submit()
 
     def _read_when(self) -> str | None:
-        """Return when it is to be sent, as the API takes it; None: at once."""
+        """Return when it is to be sent, in the API's form; None: at once."""
         try:
             at = datetime.fromisoformat(str(self._when.value or ""))
         except ValueError:

@@ -54,7 +54,7 @@ class Recipient:
 
     @property
     def label(self) -> str:
-        """What stood beside it."""
+        """The text beside it."""
         return self.found.label
 
 

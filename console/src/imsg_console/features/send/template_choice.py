@@ -103,7 +103,7 @@ class TemplateChoice:
 
     @property
     def draft(self) -> dict[str, Any]:
-        """The same with the chosen columns, as `restore` takes it."""
+        """The content with the chosen columns, for `restore`."""
         return {
             **self.fields,
             "columns": {param.name: param.from_column for param in self._params if param.from_column},

@@ -35,7 +35,7 @@ async def show(view: View) -> None:
 
 
 class Templates:
-    """Draws the list of templates, and carries out its actions."""
+    """Draws the list of templates, and performs its actions."""
 
     def __init__(self, view: View) -> None:
         self._view, self._t = view, view.t

@@ -72,7 +72,7 @@ def write_senders(senders: Sequence[str] | None) -> str:
 
 
 def read_senders(text: str) -> list[str] | None:
-    """Read them from the form, as the API takes them; commas of either script or spaces separate the names."""
+    """Return them from the form, in the API's form; commas of either script or spaces separate the names."""
     names = list(dict.fromkeys(_BETWEEN.sub(" ", text).lower().split()))
     if names in ([], [ALL]):
         return None

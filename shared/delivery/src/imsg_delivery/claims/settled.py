@@ -62,7 +62,7 @@ def bucket_of(accepted_s: float) -> str:
 
 
 def settled_read(name: str, accepted_s: float) -> Read:
-    """Return the read that tells whether a chunk is settled."""
+    """Return the read of whether a chunk is settled."""
     return Read("SMISMEMBER", bucket_of(accepted_s), (digest_of(name),))
 
 
