@@ -123,7 +123,7 @@ channels = Table(  # the state of each channel that the last event reported
     PrimaryKeyConstraint("method"),
 )
 
-attention = Table(  # what of providers was told to administrators
+attention = Table(  # the events on providers that administrators got
     "attention",
     metadata,
     Column("method", Text, nullable=False),

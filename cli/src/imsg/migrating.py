@@ -15,7 +15,7 @@ from imsg_database.startup import wait_for_database
 from imsg_runtime.settings import StartError
 
 SERVICE = "{service}"
-"""Stands in a URL for the service's name."""
+"""The placeholder of the service's name in a URL."""
 
 
 def migrate_all(url: str, folder: Path) -> Iterator[str]:

@@ -63,7 +63,7 @@ TABLE_OWNERS = (
     "scheduler",
     *(channel.name for channel in CHANNELS if channel.deployment is not None and channel.deployment.has_tables),
 )
-"""Who has a role at PostgreSQL."""
+"""The services with a role at PostgreSQL."""
 
 DERIVED = (
     *(f"{caller.replace('-', '_')}_key" for caller in CALLERS),

@@ -56,7 +56,7 @@ class Message:
     at: datetime | None = None
     """When it is to be sent; without an offset in the time zone of iMSG."""
     fallback: Sequence[Mapping[str, Any]] = ()
-    """Other channels for recipients who are not reached, as the API takes them."""
+    """Other channels for recipients who are not reached, in the API's form."""
 
     def body(self, to: Sequence[Recipient], groups: Sequence[str] = ()) -> dict[str, Any]:
         """Return the body of POST /api/v2/messages, without the token."""

@@ -32,11 +32,11 @@ from imsg_web.server import TlsPort, listen, serve
 from imsg_web.service import tune_garbage_collector
 
 READY_TIMEOUT_S = 30.0
-"""How long the parts may take to get ready before a line says so."""
+"""How long the parts may take to get ready before a message."""
 
 WAITS_S = 2.0
 WAITS_BELOW = 0.05
-"""Part of a processor: a start that uses less for WAITS_S waits, as for a database, and has to say so."""
+"""Part of a processor: a start that uses less for WAITS_S waits, as for a database, and shows a message."""
 
 
 def main(*, with_console: bool = True) -> int:
@@ -145,7 +145,7 @@ async def _serve(
             on_stop=stop,
             failure=_find_first(watched),
             on_listening=lambda: announcing.append(asyncio.create_task(_announce(config, everything, lines))),
-            unready_s=0.0,  # no load balancer stands before this one
+            unready_s=0.0,  # no load balancer is before this one
             tls=ports.tls,
         )
     finally:

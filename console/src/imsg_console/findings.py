@@ -25,4 +25,4 @@ TARGETS: Mapping[str, str] = {
     "dead_letters": "/channels#dead",
     "oldest": "/messages?status=queued,retrying",
 }
-"""Part → the page where one goes on."""
+"""Part → the page of its remedy."""

@@ -53,7 +53,7 @@ def app(settings: Settings | None = None, apps: Apps = MappingProxyType({})) -> 
                 try:
                     await gateway.call("POST", "/api/v2/logout", {}, token=session.token)
                 except ApiError:
-                    return  # the session here is over all the same, and the token ends by itself
+                    return  # the session here is over all the same, and the token expires
 
             async def resume(secret: str, visitor: Visitor) -> Login | NoSession | None:
                 try:

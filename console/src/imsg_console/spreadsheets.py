@@ -32,7 +32,7 @@ SAMPLE = 4_096
 """Rows by which the sign between columns is found."""
 
 HEADED_WITHIN = 10
-"""The heading is among the first rows that hold something; titles may stand above it."""
+"""The heading is among the first rows that hold something; titles may be above it."""
 
 MAX_NAME = 64
 """Characters of the name of a column."""

@@ -167,7 +167,7 @@ class Channels:
             detail = Refusal(BROKER_BLOCKED).answer(english=prefers_english(request.language))["detail"]
             why = f"{BROKER_BLOCKED}: {detail}"
             return {"method": method, "state": "blocked", "why": why, "until": None, **counts}
-        if self._redis.refusal:  # a sender stops then, and can't say so
+        if self._redis.refusal:  # a sender stops then, and can't report it
             why = f"{REDIS_BLOCKED}: {self._redis.refusal}"
             return {"method": method, "state": "blocked", "why": why, "until": None, **counts}
         return {

@@ -108,10 +108,10 @@ class Settings(Common):
     """How many jobs of a channel may wait before the gateway refuses more with `Retry-After`."""
     disk_free_gib: Annotated[int, Field(ge=1)] = 2
     """The GiB that have to be free on the disk of the stores; with less, `imsg status` and the alert `ImsgDiskShort`
-    tell of it. A rewrite of Valkey's log, and a merge of SQLite's, need as much as the files have."""
+    report it. A rewrite of Valkey's log, and a merge of SQLite's, need as much as the files have."""
     backup_hours: Annotated[int, Field(ge=0)] = 26
     """How old, in hours, the newest backup of `make backup` may be. With an older one, or none where `public_url` is
-    set, `imsg status` and the alert `ImsgBackupMissing` tell of it. 0: backups are made by other means."""
+    set, `imsg status` and the alert `ImsgBackupMissing` report it. 0: backups are made by other means."""
     wechat: WeChat = WeChat()
 
     @property

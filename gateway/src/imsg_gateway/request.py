@@ -140,7 +140,7 @@ async def _check_bounds(request: Request, raw: bytes, authenticator: Authenticat
     if is_open:
         json_bounds.check(raw, json_bounds.STRANGERS)
         return
-    if len(raw) <= OPEN_BODY_BYTES:  # parsed in a millisecond or two, and then what is wrong with it can be said
+    if len(raw) <= OPEN_BODY_BYTES:  # parsed in a millisecond or two, and then the error can name what is wrong
         return
     shown = find_token(request.headers, read_query(request.scope["query_string"]))
     refused = Refusal("token_missing")

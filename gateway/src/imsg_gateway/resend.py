@@ -24,7 +24,7 @@ from imsg_web.callers import Caller
 from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 
 PASSED_ON = ("not_found", "nothing_to_resend", "already_resent", "content_erased", "redacted")
-"""Refusals of history's that are the client's to hear; any other answer is its being away."""
+"""Refusals of history's that are passed to the client; any other answer counts as an outage."""
 
 
 class ResendRequest(NamedTuple):

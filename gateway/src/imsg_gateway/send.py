@@ -34,7 +34,7 @@ ACCEPTED = 202
 REQUESTS = "/api/v2/requests"
 
 Read = Callable[[str], Awaitable[tuple[Draft, Owner]]]
-"""Reads the draft of a request of this id, and whose it will be."""
+"""Reads the draft of a request of this id, and its user."""
 
 
 class SendHandler:

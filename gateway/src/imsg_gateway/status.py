@@ -143,7 +143,7 @@ class Status:
     async def _count_dead_letters(self, caller: Caller) -> list[Finding]:
         answer = await self._ask("history", "/api/dead", caller, {"limit": str(COUNTED)})
         if isinstance(answer, Finding):
-            return []  # it was said once
+            return []  # it was logged once
         if not answer["dead"]:
             return [make_finding("dead_letters", "well", ("没有死信", "none"))]
         count = f"{len(answer['dead'])}{'+' if answer['next'] else ''}"

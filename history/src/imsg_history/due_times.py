@@ -58,7 +58,7 @@ async def update_scheduled(connection: AsyncConnection, batch: MergedBatch) -> N
 async def _join_leg(connection: AsyncConnection, row: RequestRow, job: JobRow | None) -> None:
     """Add to a further leg the people who begin it now; its times are those of the last."""
     of_request = requests.c.request == row.request
-    if row.released_at is not None:  # else it tells who was passed by
+    if row.released_at is not None:  # else it is the report of those who were skipped
         is_older = or_(requests.c.released_at.is_(None), requests.c.released_at < row.released_at)
         times = {"released_at": row.released_at, "expires_at": row.expires_at}
         await connection.execute(update(requests).where(of_request, is_older).values(times))

@@ -215,7 +215,7 @@ class ErasureProgress:
         except RewritePostponed as why:
             self.rewrite_trouble.note(why)
             return False
-        except RedisRefused as error:  # a hosted server rewrites it by itself
+        except RedisRefused as error:  # a hosted server rewrites its own log
             self.rewrite_trouble.note(error)
         else:
             self.rewrite_trouble.clear()

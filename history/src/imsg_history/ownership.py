@@ -46,7 +46,7 @@ def find_ownership(username: str | None, caller: Caller) -> Ownership | None:
     if caller.sees_all:
         return None if username is None else Ownership(clean(username, MAX_NAME))
     if username not in (None, caller.username):
-        raise refuse_role()  # as v1 has always said it
+        raise refuse_role()  # as v1 has always written it
     return Ownership(clean(caller.username, MAX_NAME), caller.user_id, caller.since)
 
 

@@ -12,7 +12,7 @@ from imsg_contract.wire import Job
 from imsg_history.facts import compact, utc
 
 Gone = Callable[[str], bool]
-"""Tells whether an address, in its normal form, was erased."""
+"""Returns whether an address, in its normal form, was erased."""
 
 ERASED = "erased"
 """The code of a message whose recipient was erased."""

@@ -59,7 +59,7 @@ RECIPIENT_COLUMNS = ("username", "method", "written", "address", "user_id", "eve
 """Columns that only a job knows: the first one that arrives fills them."""
 
 PERSONAL_COLUMNS = ("at", "provider_id", "code", "detail")
-"""Columns that tell of a person: a message whose recipient was erased keeps them as they are."""
+"""Columns with personal data: they don't change where the message's recipient was erased."""
 
 EVENT_STATUSES = frozenset(status.value for status in SETTLED | {Status.SCHEDULED, Status.HELD})
 """The statuses that callbacks gets events of."""

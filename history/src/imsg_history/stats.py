@@ -28,7 +28,7 @@ MAX_HOURS = timedelta(hours=25)
 """The longest span of hours whose sums are read from the messages; others are read from the days that they touch."""
 
 CAUSE = ("method", "provider", "code")
-"""The columns that tell causes of failures apart."""
+"""The columns that distinguish causes of failures."""
 
 DEFAULT_SPAN = {"hour": timedelta(hours=24), "day": timedelta(days=30)}
 

@@ -209,7 +209,7 @@ messages = Table(
     Column("currency", String(3)),  # of `billed`
     Column("params", Text),  # JSON of what a template takes of the recipient, and the language; null: as the request
     Column("reference", Text),  # the client's own name for it; null: the request's
-    Column("simulated", SmallInteger),  # 1: the sandbox stood in for its provider
+    Column("simulated", SmallInteger),  # 1: the sandbox replaced its provider
     Column("previous", Text),  # how day facts counted it before its last change (`day_facts`); null: not at all
     PrimaryKeyConstraint("request", "n"),
     sqlite_with_rowid=False,
@@ -420,7 +420,7 @@ DIMENSIONS = (
     "day", "user_id", "username", "department", "key", "method", "provider", "template", "category", "country",
     "currency",
 )  # fmt: skip
-"""What day facts tell apart; what is not known is an empty text. `currency` is that of `billed`."""
+"""The dimensions of day facts; an unknown one is an empty text. `currency` is that of `billed`."""
 
 LATENCY_COUNTS = {
     kind: tuple(f"{kind}_in_{bucket}" for bucket in range(len(LATENCIES_S) + 1)) for kind in ("sent", "delivered")
@@ -446,7 +446,7 @@ reports = Table(  # files of counts or of messages, made on request and kept for
     "reports",
     metadata,
     Column("id", String(32), nullable=False),
-    Column("username", Text, nullable=False),  # whose it is, and what they may see
+    Column("username", Text, nullable=False),  # its user, and what they may see
     Column("user_id", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("registered_at", Moment, nullable=False),
@@ -459,7 +459,7 @@ reports = Table(  # files of counts or of messages, made on request and kept for
     Column("tries", SmallInteger, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
-    Column("leased_until", Moment, nullable=False),  # by when a process that makes it has said that it is alive
+    Column("leased_until", Moment, nullable=False),  # the end of the lease of the process that makes it
     PrimaryKeyConstraint("id"),
 )
 Index("reports_by_user", reports.c.user_id, reports.c.created_at.desc(), reports.c.id.desc())

@@ -32,7 +32,7 @@ MAX_DETAILS_PER_NUMBER = 1_000
 MAX_REPORTS_PER_PUSH = 100
 
 REPEATS_MIN = (1, 5, 10)
-"""Minutes between the attempts of an unacknowledged push; then it is given up."""
+"""Minutes between the attempts of an unacknowledged push; after the last it is dropped."""
 
 CODES: Mapping[str, str] = {code: code for code in ("isv.MOBILE_NUMBER_ILLEGAL", "isv.BUSINESS_LIMIT_CONTROL")}
 

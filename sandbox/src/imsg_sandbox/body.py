@@ -9,7 +9,7 @@ from imsg_web import bodies
 from imsg_web.responses import refuse_field
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
-"""A picture of 2 MiB in base64, as WeCom takes it, and room to spare."""
+"""A picture of 2 MiB in base64, WeCom's limit, and room to spare."""
 
 M = TypeVar("M", bound=BaseModel)
 

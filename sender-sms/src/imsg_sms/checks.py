@@ -16,7 +16,7 @@ from imsg_sms.settings import Sms
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 LOW = 0.05
-"""The part of what was bought from which on a package is said to run out."""
+"""The part of a package that is left when it is reported to run out."""
 
 REVIEWS: dict[Review, Words] = {
     "reviewing": Words(zh="正在审核", en="in review"),

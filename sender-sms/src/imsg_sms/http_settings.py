@@ -199,7 +199,7 @@ class Http(BaseModel):
     code: str = ""
     """The path of the provider's code in its answer; `text`: the whole answer."""
     errors: Mapping[str, ErrorMeaning] = {}
-    """What each code means; `*` stands for any other."""
+    """What each code means; `*` is any other."""
     each: NumberReplies | None = None
     """Where an answer says what became of each number."""
     receipts: HttpReceipts | None = None

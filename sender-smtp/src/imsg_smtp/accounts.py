@@ -28,7 +28,7 @@ class MailAccount(MailServerSettings):
         AfterValidator(check_sender),
         FormField("发件人", "Sender", "收件人看到的发件人，如 天存 <noreply@example.com>；多数邮箱要求与用户名相同。"),
     ]
-    """Whom recipients see, such as `iMSG <noreply@example.com>`. Most mailboxes want the name of the log-in here."""
+    """The sender that recipients see, such as `iMSG <noreply@example.com>`. Most mailboxes want the log-in name."""
 
 
 def _preset(name: str, zh: str, en: str, host: str, words: Words, *, port: int = 465) -> Preset:

@@ -46,7 +46,7 @@ SIGNED_HEADERS = (
 """The headers to sign, in this order: those that a mail client shows or acts on (RFC 6376, 5.4.1; RFC 8058, 4)."""
 
 LINE_CHARACTERS = 70
-"""How much of a signature's value stands on one line."""
+"""How many characters of a signature's value one line has."""
 
 
 class DkimKeyError(ValueError):

@@ -20,7 +20,7 @@ from imsg_web.responses import field_error
 Security = Literal["none", "starttls", "tls"]
 
 DEFAULT = "default"
-"""The name of the server whose settings stand directly under `smtp`."""
+"""The name of the server whose settings are directly under `smtp`."""
 
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 """Security → the default port (RFC 5321, RFC 6409, RFC 8314)."""
@@ -347,7 +347,7 @@ class Smtp(MailServerSettings):
     """
 
     name: Annotated[str, Field(exclude=True)] = DEFAULT
-    """The name of the server whose settings stand here: of an account that was set up in the web page, its own."""
+    """The name of the server with these settings; of an account that was set up in the web page, its own."""
     sender: Annotated[str, AfterValidator(check_sender)]
     """The sender of mails whose send names none."""
     senders: dict[Name, NamedSender] = {}
@@ -366,7 +366,7 @@ class Smtp(MailServerSettings):
     domains: dict[str, DomainPace] = {}
     """How fast mail goes to the domains of recipients."""
     bounce_secret: Annotated[Keys, AfterValidator(_are_bounce_secrets)] = ()
-    """Who may push bounces to `/hooks/smtp`. A secret `whsec_…` signs the push, any other stands in the URL."""
+    """The secrets of pushes of bounces to `/hooks/smtp`: a `whsec_…` signs the push, any other is part of the URL."""
     presets: bool = True
     """Whether QQ, NetEase and Gmail get few connections from the start."""
     bounce_listener: BounceListener | None = None

@@ -148,7 +148,7 @@ class Tokens:
         try:
             await self._redis.run(_DROP, [self._lock], [owner])
         except (RedisUnavailable, RedisRefused) as error:
-            self._redis_problem.note(error)  # the lock expires by itself
+            self._redis_problem.note(error)  # the lock expires
 
     async def _get_without_redis(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
         seen = self._failures

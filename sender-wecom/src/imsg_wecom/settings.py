@@ -37,7 +37,7 @@ class Robot(BaseModel):
         AfterValidator(_is_key),
         FormField("密钥", "Key", "机器人 Webhook 地址中 `key=` 之后的部分。有了它，任何人都可以在群里发言。"),
     ]
-    """What stands after `key=` in the robot's webhook URL. It lets anybody write into the group."""
+    """The part after `key=` of the robot's webhook URL. Its holder can write into the group."""
     endpoint: Annotated[
         str,
         Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$"),

@@ -30,7 +30,7 @@ async def examine(
 
     Raises StartError for a wrong setting.
     """
-    # The sandbox may stand in for the mail server: then the settings name none.
+    # The sandbox may replace the mail server: then the settings name none.
     sandbox = {"host": "127.0.0.1", "sender": "imsg@example.com"}
     smtp = load(imsg_smtp.main.Settings, history_url="http://history", smtp=sandbox | dict(settings)).smtp
     domains, sources = find_bounce_domains(smtp), _name_sources(smtp)

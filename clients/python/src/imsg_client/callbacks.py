@@ -32,12 +32,12 @@ class Event(Model):
     """Something that happened to a message, a request or a channel."""
 
     id: str
-    """The same over all repeats: carry out each once."""
+    """The same over all repeats: process each once."""
     type: str
     timestamp: datetime
     data: Mapping[str, Any] = Field(default_factory=dict)
     cursor: str | None = None
-    """Of `Client.events`: from where to go on once this one is carried out; None in a callback."""
+    """Of `Client.events`: the cursor to resume from once this one is processed; None in a callback."""
 
 
 def verify(

@@ -41,7 +41,7 @@ class Options(TypedDict, total=False):
     reference: str
     """What you call it: returned everywhere, and a filter."""
     expires_in: int
-    """Seconds after which it is given up: 30 to 172,800."""
+    """Seconds after which it expires: 30 to 172,800."""
     sender: str
     """Mail and SMS: by which of the senders or signatures that your administrator has set, of those you may use."""
     reply_to: str

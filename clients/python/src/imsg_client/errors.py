@@ -46,11 +46,11 @@ class Refused(ImsgError):
         self.code: int = body.get("errorCode", 0)
         """`errorCode`, 10001 to 10017."""
         self.reason: str = body.get("reason", "")
-        """The code in words, as `per_hour_used_up`; it tells cases of one `errorCode` apart."""
+        """The code in words, as `per_hour_used_up`; it distinguishes cases of one `errorCode`."""
         self.detail: str = body.get("detail", "")
         """What is wrong and what to do, in the client's language."""
         self.retry_after_s = retry_after_s
-        """In how many seconds a repeat makes sense, where the server says so."""
+        """The seconds until a repeat makes sense, where the server gives them."""
         self.request_id: str | None = body.get("id")
         """The request's id where an outcome is unknown."""
         what = body.get("errorMessage", "")

@@ -32,10 +32,10 @@ ONCE_SETTLED: Mapping[str, str] = {
     "wait_for_room": "make_room",
     "limit": "later",
 }
-"""Remedies that hold while iMSG retries → those that hold when it has given up."""
+"""Remedies while iMSG retries → those after its last try."""
 
 ADMINISTRATOR = frozenset({"operator", "top_up", "key", "clock", "allow", "grant", "signature", "approval"})
-"""What an administrator has to do first; then iMSG continues by itself, or a user resends the message."""
+"""What an administrator has to do first; then iMSG continues, or a user resends the message."""
 
 UNCHANGED_IN_VAIN = frozenset(
     {

@@ -13,7 +13,7 @@ from imsg_console.message.summary import is_template
 LIST_FILE = "recipients.txt"
 
 KEY_PLACE = "YOUR-API-KEY"
-"""Stands for the key in code of a request that was sent; ASCII, as a header has to be."""
+"""The placeholder of the key in code of a request that was sent; ASCII, as a header has to be."""
 
 LONG_LIST = 20
 """Recipients from which on they are read from a file."""

@@ -23,7 +23,7 @@ _NOTHING = frozenset({"", "-", "--", "—", "——", "/", "无", "没有", "暂
 """What people write into a cell to leave it empty, as `normalize` writes it in small letters."""
 
 _BETWEEN = re.compile(r"[\s,;，；、/|]+")
-"""What stands between the addresses of one cell."""
+"""The separators of addresses in one cell."""
 
 
 class SeenPeople:

@@ -24,7 +24,7 @@ _INVISIBLE = (
 
 _WITHOUT_INVISIBLE = str.maketrans(dict.fromkeys(_INVISIBLE))
 _EDGES = "\"'“”‘’「」<>《》,;，；、 "
-"""What stands around an address in a cell."""
+"""Characters around an address in a cell."""
 _SEPARATORS = re.compile(r"[\s().·\u2010-\u2015-]")
 _CHINA_PREFIX = re.compile(r"0{0,2}86(?=1[3-9][0-9]{9}$)")
 _SCIENTIFIC = re.compile(r"([0-9])(?:\.([0-9]{0,20}))?[eE]\+?([0-9]{2})")

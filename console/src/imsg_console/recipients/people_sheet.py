@@ -38,7 +38,7 @@ class Person:
 
     line: int
     contacts: Mapping[str, str]
-    """Method → address as the API takes it; `TO` → username."""
+    """Method → address in the API's form; `TO` → username."""
     params: Mapping[str, str]
     cells: Sequence[str]
 

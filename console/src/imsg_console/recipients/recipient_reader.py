@@ -21,15 +21,15 @@ class FoundRecipient:
     """A text that is to be a recipient."""
 
     text: str
-    """As the API takes it where it is an address, else as it was written."""
+    """The API's form of an address, else the text as written."""
     label: str = ""
-    """What stood beside it: a name, a department."""
+    """The text beside it: a name, a department."""
     params: Mapping[str, str] = field(default_factory=dict)
     """Fields of this person, which a template may take."""
     language: str | None = None
     """In which a template is sent to this person; None: as to all."""
     row: int = 0
-    """The row of a sheet, from 1; 0 where it stood in none."""
+    """The row of a sheet, from 1; 0 without a sheet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ _CLOSED = re.compile(r"[ \t\u00a0]*(?:[<＜,;，；、|\t\r\n]|$)")
 """What a quotation is followed by: nothing else makes it one."""
 
 _Run = tuple[str, bool]
-"""A text, and whether it stood in angle brackets."""
+"""A text, and whether it was in angle brackets."""
 
 
 def _split(text: str) -> Iterator[list[_Run]]:

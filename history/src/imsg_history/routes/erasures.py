@@ -13,7 +13,7 @@ from imsg_web.responses import ApiResponse, ok
 from imsg_web.schemas import describe_refusals
 
 OBSTACLES = ("method_unknown", "recipients_invalid", "contact_in_use", "no_erasure_key")
-"""What may stand in an erasure's way; whose contact the address is, the gateway finds out."""
+"""The reasons to refuse an erasure; the gateway checks whether the address is a user's contact."""
 
 router = APIRouter(prefix="/api/erasures", route_class=InternalRoute)
 

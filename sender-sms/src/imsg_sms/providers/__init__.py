@@ -142,11 +142,11 @@ class PushesReports(Protocol):
     secret: str | None
     """The last part of the URL; None: the hook is closed."""
     accepted_reply: HookReply
-    """Tells the provider that everything was recorded."""
+    """The answer to a push that was recorded."""
     unreadable_reply: HookReply
-    """Tells the provider that the push can't be read."""
+    """The answer to a push that can't be read."""
     retry_reply: HookReply
-    """Tells the provider to push again, because recording failed."""
+    """The answer that requests another push, because recording failed."""
 
     def read(self, push: HookRequest) -> ReportBatch | None:
         """Read a push; None if it can't be read. Raises NotSigned."""

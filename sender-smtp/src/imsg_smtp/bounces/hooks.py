@@ -28,7 +28,7 @@ SECRET_PATH = f"{PATH}/{{secret:path}}"
 OTHER_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "PUT")
 
 MAX_BODY_BYTES = 1024 * 1024
-"""The limit of every webhook. A longer mail may be cut off by its sender: the report stands at its beginning."""
+"""The limit of every webhook. A longer mail may be cut off by its sender: the report is at its beginning."""
 
 MAX_RECIPIENTS = 10
 

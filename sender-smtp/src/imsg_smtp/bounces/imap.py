@@ -28,7 +28,7 @@ MAX_SHOWN_CHARACTERS = 300
 """How many characters of a server's text are shown."""
 
 MAX_BYTES = 1024 * 1024
-"""How much of a message is fetched: the report stands at its beginning."""
+"""How much of a message is fetched: the report is at its beginning."""
 
 HEAD_BYTES = 32 * 1024
 """How much of a message's headers is fetched, to decide whether it may be a bounce."""

@@ -24,7 +24,7 @@ _BARE_DOT = re.compile(rb"[\r\n]\.[\r\n]")
 """A lone dot on a line not delimited by CRLF: a server that takes it for the end sees a second message (smuggling)."""
 
 KEPT_BYTES = 1024 * 1024
-"""How much of a message is kept in memory: the report stands at its beginning."""
+"""How much of a message is kept in memory: the report is at its beginning."""
 
 _YIELD_EVERY = 200
 """After so many pieces of a message the loop runs other tasks."""

@@ -59,7 +59,7 @@ class Replica(BaseModel):
     version: str
     since: datetime
     at_s: int = 0
-    """When it said so, by Redis' clock (Unix seconds)."""
+    """The time of the report, by Redis' clock (Unix seconds)."""
     conditions: tuple[str, ...] = ()
     """The conditions of its readiness."""
     unmet: tuple[str, ...] = ()

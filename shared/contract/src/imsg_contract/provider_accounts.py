@@ -100,7 +100,7 @@ class AccountState(BaseModel):
     """Of the account's settings."""
     found: tuple[Attention, ...] = ()
     is_of_sends: bool = False
-    """Whether that is what sends were refused for: the provider said nothing of it when it was asked."""
+    """Whether sends were refused for it: the provider's check did not report it."""
 
 
 class Words(BaseModel):

@@ -28,7 +28,7 @@ class Sent:
     hops: tuple[Hop, ...] = ()
     """The providers that were called earlier in the same attempt; other results have them too."""
     segments: int | None = None
-    """How many segments the provider charges, where it says so at once."""
+    """How many segments the provider charges, where its answer has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Blocked:
     concerns: Concern | None = field(default=None, compare=False)
     """What of the scope is blocked; None: all of it."""
     passes: bool = field(default=False, compare=False)
-    """Whether the block ends by itself for every message, as a quota or an empty balance does: none fails for it."""
+    """Whether the block ends for every message, as that of a quota or an empty balance does: none fails for it."""
     was_called: bool = field(default=True, compare=False)
     """Whether the provider was called for this message; False while a breaker is open."""
     hops: tuple[Hop, ...] = ()

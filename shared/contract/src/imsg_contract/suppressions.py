@@ -59,7 +59,7 @@ class Suppression(Wire):
     n: int | None = None
     """The message that led to it, where known."""
     until: datetime | None = None
-    """When it ends by itself; None: never."""
+    """When it expires; None: never."""
     at: datetime
     lifts: bool = False
 

@@ -141,7 +141,7 @@ class Job(Wire):
     """By how many seconds blocks have extended `expires_at`; 24 h at most."""
     attempt: int = 1
     fencing_token: int = 0
-    """How often what is left was delayed, blocks included: it tells a copy of the job from an older one."""
+    """How often the rest was delayed, blocks included; it orders the copies of a job."""
     status_query: int = 0
     """Above 0: this copy sends nothing. It queries the status of its recipients at the provider for the nth time."""
     taken_by: str | None = Field(default=None, exclude_if=_is_none)
@@ -291,7 +291,7 @@ class Outcome(Wire):
     hops: tuple[Hop, ...] = Field(default=(), exclude_if=operator.not_)
     """The providers of this attempt that were asked before; as good as never there are any."""
     segments: int | None = Field(default=None, exclude_if=operator.not_)
-    """How many segments the provider charges, where its answer says so."""
+    """How many segments the provider charges, where its answer has them."""
     simulated: bool = Field(default=False, exclude_if=operator.not_)
     """Whether the sandbox simulated the provider, so that no person got the message."""
 

@@ -111,7 +111,7 @@ class AccountSettings(Generic[Group]):
 
     model: type[Group]
     table: str
-    """Where the accounts stand in the settings of the channel, by their names."""
+    """The field of the channel's settings that has the accounts, by their names."""
     kinds: Sequence[ProviderKind]
     list_accounts: Callable[[Group], Mapping[str, tuple[str, BaseModel]]]
     """Returns the accounts by their names, each with its kind."""

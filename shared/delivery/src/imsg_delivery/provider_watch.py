@@ -153,7 +153,7 @@ class ProviderWatch:
     ) -> None:
         is_away = any(trouble.code in TRANSIENT for trouble in troubles)
         if is_away and not before and name not in self._unconfirmed:
-            self._unconfirmed.add(name)  # the provider may start beside this process: the next look tells
+            self._unconfirmed.add(name)  # the provider may start beside this process: the next check decides
             return
         self._unconfirmed.discard(name)
         since = {attention.trouble.code: attention.since for attention in before}

@@ -12,7 +12,7 @@ log = logger(__name__)
 
 REPORT_EVERY_S = 2.0
 VALID_S = 10
-"""How long a report is valid, so that it ends by itself once the sender is configured or gone."""
+"""How long a report is valid: it expires once the sender is configured or gone."""
 
 
 def is_idle(model: type[Common], group: str) -> bool:

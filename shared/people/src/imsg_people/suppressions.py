@@ -66,7 +66,7 @@ class SuppressionMirror:
         self._clock = clock
         self._unix_clock = unix_clock
         self._has_timed_out = False
-        """Whether a wait has ended in vain since the mirror was complete."""
+        """Whether a wait has timed out since the mirror was complete."""
         self._waiting: asyncio.Task[None] | None = None
 
     def make_read(self, query: SuppressionQuery) -> Read:

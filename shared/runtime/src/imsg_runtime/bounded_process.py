@@ -137,7 +137,7 @@ def main(module: str, name: str, cpu_s: str, memory_bytes: str, niceness: str) -
             answer = DONE + function(content, *json.loads(arguments))
         except MemoryError:
             return
-        except Exception:  # noqa: BLE001  told to the caller
+        except Exception:  # noqa: BLE001  the caller raises it
             answer = FAILED + traceback.format_exc().encode()
         to.write(len(answer).to_bytes(LENGTH_BYTES))
         to.write(answer)

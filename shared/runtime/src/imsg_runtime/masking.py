@@ -127,7 +127,7 @@ def _mask_field(field: str) -> str:
 
 
 _UNESCAPED = re.compile(r"[\w.~-]+", re.ASCII)
-"""What stands alike in every writing but Base64: without it the rest of a secret is worth nothing."""
+"""The part that is the same in every encoding but Base64: without it the rest of a secret is useless."""
 
 
 class Secrets:
@@ -175,7 +175,7 @@ def _write(secret: str) -> Iterator[str]:
         yield from (once, json.dumps(once, ensure_ascii=is_ascii)[1:-1])
     yield from (run for run in _UNESCAPED.findall(secret) if len(run) >= MIN_SECRET_CHARACTERS)
     octets = secret.encode()
-    for before in range(3):  # Base64 of what it stands in, such as `user:secret`, begins at any of three places
+    for before in range(3):  # Base64 of a text around it, such as `user:secret`, begins at any of three places
         whole = (before + len(octets)) * 8 // 6
         yield base64.b64encode(bytes(before) + octets).decode()[(before * 8 + 5) // 6 : whole]
     yield hashlib.md5(octets, usedforsecurity=False).hexdigest()  # what some take in place of a password

@@ -21,7 +21,7 @@ EVERY_S = 5.0
 """How often it says the same again."""
 
 GONE_S = 20
-"""A replica that has said nothing for so long is gone: three of its reports are missing."""
+"""A replica without a report for so long is gone: three of its reports are missing."""
 
 AWAY = (RedisUnavailable, RedisRefused)
 

@@ -161,7 +161,7 @@ class Redis:
         except BaseException:
             for sentinel in replies:
                 if not sentinel.cancel() and not sentinel.cancelled():
-                    sentinel.exception()  # the same as the script's: said once is enough
+                    sentinel.exception()  # the same as the script's: one message is enough
             raise
 
     def _read(self, read: Read) -> asyncio.Future[Any]:

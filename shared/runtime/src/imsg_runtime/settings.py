@@ -149,7 +149,7 @@ class Common(BaseSettings):
     port: Annotated[int, AfterValidator(lambda value: _between(value, 1, 65_535))] = 8000
     """The port to listen on."""
     public_url: str = ""
-    """The URL under which people reach iMSG, where a proxy stands before it."""
+    """The URL under which people reach iMSG behind a proxy."""
     trusted_proxies: Networks = ()
     """The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses and networks."""
     allowed_hosts: Strings = ()
@@ -162,7 +162,7 @@ class Common(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     """The form of a log line: for people, or for machines."""
     no_provider: Literal["stop", "idle"] = "stop"
-    """What a sender does without a provider: end with exit code 2, or stay up and say so."""
+    """What a sender does without a provider: end with exit code 2, or stay up and report it."""
 
     @classmethod
     def settings_customise_sources(

@@ -96,7 +96,7 @@ RENEW_BEFORE_S = 60.0
 
 SETTLE_TIMEOUT_S = 120.0
 MAX_WAIT_S = 30
-"""How long one call of `wait_until_settled` lets the server wait."""
+"""The longest wait at the server of one call of `wait_until_settled`."""
 
 PAUSE_S = 1.0
 """The pause between two such calls: a server at which many wait answers at once."""
@@ -435,7 +435,7 @@ class Client:
             try:
                 request = self.request(id, wait_s=max(0, min(MAX_WAIT_S, int(left_s))))
             except Refused as refused:
-                # History hears of a request a moment after its sender.
+                # History records a request a moment after its acceptance.
                 if refused.status != httpx.codes.NOT_FOUND:
                     raise
             if request is not None and request.is_settled:
@@ -579,7 +579,7 @@ class Client:
             call = Call("GET", "/events", query=query, is_repeatable=True, timeout_s=wait_s + TIMEOUT_S)
             page = read_page(Event, self._call(call), "events")
             for place, item in enumerate(page.items, start=1):
-                # Within an answer there is one place to go on from: its end. Before that, where the answer began.
+                # An answer can be resumed at its end alone. Before that, at its beginning.
                 yield item.model_copy(update={"cursor": page.next if place == len(page.items) else after})
             after = page.next
 

@@ -127,7 +127,7 @@ class PasswordForm:
         session = self._view.session
         session.token, session.warned = answer["token"], False
         session.end_others()
-        # The change ended the kept ones: this browser is listed, and goes on after a restart, by its new token.
+        # The change ended the kept ones: this browser is listed, and stays logged in after a restart, by its new token.
         with suppress(ApiError):
             kept = session.describe(ui.context.client.request.headers)
             await self._view.api.post("/api/v2/sessions", kept)

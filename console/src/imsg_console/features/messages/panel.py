@@ -59,7 +59,7 @@ class MessagePanel:
         self._columns = Columns(view, everybody=everybody)
         self._filters = Filters.of(view.query)
         self._parameters: dict[str, str] | None = None
-        """The filters as the API takes them; None where one cannot be read."""
+        """The filters in the API's form; None where one cannot be read."""
         self._listing = Listing(self._fetch, size=PAGE, stride=STRIDE, counts=True)
         self._page = ListPage(1, None, (), None)
         self._messages: list[Message] = []
@@ -143,7 +143,7 @@ class MessagePanel:
             return
         parameters = {**(self._parameters or {}), "id": request["id"], "limit": OPENED}
         messages = dict[str, Message]()
-        for first in ({"status": ",".join(TO_RESEND)}, {}):  # those that need something stand first
+        for first in ({"status": ",".join(TO_RESEND)}, {}):  # those that need something come first
             answer = await self._view.api.get("/api/v2/messages", **(first | parameters))
             messages |= {message["id"]: message for message in answer["messages"] if message["id"] not in messages}
         self._table.open(request, self._columns.of_opened(request, list(messages.values())[:OPENED]))

@@ -27,7 +27,7 @@ PLACES = ("settings", "routes")
 """Where the API has a field, and names it by."""
 
 LIST_SIGNS = re.compile("[,;，；、]")
-"""What stands between the entries of a list, beside blanks and line breaks."""
+"""The separators of a list, beside blanks and line breaks."""
 
 SKIP = "skip_check"
 
@@ -35,7 +35,7 @@ UNKNOWN_HOST = "https://HOST"
 """What senders write where they know no public URL."""
 
 ADDRESS = "IP"
-"""What stands for the address from which iMSG calls the provider."""
+"""The placeholder of the address from which iMSG calls the provider."""
 
 
 async def load_kinds(view: View) -> Sequence[Kind]:

@@ -21,7 +21,7 @@ MAX_CHARACTERS = 3_000_000
 """The most that comes back in one event; browsers keep about five million."""
 
 CHOICES = frozenset({"method", "category", "sender"})
-"""What makes no draft by itself: it is chosen again at once."""
+"""Fields that alone make no draft: they are chosen again at once."""
 
 FOUND, FULL = "draft_found", "draft_full"
 

@@ -25,7 +25,7 @@ SHOWN = 10
 """Recipients that are drawn; the others are found by the field that searches."""
 
 MAX_TYPED_CHARACTERS = 400
-"""The length of a text that is classified while it is typed. The script cuts it too, but a socket takes any text."""
+"""The length of a text that is classified while it is typed. The script cuts it too, but a socket can send any text."""
 
 LOOKED_UP = 20
 """Usernames that are looked up for an administrator; the API checks the rest when the message is sent."""

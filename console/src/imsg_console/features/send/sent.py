@@ -35,7 +35,7 @@ GIVE_UP = 15
 SHOWN_FAILURES = 5
 
 LATE = 90
-"""Searches after which one that was sent just now is said to take long: history is behind, or away."""
+"""Searches after which the page says that a new request takes long: history is behind, or away."""
 
 
 class Sent:

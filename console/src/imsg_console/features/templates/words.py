@@ -20,7 +20,7 @@ MAIL_FIELDS = ("subject", "text", "html")
 Source = dict[str, Any]
 
 _PLACE = re.compile(r"languages\.([A-Za-z0-9-]+)\.([a-z]+)(?:\.providers\.([^. ]+))?\.?([^. ]*)\.?([^ ]*)")
-"""Where a text stands in the API: language, channel, provider, field, and the variable in it."""
+"""The place of a text in the API: language, channel, provider, field, and the variable in it."""
 
 Ask = Callable[[str], Awaitable[Approved | None]]
 

@@ -77,7 +77,7 @@ class Usage:
         self._month, self._by = str(self._month_field.value), str(self._by_field.value)
         self._view.replace_query(month=self._month, by=self._by)
         self._rows = ()
-        self._place.clear()  # sums of another month must not stand below this one's name
+        self._place.clear()  # sums of another month must not be shown under this one's name
         await self.load()
 
     async def load(self) -> None:

@@ -181,7 +181,7 @@ class Quota:
             now = times.now
         elif reply[0] not in (b"charged", b"exhausted"):
             return _read_refusal(reply)
-        assert times is not None  # noqa: S101  who was told of no windows had times them
+        assert times is not None  # noqa: S101  without windows the reply has their times
         assert now is not None  # noqa: S101
         own, of_all = decode_rows(reply[5]), decode_rows(reply[6])
         windows = _list_windows(own, of_all, reply[8:], times, math.floor(now))
