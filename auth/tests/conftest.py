@@ -1,4 +1,4 @@
-"""What auth's tests stand on: one auth per module on a Redis database of its own, and a new user for each test."""
+"""The fixtures of auth's tests: one auth per module on a Redis database of its own, and a new user for each test."""
 
 import secrets
 from collections.abc import AsyncIterator

@@ -70,7 +70,7 @@ async def test_elsewhere_a_password_is_made_and_kept_where_none_was_given(url: s
     assert file.read_text().strip() == password
 
 
-async def test_a_given_password_holds_on_loopback_too_and_nobody_else_is_made(url: str, tmp_path: Path) -> None:
+async def test_a_given_password_is_used_on_loopback_too_and_no_other_account_is_made(url: str, tmp_path: Path) -> None:
     """Who sets it means others to come in."""
     async with running(settings(url, tmp_path, admin_password="correct horse")) as visitor:
         assert await names(visitor, "correct horse") == ["admin"]
@@ -122,7 +122,7 @@ async def test_a_folder_from_before_starts_exposed_only_once_its_documented_pass
         assert await may_log_in(visitor, "天存-system-1001", "correct horse")
 
 
-async def test_off_loopback_nobody_sets_a_documented_password(url: str, tmp_path: Path) -> None:
+async def test_off_loopback_a_documented_password_can_not_be_set(url: str, tmp_path: Path) -> None:
     """The next start would refuse it."""
     async with running(settings(url, tmp_path, host=EVERYWHERE, admin_password="correct horse")) as visitor:
         admin = await visitor.log_in("admin", "correct horse")

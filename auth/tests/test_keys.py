@@ -95,7 +95,7 @@ async def test_a_rotated_key_overlaps_for_as_long_as_was_said(user: Visitor, red
     assert await is_in_force(redis, user, newest)
 
 
-async def test_a_leaked_key_is_ended_by_whoever_has_it(user: Visitor, visitor: Visitor, redis: Redis) -> None:
+async def test_a_leaked_key_is_revoked_by_any_client_that_has_it(user: Visitor, visitor: Visitor, redis: Redis) -> None:
     _, text = await add(user)
     strange = api_keys.make("live", user.id)
     for key in (strange, "no key", text, text):

@@ -1,4 +1,4 @@
-"""Every change reaches the audit, also over a broker that is away, and tells nothing that is secret."""
+"""Every change reaches the audit, also while the broker is away, and contains no secret."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Audit:
-    """What history would hear."""
+    """The changes published to history."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []

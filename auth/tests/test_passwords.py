@@ -1,4 +1,4 @@
-"""Guessing gets slower and ends, for one user from one address; who knows the password gets in."""
+"""Guessing gets slower and is refused, for one user from one address; the right password works elsewhere."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Clock:
-    """Sleeps without time passing, and tells how long."""
+    """Sleeps without delay, and records how long."""
 
     def __init__(self) -> None:
         self.slept_s = 0.0

@@ -102,7 +102,7 @@ async def test_only_administrators_see_and_change_lists(user: Visitor) -> None:
         assert (await user.put(path, {"if-match": "*"}, quotas=[])).json()["reason"] == "no_right"
 
 
-async def test_a_quota_of_the_installation_is_in_force_at_once_and_shown_to_whom_it_holds(
+async def test_a_quota_of_the_installation_applies_at_once_and_is_shown_to_its_users(
     admin: Visitor, user: Visitor, redis: Redis
 ) -> None:
     """It refuses though the user has some left; without it the user sends again."""

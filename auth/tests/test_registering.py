@@ -76,7 +76,7 @@ WRONG_REGISTRATIONS: tuple[tuple[dict[str, Any], int], ...] = (
 )
 
 
-async def test_a_registration_that_is_wrong_adds_nobody(admin: Visitor) -> None:
+async def test_a_wrong_registration_adds_no_user(admin: Visitor) -> None:
     """And says which field."""
     for fields, code in WRONG_REGISTRATIONS:
         answer = await admin.post("/api/register", **{"username": "new", "password": "battery staple", **fields})
@@ -200,7 +200,7 @@ async def test_a_password_of_8_to_256_characters_may_be_of_any_script(
     await visitor.log_in(name, password)
 
 
-async def test_the_documents_accounts_keep_their_passwords_on_loopback_and_lend_them_to_nobody(admin: Visitor) -> None:
+async def test_the_documents_accounts_alone_keep_their_passwords_on_loopback(admin: Visitor) -> None:
     """Each its own."""
     assert (await admin.patch(at("天存-system-1001"), password="123456")).status_code == 200
     assert (await admin.patch(at("天存-system-1001"), password="123")).json()["errorCode"] == 10017

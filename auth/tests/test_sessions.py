@@ -262,7 +262,7 @@ async def test_a_forged_token_costs_no_database_lock(
     assert await holds(redis, user.token)
 
 
-async def test_nobody_is_not_cached(visitor: Visitor) -> None:
+async def test_an_unknown_user_is_not_cached(visitor: Visitor) -> None:
     """404, so that the gateway knows that the token is void."""
     for name in ("nobody", "", "x" * 1000, "a\0b"):
         answer = await visitor.post("/internal/user-cache", username=name)

@@ -1,4 +1,4 @@
-"""The distance that stands between a client and a server: later, in order, and whole."""
+"""The delay between a client and a server: later, in order, and whole."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ ONE_WAY_S = 0.05
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Greet, then say what is said."""
+    """Greet, then echo."""
     writer.write(b"hello\n")
     while line := await reader.readline():
         writer.write(line)

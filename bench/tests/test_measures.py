@@ -34,7 +34,7 @@ def test_a_message_alone_is_held_against_the_floor_without_a_web_server() -> Non
 
 
 def stores(keys: dict[str, StoredKey], memory: int, file: int, database: int) -> Stores:
-    """Make what stood there at a moment."""
+    """Return the state of the stores at a moment."""
     return Stores(keys, memory, file, database)
 
 

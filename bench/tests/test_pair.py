@@ -1,4 +1,4 @@
-"""Two trees in turn: who begins changes, and a figure is compared with that of the same round."""
+"""Two trees in turn: the first one changes, and a figure is compared with that of the same round."""
 
 from collections.abc import Sequence
 from pathlib import Path

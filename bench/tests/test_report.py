@@ -1,4 +1,4 @@
-"""What was not reached is said with its reason."""
+"""The report lists missed targets with their reasons."""
 
 from imsg_bench.report import markdown, reasons
 from imsg_bench.result import Result, Series

@@ -40,7 +40,7 @@ async def test_where_nothing_is_set_of_bounces_nothing_is_said() -> None:
     assert await look({"bounce_domain": "none"}) == {}
 
 
-async def test_a_domain_whose_bounces_nobody_takes_in_is_named_with_the_three_ways() -> None:
+async def test_a_domain_without_a_bounce_source_is_reported_with_the_three_ways() -> None:
     found = await look({"bounce_domain": DOMAIN})
     assert "nothing takes them in" in found["bounces"].state
     for name in ("IMSG_SMTP__BOUNCE_MAILBOX__HOST", "IMSG_SMTP__BOUNCE_LISTENER__PORT", "IMSG_SMTP__BOUNCE_SECRET"):
@@ -97,7 +97,7 @@ async def test_who_listens_for_bounces_is_greeted(words: bytes, state: str, reme
     assert bool(found.remedy) == bool(remedy)
 
 
-async def test_where_nobody_listens_the_port_is_tried(reserved_port: int) -> None:
+async def test_a_free_bounce_port_is_checked(reserved_port: int) -> None:
     async def judge(host: str) -> Finding:
         listener = {"port": reserved_port, "host": host}
         return (await look({"bounce_domain": DOMAIN, "bounce_listener": listener}))["bounce listener"]
@@ -107,7 +107,7 @@ async def test_where_nobody_listens_the_port_is_tried(reserved_port: int) -> Non
     assert "IMSG_SMTP__BOUNCE_LISTENER__HOST" in (await judge("192.0.2.1")).remedy
 
 
-async def test_a_mailbox_that_lets_nobody_in_is_named(reserved_port: int) -> None:
+async def test_a_mailbox_that_can_not_be_opened_is_reported(reserved_port: int) -> None:
     mailbox = {"host": "127.0.0.1", "port": reserved_port, "username": "b", "password": "x"}
     found = await look({"bounce_domain": DOMAIN, "bounce_mailbox": mailbox})
     assert "by mailbox" in found["bounces"].state

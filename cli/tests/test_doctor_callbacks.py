@@ -31,7 +31,7 @@ RIGHT, OTHER = (SecretStr(word * 8) for word in ("right", "other"))
         (["100.64.0.0/10"], "100.64.0.0/10", "IMSG_CALLBACKS__ALLOW"),
     ],
 )
-def test_it_says_where_callbacks_may_go_and_what_nobody_should_open(allow: list[str], state: str, remedy: str) -> None:
+def test_it_lists_where_callbacks_may_go_and_what_should_stay_closed(allow: list[str], state: str, remedy: str) -> None:
     found = check_networks(allow)
     assert state in found.state
     assert remedy in found.remedy
@@ -39,7 +39,7 @@ def test_it_says_where_callbacks_may_go_and_what_nobody_should_open(allow: list[
 
 
 async def keep_endpoint(folder: Path) -> None:
-    """Make callbacks' database, with one endpoint whose secret stands under the right key."""
+    """Make callbacks' database, with one endpoint whose secret is sealed by the right key."""
     url = read_url(f"sqlite:///{folder / 'callbacks.db'}")
     migrate(url, MIGRATIONS)
     async with connect(url, DatabaseOptions("test", pool=1, busy_timeout_s=5)) as database:

@@ -1,4 +1,4 @@
-"""What takes long to load is said."""
+"""Loading that takes long shows a message."""
 
 from threading import Event
 

@@ -51,7 +51,7 @@ def test_a_backup_of_this_minute_may_still_be_in_the_making(tmp_path: Path) -> N
         ({"public_url": "https://imsg.example.com", "database_url": "postgresql://h/imsg"}, "well", "its own tools"),
     ],
 )
-def test_whoever_serves_people_needs_backups(given: dict[str, Any], level: str, words: str) -> None:
+def test_a_public_installation_needs_backups(given: dict[str, Any], level: str, words: str) -> None:
     finding = judge_missing_backup(Settings(**given))
 
     assert finding.level == level

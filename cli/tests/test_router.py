@@ -51,7 +51,7 @@ async def test_everything_else_is_a_404_in_the_public_shape(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/users", "/nowhere", "/_nicegui/static/x.js", "/sandbox-of-mine"])
-async def test_what_is_nobody_elses_is_the_pages(path: str) -> None:
+async def test_every_other_path_is_the_pages(path: str) -> None:
     service, page = _service(), Service("console", Common(), _opening)
     router = Router([("/api", service)], [service, page], page=page)
     async with service.running(), page.running(), _client(router) as client:

@@ -1,4 +1,4 @@
-"""Secrets: made once, private, the same for everybody who asks; and those that are derived from one of them."""
+"""Secrets: made once, private, the same for all processes; and those that are derived from one of them."""
 
 import shutil
 import stat
@@ -60,7 +60,7 @@ def test_five_files_are_all_that_must_last(tmp_path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "first").iterdir()} == {0o600}
 
 
-def test_nobody_is_handed_the_root_key_or_a_part_of_it(tmp_path: Path) -> None:
+def test_no_service_gets_the_root_key_or_a_part_of_it(tmp_path: Path) -> None:
     handed = write_all(tmp_path / "kept", tmp_path / "all")
 
     root = (tmp_path / "kept" / secrets.ROOT).read_text()

@@ -133,7 +133,7 @@ def test_a_refusal_in_the_middle_says_how_far_it_came(serve: Serve) -> None:
     assert len(server.bodies) == 2
 
 
-def test_nobody_there_is_said_at_once(serve: Serve) -> None:
+def test_a_missing_server_is_reported_at_once(serve: Serve) -> None:
     server = serve(OK)
     server.close()
 

@@ -51,7 +51,7 @@ def test_the_head_of_a_page_gets_style_sheets_of_ours_alone() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".css")])
-def test_the_style_sheets_ask_nobody_else(name: str) -> None:
+def test_the_style_sheets_load_from_no_other_host(name: str) -> None:
     """No font, image or sheet of another host: the page works offline, and no host learns that it was opened."""
     sheet = FILES[name].read_text()
 

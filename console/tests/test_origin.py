@@ -70,6 +70,6 @@ def test_the_log_in_leads_nowhere_else(asked: str) -> None:
     assert back(asked) == "/"
 
 
-def test_the_log_in_leads_back_to_where_somebody_was() -> None:
+def test_the_log_in_leads_back_to_the_earlier_page() -> None:
     assert login_url("/users", "search=王&x=1", "idle") == "/login?next=%2Fusers%3Fsearch%3D%E7%8E%8B%26x%3D1&why=idle"
     assert back("/users?search=王&x=1") == "/users?search=王&x=1"

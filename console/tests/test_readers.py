@@ -29,7 +29,7 @@ async def read(readers: Readers, reader: Reader, content: bytes, *asked: object,
 
 @pytest.mark.parametrize("content", HUGE.values(), ids=HUGE)
 @pytest.mark.parametrize("reader", [read_overviews, read_pasted, read_lines, read_columns])
-async def test_more_rows_than_anybody_has_are_refused_by_their_bound(reader: Reader, content: bytes) -> None:
+async def test_rows_beyond_the_limit_are_refused(reader: Reader, content: bytes) -> None:
     asked = ["smtp"] if reader in (read_overviews, read_pasted) else []
     with pytest.raises(UnreadableError) as refused:
         await read(Readers(), reader, content, *asked)
@@ -37,7 +37,7 @@ async def test_more_rows_than_anybody_has_are_refused_by_their_bound(reader: Rea
     assert all("50,000" in Texts(language)(refused.value.why, name="名单.csv") for language in ("zh", "en"))
 
 
-async def test_more_recipients_in_a_line_than_anybody_has_are_refused() -> None:
+async def test_recipients_in_a_line_beyond_the_limit_are_refused() -> None:
     with pytest.raises(UnreadableError, match="too_large"):
         await read(Readers(), read_pasted, b"a@x.cn " * 60_000, "smtp")
 
@@ -50,7 +50,7 @@ async def test_ten_thousand_in_one_line_are_a_list_and_no_table_of_ten_thousand_
     assert len(join(pieces).found) == 10_000  # type: ignore[arg-type]
 
 
-async def test_one_session_reads_one_thing_at_a_time_and_holds_up_nobody() -> None:
+async def test_one_session_reads_one_file_at_a_time_and_delays_no_other() -> None:
     readers = Readers()
     of_one = [asyncio.create_task(read(readers, read_pasted, LONG, "smtp")) for _ in range(MAX_LARGE + 1)]
     of_another = asyncio.create_task(read(readers, read_pasted, b"li@example.com", "smtp", session="another"))

@@ -1,4 +1,4 @@
-"""Every sentence stands in both languages, and every sentence that is asked for stands somewhere."""
+"""Every sentence exists in both languages, and every sentence that is used exists."""
 
 import ast
 import re
@@ -161,7 +161,7 @@ def _list_asked() -> Iterator[str]:
 
 
 def _list_families() -> Iterator[str]:
-    """Yield how names begin that are put together: `words.status_`."""
+    """Yield the prefixes of composed names: `words.status_`."""
     for key in _list_keys():
         if isinstance(key, ast.JoinedStr) and isinstance(key.values[0], ast.Constant):
             yield str(key.values[0].value)

@@ -1,4 +1,4 @@
-"""Tokens: where they may stand, what they are held against, and what a change of the user does to them."""
+"""Tokens: their places in a request, their verification, and the effect of a change of the user."""
 
 import json
 import time
@@ -122,7 +122,7 @@ async def test_auth_is_shown_the_token_for_which_a_user_is_to_be_cached(gateway:
     assert gateway.auth.tokens == [token]
 
 
-async def test_a_user_whom_auth_can_not_cache_is_its_being_away(gateway: RunningGateway) -> None:
+async def test_a_user_that_auth_can_not_cache_counts_as_its_outage(gateway: RunningGateway) -> None:
     token = await gateway.user()
     await gateway.redis.call("DEL", user_key("zhang"))
     gateway.auth.is_broken = True

@@ -142,7 +142,7 @@ async def test_codes_past_what_one_user_may_send_at_once_go_with_the_single_mess
     assert job.expires_at - job.accepted_at == timedelta(minutes=10)
 
 
-async def test_a_code_that_is_sent_again_is_one_still_and_overtakes_nobody(gateway: RunningGateway) -> None:
+async def test_a_resent_code_is_still_a_code_and_overtakes_no_other(gateway: RunningGateway) -> None:
     token = await gateway.user(may_send_codes="0")
     old = {
         "errorCode": 0, "request": "0" * 32, "username": "zhang", "user_id": id_of("zhang"),

@@ -143,7 +143,7 @@ async def test_countries_that_the_user_may_not_send_to_are_named(gateway: Runnin
 
 
 @pytest.mark.parametrize(("role", "who"), [("user", "请联系管理员在用户设置"), ("admin", "请在用户设置")])
-async def test_who_lifts_a_country_is_said_to_whom_it_concerns(gateway: RunningGateway, role: str, who: str) -> None:
+async def test_a_refused_country_names_the_role_that_can_allow_it(gateway: RunningGateway, role: str, who: str) -> None:
     gateway.auth.answer = JSONResponse({**ME, "role": role, "sms_countries": ["CN"]})
     fields = {"token": await gateway.user(), "method": "sms", "to": ["+85291234567"], "content": "天黑了"}
     answer = (await gateway.client.post("/api/v2/messages/check", json=fields)).json()

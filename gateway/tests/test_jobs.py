@@ -27,7 +27,7 @@ FILES = (File("报告.pdf", "application/pdf", b"%PDF", "ab" * 32),)
 
 
 def draft(**given: Any) -> Draft:  # noqa: ANN401  any field
-    """Make a draft of one mail, unless said otherwise."""
+    """Return a draft, by default of one mail."""
     content = {"subject": "您好 \U0001f4e6", "text": 'a "quote"\n\t<b>&</b>  \x7f'}
     fields = {"method": BY_NAME["smtp"], "account": None, "recipients": ONE, "content": content}
     return Draft(**{**fields, **given})

@@ -1,4 +1,4 @@
-"""Limits through the gateway: counted once a request, told in headers, the same through two gateways."""
+"""Limits through the gateway: counted once a request, shown in headers, the same through two gateways."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Who a mail comes from and where replies go, by the names that the settings have."""
+"""The senders and reply-to addresses of mail, by the names that the settings have."""
 
 import json
 from typing import Any
@@ -105,7 +105,7 @@ async def test_unknown_names_are_refused_with_those_there_are_and_nothing_is_cou
         assert await gateway.waiting() == 0
 
 
-async def test_names_are_told_to_nobody_without_a_token_that_holds(gateway: RunningGateway) -> None:
+async def test_names_are_shown_only_with_a_valid_token(gateway: RunningGateway) -> None:
     await publish(gateway, sender={"news": []})
     token = await gateway.user("zhang")
     await gateway.client.post("/api/v2/logout", json={"token": token})

@@ -1,4 +1,4 @@
-"""Providers: how each stands by what its senders told, switching them, and one message by one of them."""
+"""Providers: their states as their senders report them, switching them, and one message by one of them."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ def make_report(name: str = "aliyun", **given: Any) -> dict[str, Any]:  # noqa: 
 
 
 def field(at: int, process: str, *providers: dict[str, Any]) -> tuple[bytes, bytes]:
-    """Write what a process told at a time."""
+    """Return the field of a process's report at a time."""
     return f"{at} {process}".encode(), json.dumps({"providers": providers}).encode()
 
 

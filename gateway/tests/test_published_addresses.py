@@ -13,16 +13,14 @@ def published(gateway: RunningGateway) -> PublishedAddresses:
     return PublishedAddresses(gateway.redis)
 
 
-async def test_nobody_is_unknown_while_nothing_is_published(
+async def test_no_address_is_unknown_until_they_are_published(
     gateway: RunningGateway, published: PublishedAddresses
 ) -> None:
     await gateway.redis.call("DEL", addresses_key("wecom"))
     assert await published.find_unknown("wecom", ["ops", "nobody"]) == set()
 
 
-async def test_whoever_is_not_among_the_published_is_unknown(
-    gateway: RunningGateway, published: PublishedAddresses
-) -> None:
+async def test_an_unpublished_address_is_unknown(gateway: RunningGateway, published: PublishedAddresses) -> None:
     names = [f"robot-{number}" for number in range(PER_CALL + 1)]
     await gateway.redis.call("SADD", addresses_key("wecom"), FOLLOWERS_COMPLETE, *names)
     assert await published.find_unknown("wecom", [*names, "nobody"]) == {"nobody"}

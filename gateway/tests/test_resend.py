@@ -173,7 +173,7 @@ async def test_a_resend_under_a_key_happens_once(gateway: RunningGateway) -> Non
     assert await gateway.waiting() == 1
 
 
-async def test_two_at_the_same_moment_send_nobody_twice(gateway: RunningGateway) -> None:
+async def test_concurrent_resends_send_each_message_once(gateway: RunningGateway) -> None:
     """History knows of neither yet."""
     token = await gateway.user()
     gateway.history.resend = old()

@@ -32,7 +32,7 @@ TWILIO = ProviderLimits(name="twilio", weight=0, numbers=("+1",), limits={"text"
 
 
 async def publish(gateway: RunningGateway, *providers: ProviderLimits, off: str = "") -> None:
-    """Publish accounts as a sender does; all of them united take a text of any length."""
+    """Publish accounts as a sender does; together they accept a text of any length."""
     united = NOTICE.model_copy(update={"variables": {"content": None}})
     await gateway.redis.call("HSET", template_limits_key("sms"), "SMS_1", united.model_dump_json())
     await gateway.redis.call("SET", route_limits_key("sms"), RouteLimits(providers=providers).encode())

@@ -140,7 +140,7 @@ async def test_several_attachments_and_an_empty_file_are_taken(gateway: RunningG
         ("简历 — 王芳（终稿）.docx", "简历 — 王芳（终稿）.docx", None),
     ],
 )
-async def test_a_name_loses_what_nobody_sees_of_it(
+async def test_a_name_loses_its_invisible_characters(
     gateway: RunningGateway, given: str, kept: str, kind: str | None
 ) -> None:
     token = await gateway.user()

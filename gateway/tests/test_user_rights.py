@@ -1,4 +1,4 @@
-"""What a user may send and whose department it is: countries, the category of v1, the department on the Job."""
+"""The rights and the department of a user: countries, the category of v1, the department on the Job."""
 
 from typing import Any
 

@@ -133,7 +133,7 @@ async def test_a_chunked_body_is_read(line: Line, token: str) -> None:
     assert (await line.answer())[1]["errorCode"] == 0
 
 
-async def test_an_upload_broken_off_sends_nothing_and_harms_nobody(port: int, line: Line, token: str) -> None:
+async def test_an_interrupted_upload_sends_nothing_and_harms_no_other_call(port: int, line: Line, token: str) -> None:
     body = sound(token)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         before = (await client.post("/api/v2/messages", content=body)).headers["ratelimit"]

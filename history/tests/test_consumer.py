@@ -11,7 +11,7 @@ from imsg_history import consumer
 from imsg_history.consumer import BATCH, BUSY_GATHER_S, BUSY_SIZE, GATHER_S, STAY_BUSY_SIZE, next_gather_s
 
 
-def test_few_wait_for_nobody_and_many_wait_longer() -> None:
+def test_few_deliveries_do_not_wait_and_many_wait_longer() -> None:
     assert next_gather_s(GATHER_S, BUSY_SIZE - 1) == GATHER_S
     assert next_gather_s(GATHER_S, BUSY_SIZE) == BUSY_GATHER_S
 
@@ -28,7 +28,7 @@ async def test_a_batch_is_closed_once_nothing_more_comes(monkeypatch: pytest.Mon
     assert await _cut([BUSY_SIZE, 3]) == [BUSY_SIZE, 3]
 
 
-async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_batch_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GATHER_S", "BUSY_GATHER_S", "QUIET_S"):
         monkeypatch.setattr(consumer, name, 600.0)
     assert await _cut([2 * BATCH]) == [BATCH, BATCH]

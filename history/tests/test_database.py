@@ -14,7 +14,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import QUERY_TIMEOUT_S, connect, finish_within
 
 
-async def test_work_whose_end_never_comes_holds_nobody() -> None:
+async def test_work_that_never_ends_blocks_no_other() -> None:
     may_end = asyncio.Event()
 
     async def work() -> None:

@@ -140,14 +140,14 @@ async def test_attachments_go_in_and_out_byte_for_byte(service: Service) -> None
         assert huge.status_code == 413
 
 
-async def test_nobody_gets_in_without_the_service_key(service: Service) -> None:
+async def test_a_call_without_the_service_key_is_refused(service: Service) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://history") as stranger:
         for path in ("/api/query", "/api/stats", "/api/dead", "/internal/resend/x", "/internal/attachments/x/y"):
             answer = await stranger.get(path, headers={"x-imsg-caller": "admin", "x-imsg-role": "admin"})
             assert (answer.status_code, answer.json()["reason"]) == (403, "no_right")
 
 
-async def test_a_service_that_speaks_for_nobody_reads_nobodys_messages(service: Service) -> None:
+async def test_a_service_call_without_a_user_reads_no_messages(service: Service) -> None:
     assert (await get(service, "/api/query", None)).json()["reason"] == "token_missing"
 
 

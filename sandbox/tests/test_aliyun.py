@@ -85,7 +85,7 @@ async def test_a_receipt_is_pushed_again_until_it_is_answered() -> None:
     ]
 
 
-async def test_a_receipt_that_nobody_answers_is_given_up_after_three_repeats() -> None:
+async def test_an_unanswered_receipt_is_dropped_after_three_repeats() -> None:
     hook = Hook(deaf=100)
     async with open_service(hook) as service:
         await service.perform("SendSms", {**SEND, "PhoneNumbers": "13800138000"})

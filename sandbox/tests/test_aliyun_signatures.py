@@ -116,7 +116,7 @@ def test_what_is_not_signed_right_is_refused(call: Call, code: str) -> None:
     assert refused.value.code == code
 
 
-def test_a_key_nobody_knows_is_refused() -> None:
+def test_an_unknown_key_is_refused() -> None:
     with pytest.raises(AuthenticationError) as refused:
         Authenticator({}, lambda: NOW).check(sign())
     assert (refused.value.code, refused.value.status) == ("InvalidAccessKeyId.NotFound", 404)

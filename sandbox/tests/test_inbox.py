@@ -167,7 +167,7 @@ async def test_off_loopback_only_an_administrator_may_look() -> None:
         assert await code(token="a b=") == 0
 
 
-async def test_a_gateway_that_is_away_lets_nobody_in() -> None:
+async def test_while_the_gateway_is_away_no_request_is_admitted() -> None:
     async with open_sandbox(host="0.0.0.0") as sandbox:
         answer = await sandbox.client.get("/sandbox/inbox", params={"token": "a"})
 

@@ -1,4 +1,4 @@
-"""The sandbox's WeChat: it refuses what the real one refuses, and tells the webhook as the real one does."""
+"""The sandbox's WeChat: it refuses what the real one refuses, and calls the webhook as the real one does."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -16,7 +16,7 @@ KEY = "693a91f6"
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that the test sets."""
 
     at = 0.0
 
@@ -77,7 +77,7 @@ async def test_a_message_is_judged_by_its_form(client: httpx.AsyncClient, inbox:
     assert len(inbox.find("wecom", "ops")) == (wanted == 0)
 
 
-async def test_a_wrong_key_is_nobody_s(client: httpx.AsyncClient, inbox: Inbox) -> None:
+async def test_a_wrong_key_belongs_to_no_robot(client: httpx.AsyncClient, inbox: Inbox) -> None:
     assert await code(client, text("x"), key="other") == 93000
     assert inbox.find() == []
 

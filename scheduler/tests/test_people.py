@@ -62,7 +62,7 @@ def test_an_unknown_result_starts_no_further_leg_where_sent_is_enough() -> None:
     assert people.counts == Counts(1, 0, 0)
 
 
-def test_whoever_has_no_address_of_a_leg_passes_it_by() -> None:
+def test_a_person_without_an_address_of_a_leg_skips_it() -> None:
     people = begin(
         LegRule("sent", 0, ALL), LegRule("sent", 60, frozenset({1})), LegRule("sent", 600, frozenset({0})), count=3
     )
@@ -72,7 +72,7 @@ def test_whoever_has_no_address_of_a_leg_passes_it_by() -> None:
     assert people.counts == Counts(0, 1, 2)
 
 
-def test_a_leg_that_is_cancelled_begins_for_nobody_else_and_ends_who_comes_to_it() -> None:
+def test_a_cancelled_leg_begins_for_no_other_person_and_ends_those_who_reach_it() -> None:
     """One fails before it, one awaits a receipt, one has begun it, one was about to."""
     rules = (LegRule("delivered", 0, ALL), LegRule("sent", 60, ALL), LegRule("sent", 60, ALL))
     people = begin(*rules, count=4)

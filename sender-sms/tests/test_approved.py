@@ -23,7 +23,7 @@ TENCENT_LIST = [
 
 
 async def ask(name: str, account: Any, answer: dict[str, Any]) -> dict[str, TemplateLimits]:  # noqa: ANN401
-    """List the templates of an account whose provider answers so."""
+    """Return the templates of an account whose provider gives this answer."""
     provider = Provider()
     provider.always = reply(answer)
     async with provider.running(), open_pool(1.0) as pool:

@@ -1,4 +1,4 @@
-"""A provider that imsg.toml describes: values are encoded by where they stand, answers judged by the rule."""
+"""A provider that imsg.toml describes: values are encoded for their places, answers classified by the rule."""
 
 import json
 

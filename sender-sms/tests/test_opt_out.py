@@ -1,4 +1,4 @@
-"""What a person writes back who wants no more messages, or wants them again."""
+"""The replies that mean an opt-out or an opt-in."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def test_a_word_of_opting_out_is_known_however_it_is_written(text: str) -> None:
     "text",
     ["", "好的", "收到", "No", "1", "怎么退订？", "退订了还能再订吗", "TDK 样品收到了", "Not today", "谢谢，不退订"],
 )
-def test_whoever_answers_something_else_goes_on_getting_messages(text: str) -> None:
+def test_a_person_who_replies_otherwise_still_gets_messages(text: str) -> None:
     assert not is_opt_out(text)
 
 

@@ -204,7 +204,7 @@ async def test_a_second_message_cannot_be_smuggled_in(end: bytes) -> None:
     assert not running.recorder.kept
 
 
-async def test_nobody_logs_in_and_nobody_is_told_who_is_there() -> None:
+async def test_no_client_logs_in_or_learns_which_addresses_exist() -> None:
     async with listening() as running:
         answered = await running.talk(b"EHLO x\r\nAUTH PLAIN AGEAYg==\r\nVRFY postmaster\r\nEXPN all\r\nHELP DATA\r\n")
     assert b"AUTH" not in answered

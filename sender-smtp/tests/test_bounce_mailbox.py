@@ -28,7 +28,7 @@ QUICK = ReaderTimings(lease_s=1, lease_retry_s=0.1, idle_s=5, poll_s=0.2)
 
 @dataclass
 class Recorder:
-    """Takes what says `ours`, and is away or has a bug where its test wants that."""
+    """Accepts mails with `ours`, and fails where its test says so."""
 
     kept: list[bytes] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
@@ -296,7 +296,7 @@ async def test_what_cannot_be_kept_is_waited_with(dovecot: Dovecot, redis: Redis
     assert recorder.subjects() == ["ours"]
 
 
-async def test_one_that_has_to_wait_holds_up_nobody_and_is_not_forgotten(
+async def test_a_mail_that_has_to_wait_delays_no_other_and_is_not_lost(
     dovecot: Dovecot, redis: Redis, user: str
 ) -> None:
     """History may not know a message for a while: that is no reason to leave the others."""
@@ -332,7 +332,7 @@ async def test_one_message_that_fails_does_not_stop_the_rest(
     assert "ZeroDivisionError" in "".join(capsys.readouterr())
 
 
-async def test_what_nobody_expected_is_said_and_does_not_end_the_sender(
+async def test_an_unexpected_error_is_logged_and_does_not_end_the_sender(
     dovecot: Dovecot, redis: Redis, user: str
 ) -> None:
     dovecot.deliver(user, message("ours"))

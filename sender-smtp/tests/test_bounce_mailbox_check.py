@@ -1,4 +1,4 @@
-"""The check of a bounce mailbox before it is used: what is wrong is said in words, with the setting to change."""
+"""The check of a bounce mailbox before it is used: each problem in words, with the setting to change."""
 
 import asyncio
 import ssl

@@ -319,7 +319,7 @@ def test_abuse_alone_is_a_complaint(kind: str, expected: Kind) -> None:
     assert read_report(bounces.complaint(TO, TO, kind)).kind is expected
 
 
-def test_a_complaint_says_by_whom_it_was_reported_and_names_no_person() -> None:
+def test_a_complaint_names_its_reporter_and_no_person() -> None:
     detail = "Feedback-Type: abuse; From: hotmail.com; User-Agent: SomeGenerator/1.0"
     assert read_report(bounces.complaint(TO, TO)).detail == detail
     for hostile in (b"(" * 100_000, b"@" * 100_000, b"<staff@" + b"a" * 100_000 + b">", b"nobody", b'"a@b" <c@d e>'):
@@ -342,7 +342,7 @@ def test_what_a_machine_answers_is_known_as_such(headers: list[str], subject: st
     assert read_report(bounces.vacation(TO, *headers, subject=subject)).kind is Kind.AUTO_REPLY
 
 
-def test_what_somebody_writes_is_nothing_of_the_kind() -> None:
+def test_a_persons_mail_is_no_bounce() -> None:
     assert read_report(bounces.vacation(TO)).kind is Kind.UNKNOWN
 
 
@@ -390,7 +390,7 @@ def test_no_mail_takes_long_to_be_read(name: str) -> None:
     assert time.process_time() - began < 1.0
 
 
-def test_words_that_nobody_can_read_are_left_out() -> None:
+def test_unreadable_words_are_left_out() -> None:
     report = read_report(REPORT.replace(b"User unknown", b"User \xa1s\xe2\x80\xae unknown"))
 
     assert report.detail.isprintable()

@@ -306,7 +306,7 @@ async def test_a_send_may_name_who_it_comes_from_and_where_replies_go() -> None:
         ({"reply_to": "nowhere"}, "li", "reply_to"),
     ],
 )
-async def test_who_may_not_send_by_a_sender_is_refused_and_nobody_is_written_to(
+async def test_a_user_without_the_sender_is_refused_and_no_mail_is_sent(
     names: dict[str, str], username: str, code: str
 ) -> None:
     given = {"senders": {"news": {"address": "news@example.org", "users": "li"}}}

@@ -70,7 +70,7 @@ async def test_a_permanent_no_from_the_recipient_on_refuses_the_mail_and_keeps_t
         assert [received.recipients for received in server.mails] == [("li@example.com",)]
 
 
-async def test_a_permanent_no_to_the_sender_refuses_nobody_and_keeps_the_session() -> None:
+async def test_a_refused_sender_refuses_no_recipient_and_keeps_the_session() -> None:
     async with connecting({"MAIL": ["550 5.1.1 no such user"]}) as (server, connection):
         result = await connection.send(mail())
         scope = f"{server.host}:{server.port} from noreply@example.com"

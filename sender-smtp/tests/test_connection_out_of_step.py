@@ -187,7 +187,7 @@ async def test_replies_to_a_group_may_come_in_one_packet_or_octet_by_octet(as_on
         connection.abort()
 
 
-async def test_a_body_wanted_for_nobody_is_a_lone_dot() -> None:
+async def test_a_body_without_recipients_is_a_lone_dot() -> None:
     """RFC 2920, section 3.1: DATA is answered 354 although every recipient was refused."""
     async with willing_server() as (port, bodies):
         connection = await connect(ServerAddress("127.0.0.1", port, "none", "example.com", None), QUICK)
@@ -253,7 +253,7 @@ async def test_a_second_reply_after_the_dot_ends_the_session_and_not_the_mail() 
         assert not connection.is_usable
 
 
-async def test_a_line_nobody_asked_for_ends_the_session_before_the_next_mail() -> None:
+async def test_an_unexpected_line_ends_the_session_before_the_next_mail() -> None:
     async with connecting({}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
         (session,) = server.open

@@ -27,7 +27,7 @@ async def test_a_server_without_ehlo_is_greeted_with_helo() -> None:
         assert server.mails[0].options == ""
 
 
-async def test_a_port_where_nobody_listens_is_tried_again() -> None:
+async def test_a_port_without_a_listener_is_tried_again() -> None:
     async with smtp_server() as server:
         gone = address_of(server)
     result = await connect(gone, QUICK)

@@ -25,7 +25,7 @@ COMPLAINT = Throttling("smtp", "550", "Domain frequency limited", 600, extent=Ex
 
 
 class Clock:
-    """Time that passes when a test says so."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -53,7 +53,7 @@ def pace_of(domains: Domains, name: str) -> int | None:
     return None if domain is None else domain.per_minute
 
 
-async def test_a_domain_nobody_complained_of_has_no_pace() -> None:
+async def test_a_domain_without_complaints_has_no_pace() -> None:
     domains = Domains(PRESETS, Clock())
     assert domains.find(A) is None
     assert [await ask(domains, A, Sent("smtp")) for _ in range(200)] == [None] * 200
@@ -85,7 +85,7 @@ async def test_delays_in_a_row_are_a_complaint_and_single_ones_are_greylisting(c
     assert pace_of(domains, "example.com") == SLOWED_PER_MINUTE
 
 
-async def test_one_mail_that_is_delayed_again_and_again_slows_nobody() -> None:
+async def test_one_mail_that_is_delayed_repeatedly_slows_no_other() -> None:
     domains = Domains((), Clock())
     for _ in range(5 * DELAYS):
         assert await ask(domains, A, Again("smtp", "451 4.7.1", "later", 300), "greylisted") is None
@@ -142,7 +142,7 @@ async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
     assert any(isinstance(result, Again) for result in results)
 
 
-async def test_a_complaint_about_one_mailbox_slows_nobody_else() -> None:
+async def test_a_complaint_about_one_mailbox_slows_no_other() -> None:
     domains = Domains(PRESETS, Clock())
     await ask(domains, "qq.com", Throttling("smtp", "550", "Mailbox unavailable", 600, extent=Extent.RECIPIENT))
     await ask(domains, "qq.com", Refused("smtp", "550 5.1.1", "no such user"))

@@ -105,7 +105,7 @@ def test_an_unknown_user_is_known_by_code_or_words(line: str, stage: Stage) -> N
 
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA])
 @pytest.mark.parametrize("line", NOT_GONE)
-def test_whatever_has_another_reason_suppresses_nobody(line: str, stage: Stage) -> None:
+def test_another_reason_suppresses_no_address(line: str, stage: Stage) -> None:
     assert not is_suppressed(line, stage)
 
 
@@ -121,7 +121,7 @@ def test_every_phrase_is_found_without_going_back_and_forth_over_a_line() -> Non
     assert time.process_time() - began < 1.0
 
 
-def test_names_that_are_nobodys_are_left_alone() -> None:
+def test_reserved_names_are_no_real_addresses() -> None:
     names = ("example.com", "mail.example.com", "x.test", "examples.com", "163.com")
 
     assert [can_be_real(f"a@{name}") for name in names] == [False, False, False, True, True]

@@ -85,7 +85,7 @@ async def test_an_idle_connection_without_a_sign_of_life_is_replaced(noop: Act |
         assert len(server.mails) == 2
 
 
-async def test_connections_nobody_needs_are_left_by_themselves() -> None:
+async def test_unneeded_connections_are_closed() -> None:
     async with smtp_server() as server:
         clock = asyncio.get_running_loop().time
         async with sending_to(address_of(server), Limits(connections=4, idle_s=0.05), clock=clock) as sending:
@@ -291,7 +291,7 @@ async def test_an_unspecific_no_is_the_recipients_own_where_others_get_through()
         assert [type(await sending.send(mail(n))) for n in range(3)] == [Sent, Refused, Sent]
 
 
-async def test_one_unspecific_no_before_any_mail_was_accepted_stops_nobody_else() -> None:
+async def test_one_unspecific_refusal_before_any_acceptance_blocks_no_other() -> None:
     async with answering({"RCPT": ["550 5.7.1 no"]}) as (_, sending):
         assert [type(await sending.send(mail(n))) for n in range(2)] == [Refused, Sent]
 

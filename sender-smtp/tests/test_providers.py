@@ -1,4 +1,4 @@
-"""Several servers: who gets a mail, and who when that one says not now."""
+"""Several mail servers: the one that is tried first, and the next after a temporary refusal."""
 
 import asyncio
 from collections.abc import AsyncIterator

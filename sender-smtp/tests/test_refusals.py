@@ -52,7 +52,7 @@ def judge_line(line: str, stage: Stage) -> Again | Refused | Blocked:
         ("535 5.7.8 Error: authentication failed", Stage.DATA, SERVER),
     ],
 )
-def test_a_no_to_us_blocks_its_scope_and_fails_nobody(line: str, stage: Stage, scope: str) -> None:
+def test_a_refusal_of_the_sender_blocks_its_scope_and_fails_no_recipient(line: str, stage: Stage, scope: str) -> None:
     result = judge_line(line, stage)
     assert isinstance(result, Blocked)
     assert result.scope == scope
@@ -143,7 +143,7 @@ def test_every_line_of_the_table_has_a_source_and_is_met_by_no_line_before_it_al
         ("498 come back", Stage.DATA, Again),
     ],
 )
-def test_a_code_that_nobody_listed_is_judged_by_its_first_digit_and_shown_so(
+def test_an_unlisted_code_is_classified_by_its_first_digit_and_shown_so(
     line: str, stage: Stage, kind: type[Result]
 ) -> None:
     said = judge_line(line, stage)

@@ -67,7 +67,7 @@ def test_a_refused_log_in_blocks_the_server_and_marks_no_recipient(code: int, te
 
 
 @pytest.mark.parametrize("code", [-1, 0, 99, 250, 354, 600, 999])
-def test_a_code_nobody_knows_is_tried_again(code: int) -> None:
+def test_an_unknown_code_is_tried_again(code: int) -> None:
     assert isinstance(classify(Reply.of(code, "what?"), SCOPE), Again)
 
 

@@ -1,4 +1,4 @@
-"""A marketing mail can be left with one click, and says so under its signature; others say nothing of it."""
+"""A marketing mail has signed headers for one-click unsubscription; other mail has none."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ KEY = derive_keys((SecretStr("an erasure key, long enough for all of this"),))[0
 AT = datetime(2026, 11, 26, 1, 30, tzinfo=UTC)
 
 
-def test_both_headers_stand_in_the_mail_under_its_signature_and_say_the_address_to_nobody() -> None:
+def test_both_headers_are_signed_and_reveal_no_address() -> None:
     headers = UnsubscribeHeaders("https://imsg.example.com/", KEY, "news", "marketing").headers
     signing = dkim.DomainSigners([dkim.Signer("example.com", "s", dkim.make_key("ed25519"))])
     letter, sender = MailContent("新品", "您好"), Sender("天存", "news@example.com")

@@ -145,7 +145,7 @@ async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(
     await lifting
 
 
-async def test_a_list_that_does_not_follow_holds_nobody_up_for_long(store: Store, redis: Redis) -> None:
+async def test_a_lagging_suppression_list_blocks_a_follower_only_briefly(store: Store, redis: Redis) -> None:
     async def tell(_: Suppression) -> None:
         pass
 

@@ -37,7 +37,7 @@ def peer_keys(keys: Mapping[str, str]) -> PeerKeys:
 
 @pytest.fixture
 def known(request: pytest.FixtureRequest) -> Mapping[str, str]:
-    """Choose whose keys are known apart; a test says otherwise by parametrizing it."""
+    """Return the callers' own keys; a test may parametrize it."""
     found: Mapping[str, str] = getattr(request, "param", KEYS)
     return found
 

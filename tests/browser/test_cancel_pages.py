@@ -23,9 +23,7 @@ def read_counts(deployment: Deployment, request: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("look", [Look("zh", DESK), Look("zh", PHONE)], ids=["desk", "phone"])
-def test_a_wrong_mail_to_300_is_taken_back_before_anybody_got_it(
-    deployment: Deployment, visit: Visits, look: Look
-) -> None:
+def test_a_wrong_mail_to_300_is_cancelled_before_it_is_sent(deployment: Deployment, visit: Visits, look: Look) -> None:
     seen = visit(look)
     log_in(seen)
     page, subject = seen.page, f"发错了 {secrets.token_hex(4)}"
@@ -110,7 +108,7 @@ def test_what_is_scheduled_is_moved_and_sent_now(deployment: Deployment, visit: 
     wait(lambda: read_counts(deployment, request) == {"sent": 1}, 60)
 
 
-def test_whoever_was_sent_an_sms_is_spared_the_mail_that_would_follow_it(deployment: Deployment, visit: Visits) -> None:
+def test_a_cancel_after_an_sms_prevents_the_mail_of_the_next_leg(deployment: Deployment, visit: Visits) -> None:
     to = {"to": "19900000006", "contacts": {"smtp": "spared@example.com"}}  # without a receipt
     leg = {"method": "smtp", "after_s": 3_600, "content": {"subject": "later", "text": "您好"}}
     body = {"token": deployment.token(), "method": "sms", "to": to, "content": "明天下雨", "fallback": [leg]}

@@ -80,7 +80,7 @@ def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: De
         deployment.call("PATCH", "/api/v2/channels/sms", {"paused": False}, token=deployment.token())
 
 
-def test_a_short_list_is_confirmed_where_somebody_gets_nothing_or_a_quota_is_short(
+def test_a_short_list_is_confirmed_where_a_recipient_is_left_out_or_a_quota_is_short(
     deployment: Deployment, visit: Visits
 ) -> None:
     admin, name, gone = deployment.token(), deployment.new_user(), f"{secrets.token_hex(4)}@example.com"

@@ -25,7 +25,7 @@ BROKE = "isv.AMOUNT_NOT_ENOUGH"
 
 @pytest.fixture(scope="module")
 def two_providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run iMSG with both, in the order in which they stand here."""
+    """Run iMSG with both, in this order."""
     folder = tmp_path_factory.mktemp("hops")
     accounts = write_accounts(FIRMS)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Prices in the page: added and removed by an administrator; what a send costs stands before it and after."""
+"""Prices in the page: added and removed by an administrator; the cost of a send is shown before and after it."""
 
 import secrets
 from collections.abc import Callable

@@ -90,7 +90,7 @@ def test_every_answer_has_the_headers_that_browsers_need(deployment: Deployment,
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_nobody_is_led_away_after_the_log_in(visit: Visits, deployment: Deployment) -> None:
+def test_the_log_in_redirects_to_no_other_site(visit: Visits, deployment: Deployment) -> None:
     seen = visit(Look("en", DESK))
     page = seen.page
     page.goto("/login?next=" + quote("//127.0.0.1:1/evil", safe=""))

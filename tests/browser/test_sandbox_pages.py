@@ -18,7 +18,7 @@ LOOKS = [Look("zh", DESK), Look("en", PHONE)]
 
 
 def item(page: Page, text: str) -> Locator:
-    """Return what stands in the list with a text."""
+    """Return the list's item with a text."""
     return page.locator(".split-item", has_text=text)
 
 

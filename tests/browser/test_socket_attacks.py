@@ -63,7 +63,7 @@ def ids(page: Page) -> dict[str, str]:
 
 
 def attack(page: Page, queries: str, frames: Sequence[Sequence[object]], way: str) -> list[str]:
-    """Attack from a page; return all that the server said."""
+    """Attack from a page; return all that the server sent."""
     written = [json.dumps(frame) for frame in frames]  # Playwright would take a minute for a million lists
     heard: list[str] = page.evaluate(ATTACK, {"queries": queries, "frames": written, "way": way})
     return heard
@@ -92,7 +92,7 @@ class Sniffed:
 
 @pytest.mark.parametrize("way", ["websocket", "polling"])
 @pytest.mark.parametrize("role", ["user", "nobody"])
-def test_nobody_reads_or_works_the_page_of_somebody_else(
+def test_no_person_reads_or_operates_the_page_of_another(
     deployment: Deployment, visit: Visits, way: str, role: str
 ) -> None:
     admin = visit(Look("en", DESK))

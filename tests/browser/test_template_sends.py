@@ -1,4 +1,4 @@
-"""A template on the send page: to a group whose fields are the params, checked as the first of them will see it."""
+"""A template on the send page: to a group whose fields are the params, previewed for its first members."""
 
 import secrets
 from collections.abc import Callable

@@ -112,9 +112,7 @@ def test_nothing_else_is_reachable_and_says_so_in_the_public_shape(containers: C
 
 
 @pytest.mark.parametrize("path", ["/", "/sandboxes"])
-def test_what_is_nobody_else_s_is_the_page_s_which_wants_a_log_in_and_takes_nothing_from_strangers(
-    containers: Containers, path: str
-) -> None:
+def test_every_other_path_is_the_pages_which_needs_a_log_in(containers: Containers, path: str) -> None:
     shown = containers.client.get(path, headers={"Accept": "text/html"})
     posted = containers.client.post(path, json={}, headers={"Origin": "https://elsewhere.example"})
 

@@ -106,7 +106,7 @@ def test_a_sender_s_key_opens_attachments_alone(containers: Containers) -> None:
     assert output == ["404", "403", "403", "403"]
 
 
-def test_nobody_comes_to_redis_without_a_password(containers: Containers) -> None:
+def test_redis_refuses_a_connection_without_a_password(containers: Containers) -> None:
     command = "redis-cli set x y; redis-cli get x; redis-cli --user imsg acl users"
     output = containers.compose("exec", "-T", "redis", "sh", "-c", command)
 

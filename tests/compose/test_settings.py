@@ -30,7 +30,7 @@ class Project:
         return dict(line.split() for line in self._compose("config", "--hash", "*").splitlines())
 
     def describe(self) -> dict[str, Any]:
-        """Return service → its description, with the names of settings where their values would stand."""
+        """Return service → its description, with the names of settings in place of their values."""
         services: dict[str, Any] = json.loads(self._compose("config", "--no-interpolate", "--format", "json"))
         return dict(services["services"])
 

@@ -108,7 +108,7 @@ async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
 
 @pytest.fixture
 async def history(broker: Broker) -> AsyncIterator[HistoryListener]:
-    """Listen to all that history would hear."""
+    """Yield a listener to all messages for history."""
     history = HistoryListener()
     async with history.listening(broker):
         yield history
@@ -116,7 +116,7 @@ async def history(broker: Broker) -> AsyncIterator[HistoryListener]:
 
 @pytest.fixture
 async def provider() -> AsyncIterator[ScriptedProvider]:
-    """Run a provider that takes everything unless told otherwise."""
+    """Run a provider that accepts everything unless a test changes it."""
     provider = ScriptedProvider()
     async with provider.running():
         yield provider

@@ -59,7 +59,7 @@ def test_the_same_number_says_another_thing_at_another_described_provider(texts:
     assert len({code.meaning for code in said if code is not None}) == 4
 
 
-def test_a_code_that_nobody_listed_is_said_to_be_so_in_the_pages_language() -> None:
+def test_an_unlisted_code_is_reported_as_such_in_the_pages_language() -> None:
     """Whichever sender met it: the answer beside it is the provider's own."""
     now = datetime(2026, 11, 27, tzinfo=UTC)
     sms = aliyun.TABLE.judge("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result

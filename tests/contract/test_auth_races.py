@@ -99,7 +99,7 @@ async def test_a_copy_that_arrives_late_is_not_written(
     assert (await read_cached(redis, "张三"))["per_hour"] == "7"
 
 
-async def test_a_change_is_seen_by_nobody_before_it_is_committed(
+async def test_a_change_is_not_visible_before_it_is_committed(
     database_url: str, redis_url: str, redis: Redis, database: Database
 ) -> None:
     """A read in between waits, and returns what was committed."""

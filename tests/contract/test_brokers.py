@@ -208,7 +208,7 @@ async def test_depth_counts_what_waits_in_a_step(broker_url: str, topology: Topo
         assert await broker.depth(queue) == 0
 
 
-async def test_leaving_hands_back_at_once_to_whoever_waits(broker: Broker, topology: Topology) -> None:
+async def test_a_consumer_that_leaves_requeues_at_once_for_others(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)
     async with AsyncExitStack() as leaving:
         jobs = await leaving.enter_async_context(broker.consume(queue, 5))
@@ -316,7 +316,7 @@ async def test_a_step_that_does_not_exist_is_an_error_of_the_caller(broker: Brok
         await broker.delay(topology.queue("smtp", Lane.NORMAL), b"job", 3)
 
 
-async def test_what_nobody_can_read_is_buried_alone(broker: Broker, topology: Topology) -> None:
+async def test_an_unreadable_message_alone_is_dead_lettered(broker: Broker, topology: Topology) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)
     for body in (b"before", b"\xff\x00 no JSON", b"after"):
         await broker.publish(body, topology.direct(queue))

@@ -43,7 +43,7 @@ HALF = 50
 """Of the endpoints."""
 
 
-async def test_endpoints_that_hang_hold_up_nobody_else(bench: Bench, receiver: Receiver) -> None:
+async def test_endpoints_that_hang_delay_no_other(bench: Bench, receiver: Receiver) -> None:
     await asyncio.gather(
         *(bench.add(f"hang{at}", receiver.url(f"/hang{at}"), user_id=f"{at:032x}") for at in range(HALF))
     )

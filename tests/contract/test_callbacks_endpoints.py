@@ -18,7 +18,7 @@ from imsg_testing.callbacks import KEY, OTHER, USER, Bench, event
 NEWER = SecretStr("the next secret key of these tests, long enough")
 
 
-async def test_an_endpoint_hears_what_it_asked_for_and_nobody_elses(bench: Bench) -> None:
+async def test_an_endpoint_gets_the_events_of_its_user_that_it_subscribed_to(bench: Bench) -> None:
     await bench.add("mail", methods=("smtp",))
     await bench.add("sms", methods=("sms",))
     await bench.add("another", user_id=OTHER)

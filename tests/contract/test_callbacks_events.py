@@ -207,7 +207,7 @@ async def test_who_is_erased_again_is_forgotten_again(bench: Bench) -> None:
     assert [json.loads(body)["data"]["to"] for body in (await bench.reader.read(USER, None, 0, 9)).bodies] == [None]
 
 
-async def test_what_was_on_its_way_when_somebody_was_erased_arrives_empty(bench: Bench) -> None:
+async def test_an_event_in_flight_during_an_erasure_arrives_empty(bench: Bench) -> None:
     before = bench.now
     bench.now += 5
     await erase(bench, "li@a.cn")

@@ -251,7 +251,7 @@ async def said_until(redis: Redis) -> int:
     return int(await redis.call("HGET", ERASED, "catalog") or 0)
 
 
-async def test_what_somebody_said_outlives_their_address_and_what_others_said_of_it_does_not(
+async def test_a_persons_opt_out_outlives_their_address_and_other_reports_do_not(
     catalog: Catalog, redis_url: str, redis: Redis
 ) -> None:
     who, other = "Li.Wei@example.com", "w@example.com"
@@ -309,7 +309,7 @@ async def test_what_somebody_said_outlives_their_address_and_what_others_said_of
         await eventually(is_lifted, WITHIN_S)
 
 
-async def test_what_was_on_its_way_when_somebody_was_erased_brings_no_address(
+async def test_a_report_in_flight_during_an_erasure_adds_no_address(
     catalog: Catalog, redis_url: str, redis: Redis
 ) -> None:
     topology, phone = Topology(methods=METHODS), "+8613711112222"

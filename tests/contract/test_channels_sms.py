@@ -27,7 +27,7 @@ async def sandbox() -> AsyncIterator[OpenSandbox]:
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Provider]:
-    """Open a provider that takes everything unless told otherwise."""
+    """Open a provider that accepts everything unless a test changes it."""
     provider = Provider()
     provider.always = OK
     async with provider.running():
@@ -183,7 +183,7 @@ async def test_what_is_listed_nowhere_was_never_taken_once_the_last_question_is_
 @pytest.mark.parametrize(
     ("named", "result"), [({"taken_by": "aliyun"}, Again), ({"provider": "aliyun"}, Again), ({}, Unknown)]
 )
-async def test_what_aliyun_never_listed_is_sent_again_whoever_else_is_configured(
+async def test_what_aliyun_never_listed_is_sent_again_with_any_other_provider(
     provider: Provider, second: str, named: dict[str, str], result: type[Result]
 ) -> None:
     """Another that can't be asked has nothing to do with it, nor with a test message; else it may have it."""

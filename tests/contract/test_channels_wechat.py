@@ -98,7 +98,7 @@ def wechat(server: WeChatServer, **more: Any) -> WeChat:  # noqa: ANN401  any se
 async def channel_to(
     server: WeChatServer, redis_url: str, folder: Path, timeouts: Timeouts = PATIENT, people: int = 20
 ) -> AsyncIterator[tuple[Channel[Any], Job]]:
-    """Open a channel, and a job to people who follow."""
+    """Open a channel, and yield it with a job to followers."""
     random = Random(1)  # noqa: S311  no secret
     url = read_url(f"sqlite:///{folder / 'wechat.db'}")
     await asyncio.to_thread(migrate, url, MIGRATIONS)

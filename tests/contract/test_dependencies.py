@@ -22,7 +22,7 @@ OWNERS = (
 
 
 def list_routers(package: str) -> Iterator[APIRouter]:
-    """Yield the routers that stand in the modules of a package."""
+    """Yield the routers in the modules of a package."""
     root = importlib.import_module(package)
     for found in pkgutil.walk_packages(root.__path__, f"{package}."):
         if "routes" in found.name:

@@ -60,7 +60,7 @@ asyncio.run(main())
 
 
 class Replica:
-    """A stand-in that answers everything with its address and notes what it was asked."""
+    """A stand-in that answers everything with its address, and records its requests."""
 
     def __init__(self, host: str, port: int, folder: Path) -> None:
         self.host = host
@@ -224,7 +224,7 @@ async def test_each_answer_is_one_line_without_secrets(replicas: tuple[Replica, 
 
 
 def read_lines(edge: Edge) -> list[dict[str, Any]]:
-    """Return the access lines of what was asked by PUT."""
+    """Return the access lines of PUT requests."""
     lines = [line for line in (edge.folder / "log").read_text().splitlines() if line.startswith("{")]
     answered = [line for line in map(json.loads, lines) if line.get("logger", "").startswith("http.log.access")]
     return [line for line in answered if line["request"]["method"] == "PUT"]

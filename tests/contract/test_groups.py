@@ -124,7 +124,7 @@ async def test_a_wrong_row_is_named_with_its_remedy_and_the_others_are_kept(
         assert (both["added"], both["changed"], both["problems"][0]["row"]) == (0, 0, 0)
 
 
-async def test_a_group_is_seen_and_changed_by_whom_it_concerns(database_url: str, redis_url: str, redis: Redis) -> None:
+async def test_a_group_is_seen_and_changed_by_its_users(database_url: str, redis_url: str, redis: Redis) -> None:
     async with run_catalog(database_url, redis_url, redis) as catalog:
         client, owner, other = catalog.client, _of("owner"), _of("other")
         await client.post("/api/groups", json={"name": "own"}, headers=owner)

@@ -85,7 +85,7 @@ async def read_messages(database: Database, of: Job) -> list[dict[str, Any]]:
 
 
 def everything(to: str = MAIL) -> tuple[Job, Job, Job]:
-    """Make what an address is planted in: a single message, a list, one whose outcome has not come."""
+    """Return jobs with an address: a single message, a list, and one without an outcome yet."""
     single = job(to=(to,), at=BEFORE, content={"subject": f"给 {to}", "text": "x"})
     listed = job(to=("li@example.com", to), at=BEFORE, content={"subject": "大家好", "text": "x"})
     waiting = job(to=(to,), at=BEFORE)
@@ -291,7 +291,7 @@ async def test_a_long_content_and_a_file_that_name_the_person_go_once_the_others
     assert await Attachments(database).get(AttachmentKey(long.request, _sha(other))) == other
 
 
-async def test_nobody_else_is_touched_by_an_erasure(database: Database, stones: TombstoneStore) -> None:
+async def test_an_erasure_changes_no_other_person(database: Database, stones: TombstoneStore) -> None:
     single, listed, waiting = everything("li@example.com")
     await keep(database, single, listed, waiting, outcome(single, Status.SENT, provider_id="p-1"))
     before = await dump(database)

@@ -42,7 +42,7 @@ class Listening:
 
 
 def make_wanted(**given: object) -> Job:
-    """Make a job whose events are wanted."""
+    """Return a job whose user has subscribed to its events."""
     return job(**{"events": ALL, "user_id": USER, "reference": "订单-7", "key": "图书馆", "at": NOW, **given})
 
 

@@ -199,7 +199,7 @@ async def test_a_part_of_a_recipient_finds_it(database: Database, part: str, fit
     assert {row["id"] for row in await find_all_requests(database, part=part)} == set(of)
 
 
-async def test_a_part_finds_nobody_by_a_contact_that_was_not_written(database: Database) -> None:
+async def test_a_part_of_a_hidden_contact_finds_no_message(database: Database) -> None:
     by_name = job(to=("zhang",), addresses=("zhang.san@example.com",), username=OWNER.username, at=NOW)
     await keep(database, by_name)
     for caller, part, is_found in ((ADMIN, "san@", True), (OWNER, "san@", False), (OWNER, "zhan", True)):

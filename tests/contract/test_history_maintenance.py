@@ -203,7 +203,7 @@ async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -
     assert await bench.stuck_jobs.republish() == 1
 
 
-async def test_nobody_is_lost_while_history_itself_is_behind(bench: Bench) -> None:
+async def test_no_message_counts_as_stuck_while_history_is_behind(bench: Bench) -> None:
     await bench.keep(job(at=NOW))
     said = make_delivery(outcome(job(at=NOW), Status.SENT)).body
     topology = bench.broker.topology

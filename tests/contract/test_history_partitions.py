@@ -50,7 +50,7 @@ async def broker(valkey_url: str, topology: Topology) -> AsyncIterator[Broker]:
 
 
 def sweeper(broker: Broker, database: Database, at: datetime, servers: datetime | None = None) -> Maintenance:
-    """Make a sweep whose clock, and the database's, stand still."""
+    """Make a maintenance whose clock, and the database's, are fixed."""
 
     async def servers_now() -> datetime:
         return servers or at

@@ -108,7 +108,7 @@ async def test_it_is_told_how_long_a_receipt_took(database: Database) -> None:
     assert registry.get_sample_value("imsg_receipt_lag_seconds_sum", {"provider": "aliyun"}) == pytest.approx(299)
 
 
-async def test_a_receipt_nobody_was_sent_waits(database: Database) -> None:
+async def test_a_receipt_without_a_message_waits(database: Database) -> None:
     accepted_job = job(at=NOW)
     await keep(
         database, accepted_job, receipt(outcome(accepted_job, Status.SENT, provider_id="X"), "zhang@example.com")

@@ -67,7 +67,7 @@ def wrote(text: str = "收到", name: str = "1", address: str = ZHANG, **fields:
     return Inbound(**(given | {"at": NOW - timedelta(minutes=1)} | fields))
 
 
-async def test_a_reply_answers_the_last_message_and_whoever_sent_it_sees_it(database: Database) -> None:
+async def test_a_reply_answers_the_last_message_and_its_sender_sees_it(database: Database) -> None:
     older, newest = sms(timedelta(hours=3)), sms(timedelta(minutes=5))
     strangers = sms(timedelta(minutes=3), LI, STRANGER)
     batch = [outcome(sent_job, Status.SENT, provider="aliyun") for sent_job in (older, newest, strangers)]
@@ -196,7 +196,7 @@ async def test_who_was_written_to_by_name_answers_by_that_name(database: Databas
     assert len(await find(database, from_=ZHANG)) == 1
 
 
-async def test_replies_are_erased_with_whoever_wrote_them_and_their_words_with_contents(database: Database) -> None:
+async def test_replies_are_erased_with_their_author_and_their_words_with_contents(database: Database) -> None:
     await keep(database, sms(timedelta(days=50)), wrote("old", "0", at=NOW - timedelta(days=40)), wrote("new"))
     await ContentRetention(database, 30).erase(NOW, timedelta(days=90))
     assert [reply["text"] for reply in await find(database)] == ["new", None]

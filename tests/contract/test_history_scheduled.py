@@ -22,7 +22,7 @@ LIFE = timedelta(hours=1)
 
 
 def tell(tail: int) -> tuple[Job, list[Any]]:
-    """Make the job as it was released, and all that history hears of its request."""
+    """Return the released job, and all messages to history on its request."""
     first = job(request=request_id(NOW, tail=tail), at=NOW, due_at=DUE, expires_at=DUE + LIFE)
     moved = first.model_copy(update={"due_at": MOVED, "expires_at": MOVED + LIFE, "moves": 1})
     at = MOVED + timedelta(seconds=1)

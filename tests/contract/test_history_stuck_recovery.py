@@ -105,7 +105,7 @@ async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_t
     assert provider.count(new.request) == dict.fromkeys(range(count), 1)
 
 
-async def test_a_job_that_the_broker_lost_before_anybody_took_it_is_sent_once(
+async def test_a_job_that_the_broker_lost_before_its_delivery_is_sent_once(
     broker: Broker, redis_url: str, provider: ScriptedProvider, database: Database
 ) -> None:
     new = job(request=request_id())

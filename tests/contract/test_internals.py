@@ -1,4 +1,4 @@
-"""What iMSG uses inside libraries, unpromised: each name stands here, so that a new version says which is gone.
+"""Undocumented parts of libraries that iMSG uses: each is listed, so that a new version shows which is gone.
 
 The bounds of their versions stand in pyproject.toml; raise one only where this test holds for the new version.
 """
@@ -25,7 +25,7 @@ from imsg_database.sqlite_connections import connect
 
 
 def require(library: str, user: str, thing: object, *names: str) -> None:
-    """Fail with a sentence that says what is gone and who stands on it."""
+    """Fail with a sentence on what is gone and what uses it."""
     missing = [name for name in names if not hasattr(thing, name)]
     where = thing.__name__ if isinstance(thing, type) else type(thing).__name__
     assert not missing, f"{library} {version(library)}: {where} lacks {', '.join(missing)}, on which {user} stands"

@@ -216,7 +216,7 @@ def test_a_service_knows_its_own_passwords_and_keys_and_those_of_its_callers(bui
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_a_key_that_a_pod_mounts_is_derived_or_kept_or_one_that_somebody_else_chooses(build: str) -> None:
+def test_a_key_that_a_pod_mounts_is_derived_or_kept_or_chosen_elsewhere(build: str) -> None:
     manifests = build_folder(build)
     mounted = {key for name in manifests.of("Deployment") for key in manifests.keys(name).values()}
     made = {*secrets.DERIVED, *secrets.KEPT}
@@ -291,12 +291,12 @@ def test_the_ingress_is_the_table_of_the_edge() -> None:
     assert table == {"/": "console"}
 
 
-def test_what_is_nobody_s_selects_nobody() -> None:
+def test_the_service_nowhere_selects_no_pod() -> None:
     selector = build_folder("base").of("Service")["nowhere"]["spec"]["selector"]["app.kubernetes.io/name"]
     assert selector not in PARTED
 
 
-def test_whoever_is_called_lets_its_callers_in_and_no_others() -> None:
+def test_a_called_service_admits_its_callers_and_no_others() -> None:
     callers: dict[str, set[str]] = {}
     for service in PARTED:
         for value in build_folder("parted").settings(service).values():

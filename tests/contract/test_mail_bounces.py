@@ -109,7 +109,7 @@ async def test_a_report_of_delivery_says_delivered_and_one_of_relaying_or_delay_
     assert (await place.has_status(sent, "delivered"))["error"] is None
 
 
-async def test_a_full_mailbox_fails_its_message_and_suppresses_nobody(place: Place) -> None:
+async def test_a_full_mailbox_fails_its_message_and_suppresses_no_address(place: Place) -> None:
     full, gone = await place.send(), await place.send()
     diagnostic = "smtp; 552 5.2.2 Mailbox full"
 
@@ -120,7 +120,7 @@ async def test_a_full_mailbox_fails_its_message_and_suppresses_nobody(place: Pla
     assert (await place.learned()).request == gone.request
 
 
-async def test_of_an_alias_one_member_that_is_gone_suppresses_nobody(place: Place) -> None:
+async def test_a_missing_member_of_an_alias_suppresses_no_address(place: Place) -> None:
     alias, gone = await place.send(), await place.send()
 
     await place.push(bounces.dsn(address_of(alias), recipient="member@corp.cn"))

@@ -191,7 +191,9 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres: 
         (text("SELECT 1 / CAST(:value AS integer)"), 0),
     ],
 )
-async def test_a_value_that_nobody_can_write_is_no_outage(postgres: Postgres, statement: object, value: object) -> None:
+async def test_a_value_that_can_not_be_written_is_no_outage(
+    postgres: Postgres, statement: object, value: object
+) -> None:
     """It would be tried again for ever."""
     async with connect(read_url(postgres.url), OPTIONS) as database:
         with pytest.raises(DBAPIError) as caught:

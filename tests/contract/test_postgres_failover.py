@@ -55,7 +55,7 @@ async def read_numbers(database: Database) -> set[int]:
 async def write_on(
     database: Database, kept: dict[int, float], stopping: asyncio.Event, *, first: int = 0, step: int = 1
 ) -> None:
-    """Write number after number; `kept` are those whose commit was answered, and when."""
+    """Write number after number; `kept` gets those whose commit was answered, with the time."""
     number = first
     while not stopping.is_set():
         number += step

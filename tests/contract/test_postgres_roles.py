@@ -51,7 +51,7 @@ def test_a_service_reads_and_writes_its_own_tables(server: DividedPostgres, serv
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_nobody_reads_writes_or_drops_another_services_tables(server: DividedPostgres, service: str) -> None:
+def test_no_role_reads_writes_or_drops_another_services_tables(server: DividedPostgres, service: str) -> None:
     for other in set(SERVICES) - {service}:
         table = f"{other}.{TABLES[other]}"
         for statement in (
@@ -68,7 +68,7 @@ def test_nobody_reads_writes_or_drops_another_services_tables(server: DividedPos
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_nobody_makes_anything_outside_their_schema_or_rises_above_it(server: DividedPostgres, service: str) -> None:
+def test_no_role_creates_objects_outside_its_schema_or_gains_rights(server: DividedPostgres, service: str) -> None:
     for statement in (
         "CREATE TABLE public.mine (n int)",
         "CREATE TEMPORARY TABLE mine (n int)",

@@ -1,4 +1,4 @@
-"""What a person reads of an SMS account whose provider says no: at the check, the test, the message, the overview.
+"""The texts on an SMS account that its provider refuses: at the check, the test, the message, the overview.
 
 Aliyun, Tencent Cloud and Twilio are played as their SDKs' servers answer: one account for each fault, by its own URL.
 """
@@ -24,7 +24,7 @@ CARRIERS = ("mobile", "unicom", "telecom")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, as a provider tells it."""
+    """A fault, as a provider reports it."""
 
     kind: str
     name: str

@@ -22,7 +22,7 @@ ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 
 async def succeeds(call: Callable[[], Awaitable[object]]) -> None:
-    """Repeat a call until it is carried out."""
+    """Repeat a call until it succeeds."""
     async with asyncio.timeout(WITHIN_S):
         while True:
             with contextlib.suppress(RedisUnavailable):
@@ -32,7 +32,7 @@ async def succeeds(call: Callable[[], Awaitable[object]]) -> None:
 
 
 async def wait_for_writes(server: Redis, *, takes_writes: bool) -> None:
-    """Wait until the probe says so."""
+    """Wait until the probe reports that writes are accepted, or refused."""
     async with asyncio.timeout(WITHIN_S):
         while server.takes_writes is not takes_writes:  # noqa: ASYNC110  nothing tells when it turns
             await asyncio.sleep(0.05)

@@ -123,7 +123,7 @@ async def test_usage_of_october_by_user_is_there_when_the_messages_are_gone(data
     assert (total["messages"], total["segments"]) == (4, 8)
 
 
-async def test_nobody_sees_in_a_report_what_another_user_sent(database: Database, desk: Desk) -> None:
+async def test_a_report_shows_no_messages_of_other_users(database: Database, desk: Desk) -> None:
     await send(database, "library", NOW, [Status.SENT] * 2)
     await send(database, "tax", NOW, [Status.SENT] * 3)
     (usage,) = await desk.read_rows(LIBRARY, kind="usage", by=["user"], **NOVEMBER)

@@ -88,7 +88,7 @@ async def may(accounts: ServiceAccounts, url: str, service: str, *command: str) 
         ("SUBSCRIBE", "x"),
     ],
 )
-async def test_nobody_may_do_what_an_administrator_does_or_touch_what_is_not_ours(
+async def test_no_service_may_run_admin_commands_or_touch_other_keys(
     accounts: ServiceAccounts, server: str, service: str, command: tuple[str, ...]
 ) -> None:
     assert not await may(accounts, server, service, *command)
@@ -169,7 +169,7 @@ async def test_only_the_catalog_suppresses_and_a_sender_sees_its_own_channel_s_a
     assert read == (service in ("catalog", "gateway", "sender-smtp"))
 
 
-async def test_a_password_is_wanted_and_nobody_is_anonymous(tmp_path: Path, accounts: ServiceAccounts) -> None:
+async def test_every_connection_needs_a_password(tmp_path: Path, accounts: ServiceAccounts) -> None:
     """The file itself, as the container gives it to its server."""
     file = tmp_path / "users.acl"
     file.write_text(rights.acl(tmp_path / "secrets"))
@@ -294,7 +294,7 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         ("gateway", Topology(methods=METHODS).new(RESCHEDULE)),
     ],
 )
-async def test_nobody_publishes_what_is_another_s_to_say(
+async def test_no_service_publishes_another_services_messages(
     node: tuple[Rabbit, ServiceAccounts], service: str, route: Route
 ) -> None:
     async with speaking(node, "history"), speaking(node, service) as broker:
@@ -324,7 +324,9 @@ async def test_nobody_publishes_what_is_another_s_to_say(
         ("gateway", "imsg.schedule"),
     ],
 )
-async def test_nobody_takes_what_is_another_s(node: tuple[Rabbit, ServiceAccounts], service: str, queue: str) -> None:
+async def test_no_service_consumes_another_services_queue(
+    node: tuple[Rabbit, ServiceAccounts], service: str, queue: str
+) -> None:
     rabbit, users = node
     async with speaking(node, "history"):
         await _consume_refused(users.rabbit_url(PACKAGES[service], rabbit.url), queue)

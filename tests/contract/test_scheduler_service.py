@@ -54,7 +54,7 @@ TOPOLOGY = Topology(methods=METHODS)
 async def run_scheduler(
     database_url: str, redis_url: str, *, broker_url: str = "", ahead: Callable[[], timedelta] = timedelta
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Run one, whose own clock may go ahead, until the context ends; yield a client of an operator."""
+    """Run a scheduler, whose own clock may be ahead, until the context ends; yield a client of an operator."""
     service = app(
         Settings(
             broker_url=broker_url or redis_url,
@@ -406,7 +406,7 @@ async def test_ten_thousand_people_with_two_fallbacks_cost_a_row_and_a_byte_stri
 
 
 def count_fallbacks(database_url: str) -> int:
-    """Count the requests whose people are not all reached or given up."""
+    """Return the number of requests with people who may still be reached."""
     with open_database(database_url) as engine, engine.connect() as connection:
         return len(connection.execute(FALLBACKS.select()).all())
 

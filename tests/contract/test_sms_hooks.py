@@ -296,7 +296,7 @@ async def test_what_people_write_is_kept_and_a_word_of_opting_out_is_known(redis
     ]
 
 
-async def test_whoever_answers_start_takes_an_opt_out_back(redis_url: str) -> None:
+async def test_a_reply_of_start_removes_an_opt_out(redis_url: str) -> None:
     """By the word, in whichever language, or by what Twilio says of a word that was agreed on there."""
     aliyun = {
         "phone_number": "13800138000", "send_time": "2026-11-25 10:00:01", "content": "恢复", "sign_name": "天存",

@@ -33,7 +33,7 @@ TEMPLATES = {
 
 @pytest.fixture
 async def provider() -> AsyncIterator[Provider]:
-    """Open a provider that answers as told."""
+    """Open a provider with prepared answers."""
     provider = Provider()
     async with provider.running():
         yield provider
@@ -281,7 +281,7 @@ async def test_a_provider_that_does_not_know_a_template_is_passed_by(provider: P
     assert second.asked[0]["Body"] == "张三您好，您预约的9:00已确认。"
 
 
-async def test_a_template_of_which_nobody_knows_the_words_is_not_sent_as_words(provider: Provider) -> None:
+async def test_a_template_with_unknown_words_is_not_sent_as_text(provider: Provider) -> None:
     """Twilio would send the bare code."""
     content = {"template": "SMS_7", "params": {"code": "4370"}}
     outcome = (await deliver(job([ZHANG], content), twilio={**TWILIO, "endpoint": provider.url}))[0]
@@ -389,7 +389,9 @@ OF_MAINLAND: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", OF_MAINLAND)
-async def test_a_number_of_a_country_that_nobody_takes_is_refused_and_never_sent(name: str, provider: Provider) -> None:
+async def test_a_number_of_a_country_without_a_provider_is_refused_and_never_sent(
+    name: str, provider: Provider
+) -> None:
     """By whichever way: in a list, alone, or with the provider forced, as a test message does."""
     settings: dict[str, Any] = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": provider.url}}
     for given in ({}, {"provider": name}):
@@ -420,7 +422,7 @@ async def test_a_provider_that_says_not_now_hands_no_number_abroad_to_one_of_mai
 
 
 @pytest.mark.parametrize("name", OF_MAINLAND)
-async def test_a_number_goes_to_whom_its_country_is_taken_by_whoever_is_first(name: str, provider: Provider) -> None:
+async def test_a_number_goes_to_a_provider_of_its_country_whichever_is_first(name: str, provider: Provider) -> None:
     provider.always = b'HTTP/1.1 201 Created\r\ncontent-length: 14\r\n\r\n{"sid": "SM1"}'
     mainland = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": f"{provider.url}mainland"}}
     settings: dict[str, Any] = {

@@ -135,7 +135,7 @@ async def test_what_was_taken_and_never_answered_is_not_sent_again(sandbox: Open
         ("twilio", {"sender": "+15005550001"}, "21606"),
     ],
 )
-async def test_a_wrong_setting_blocks_and_loses_nobody(
+async def test_a_wrong_setting_blocks_and_loses_no_message(
     sandbox: OpenSandbox, name: str, changed: dict[str, str], code: str
 ) -> None:
     result = (await deliver(sandbox, name, job([ZHANG], CODE), **changed))[0]

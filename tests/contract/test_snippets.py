@@ -67,7 +67,7 @@ WAYS = [
 
 
 def _send(deployment: Deployment, write: Write, run: Run, folder: Path, **sending: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Write the code with a key put in, run it, and return what history knows of the request then."""
+    """Write the code with a key, run it, and return history's record of the request."""
     user = deployment.new_user(per_hour=10)
     made = {"username": user, "name": "snippets", "kind": "live", "scopes": ["send:smtp", "query"]}
     key = deployment.call("POST", "/api/v2/keys", {**made, "token": deployment.token()})["key"]

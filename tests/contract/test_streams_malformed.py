@@ -1,4 +1,4 @@
-"""A malformed entry of a stream becomes a dead letter, and the queue goes on."""
+"""A malformed entry of a stream becomes a dead letter, and the queue continues."""
 
 import json
 from collections.abc import Sequence

@@ -113,7 +113,7 @@ async def published(catalog: Catalog, field: str) -> tuple[int, object]:
     return template.version, template.languages["zh"]["smtp"]
 
 
-async def test_a_template_is_its_owners_and_shared_with_whom_it_says(catalog: Catalog) -> None:
+async def test_a_template_is_its_owners_and_may_be_shared(catalog: Catalog) -> None:
     for n in range(3):
         await call(catalog, "POST", json=make(f"li-{n}", shared=n == 2))
     await call(catalog, "POST", json=make("wang"), by=WANG)

@@ -245,9 +245,7 @@ async def test_an_account_that_fails_several_times_in_a_row_is_left_alone_with_i
         assert server.called == ["template/send"] * FAILURES
 
 
-async def test_a_code_that_nobody_listed_is_shown_with_the_whole_answer(
-    pair: tuple[Database, Database], redis: Redis
-) -> None:
+async def test_an_unlisted_code_is_shown_with_the_whole_answer(pair: tuple[Database, Database], redis: Redis) -> None:
     answer = {"errcode": 61451, "errmsg": "invalid parameter", "hint": "rid-77"}
     async with opened(pair[0], redis, send=[answer]) as (options, _):
         result = await send(options, (TEMPLATE,))

@@ -72,7 +72,7 @@ async def test_pages_and_tags_find_everybody(pair: tuple[Database, Database]) ->
     assert set(await kept.find_by_tags([*made, "7K3-M9Q-2XF"])) == set(made)
 
 
-async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
+async def test_a_renewed_tag_is_unused_and_renewing_it_again_returns_the_new_one(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
     replicas = [Followers(store(opened, seed), redis, ("main",)) for seed, opened in enumerate(pair)]
@@ -94,7 +94,9 @@ async def test_a_renewed_tag_is_nobodys_and_renewing_it_again_tells_the_new_one(
     assert set(await replicas[1].find_retired([old, new, newest.tag])) == {old, new}
 
 
-async def test_a_revoked_tag_is_nobodys_and_asking_makes_another(pair: tuple[Database, Database], redis: Redis) -> None:
+async def test_a_revoked_tag_is_unused_and_a_new_request_makes_another(
+    pair: tuple[Database, Database], redis: Redis
+) -> None:
     followers = Followers(store(pair[0]), redis, ("main",))
     old = await followers.follow("main", "oA", 1)
     for _ in range(2):
@@ -107,7 +109,7 @@ async def test_a_revoked_tag_is_nobodys_and_asking_makes_another(pair: tuple[Dat
     assert await followers.follow("main", "oA", 7) != old
 
 
-async def test_a_retired_tag_is_drawn_for_nobody_else(pair: tuple[Database, Database]) -> None:
+async def test_a_retired_tag_is_never_drawn_again(pair: tuple[Database, Database]) -> None:
     kept = store(pair[0])
     old = (await kept.follow("main", "oA", 1)).tag
     await kept.revoke(old, 2)
@@ -116,7 +118,7 @@ async def test_a_retired_tag_is_drawn_for_nobody_else(pair: tuple[Database, Data
     assert (await drawing.follow("main", "oB", 3)).tag == "4RT-W0A-9B5"
 
 
-async def test_whoever_is_removed_takes_the_tags_of_before_along(pair: tuple[Database, Database]) -> None:
+async def test_a_removed_follower_is_removed_with_earlier_tags(pair: tuple[Database, Database]) -> None:
     kept = store(pair[0])
     first = (await kept.follow("main", "oA", 1)).tag
     second = await kept.renew(first, 2)
@@ -127,7 +129,7 @@ async def test_whoever_is_removed_takes_the_tags_of_before_along(pair: tuple[Dat
     assert await kept.find_retired([first, second.tag]) == {}
 
 
-async def test_a_code_is_of_whoever_scans_it_first_and_ends(pair: tuple[Database, Database]) -> None:
+async def test_a_code_belongs_to_its_first_scanner_and_expires(pair: tuple[Database, Database]) -> None:
     now = 1_000.0
     replicas = [Bindings(opened, lambda: now) for opened in pair]
     made = await replicas[0].make("main", "张三", "0" * 32)

@@ -169,7 +169,7 @@ async def find_claimed(redis: Redis, jobs: Sequence[Job]) -> set[tuple[str, byte
     return {(request, entry) for request, entry in entries.items() if entry is not None and entry.startswith(b"c ")}
 
 
-async def test_a_job_that_spins_is_buried_after_the_third_time_and_takes_nobody_with_it(
+async def test_a_job_that_spins_is_dead_lettered_after_the_third_time_and_affects_no_other(
     broker: Broker, history: HistoryListener, start: Start
 ) -> None:
     """The worker is ended by the parent that watches it, and started anew by it too."""

@@ -50,7 +50,7 @@ async def test_what_was_accepted_before_its_recipient_was_erased_is_not_sent(
     assert provider.count(new.request) == dict.fromkeys(set(range(120)) - {77}, 1)
 
 
-async def test_mail_knows_no_difference_of_case_where_somebody_is_erased(
+async def test_the_erasure_of_a_mail_address_ignores_case(
     broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(recipients=(Recipient(n=0, to="Zhang.San@Example.com", address="Zhang.San@example.com"),))
@@ -106,7 +106,7 @@ async def test_what_the_provider_may_have_when_its_recipient_is_erased_is_uncert
     assert provider.count(new.request) == {0: 1}
 
 
-async def test_an_older_key_still_knows_whom_it_has_buried(redis: Redis) -> None:
+async def test_a_tombstone_of_an_older_key_still_applies(redis: Redis) -> None:
     new, old = SecretStr("the new key"), SecretStr("the old key")
     await place_tombstone(redis, "zhang@example.com", key=old)
     found = await Tombstones(redis, Digests((new, old))).find(
@@ -125,5 +125,5 @@ async def test_the_later_of_two_tombstones_of_one_address_stands(redis: Redis) -
 
 
 @pytest.mark.parametrize("keys", [(), ERASURE_KEYS])
-async def test_without_a_tombstone_or_a_key_nobody_is_erased(redis: Redis, keys: tuple[SecretStr, ...]) -> None:
+async def test_without_a_tombstone_or_a_key_no_recipient_is_erased(redis: Redis, keys: tuple[SecretStr, ...]) -> None:
     assert await Tombstones(redis, Digests(keys)).find({0: "zhang@example.com"}, datetime.now(UTC)) == frozenset()

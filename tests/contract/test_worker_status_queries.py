@@ -37,7 +37,7 @@ NEVER = Again("provider", "not_taken", "certainly not listed")
 
 
 class Provider:
-    """A provider that answers as told: n → answers to its sends, and to its questions."""
+    """A provider with prepared answers: n → answers to its sends, and to its queries."""
 
     def __init__(self) -> None:
         self.sends: dict[int, list[Result]] = {}
@@ -238,7 +238,7 @@ async def test_an_expired_claim_is_asked_about_before_anything_is_sent_again(
     assert provider.sent == {0: 1, 1: 2}
 
 
-async def test_nobody_is_asked_about_who_was_erased_and_the_others_of_the_part_are(
+async def test_an_erased_recipient_is_not_queried_and_the_others_of_the_chunk_are(
     broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
     new = job(2)

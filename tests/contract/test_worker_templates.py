@@ -56,7 +56,7 @@ async def test_whose_words_cannot_be_rendered_fails_at_once_and_the_rest_of_the_
         "{% for a in (1..9999) %}{% for b in (1..9999) %}{{ a }}{% endfor %}{% endfor %}",
     ],
 )
-async def test_a_template_that_does_not_compile_or_end_fails_all_and_stops_nobody_else(
+async def test_a_template_that_does_not_compile_or_end_fails_its_messages_and_no_others(
     broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider, text: str
 ) -> None:
     broken, good = by_template({"name": "张三"}, {"name": "李四"}, text=text), by_template({"name": "王五"})

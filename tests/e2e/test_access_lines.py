@@ -1,4 +1,4 @@
-"""The gateway logs a line for each answer: who, by which key, what, how long, and the id of what was accepted."""
+"""The gateway logs a line for each answer: the user, the key, the call, its duration, and the accepted id."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The audit: who did what, from where, by which key, and what changed."""
+"""The audit: the user, the action, the address, the key, and the change."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ def test_log_ins_and_refused_ones_are_there(deployment: Deployment) -> None:
     assert "nobody-of-this-name" not in str(unknown)
 
 
-def test_whoever_reads_what_another_wrote_is_named_with_their_key(deployment: Deployment) -> None:
+def test_a_read_of_anothers_messages_is_audited_with_its_key(deployment: Deployment) -> None:
     sender = deployment.new_user_token()
     message = {"method": "smtp", "to": "li.si@example.com", "content": {"subject": "s", "text": "t"}}
     request = deployment.call("POST", "/api/v2/messages", message | {"token": sender})["id"]

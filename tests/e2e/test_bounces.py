@@ -24,7 +24,7 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def back(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Deployment]:
-    """`imsg up` with a domain for bounces, that takes them pushed and by a listener."""
+    """Run `imsg up` with a domain for bounces, which come by a push and by a listener."""
     settings = {
         "IMSG_SMTP__BOUNCE_DOMAIN": "bounce.tiancun-shili.cn",
         "IMSG_SMTP__BOUNCE_SECRET": SECRET,

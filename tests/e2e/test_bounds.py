@@ -45,7 +45,7 @@ def say(sock: socket.socket, said: bytes) -> None:
 
 
 def hear(sock: socket.socket) -> tuple[int, dict[str, object]]:
-    """Read to the end of the connection; return the status and the JSON, or 0 where nothing was said."""
+    """Read to the end of the connection; return the status and the JSON, or 0 without an answer."""
     heard = b""
     try:
         while piece := sock.recv(65_536):
@@ -80,7 +80,7 @@ def test_a_head_of_31_kib_is_read(stack: Deployment) -> None:
 
 
 @pytest.mark.long
-def test_half_open_connections_are_dropped_in_time_and_nobody_waits_for_them(stack: Deployment) -> None:
+def test_half_open_connections_are_dropped_in_time_and_delay_no_other(stack: Deployment) -> None:
     """Half of them say nothing, half begin a head and drip on."""
 
     async def run() -> tuple[int, float]:
@@ -131,7 +131,7 @@ def _send_head(length: int, token: str = "") -> bytes:
 
 
 @pytest.mark.long
-def test_eight_slow_anonymous_bodies_stop_nobody(stack: Deployment) -> None:
+def test_eight_slow_anonymous_bodies_block_no_other_client(stack: Deployment) -> None:
     with contextlib.ExitStack() as connections:
         heads = [talk(stack, _send_head(LARGE + 100), f"127.0.1.{n}") for n in range(1, SLOW + 1)]
         slow = [connections.enter_context(head) for head in heads]

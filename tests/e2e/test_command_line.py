@@ -29,7 +29,7 @@ LONG = 520
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run an iMSG whose port stands in `.env` alone, as an installation's does."""
+    """Run an iMSG whose port is in `.env` alone, as an installation's is."""
     with running(tmp_path_factory.mktemp("command")) as opened:
         opened.open_wide()
         (opened.folder / ".env").write_text(f"IMSG_PORT={opened.port}\nIMSG_DATA_DIR={opened.data}\n")
@@ -124,7 +124,7 @@ def test_a_key_is_made_changed_rotated_and_ended(deployment: Deployment) -> None
     assert deployment.call("GET", "/api/v2/me", token=trial["key"])["key"]["kind"] == "test"
 
 
-def test_nobody_is_deleted_unasked(deployment: Deployment) -> None:
+def test_a_deletion_needs_a_confirmation(deployment: Deployment) -> None:
     call(deployment, "users", "create", "王小明", "--password", "correct horse")
 
     done = call(deployment, "users", "delete", "王小明")
@@ -449,7 +449,7 @@ def test_what_waits_is_moved_released_and_cancelled(deployment: Deployment) -> N
     assert (late.returncode, moved in late.stderr) == (1, True), late
 
 
-def test_whoever_is_not_reached_gets_it_another_way(deployment: Deployment, tmp_path: Path) -> None:
+def test_a_recipient_who_is_not_reached_gets_it_by_another_channel(deployment: Deployment, tmp_path: Path) -> None:
     """A recipient with a contact, a sheet and a group: what each knows of other channels goes along."""
     words = ("--method", "sms", "--text", "机房断电", "--subject", "告警", "--fallback", "smtp:60")
     sheet = tmp_path / "duty.csv"

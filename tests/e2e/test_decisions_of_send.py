@@ -165,7 +165,7 @@ def test_10010_attachments_one_or_a_list_of_10_mib_in_all_and_for_mail_alone(dec
     decided.check_refused(sms, 10010, 400)
 
 
-def test_10015_an_account_that_nobody_configured(decided: VersionedApi) -> None:
+def test_10015_an_account_that_is_not_configured(decided: VersionedApi) -> None:
     answer = decided.send(decided.user(), method="wechat", to="84G-7ZW-YRB", content="hi", account="nobody")
     decided.check_refused(answer, 10015, 400)
 

@@ -72,7 +72,7 @@ def wait_until_done(deployment: Deployment, erasure: str, within_s: float = 90) 
 
 
 def pause(deployment: Deployment, method: str, *, paused: bool) -> None:
-    """Pause a channel, or let it go on."""
+    """Pause or resume a channel."""
     body = {"token": deployment.token(), "paused": paused}
     assert deployment.call("PATCH", f"/api/v2/channels/{method}", body)["errorCode"] == 0
 

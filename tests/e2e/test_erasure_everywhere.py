@@ -63,7 +63,7 @@ class Site:
         return str(answer["id"])
 
     def erase(self, method: str, to: str) -> None:
-        """Erase an address, and wait until nothing is said to remain."""
+        """Erase an address, and wait until nothing is reported to remain."""
         erasure = self.ask("POST", "erasures", {"method": method, "to": to})["id"]
         latest: dict[str, Any] = {}
 

@@ -43,7 +43,7 @@ def plant(deployment: Deployment, to: str) -> str:
     return request
 
 
-def test_a_copy_has_what_is_kept_of_an_address_and_of_nobody_else(deployment: Deployment) -> None:
+def test_a_copy_has_the_data_of_its_address_alone(deployment: Deployment) -> None:
     to = f"zhang.san{secrets.token_hex(4)}@example.com"
     request = plant(deployment, to)
     suppressed = {"token": deployment.token(), "method": "smtp", "to": to, "note": "asked by phone"}
@@ -100,7 +100,7 @@ def test_an_erasure_takes_the_copies_with_it(deployment: Deployment) -> None:
     wait(lambda: export(deployment, method="smtp", to=to)["messages"] == [], within_s=60)
 
 
-def test_what_names_nobody_is_refused_and_only_administrators_ask(deployment: Deployment) -> None:
+def test_an_unknown_person_is_refused_and_only_administrators_may_ask(deployment: Deployment) -> None:
     def ask(token: str, **of: str) -> str:
         return str(deployment.call("POST", "/api/v2/exports", {"token": token, **of})["reason"])
 

@@ -115,7 +115,7 @@ def test_a_send_whose_legs_do_not_fit_a_quota_is_refused_whole(deployment: Deplo
 
 @pytest.mark.long  # it waits for the minute
 @pytest.mark.timeout(240)
-def test_a_code_whose_delivery_nobody_reports_goes_by_mail_after_a_minute(deployment: Deployment) -> None:
+def test_a_code_without_a_receipt_goes_by_mail_after_a_minute(deployment: Deployment) -> None:
     to = person(UNREPORTED, "code@example.com")
     name = deployment.new_user()
     allowed = {"token": deployment.token(), "may_send_codes": True}
@@ -128,7 +128,7 @@ def test_a_code_whose_delivery_nobody_reports_goes_by_mail_after_a_minute(deploy
     assert len(deployment.inbox(to="code@example.com")) == 1
 
 
-def test_whoever_has_no_address_of_the_leg_is_named_so(deployment: Deployment) -> None:
+def test_a_person_without_an_address_of_the_leg_is_reported(deployment: Deployment) -> None:
     to = [person(NO_PHONE, "has@example.com"), "+8619900000007"]
     answer = send(deployment, deployment.token(), to, [by_mail()])
     shown = wait_settled(deployment, answer["id"])
@@ -138,7 +138,7 @@ def test_whoever_has_no_address_of_the_leg_is_named_so(deployment: Deployment) -
     assert (missed["status"], missed["error"]["code"]) == ("failed", "no_contact")
 
 
-def test_a_leg_for_which_nobody_has_an_address_is_passed_by(deployment: Deployment) -> None:
+def test_a_leg_without_addresses_is_skipped(deployment: Deployment) -> None:
     answer = send(deployment, deployment.token(), "+8619900000002", [by_mail()])
     assert answer["errorCode"] == 0, answer
     shown = wait_settled(deployment, answer["id"])

@@ -80,7 +80,7 @@ def test_the_documented_account_sends_too(deployment: Deployment) -> None:
     assert message["username"] == "天存-system-1001"
 
 
-def test_a_list_is_one_mail_each_and_nobody_sees_the_others(deployment: Deployment) -> None:
+def test_a_list_is_one_mail_each_without_the_other_recipients(deployment: Deployment) -> None:
     domain = f"{secrets.token_hex(4)}.example.com"
     everybody = [f"reader{number}@{domain}" for number in range(120)]
 

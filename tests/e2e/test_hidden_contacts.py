@@ -11,7 +11,7 @@ from imsg_testing.waiting import wait
 
 @pytest.fixture
 def secret() -> str:
-    """Make an address whose mailbox refuses, which no answer may hold."""
+    """Return an address whose mailbox refuses, which no answer may contain."""
     return f"bounce+{secrets.token_hex(6)}@example.com"
 
 

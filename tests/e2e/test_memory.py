@@ -31,7 +31,7 @@ def inbox_bytes() -> int:
 
 @pytest.fixture
 def deployment(tmp_path: Path, inbox_bytes: int) -> Iterator[Deployment]:
-    """`imsg up`, whose administrator may send as much as they like."""
+    """Run `imsg up` with an administrator without limits."""
     with running(tmp_path, {"IMSG_SANDBOX__INBOX_BYTES": str(inbox_bytes)}) as deployment:
         limits = {"token": deployment.token(), "per_day": 1_000_000, "per_hour": 1_000_000}
         assert deployment.call("POST", "/api/modify/admin", limits)["errorCode"] == 0

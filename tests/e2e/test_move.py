@@ -1,4 +1,4 @@
-"""From one box to several services: what was kept there is the same here, and goes on."""
+"""A move from one box to several services: the data is the same afterwards, and waiting messages are sent."""
 
 import signal
 from datetime import UTC, datetime, timedelta
@@ -126,7 +126,7 @@ def test_an_export_names_the_account_for_which_it_waits(tmp_path: Path, reserved
 
 
 def fill(box: Deployment) -> None:
-    """Make something of everything that is kept, and let all settle that is not scheduled."""
+    """Make data of every kind, and wait until all but scheduled messages have settled."""
     box.open_wide()
     token = box.token()
 

@@ -38,7 +38,7 @@ def run_verb(deployment: Deployment, *words: str) -> Ended:
 
 
 def lines(done: Ended) -> list[list[str]]:
-    """Return the words of each line of what a verb said."""
+    """Return the words of each line of a verb's output."""
     assert done.returncode == 0, done.stderr
     return [line.split() for line in done.stdout.splitlines()]
 

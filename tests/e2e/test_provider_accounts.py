@@ -54,7 +54,7 @@ def mailboxes() -> Iterator[tuple[Mailbox, Mailbox]]:
 
 @pytest.fixture
 def firm() -> Iterator[HttpStub]:
-    """Run a stand-in of Chuanglan, which takes one password."""
+    """Run a stand-in of Chuanglan, which accepts one password."""
 
     def answer(asked: Asked) -> bytes:
         given = json.loads(asked.body)

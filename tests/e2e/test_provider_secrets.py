@@ -1,4 +1,4 @@
-"""Every secret is planted, those of providers at some that repeat what they hear, and is nowhere found."""
+"""Every secret is planted, those of providers at stand-ins that echo their calls, and is found nowhere."""
 
 import base64
 import hashlib
@@ -95,7 +95,7 @@ def repeat(asked: Asked) -> bytes:
 
 @dataclass
 class Site:
-    """iMSG, the providers, what was planted, and what iMSG has said."""
+    """iMSG, the providers, the planted secrets, and the answers of iMSG."""
 
     deployment: Deployment
     parrot: HttpStub
@@ -180,7 +180,7 @@ class Site:
 
     @property
     def heard(self) -> str:
-        """Return what the providers have heard."""
+        """Return the calls that the providers received."""
         calls = (
             f"{asked.head.decode('latin-1')} {asked.body.decode('utf-8', 'replace')}" for asked in self.parrot.asked
         )
@@ -189,7 +189,7 @@ class Site:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """Run iMSG with providers that repeat what they hear. What goes elsewhere goes to a proxy that refuses."""
+    """Run iMSG with providers that echo their calls. Other calls go to a proxy that refuses."""
     parrot, mail = HttpStub(repeat), Parrot()
     with ExitStack() as stack:
         stack.enter_context(parrot.running_apart())

@@ -1,4 +1,4 @@
-"""Providers as administrators see them: who carries what, who takes over, switched, weighed, tried and asked.
+"""Providers as administrators see them: their shares, fallbacks, switches, weights, tests and queries.
 
 Four SMS providers are played by a sandbox of its own. Aliyun's account has no money, so that it says "blocked".
 """
@@ -197,7 +197,7 @@ def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switche
 
 
 def read_audit(deployment: Deployment) -> list[tuple[str, str, str]]:
-    """Read who changed which provider, once it is written."""
+    """Return the users who changed a provider, once the audit has them."""
     results: list[tuple[str, str, str]] = []
 
     def is_written() -> bool:

@@ -55,7 +55,7 @@ def _run(*command: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_restore_is_reconciled_and_nobody_gets_twice_what_the_claims_know(
+def test_a_restore_is_reconciled_and_claimed_messages_are_not_sent_twice(
     services: Services, store: DividedPostgres, tmp_path: Path
 ) -> None:
     """Settled in the dump: as it was. Sent after it: published again, and answered by the claims. Later: sent."""

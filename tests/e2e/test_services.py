@@ -136,7 +136,7 @@ def test_concurrent_repeats_with_one_key_are_one_request(services: Services) -> 
 
 
 @pytest.mark.timeout(240)
-def test_a_sender_killed_in_mid_bulk_loses_nobody_and_repeats_no_more_than_was_in_flight(services: Services) -> None:
+def test_a_sender_killed_in_mid_bulk_loses_no_message_and_repeats_only_those_in_flight(services: Services) -> None:
     """2,000 recipients, kill -9 of one of two senders on RabbitMQ: every recipient settles, exactly once in history."""
     everybody = [f"reader{number}@example.org" for number in range(2_000)]
     arrived = "@example.org"
@@ -184,7 +184,7 @@ def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(serv
     assert sum(message["to"] == "killed@example.net" for message in services.received()) == 1
 
 
-def test_recording_gives_way_to_what_somebody_waits_for(services: Services) -> None:
+def test_recording_gives_way_to_urgent_messages(services: Services) -> None:
     """Where every core is busy, a log-in code is not to wait for rows."""
 
     def niceness(service: Service) -> int:

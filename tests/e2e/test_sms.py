@@ -197,7 +197,7 @@ def test_what_people_answer_is_kept_and_shown_to_who_asked(deployment: Deploymen
     assert nobody["reason"] == "not_found"
 
 
-def test_whoever_opts_out_gets_codes_alone_until_they_opt_in_again(deployment: Deployment) -> None:
+def test_a_person_who_opts_out_gets_codes_alone_until_they_opt_in(deployment: Deployment) -> None:
     """By the reply in the sandbox, Aliyun's push, history's match, the catalog, and the claim of the next message."""
     to, token = number(), deployment.token()
     may = deployment.call("PATCH", "/api/v2/users/admin", {"may_send_codes": True}, token=token)

@@ -84,7 +84,7 @@ text = "您的验证码为${{code}}，五分钟内有效。"
 
 @pytest.fixture(scope="module")
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
-    """Run iMSG, whose sandbox plays both accounts."""
+    """Run iMSG with a sandbox that simulates both accounts."""
     deployment = Deployment(tmp_path_factory.mktemp("accounts"))
     written = "".join(write_account(name, sign, deployment.url) for name, sign in SIGNS.items())
     (deployment.folder / "imsg.toml").write_text(written + TEMPLATES)

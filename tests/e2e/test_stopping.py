@@ -21,7 +21,7 @@ ENDS_WITHIN_S = 60.0
 
 @contextlib.asynccontextmanager
 async def load(url: str, token: str) -> AsyncIterator[None]:
-    """Call whatever reads and writes, side by side, for as long as the context lasts; some give up at once."""
+    """Make calls that read and write concurrently while the context is open; some are abandoned at once."""
 
     async def call(number: int) -> None:
         async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}) as client:

@@ -59,7 +59,7 @@ def send(deployment: Deployment, key: str, method: str, to: object, text: str = 
         ("wecom", {"sandbox": "sent", "test": "sent", "test-removed": "failed", "test-busy": "retrying"}),
     ],
 )
-def test_a_test_key_is_played_by_its_recipients_and_reaches_nobody(
+def test_a_test_keys_messages_are_simulated_by_recipient_and_not_delivered(
     deployment: Deployment, method: str, becomes: Mapping[str, str]
 ) -> None:
     token, text = deployment.new_user_token(), secrets.token_hex(4)
@@ -160,7 +160,7 @@ def test_an_idempotency_key_of_a_test_is_free_for_the_real_message(deployment: D
 
 
 @pytest.mark.long  # two thousand messages
-def test_a_flood_of_tests_delays_nobody(tmp_path: Path) -> None:
+def test_a_flood_of_tests_delays_no_message(tmp_path: Path) -> None:
     """Two thousand tests, of which each waits for its turn, and then messages that reach people."""
     with running(tmp_path) as deployment:
         deployment.open_wide()

@@ -38,7 +38,7 @@ class Site:
             place.with_suffix(".new").replace(place)
 
     def call(self, certificates: Certificates, path: str, **json: str) -> httpx.Response:
-        """Call it as a client who trusts one authority alone."""
+        """Call it as a client that trusts one authority alone."""
         with httpx.Client(verify=ssl.create_default_context(cafile=str(certificates.ca)), timeout=30) as client:
             return client.request(
                 "POST" if json else "GET",
@@ -49,7 +49,7 @@ class Site:
             )
 
     def trusts(self, certificates: Certificates) -> bool:
-        """Return whether a client who trusts this authority alone connects."""
+        """Return whether a client that trusts this authority alone connects."""
         try:
             return self.call(certificates, "/health/live").status_code == 200
         except httpx.ConnectError:

@@ -68,7 +68,7 @@ def test_a_log_in_takes_the_password_of_another_library_once(deployment: Deploym
     assert log_in(deployment, name, otp=otp)["reason"] == "otp_wrong"
 
 
-def test_without_the_password_nobody_learns_that_there_is_a_second_step(deployment: Deployment) -> None:
+def test_without_the_password_the_second_step_is_not_revealed(deployment: Deployment) -> None:
     name = deployment.new_user()
     set_up(deployment, name)
 
@@ -100,7 +100,7 @@ def test_v1_takes_no_password_of_such_a_user(deployment: Deployment) -> None:
     assert deployment.call("POST", "/api/login", right | {"password": "wrong"})["errorCode"] == 10007
 
 
-def test_guesses_end_for_whoever_knows_the_password(deployment: Deployment) -> None:
+def test_guesses_of_the_second_step_are_limited(deployment: Deployment) -> None:
     name = deployment.new_user()
     set_up(deployment, name)
 
@@ -109,7 +109,7 @@ def test_guesses_end_for_whoever_knows_the_password(deployment: Deployment) -> N
     assert reasons == ["otp_wrong"] * 10 + ["too_many_tries"] * 2
 
 
-def test_an_administrator_helps_whoever_has_lost_the_phone(deployment: Deployment) -> None:
+def test_an_administrator_removes_the_second_step_of_a_lost_phone(deployment: Deployment) -> None:
     name = deployment.new_user()
     set_up(deployment, name)
     other = deployment.new_user_token()

@@ -259,7 +259,7 @@ def test_a_follower_becomes_a_users_contact_by_a_code_that_is_confirmed(deployme
     assert (listed["tag"], listed["username"], listed["following"]) == (tag, name, True)
 
 
-def test_whoever_follows_by_a_code_is_bound_by_it_too(deployment: Deployment) -> None:
+def test_a_follow_by_a_code_binds_the_follower_too(deployment: Deployment) -> None:
     name = deployment.new_user()
     made = _bind(deployment, name)
     came = deployment.call("POST", "/sandbox/wechat/followers", {"scan": made["url"]})

@@ -1,4 +1,4 @@
-"""Windows through all of iMSG: held at night, shown with why, and sent when the window opens or an operator says so."""
+"""Windows through all of iMSG: held at night, shown with the reason, and sent when it opens or is overridden."""
 
 import secrets
 from datetime import UTC, datetime, timedelta

@@ -125,7 +125,7 @@ class Race:
         return f"messages/{request}-{self.random.randrange(self.requests[request])}/cancel"
 
     def break_something(self) -> None:
-        """Kill a service or a store and start it again, or let Redis forget everything."""
+        """Kill a service or a store and start it again, or flush Redis."""
         deployment = self.deployment
         services = (*deployment.senders, *deployment.schedulers, deployment.history)
         restarts: list[tuple[Callable[[], None], Callable[[], None]]] = [

@@ -34,7 +34,7 @@ def test_every_process_killed_once(deployment: Services) -> None:
 
 
 def inject(fault: Fault, begin: Callable[[], None], end: Callable[[], None], *, is_missed: bool = False) -> None:
-    """Begin one fault, see that it is noticed or does not matter, end it, see that the load goes on."""
+    """Inject one fault, check that it is reported or harmless, end it, and check that the load continues."""
     begin()
     if is_missed:
         fault.clients.wait_for_refusals(3)

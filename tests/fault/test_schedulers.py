@@ -1,4 +1,4 @@
-"""Two schedulers, of which one is stopped while it releases, and goes on later: no message twice, and none lost."""
+"""Two schedulers, of which one is stopped during a release and resumes later: no message twice, and none lost."""
 
 import secrets
 import signal

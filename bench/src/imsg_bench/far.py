@@ -14,7 +14,7 @@ import uvloop
 
 
 class Side(asyncio.Protocol):
-    """One end of a connection: what it hears leaves by the other end, later."""
+    """One end of a connection: what it receives is sent by the other end, later."""
 
     def __init__(self, one_way_s: float) -> None:
         self._one_way_s = one_way_s

@@ -1,4 +1,4 @@
-"""Jobs as the gateway publishes them, for floors and filled queues: made once, the request's id put in later."""
+"""Jobs as the gateway publishes them, for floors and filled queues: made once, with the request's id filled in."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""How much is measured: quickly, to see where one stands, or in full."""
+"""How much is measured: quickly, for an overview, or in full."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""The table of the measurements, in the order in which they are carried out."""
+"""The table of the measurements, in the order in which they run."""
 
 from collections.abc import Mapping, Sequence
 from inspect import getdoc

@@ -174,7 +174,7 @@ def test_a_key_is_made_changed_rotated_and_ended(stack: Deployment, imsg: Client
             program.me()
 
 
-def test_a_key_found_in_public_is_ended_by_whoever_finds_it(stack: Deployment, imsg: Client) -> None:
+def test_a_key_found_in_public_is_revoked_by_its_finder(stack: Deployment, imsg: Client) -> None:
     made = imsg.add_key("program", ["query"])
     with Client(stack.url, "nobody", "wrong") as finder, Client(stack.url, key=made.key) as program:
         assert program.me().id

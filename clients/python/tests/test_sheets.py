@@ -169,7 +169,7 @@ def test_what_is_no_sheet_says_so(tmp_path: Path, name: str, data: bytes) -> Non
         read_recipients(path)
 
 
-def test_long_lists_are_cut_without_losing_anybody() -> None:
+def test_long_lists_are_split_without_losing_a_recipient() -> None:
     people = [f"{n}@x.cn" for n in range(25)]
     batches = list(in_batches(people, 10))
     assert [len(batch) for batch in batches] == [10, 10, 5]

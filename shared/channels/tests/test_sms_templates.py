@@ -1,4 +1,4 @@
-"""A logical template is whole, or told what it lacks; its parameters' kinds and limits are the interface's."""
+"""A logical template is complete, or its error names what it lacks; its parameters have the interface's limits."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A key names its user, tells a mistyped key from a wrong one, and is known by its digest alone."""
+"""API keys: a key names its user, has a checksum, and is stored as a digest alone."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Addresses are found in texts, whatever stands around them."""
+"""Addresses are found in texts, whatever surrounds them."""
 
 import time
 

@@ -110,7 +110,7 @@ async def test_a_writer_cancelled_again_while_it_ends_leaves_nothing_unread_and_
     assert said == []
 
 
-async def test_whoever_comes_after_a_burst_uses_one_connection_and_leaves_the_others_caches_empty(
+async def test_calls_after_a_burst_use_one_connection_and_leave_the_other_caches_empty(
     tmp_path: Path,
 ) -> None:
     async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), DatabaseOptions("test", pool=4)) as database:

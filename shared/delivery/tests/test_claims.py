@@ -1,4 +1,4 @@
-"""The claims: only who claims sends, what is settled stays, what died is known, what kills is counted."""
+"""The claims: only the owner of a claim sends, settled recipients stay settled, and crashes are counted."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ def claims(redis: Redis) -> Claims:
 
 @pytest.fixture
 def brief(redis: Redis) -> Claims:
-    """Make claims whose leases lapse in a moment."""
+    """Return claims with short leases."""
     return Claims(redis, lease_s=0.05)
 
 
@@ -126,7 +126,7 @@ async def test_a_claim_in_flight_is_made_anew_after_a_flush(redis: Redis, chunk:
     renewing.cancel()
 
 
-async def test_what_has_ended_is_answered_to_everybody_and_claimed_by_nobody(claims: Claims, chunk: Job) -> None:
+async def test_a_settled_recipient_is_reported_to_all_and_never_claimed(claims: Claims, chunk: Job) -> None:
     mine = view(chunk, "mine")
     await claim(claims, mine, 0)
     assert await claims.advance(mine, [end(chunk, 0)]) == {0: Settled(outcome(chunk, 0, Status.SENT))}

@@ -25,7 +25,7 @@ NOW_S = NOW.timestamp()
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a message stands when its attempt ends."""
+    """The state of a message when its attempt ends."""
 
     attempt: int = 1
     left_s: float = 3_600
@@ -69,7 +69,7 @@ def judge(result: Result, standing: Standing = FRESH, terms: Terms = MAIL) -> Tr
 
 
 def too_late(*, doubtful: bool) -> Transition | None:
-    """Decide of a message whose life is over before its attempt."""
+    """Return the transition of a message that expired before its attempt."""
     late = replace(FRESH, left_s=0, doubtful=doubtful)
     return decide_before_call(late.state, NOW_S, late.terms(MAIL, UNJITTERED))
 
@@ -172,7 +172,7 @@ def test_what_may_not_be_sent_now_is_held_up(
 
 
 @pytest.mark.parametrize(("doubtful", "status"), [(False, "failed"), (True, "uncertain")])
-def test_whoever_is_erased_is_not_sent_to(doubtful: bool, status: Status) -> None:  # noqa: FBT001
+def test_an_erased_recipient_is_not_sent_to(doubtful: bool, status: Status) -> None:  # noqa: FBT001
     erased = Free(10, NOW_S, doubtful=doubtful, erased=True)
     transition = decide_before_call(erased, NOW_S, FRESH.terms(MAIL, UNJITTERED))
     assert transition is not None

@@ -1,4 +1,4 @@
-"""A group of singles is carried out together: each is sent once and acked, and history hears of all in few messages."""
+"""A group of singles is sent together: each once, and acked, with the outcomes of all in few messages."""
 
 import asyncio
 import secrets
@@ -103,13 +103,13 @@ class Bed:
         return [endings[delivery] for _, delivery in group]
 
     async def heard(self, messages: int) -> list[Outcomes]:
-        """Return what history hears beside the jobs, once it has heard so many messages."""
+        """Return the messages for history beside the jobs, once there are `count`."""
         async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(60):
             all_of_them = [await anext(deliveries) for _ in range(messages)]
         return [Outcomes.model_validate_json(delivery.body) for delivery in all_of_them if delivery.key == OUTCOME]
 
     async def heard_of(self, outcomes: int) -> list[Outcomes]:
-        """Return what history hears beside the jobs, once it has heard so many outcomes, in however many messages."""
+        """Return the messages for history beside the jobs, once they have `count` outcomes."""
         told: list[Outcomes] = []
         async with self.broker.consume(self.broker.topology.history, 200) as deliveries, asyncio.timeout(60):
             while sum(len(batch.outcomes) for batch in told) < outcomes:
@@ -167,7 +167,7 @@ async def test_each_line_about_a_message_names_its_key(bed: Bed, capsys: pytest.
     assert not any("library" in line for line in lines for other in (jobs[0], jobs[2]) if other.request in line)
 
 
-async def test_what_breaks_or_is_another_s_holds_up_nobody_else_of_its_group(bed: Bed) -> None:
+async def test_a_broken_or_foreign_delivery_delays_no_other_of_its_group(bed: Bed) -> None:
     healthy, poison, busy = jobs = [job() for _ in range(3)]
     bed.channel.poison = poison.request
     elsewhere = ChunkRecord(busy.model_copy(update={"chunk": 0}), "another")
@@ -216,7 +216,7 @@ async def test_who_was_erased_meanwhile_is_sent_nothing_and_the_others_of_the_gr
     assert told == {erased.request: "erased"} | {queued_job.request: None for queued_job in others}
 
 
-async def test_whoever_wants_to_be_alone_leaves_the_group_unsent(bed: Bed, valkey_url: str) -> None:
+async def test_a_delivery_that_needs_isolation_leaves_the_group_unsent(bed: Bed, valkey_url: str) -> None:
     """A claim that lapsed is all that a worker leaves who died over a message that it had claimed at once."""
     suspect, *others = jobs = [job() for _ in range(3)]
     async with connect(valkey_url) as redis:

@@ -44,7 +44,7 @@ class Way:
         await asyncio.sleep(0.01)
 
     def find_reported(self) -> dict[str, bool]:
-        """Return who waits no longer, and whether they are to try."""
+        """Return the waits that have ended → whether the call may try."""
         return {name: task.result() for name, task in self.tasks.items() if task.done() and not task.cancelled()}
 
 
@@ -76,7 +76,7 @@ async def test_lanes_try_in_turn_the_lowest_first_and_within_a_lane_who_waits_lo
         assert sorted(way.find_reported()) == so_far
 
 
-async def test_nobody_tries_before_it_is_time_and_what_is_told_says_until_when() -> None:
+async def test_no_call_tries_early_and_the_reported_time_is_the_next_try() -> None:
     way = Way()
     way.outage = Blocked("relay", "mail:25", "535", "wrong password", 300.0)
     way.guard.check()

@@ -47,7 +47,7 @@ class Kept:
         self.batches.append(len(Outcomes.model_validate_json(body).outcomes))
 
 
-async def test_one_outcome_waits_for_nobody_and_those_close_behind_it_travel_together() -> None:
+async def test_a_first_outcome_does_not_wait_and_close_ones_are_published_together() -> None:
     broker = Kept()
     publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=3)  # noqa: S311  jitter
     assert await publisher.publish([_outcome()], _delivery()) is True
@@ -91,7 +91,7 @@ def _delivery() -> Delivery:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_nobody_waits_for_ever_for_a_report_that_broke() -> None:
+async def test_a_failed_publish_ends_every_wait() -> None:
     """Neither who shares the batch nor who waits for the next; and the next report is kept."""
     broker = Broken()
     publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100)  # noqa: S311  jitter

@@ -71,7 +71,7 @@ async def test_it_is_shut_until_redis_has_answered_and_shuts_on_a_pause(redis: R
         await asyncio.wait_for(switch.wait_open(), 60)
 
 
-async def test_it_shuts_at_once_where_somebody_finds_redis_away(redis: Redis, method: str) -> None:
+async def test_it_closes_at_once_when_a_call_finds_redis_unavailable(redis: Redis, method: str) -> None:
     async with watching(redis, method, Watch()) as switch:
         await asyncio.wait_for(switch.wait_open(), 60)
         switch.close("no answer")

@@ -124,7 +124,7 @@ async def test_a_no_for_now_is_a_hop_and_the_next_is_asked(first: Again | Blocke
         Again("aliyun", "limit", "", 60.0, "recipient"),
     ],
 )
-async def test_whatever_else_it_said_nobody_else_is_asked(first: Result) -> None:
+async def test_after_any_other_result_no_other_provider_is_called(first: Result) -> None:
     all_, told = pool(ALIYUN, TENCENT), Told(aliyun=first)
     assert await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told) == {0: first}
 

@@ -138,7 +138,7 @@ async def test_what_is_young_keeps_its_hash(claims: Claims, redis: Redis) -> Non
     )
 
 
-async def test_whoever_begins_while_it_is_compacted_finds_the_hash_or_the_set(claims: Claims, redis: Redis) -> None:
+async def test_a_delivery_during_the_compaction_finds_the_hash_or_the_set(claims: Claims, redis: Redis) -> None:
     jobs = [chunk() for _ in range(200)]
     for job in jobs:
         await send(claims, job)
@@ -154,7 +154,7 @@ async def test_whoever_begins_while_it_is_compacted_finds_the_hash_or_the_set(cl
     assert [await is_kept(redis, job) for job in jobs] == [(False, True)] * 200
 
 
-async def test_a_claim_left_by_who_died_before_reading_the_set_is_nobodys(claims: Claims, redis: Redis) -> None:
+async def test_a_claim_of_a_worker_that_died_before_it_read_the_set_is_ignored(claims: Claims, redis: Redis) -> None:
     job = chunk()
     await send(claims, job)
     await claims.compaction.compact()

@@ -1,4 +1,4 @@
-"""Who may call at once, and who goes first."""
+"""Slots: the number of concurrent calls, and their order."""
 
 import asyncio
 import time
@@ -81,7 +81,7 @@ async def test_lists_leave_a_share_to_single_messages_and_these_one_to_codes() -
     assert calls.begun[3:] == ["code 1"]
 
 
-async def test_what_nobody_above_uses_is_for_whoever_waits() -> None:
+async def test_slots_unused_by_higher_lanes_go_to_waiting_calls() -> None:
     calls = Calls(SHARES)
     await calls.begin(Lane.NORMAL, "1", "2", "3", "4")
     assert calls.begun == ["1", "2", "3"]

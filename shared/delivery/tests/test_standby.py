@@ -1,4 +1,4 @@
-"""A sender without a provider: it stays up where that is wished, and says so; where it is not, it stops as before."""
+"""A sender without a provider: with standby it runs and reports it; without, it stops."""
 
 from pathlib import Path
 
@@ -54,9 +54,7 @@ async def open_parts(sender: OpenSender, settings: Sender) -> ASGIApp:
     raise AssertionError(f"{sender} {settings}")
 
 
-async def test_it_is_ready_and_tells_the_gateways_and_whoever_looks(
-    monkeypatch: pytest.MonkeyPatch, valkey_url: str
-) -> None:
+async def test_it_is_ready_and_publishes_its_state(monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> None:
     monkeypatch.setenv("IMSG_REDIS_URL", valkey_url)
     monkeypatch.setenv("IMSG_BROKER_URL", valkey_url)
     settings = load_without(Sender, "smtp")

@@ -114,7 +114,7 @@ async def test_with_two_workers_a_message_that_is_refused_alone_fails_though_no_
         assert settled[POISON][0] is Status.FAILED
 
 
-def test_a_scope_that_refuses_everybody_is_tried_less_and_less_and_fails_nobody() -> None:
+def test_a_scope_that_refuses_all_is_tried_ever_less_and_fails_no_message() -> None:
     clock = Clock()
     breakers = Breakers("p", clock)
     tries = 0

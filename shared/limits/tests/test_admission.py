@@ -17,7 +17,7 @@ def in_time() -> LagThrottle:
 
 
 class Requests:
-    """Requests that stay inside until they are let go."""
+    """Requests that stay inside until they are released."""
 
     def __init__(self, admission: Admission) -> None:
         self.admission = admission
@@ -78,7 +78,7 @@ async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
     await again.leave()
 
 
-async def test_while_codes_are_about_and_the_loop_is_late_a_flood_pauses_and_nobody_else_does() -> None:
+async def test_a_flood_alone_pauses_while_codes_are_sent_and_the_loop_is_late() -> None:
     async def is_so() -> bool:
         """They pause side by side, where the machine does not stand still as long as in turn."""
         lag_throttle = LagThrottle(time.monotonic, 4)

@@ -42,7 +42,7 @@ async def test_without_codes_nothing_is_looked_at_and_after_them_nothing_pauses(
     watching.cancel()
 
 
-async def test_who_holds_back_goes_on_one_after_the_other_and_nobody_waits_longer_than_the_pause() -> None:
+async def test_paused_calls_resume_one_by_one_within_the_longest_pause() -> None:
     async def is_so() -> bool:
         """Not where the machine stands still for a turn."""
         lag_throttle = LagThrottle(time.monotonic, 4)

@@ -79,7 +79,7 @@ async def test_those_who_wait_are_served_in_the_order_of_asking() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_who_gives_up_waiting_lets_nobody_pass_the_limit() -> None:
+async def test_an_abandoned_wait_never_exceeds_the_limit() -> None:
     bucket = Pace(Rate(1, 60), Clock())
     await bucket.acquire(within_s=0)
     waiting = asyncio.create_task(bucket.acquire(within_s=60))

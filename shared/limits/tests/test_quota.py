@@ -211,7 +211,7 @@ async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> No
     assert (await quota.read_used(name, ID)).hour == 0
 
 
-async def test_what_was_not_sent_is_given_back_once_whoever_asks(redis: Redis, valkey_url: str, name: str) -> None:
+async def test_what_was_not_sent_is_refunded_once(redis: Redis, valkey_url: str, name: str) -> None:
     """Two processes give the same parts back at once, after the record went through a Job; the rest stays counted."""
     await cache_user(redis, name, per_hour=1, recipients_per_day=10, rows=(SMS_SEGMENTS,))
     await cache_quotas_of_all(redis, QuotaRow("all", "recipients", "day", 1_000, "sms"))

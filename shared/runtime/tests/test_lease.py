@@ -1,4 +1,4 @@
-"""A lease is one process's until it is given up or runs out."""
+"""A lease belongs to one process until it is released or expires."""
 
 import secrets
 

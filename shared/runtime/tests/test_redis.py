@@ -1,4 +1,4 @@
-"""Calls to Redis share round trips, scripts survive a flush, and a server that is away says so in time."""
+"""Calls to Redis share round trips, scripts survive a flush, and an unavailable server is reported in time."""
 
 import asyncio
 from typing import Any
@@ -87,7 +87,7 @@ class Breaking(redis.asyncio.Connection):
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_nobody_waits_for_ever_for_a_call_that_broke(valkey_url: str, error: BaseException) -> None:
+async def test_a_broken_call_ends_every_wait(valkey_url: str, error: BaseException) -> None:
     """Neither who shares the pipeline nor who waits for the next; and the next call works."""
     pool = redis.asyncio.ConnectionPool.from_url(valkey_url, connection_class=Breaking, errors=[error])
     async with redis.asyncio.Redis.from_pool(pool) as client:

@@ -1,4 +1,4 @@
-"""Secrets that stand in settings by name: of a container, and of services that share one."""
+"""Secrets that settings refer to by name: of a container, and of services that share one."""
 
 from pathlib import Path
 

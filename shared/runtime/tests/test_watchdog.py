@@ -57,7 +57,7 @@ else: asyncio.run(main())
 
 
 class Watched:
-    """A watched program, and what it has said."""
+    """A watched program, and its output."""
 
     def __init__(self, *arguments: str, log: Path) -> None:
         self._log = log
@@ -71,7 +71,7 @@ class Watched:
         return self._log.read_text()
 
     def read_told(self) -> list[dict[str, object]]:
-        """Return what its children have told of themselves."""
+        """Return the lines that its children have written."""
         return [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
 
     def children(self, count: int = 1, within_s: float = 60.0) -> list[int]:

@@ -1,4 +1,4 @@
-"""One intake before every app of a process: what it lets through of bodies and connections, and lets go again."""
+"""One limit before all apps of a process: the bodies and connections that it admits and releases."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

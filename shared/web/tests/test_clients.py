@@ -40,7 +40,7 @@ def test_what_is_no_address_leaves_the_proxys_own(written: str) -> None:
     assert Clients(("10.0.0.0/8",)).address(scope("10.0.0.1", written)) == "10.0.0.1"
 
 
-def test_nobody_else_is_believed() -> None:
+def test_no_other_client_is_trusted() -> None:
     assert Clients(("10.0.0.0/8",)).address(scope("192.0.2.7", "198.51.100.9:1")) == "192.0.2.7"
     assert Clients(()).address(scope("10.0.0.1", "198.51.100.9")) == "10.0.0.1"
 

@@ -23,7 +23,7 @@ def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def settings(**given: Any) -> Common:  # noqa: ANN401  any setting
-    """Make settings: on loopback, unless said otherwise."""
+    """Return settings, by default on loopback."""
     return Common(service_key=(SecretStr(KEY),), **given)
 
 
@@ -100,7 +100,7 @@ def test_probes_and_metrics_are_asked_for_no_name(path: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["gateway:8000", "sender-wechat:8000", "127.0.0.1:8000"])
-def test_services_and_this_machine_reach_one_another_under_names_that_nobody_listed(host: str) -> None:
+def test_services_and_this_machine_may_use_unlisted_names(host: str) -> None:
     assert accepts(settings(host=EVERYWHERE, allowed_hosts=("imsg.example",)), host)
 
 

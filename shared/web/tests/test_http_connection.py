@@ -209,7 +209,7 @@ async def test_the_first_address_that_answers_is_taken_and_the_name_is_what_is_v
             await connect(addresses, port, Tls(ours, "b.example.com"), WHOLE, 60)
 
 
-async def test_where_nobody_answers_it_is_said_why() -> None:
+async def test_a_connection_without_an_answer_reports_why() -> None:
     with pytest.raises(OSError, match="has no address"):
         await connect([], 80, None, WHOLE, 1)
     async with serve_tcp(_say_nothing) as port:

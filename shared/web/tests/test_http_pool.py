@@ -91,7 +91,7 @@ async def test_a_call_that_finds_no_free_connection_in_time_is_not_sent() -> Non
 
 
 @pytest.mark.parametrize("url", ["ftp://provider.test/", "provider.test", "http://", "http://a:b/", "http://[::/"])
-async def test_a_url_that_nobody_can_call_is_not_sent(url: str) -> None:
+async def test_an_invalid_url_is_not_sent(url: str) -> None:
     with pytest.raises(NotSent):
         await open_pool().call("GET", url, {})
 

@@ -165,7 +165,7 @@ def _never(value: str) -> str:
 
 
 class Complaints(BaseModel):
-    """A body whose complaints are looked at."""
+    """A body whose validation errors are checked."""
 
     model_config = ConfigDict(strict=True)
     name: Annotated[str, Field(min_length=2), AfterValidator(_never)]

@@ -223,7 +223,7 @@ def callbacks_cannot_write(site: Site) -> Iterator[None]:
 
 @contextmanager
 def senders_and_history_stand(site: Site) -> Iterator[None]:
-    """Accept messages while the senders and history stand still."""
+    """Accept messages while the senders and history are stopped."""
     (sender,) = site.deployment.senders
     sender.process.pause()
     with site.locking("history", "messages"):

@@ -118,7 +118,7 @@ class Site:
         return answer
 
     def is_open(self, method: str) -> bool:
-        """Return whether a channel lets messages through."""
+        """Return whether a channel sends messages."""
         channels = self.call("GET", "/api/v2/channels")["channels"]
         return bool({channel["method"]: channel["state"] for channel in channels}[method] == "open")
 

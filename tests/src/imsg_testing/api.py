@@ -60,7 +60,7 @@ class Api:
         wait(self.is_ready, READY_TIMEOUT_S, every_s=0.1, why=lambda: f"not ready again\n{self.logs[-8_000:]}")
 
     def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
-        """Call the API and return its answer, with what v1 tells in headers alone."""
+        """Call the API and return its answer, with what v1 has in headers alone."""
         return read_answer(self.client.request(method, path, json=body, params=params))
 
     def look_up(self, path: str, **params: str) -> dict[str, Any]:

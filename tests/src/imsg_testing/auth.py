@@ -115,7 +115,7 @@ async def running(asked: Settings) -> AsyncIterator[Visitor]:
 
 
 async def read_cached(redis: Redis, username: str) -> dict[str, str]:
-    """Read a cached user; empty where there is none. The limits of the quotas stand under their ids."""
+    """Read a cached user; empty where there is none. The limits of the quotas are under their ids."""
     found = await redis.call("HGETALL", user_key(username))
     pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
     cached = {key.decode(): value.decode() for key, value in pairs}

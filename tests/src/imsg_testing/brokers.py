@@ -85,7 +85,7 @@ async def remove_queues(url: str, *names: str) -> None:
 
 
 def management(url: str) -> httpx.AsyncClient:
-    """Make a client of the management API of an amqp:// or amqps:// URL that tells its port."""
+    """Make a client of the management API of an amqp:// or amqps:// URL that has its port."""
     address = parse(url)
     host = address.hosts[0]
     return httpx.AsyncClient(

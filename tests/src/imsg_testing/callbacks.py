@@ -39,7 +39,7 @@ ERASURE = Digests((SecretStr("an erasure key of these tests, long enough"),))
 
 
 class NoListeners:
-    """Stands in for `Listeners`: auth is not called."""
+    """Replaces `Listeners`: auth is not called."""
 
     async def synchronize(self, *, all_users: bool = False) -> None:
         """Do nothing."""

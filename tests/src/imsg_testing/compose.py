@@ -175,7 +175,7 @@ class Containers:
         return next(where["IPAddress"] for name, where in networks.items() if name.endswith("_inside"))
 
     def call(self, method: str, path: str, body: Any = None, **params: str) -> dict[str, Any]:  # noqa: ANN401
-        """Call the API through the edge; return the answer, with what v1 tells in headers alone."""
+        """Call the API through the edge; return the answer, with what v1 has in headers alone."""
         return read_answer(self.client.request(method, path, json=body, params=params))
 
     def call_raw(self, target: str, body: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -11,7 +11,7 @@ from imsg_testing.deployed import ASKING_HISTORY, DEPLOYED, READING, SENDERS, Li
 
 
 def list_peers() -> Lines:
-    """List the keys by which history knows who asks it."""
+    """Yield the keys of history's callers."""
     for caller in ASKING_HISTORY:
         yield f'{variable("peer_keys", name_file(caller))}: "{{{name_file(caller)}_key}}"'
 

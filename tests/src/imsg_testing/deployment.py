@@ -176,7 +176,7 @@ def crash_and_restart(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
 
 
 def make_attachment(name: str, content: bytes) -> dict[str, str]:
-    """Make an attachment as the API takes it."""
+    """Return an attachment in the API's form."""
     return {"filename": name, "file": base64.b64encode(content).decode()}
 
 

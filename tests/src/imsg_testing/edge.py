@@ -80,7 +80,7 @@ class Names:
 
 
 class Edge(Server):
-    """Caddy with our own Caddyfile; of it only ports and who answers for names are the test's."""
+    """Caddy with our own Caddyfile; only its ports and its name server are the test's."""
 
     def __init__(self, names: Names, port: int) -> None:
         """`port` is that of every replica."""

@@ -131,7 +131,7 @@ def _legs(body: Fields) -> None:
 
 
 def _recipients(body: Fields) -> None:
-    """Send to a recipient who exists, with the parameters that the channel publishes for its template."""
+    """Replace the recipients by an existing one, with the parameters that the channel publishes for its template."""
     method = body["method"]
     body.pop("groups", None)  # there are none
     if method in REACHED:

@@ -84,7 +84,7 @@ def build_folder(name: str) -> Manifests:
 
 
 def build_overlay(text: str) -> Manifests:
-    """Build an overlay that stands beside the folders of deploy/kubernetes. Raises AssertionError."""
+    """Build an overlay beside the folders of deploy/kubernetes. Raises AssertionError."""
     with TemporaryDirectory() as folder:
         shutil.copytree(FOLDER, folder, dirs_exist_ok=True)
         mine = Path(folder, "mine")

@@ -54,7 +54,7 @@ def list_images_of_registry() -> Lines:
 
 
 def list_peers() -> Lines:
-    """List the keys by which history knows who asks it."""
+    """Yield the keys of history's callers."""
     yield from (
         f"- {variable('peer_keys', name_file(caller))}={{{name_file(caller)}_key}}" for caller in ASKING_HISTORY
     )

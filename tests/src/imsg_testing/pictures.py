@@ -1,4 +1,4 @@
-"""The pictures of the web page in the READMEs: `make pictures` takes them anew, from an `imsg up` of its own."""
+"""The pictures of the web page in the READMEs: `make pictures` makes them, from an `imsg up` of its own."""
 
 import sys
 from pathlib import Path

@@ -187,7 +187,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def _find_listening(port: int) -> set[str] | None:
-    """Find the sockets that listen on a port, by their inodes; None where the kernel does not tell."""
+    """Find the sockets that listen on a port, by their inodes; None where the kernel does not report them."""
     tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
     if not any(table.exists() for table in tables):
         return None

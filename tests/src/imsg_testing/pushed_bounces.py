@@ -36,7 +36,7 @@ ADMIN = user("admin", role="admin")
 
 @dataclass
 class Place:
-    """sender-smtp and history, and who looks at what they keep."""
+    """sender-smtp and history, and a reader of their data."""
 
     door: httpx.AsyncClient
     history: Service

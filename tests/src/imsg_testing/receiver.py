@@ -22,7 +22,7 @@ class Call:
 
     @property
     def event(self) -> dict[str, Any]:
-        """What it tells."""
+        """The event of its body."""
         body: dict[str, Any] = json.loads(self.body)
         return body
 

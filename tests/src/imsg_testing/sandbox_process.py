@@ -40,7 +40,7 @@ class SandboxProcess(Service):
         return Counter(head["to"].removeprefix("+86") for head in read_heads(self._get, method="sms"))
 
     def order(self, method: str, fault: str, times: int | None, **more: int) -> None:
-        """Order a fault; `times` 0 takes it back."""
+        """Order a fault; `times` 0 cancels it."""
         body = {"method": method, "fault": fault, "times": times, **more}
         assert httpx.put(f"{self.url}/sandbox/faults", json=body, timeout=30).json()["errorCode"] == 0
 

@@ -52,7 +52,7 @@ class Sentinel(Server):
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A master, its replica, and those who watch them."""
+    """A master, its replica, and the Sentinels."""
 
     master: Valkey
     replica: Valkey

@@ -1,4 +1,4 @@
-"""A double of WeChat: an HTTP server whose answers a test writes down."""
+"""A double of WeChat: an HTTP server with prepared answers."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager

@@ -200,7 +200,7 @@ def _result(answer: Mapping[str, Any], provider_id: str) -> Result:
 
 
 class HistoryListener:
-    """Listens to what history would hear."""
+    """Consumes the messages for history."""
 
     def __init__(self) -> None:
         self.outcomes: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
@@ -208,7 +208,7 @@ class HistoryListener:
         self.jobs: list[Job] = []
 
     def statuses(self, request: str) -> dict[int, list[str]]:
-        """Return n → the statuses heard of it, in order."""
+        """Return n → its published statuses, in order."""
         return {
             n: [outcome.status.value for outcome in heard]
             for (name, n), heard in self.outcomes.items()
@@ -216,7 +216,7 @@ class HistoryListener:
         }
 
     def last(self, request: str, n: int = 0) -> Outcome:
-        """Return the last outcome heard of a message."""
+        """Return the last published outcome of a message."""
         return self.outcomes[request, n][-1]
 
     async def wait_settled(self, request: str, count: int = 1, within_s: float = 60.0) -> None:

@@ -25,7 +25,7 @@ LINE = "5oKo5aW977yM5oKo55qE6K6i5Y2VIDIwMjYxMTI1LTAwNDIg5bey57uP5Y+R6LSn77yM6aKE
 
 
 def mail(octets: int | None = None) -> bytes:
-    """Make a mail of about so many octets; of four lines where none are said."""
+    """Return a mail of about `octets`, by default of four lines."""
     lines = 4 if octets is None else max(1, round((octets - len(HEAD)) / len(LINE)))
     return (HEAD + LINE * lines).encode()
 

@@ -70,7 +70,7 @@ def measure(run: Run) -> Result:
 
 
 def content(octets: int) -> Content:
-    """Make what is said in a mail that has about so many octets on the wire."""
+    """Return the content of a mail that has about so many octets on the wire."""
     line = f"{CONTENT['text']}\n"
     wanted = max(1, round((octets - HEAD_OCTETS) / BASE64))
     text = (line * (wanted // len(line.encode()) + 1)).encode()[:wanted].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""A list of large mails: how long the loop of `imsg up` stands still beside it, and how single mails fare.
+"""A list of large mails: how long it blocks the loop of `imsg up`, and the delay of single mails.
 
 One request of 500 recipients with an attachment of 10 MiB, which no compression makes smaller; all of iMSG is in one
 process, and its sandbox is the mail server, so that every one of 7 GB goes through the same loop twice.

@@ -92,7 +92,7 @@ def _pass(deployment: Deployment, url: str, body: Path, counts: Counts, messages
 
 
 def result(before: Stores, after: Stores, rewritten: int, messages: int) -> Result:
-    """Make the figures of what stood there before so many messages and after."""
+    """Return the figures from the stores before and after so many messages."""
     grown = {name: kept.octets - _octets(before.keys, name) for name, kept in after.keys.items()}
     held = sum(grown[name] * kept.left_s for name, kept in after.keys.items() if kept.left_s != ENDLESS)
     endless = sum(grown[name] for name, kept in after.keys.items() if kept.left_s == ENDLESS)

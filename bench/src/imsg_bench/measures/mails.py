@@ -83,7 +83,7 @@ def fill_singles(deployment: Deployment, count: int, content: Content | None = N
 
 
 def floor_turn(deployment: Deployment, port: int, counts: Counts, count: int, octets: int | None = None) -> Turn:
-    """Fill the queue and let the bare consumer empty it, with mails of so many octets where they are said."""
+    """Fill the queue and run the bare consumer until it is empty, with mails of `octets` if given."""
     fill_singles(deployment, count)
     with ExitStack() as stack:
         words = (deployment.share.plain_broker_url, SINGLE, str(port), *([] if octets is None else [str(octets)]))

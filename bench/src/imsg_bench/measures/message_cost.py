@@ -137,7 +137,7 @@ class _Floors:
 
 
 class _Imsg:
-    """iMSG with everything running, and an endpoint that hears of every message of one user."""
+    """iMSG with everything running, and an endpoint that is called for every message of one user."""
 
     def __init__(self, deployment: Deployment, run: Run) -> None:
         self._deployment = deployment

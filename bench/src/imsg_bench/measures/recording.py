@@ -128,7 +128,7 @@ def _events(messages: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _record(deployment: Deployment, history: Service, messages: int) -> tuple[float, dict[str, float]]:
-    """Fill the queue while history is frozen, let it go on, and time until all is committed and acked."""
+    """Fill the queue while history is frozen, resume it, and time until all is committed and acked."""
     before = _deliveries(history)
     url = deployment.share.plain_broker_url
     history.process.pause()

@@ -83,7 +83,7 @@ class Jasmin(PhonePeer):
             raise MissingServerError("Jasmin is not installed: scripts/install-peers") from error
 
     def open(self) -> Endpoint:
-        """Configure and start it, and tell it of user, operator and route by its console."""
+        """Configure and start it, and add user, operator and route by its console."""
         self._servers = Servers(self.stack)
         self._operator = self.operator(sys.executable, "smpp")
         names = ("console", "port", "router", "clients", "smpp", "smpp_inside")

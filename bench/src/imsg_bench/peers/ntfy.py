@@ -37,7 +37,7 @@ class Ntfy(Peer):
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
 
     def open(self) -> Endpoint:
-        """Start it, and one who listens."""
+        """Start it, and a subscriber."""
         port = self.port()
         settings = self.folder / "server.yml"
         settings.write_text(SETTINGS.format(port=port, folder=self.folder))

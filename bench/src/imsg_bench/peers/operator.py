@@ -24,7 +24,7 @@ BIND_RECEIVER, BIND_TRANSMITTER, SUBMIT, BIND_TRANSCEIVER = 0x1, 0x2, 0x4, 0x9
 
 
 class DeliveryLog:
-    """Who was written to."""
+    """The recipients of the messages."""
 
     def __init__(self, folder: Path) -> None:
         self._counts = Counts(folder / "texts")

@@ -27,7 +27,7 @@ MAIL = f"From: flood@example.com\r\nTo: {ADDRESS}\r\nSubject: {SUBJECT}\r\n\r\n{
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where messages are handed in, and how."""
+    """The port that accepts messages, and the form of a request."""
 
     protocol: str
     port: int

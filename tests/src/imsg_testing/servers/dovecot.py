@@ -1,4 +1,4 @@
-"""Dovecot for the tests: mailboxes by IMAP, each a Maildir that a test may put messages into."""
+"""Dovecot for the tests: mailboxes by IMAP, each a Maildir in which a test may store messages."""
 
 import os
 import pwd

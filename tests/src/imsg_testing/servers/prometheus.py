@@ -44,7 +44,7 @@ class Alertmanager(Server):
     """Alertmanager with the configuration that operators fill in."""
 
     def __init__(self, fill_in: Callable[[dict[str, Any]], None]) -> None:
-        """`fill_in` changes the receiver: what stands commented out in it is there."""
+        """Make the server; `fill_in` completes the receiver, of which parts are commented out."""
         super().__init__()
         self._fill_in = fill_in
 

@@ -43,7 +43,7 @@ class Rabbit(Server):
 
     @property
     def url(self) -> str:
-        """An amqp:// URL that also tells where the management API is."""
+        """An amqp:// URL that also has the management API's port."""
         return f"amqp://guest:guest@127.0.0.1:{self._port}/%2F?management_port={self.management_port}"
 
     @property
@@ -196,7 +196,7 @@ def _refuse_an_old_one() -> None:
 
 
 def _version() -> str:
-    """Read the version where the package writes it; asking takes a minute on a busy machine."""
+    """Return the version from the package's files; the command takes a minute on a busy machine."""
     installed = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
     if installed:
         return installed[-1].name.rpartition("-")[2]

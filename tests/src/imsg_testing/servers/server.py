@@ -129,6 +129,6 @@ class Server(Startable):
 
 
 def find_program(name: str) -> Path | None:
-    """Find a program, also where system programs stand; None where it is not installed."""
+    """Return the path of a program, also of a system program; None where it is not installed."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
     return Path(path) if path else None
