@@ -110,7 +110,8 @@ async def test_every_recipient_gets_a_mail_of_his_own() -> None:
             assert message["Date"].datetime == ACCEPTED_AT
             assert "Cc" not in message
             assert "Bcc" not in message
-        assert server.lines[0] == "EHLO example.com"
+            assert received.client == "example.com"
+        assert server.commands[:2] == ["GREETING", "EHLO"]
 
 
 async def test_a_repeat_is_the_same_mail_to_the_byte() -> None:

@@ -34,7 +34,8 @@ async def test_a_mail_arrives_as_it_was_built_and_is_named_by_the_servers_queue(
         assert received.sender == "noreply@example.com"
         assert received.recipients == ("zhang@example.com",)
         assert received.data == built.head + built.body.replace(b"\r\n..", b"\r\n.")
-        assert server.lines[0] == "EHLO example.com"
+        assert received.client == "example.com"
+        assert server.commands[:2] == ["GREETING", "EHLO"]
         assert connection.is_usable
 
 
@@ -183,7 +184,7 @@ async def test_a_farewell_after_the_dot_is_a_no_and_ends_the_session() -> None:
 async def test_a_server_that_said_farewell_while_idle_is_found_out_by_noop() -> None:
     async with connecting({}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
-        await server.farewell()
+        await server.close_connections()
         assert not await connection.is_alive()
 
 

@@ -20,7 +20,7 @@ from imsg_testing.smtp_connections import (
     large_mail,
     mail,
 )
-from imsg_testing.smtp_server import Held
+from imsg_testing.smtp_server import Held, Raw
 
 pytestmark = pytest.mark.usefixtures("_offered")
 
@@ -121,7 +121,7 @@ async def test_a_cancelled_probe_costs_the_connection() -> None:
 )
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_gibberish_before_the_dot_is_tried_again_on_another_connection(command: str, noise: bytes) -> None:
-    async with connecting({command: noise}, IMPATIENT) as (server, connection):
+    async with connecting({command: Raw(noise)}, IMPATIENT) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, ConnectionLost)
         assert not connection.is_usable
@@ -132,7 +132,7 @@ async def test_gibberish_before_the_dot_is_tried_again_on_another_connection(com
     "noise", [b"what?\r\n", b"\x00\xff\xfe\r\n", b"25", b"999 hm\r\n", b"354 go on\r\n", b"x" * 70_000]
 )
 async def test_gibberish_after_the_dot_leaves_the_outcome_unknown(noise: bytes) -> None:
-    async with connecting({"DOT": noise}, IMPATIENT_AFTER_THE_DOT) as (_, connection):
+    async with connecting({"DOT": Raw(noise)}, IMPATIENT_AFTER_THE_DOT) as (_, connection):
         assert isinstance(await connection.send(mail()), Unknown)
         assert not connection.is_usable
 
@@ -152,9 +152,9 @@ async def test_a_cancelled_mail_never_leaves_its_late_reply_to_the_next_one() ->
 @pytest.mark.parametrize(
     "replies",
     [
-        {"MAIL": b"250 2.1.0 Ok\r\n250 2.1.0 Ok\r\n"},
-        {"RCPT": b"250 2.1.5 Ok\r\n354 go\r\n"},
-        {"DATA": b"354 go\r\n250 2.0.0 queued\r\n"},
+        {"MAIL": Raw(b"250 2.1.0 Ok\r\n250 2.1.0 Ok\r\n")},
+        {"RCPT": Raw(b"250 2.1.5 Ok\r\n354 go\r\n")},
+        {"DATA": Raw(b"354 go\r\n250 2.0.0 queued\r\n")},
         {"DATA": "250 2.1.5 shifted by one"},
     ],
 )
@@ -201,7 +201,7 @@ async def test_a_body_without_recipients_is_a_lone_dot() -> None:
 
 
 async def test_a_missing_reply_lets_no_body_follow() -> None:
-    async with connecting({"RCPT": b""}, IMPATIENT) as (server, connection):
+    async with connecting({"RCPT": Raw(b"")}, IMPATIENT) as (server, connection):
         result = await connection.send(mail())
         assert isinstance(result, ConnectionLost)
         assert not connection.is_usable
@@ -248,7 +248,7 @@ async def test_a_farewell_or_a_yes_within_the_body_is_no_acceptance(answer: byte
 
 
 async def test_a_second_reply_after_the_dot_ends_the_session_and_not_the_mail() -> None:
-    async with connecting({"DOT": b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n"}) as (_, connection):
+    async with connecting({"DOT": Raw(b"250 2.0.0 queued\r\n250 2.0.0 queued\r\n")}) as (_, connection):
         assert isinstance(await connection.send(mail()), Sent)
         assert not connection.is_usable
 
@@ -257,7 +257,7 @@ async def test_an_unexpected_line_ends_the_session_before_the_next_mail() -> Non
     async with connecting({}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
         (session,) = server.open
-        session.writer.write(b"250 2.0.0 by the way\r\n")
+        session.transport.write(b"250 2.0.0 by the way\r\n")
         async with asyncio.timeout(60):
             while connection.is_usable:  # noqa: ASYNC110  nothing tells when a line has arrived
                 await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from imsg_smtp.port_probe import connect_or_explain
 from imsg_smtp.server_address import ServerAddress
 from imsg_smtp.settings import Security
 from imsg_testing.smtp_connections import IMPATIENT, QUICK, address_of, connecting, large_mail, mail
-from imsg_testing.smtp_server import Act, Step, smtp_server
+from imsg_testing.smtp_server import Act, Raw, ScriptedReply, smtp_server
 
 pytestmark = pytest.mark.usefixtures("_offered")
 
@@ -42,10 +42,12 @@ async def test_a_name_without_an_address_is_tried_again() -> None:
     assert result.code == "unreachable"
 
 
-@pytest.mark.parametrize("step", [Act.HANG, Act.DROP, Act.RESET, b"hello\r\n", "421 4.3.2 not now", "450 busy"])
+@pytest.mark.parametrize("step", [Act.HANG, Act.DROP, Act.RESET, Raw(b"hello\r\n"), "421 4.3.2 not now", "450 busy"])
 @pytest.mark.parametrize("command", ["GREETING", "EHLO"])
-async def test_a_server_that_does_not_let_us_in_for_the_moment_is_tried_again(command: str, step: Step) -> None:
-    replies: dict[str, Step | Sequence[Step]] = {command: step, "HELO": step}
+async def test_a_server_that_does_not_let_us_in_for_the_moment_is_tried_again(
+    command: str, step: ScriptedReply
+) -> None:
+    replies: dict[str, ScriptedReply | Sequence[ScriptedReply]] = {command: step, "HELO": step}
     async with smtp_server(replies) as server:
         result = await connect(address_of(server), IMPATIENT)
         assert isinstance(result, Again)

@@ -16,7 +16,7 @@ from imsg_smtp.mime import Mail
 from imsg_smtp.replies import BLOCK_S
 from imsg_testing.smtp_connections import QUICK, Clock, Sending, address_of, sending_to
 from imsg_testing.smtp_connections import mail as mail_of
-from imsg_testing.smtp_server import Act, Held, SmtpServer, Step, smtp_server
+from imsg_testing.smtp_server import Act, Held, Raw, ScriptedReply, SmtpServer, smtp_server
 
 LIMITS = Limits()
 PROBING = replace(QUICK, probe_s=0.3)
@@ -74,8 +74,8 @@ async def test_an_idle_connection_is_asked_for_a_sign_of_life_before_it_is_used(
         assert server.sessions == 1
 
 
-@pytest.mark.parametrize("noop", [Act.DROP, Act.HANG, "421 4.4.2 timeout", b"hm\r\n"])
-async def test_an_idle_connection_without_a_sign_of_life_is_replaced(noop: Act | str | bytes) -> None:
+@pytest.mark.parametrize("noop", [Act.DROP, Act.HANG, "421 4.4.2 timeout", Raw(b"hm\r\n")])
+async def test_an_idle_connection_without_a_sign_of_life_is_replaced(noop: ScriptedReply) -> None:
     clock = Clock()
     async with smtp_server({"NOOP": noop}) as server, sending_to(address_of(server), None, PROBING, clock) as sending:
         await sending.send(mail())
@@ -96,16 +96,16 @@ async def test_unneeded_connections_are_closed() -> None:
 async def test_a_farewell_while_idle_costs_a_new_connection_and_no_mail() -> None:
     async with smtp_server() as server, sending_to(address_of(server)) as sending:
         await sending.send(mail())
-        await server.farewell()
+        await server.close_connections()
         assert isinstance(await sending.send(mail()), Sent)
         assert server.sessions == 2
         assert len(server.mails) == 2
 
 
-@pytest.mark.parametrize("step", [Act.DROP, Act.RESET, "421 4.7.0 enough", b"250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n"])
+@pytest.mark.parametrize("step", [Act.DROP, Act.RESET, "421 4.7.0 enough", Raw(b"250 2.0.0 Ok\r\n250 2.0.0 Ok\r\n")])
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
 async def test_a_kept_connection_that_fails_before_the_dot_is_replaced_at_once(
-    command: str, step: Act | str | bytes
+    command: str, step: ScriptedReply
 ) -> None:
     usual = "354 go" if command == "DATA" else "250 2.0.0 Ok"
     async with smtp_server({command: [usual, step]}) as server, sending_to(address_of(server)) as sending:
@@ -132,7 +132,9 @@ async def test_a_kept_connection_that_fails_after_the_dot_is_never_repeated_here
 
 
 async def test_a_cancelled_mail_costs_its_connection_and_shifts_no_reply() -> None:
-    replies: dict[str, list[Step]] = {"RCPT": [Held("250 2.1.5 late"), "550 5.1.1 no such user", "250 2.1.5 Ok"]}
+    replies: dict[str, list[ScriptedReply]] = {
+        "RCPT": [Held("250 2.1.5 late"), "550 5.1.1 no such user", "250 2.1.5 Ok"]
+    }
     async with smtp_server(replies) as server, sending_to(address_of(server), Limits(connections=1)) as sending:
         task = asyncio.create_task(sending.send(mail(0)))
         await server.wait_seen("RCPT")
@@ -229,7 +231,7 @@ async def test_closing_takes_leave_of_the_server_and_waits_no_longer_than_the_bo
 
 @asynccontextmanager
 async def answering(
-    replies: Mapping[str, Step | list[Step]], clock: Clock | None = None
+    replies: Mapping[str, ScriptedReply | list[ScriptedReply]], clock: Clock | None = None
 ) -> AsyncIterator[tuple[SmtpServer, Sending]]:
     async with (
         smtp_server(replies, extensions=["PIPELINING", "ENHANCEDSTATUSCODES"]) as server,
@@ -250,7 +252,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("command", HOSTILE)
 async def test_a_server_that_refuses_us_at_any_stage_costs_no_recipient_and_is_asked_once(command: str) -> None:
-    replies: dict[str, Step | list[Step]] = {command: HOSTILE[command]}
+    replies: dict[str, ScriptedReply | list[ScriptedReply]] = {command: HOSTILE[command]}
     if command == "EHLO":
         replies["HELO"] = HOSTILE[command]
     async with answering(replies) as (server, sending):

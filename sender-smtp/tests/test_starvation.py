@@ -17,13 +17,13 @@ from imsg_smtp.mime import MailContent, render
 from imsg_smtp.senders import Sender
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_testing.smtp_connections import sending_to
-from imsg_testing.smtp_server import Act, Step, smtp_server
+from imsg_testing.smtp_server import Act, Raw, ScriptedReply, smtp_server
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 
 ROUNDS = 12
 QUICK = Timeouts(connect_s=1.0, greeting_s=1.0, command_s=0.3, data_s=0.3, block_s=1.0, dot_s=0.3, quit_s=0.1)
 
-FINAL: Sequence[Step] = (
+FINAL: Sequence[ScriptedReply] = (
     "553 Mail from must equal authorized user",
     "501 mail from address must be same as authorization user",
     "553 5.7.1 Sender address rejected: not owned by user imsg",
@@ -39,7 +39,7 @@ FINAL: Sequence[Step] = (
     "538 5.7.11 Encryption required",
     "550 5.1.1 no such user",
 )
-PASSING: Sequence[Step] = (
+PASSING: Sequence[ScriptedReply] = (
     "421 4.7.0 too many connections",
     "421 4.3.2 shutting down",
     "432 4.7.12 A password transition is needed",
@@ -52,7 +52,7 @@ PASSING: Sequence[Step] = (
     "550 Domain frequency limited",
     "550 5.7.28 There is an unusual rate of unsolicited mail",
     "550 Mailbox unavailable or access denied",
-    b"hm\r\n",
+    Raw(b"hm\r\n"),
     "299 yes and no",
     Act.DROP,
     Act.RESET,
@@ -60,7 +60,12 @@ PASSING: Sequence[Step] = (
 
 
 async def send_all(
-    seed: int, poison: dict[str, Step], sender_domains: Sequence[str], domains: Sequence[str], *, workers: int = 1
+    seed: int,
+    poison: dict[str, ScriptedReply],
+    sender_domains: Sequence[str],
+    domains: Sequence[str],
+    *,
+    workers: int = 1,
 ) -> Status | None:
     """Send mails, one of them poisoned, over a real server; return what became of that one.
 
@@ -107,5 +112,7 @@ async def test_whatever_is_answered_about_one_mail_others_go_within_a_minute(wor
 
 @pytest.mark.parametrize("answer", FINAL)
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_mail_that_is_refused_whatever_others_are_fails_and_stops_no_other(answer: Step, workers: int) -> None:
+async def test_a_mail_that_is_refused_whatever_others_are_fails_and_stops_no_other(
+    answer: ScriptedReply, workers: int
+) -> None:
     assert await send_all(1, {"RCPT": answer}, ("x.cn",), ("z.cn",), workers=workers) is Status.FAILED

@@ -17,7 +17,7 @@ from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Channel
 from imsg_smtp.main import Smtp, Timeouts, open_channel
 from imsg_testing.jobs import make_job
-from imsg_testing.smtp_server import Act, SmtpServer, Step, smtp_server
+from imsg_testing.smtp_server import Act, Raw, ScriptedReply, SmtpServer, smtp_server
 from imsg_web import service_client
 
 WITHIN_S = 60.0
@@ -33,7 +33,7 @@ SHORT_S = 0.3
 class Case:
     """What the provider does, and the results that are right for it."""
 
-    replies: Mapping[str, Step | Sequence[Step]]
+    replies: Mapping[str, ScriptedReply | Sequence[ScriptedReply]]
     expected: tuple[type[Result], ...]
     """The first is right for one message; any of them for many at once."""
     timeouts: Timeouts = PATIENT
@@ -53,9 +53,9 @@ CASES: Mapping[str, Case] = {
     "cut off at once": Case({"GREETING": Act.RESET}, (Again, Blocked)),
     "cut off before it has the message": Case({"DATA": Act.DROP}, (Again, Blocked)),
     "cut off once it has the message": Case({"DOT": Act.RESET}, (Unknown, Blocked)),
-    "gibberish for a greeting": Case({"GREETING": b"\x16\x03\x01 hello\r\n"}, (Again, Blocked)),
-    "gibberish before it has the message": Case({"RCPT": b"\x00\xff\r\n"}, (Again, Blocked)),
-    "gibberish once it has the message": Case({"DOT": b"{}\r\n"}, (Unknown, Blocked)),
+    "gibberish for a greeting": Case({"GREETING": Raw(b"\x16\x03\x01 hello\r\n")}, (Again, Blocked)),
+    "gibberish before it has the message": Case({"RCPT": Raw(b"\x00\xff\r\n")}, (Again, Blocked)),
+    "gibberish once it has the message": Case({"DOT": Raw(b"{}\r\n")}, (Unknown, Blocked)),
 }
 
 
@@ -102,9 +102,9 @@ async def test_whatever_the_provider_does_to_many_at_once_each_has_its_result(ca
 
 @pytest.mark.parametrize("case", CASES)
 async def test_a_provider_that_recovers_is_used_again(case: str) -> None:
-    once: dict[str, Step | Sequence[Step]] = {}
+    once: dict[str, ScriptedReply | Sequence[ScriptedReply]] = {}
     for command, step in CASES[case].replies.items():
-        assert isinstance(step, str | bytes | Act)
+        assert isinstance(step, ScriptedReply)
         once[command] = [step]
     async with smtp_server(once) as server, channel_to(server, CASES[case].timeouts) as channel:
         made = job(2)

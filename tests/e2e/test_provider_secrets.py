@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.file_search import search
 from imsg_testing.http_stub import Asked, HttpStub, reply
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.servers import Postgres
-from imsg_testing.smtp_server import Step
 from imsg_testing.waiting import wait
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
@@ -75,13 +75,10 @@ class Parrot(Mailbox):
         self.extensions = ("AUTH PLAIN",)
         self.heard: list[str] = []
 
-    def hear(self, line: str) -> None:
-        """Remember the line."""
-        self.heard.append(line)
-
-    def step(self, command: str) -> Step:
+    async def handle_AUTH(self, _: SMTP, __: Session, ___: Envelope, words: list[str]) -> str:  # noqa: N802
         """Repeat the log-in."""
-        return f"535 5.7.8 no such log-in: {self.heard[-1]}" if command == "AUTH" else super().step(command)
+        self.heard.append(f"AUTH {' '.join(words)}")
+        return f"535 5.7.8 no such log-in: {self.heard[-1]}"
 
 
 def repeat(asked: Asked) -> bytes:

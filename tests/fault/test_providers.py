@@ -24,7 +24,7 @@ def test_a_mail_server_that_hangs(deployment: Services) -> None:
     with inject_faults(deployment, within_s=LEFT_ALONE_S) as fault, fault.clients.sending():
         deployment.mailbox.manner = Manner.HANG
         fault.clients.send(100)
-        wait(lambda: deployment.mailbox.under_way >= IN_FLIGHT, 60)
+        wait(lambda: deployment.mailbox.concurrent_requests >= IN_FLIGHT, 60)
         fault.clients.wait_for(40)
         fault.reconciler.note_restored()
         deployment.mailbox.manner = Manner.TAKE

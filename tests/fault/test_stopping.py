@@ -90,7 +90,7 @@ def test_in_the_middle_of_a_delivery(deployment: Services) -> None:
         deployment.mailbox.latency_s = 3.0
         for _ in range(20):
             fault.clients.send()
-        wait(lambda: deployment.mailbox.under_way > 0, 60)
+        wait(lambda: deployment.mailbox.concurrent_requests > 0, 60)
         sender.stop()
         assert 0 < fault.count_received() < 20, "it was in the middle"
         deployment.mailbox.latency_s = 0.0

@@ -136,7 +136,7 @@ def answers_lost(site: Site) -> Iterator[None]:
     mailbox = site.deployment.mailbox
     mailbox.manner = Manner.HANG
     site.send(list_strangers(CONNECTIONS))
-    wait(lambda: mailbox.under_way > 80, 60, why=lambda: f"{mailbox.under_way} mails under way")
+    wait(lambda: mailbox.concurrent_requests > 80, 60, why=lambda: f"{mailbox.concurrent_requests} mails under way")
     mailbox.manner = Manner.TAKE
     mailbox.hang_up()
     yield

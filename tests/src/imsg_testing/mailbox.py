@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from imsg_testing.smtp_server import DEFAULTS, EXTENSIONS, Act, Late, Received, SmtpServer, Step
+from imsg_testing.smtp_server import DEFAULTS, EXTENSIONS, Act, Late, Received, ScriptedReply, SmtpServer
 from imsg_testing.tcp_server import LoopThread
 
 
@@ -72,7 +72,7 @@ class Mailbox(SmtpServer):
 
     def hang_up(self) -> None:
         """Cut every connection, those that hang included."""
-        self._thread.loop.call_soon_threadsafe(self._cut)
+        self._thread.loop.call_soon_threadsafe(self.abort_connections)
 
     @contextmanager
     def running_apart(self) -> Iterator["Mailbox"]:
@@ -80,8 +80,8 @@ class Mailbox(SmtpServer):
         with self._thread.running(self.running()):
             yield self
 
-    def step(self, command: str) -> Step:
-        """Meet a command as the manner says."""
+    def next_reply(self, command: str) -> ScriptedReply:
+        """Reply as the manner says. No command is kept: there may be a million."""
         match (self.manner, command):
             case (Manner.AWAY, "GREETING"):
                 return "421 4.3.2 mail.example.com is being looked after"
@@ -93,12 +93,6 @@ class Mailbox(SmtpServer):
                 return Late(DEFAULTS["DOT"], self.latency_s)
         return DEFAULTS.get(command, "")
 
-    def note(self, command: str) -> None:
-        """Remember none: there may be a million."""
-
-    def hear(self, line: str) -> None:
-        """Remember none."""
-
     def keep(self, mail: Received) -> None:
         """Record a mail, unless the mailbox hangs: then it is neither recorded nor acknowledged."""
         if self.manner is Manner.HANG:
@@ -106,10 +100,6 @@ class Mailbox(SmtpServer):
         found = MESSAGE_ID.search(mail.data)
         to = mail.recipients[-1].casefold()
         self.taken.append(Taken(to, found.group(1).decode() if found else "", time.monotonic()))
-
-    def _cut(self) -> None:
-        for session in list(self.open):
-            session.writer.transport.abort()
 
 
 MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)

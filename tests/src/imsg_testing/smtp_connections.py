@@ -17,7 +17,7 @@ from imsg_smtp.mime import File, Mail, MailContent, render
 from imsg_smtp.replies import PROVIDER
 from imsg_smtp.senders import Sender
 from imsg_smtp.server_address import ServerAddress, Timeouts
-from imsg_testing.smtp_server import SmtpServer, Step, smtp_server
+from imsg_testing.smtp_server import ScriptedReply, SmtpServer, smtp_server
 
 REQUEST = "0192f0c4a7b17d3e8f00112233445566"
 LONG_S = 30
@@ -29,7 +29,7 @@ SHORT_S = 0.1
 """For a wait that is to run out; every other may be long, so that a busy machine changes no result."""
 IMPATIENT = replace(QUICK, greeting_s=SHORT_S, command_s=SHORT_S, data_s=SHORT_S, block_s=SHORT_S, reset_s=SHORT_S)
 IMPATIENT_AFTER_THE_DOT = replace(QUICK, dot_s=SHORT_S)
-Replies = Mapping[str, Step | Sequence[Step]]
+Replies = Mapping[str, ScriptedReply | Sequence[ScriptedReply]]
 
 
 class Clock:

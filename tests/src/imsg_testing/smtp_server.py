@@ -1,32 +1,42 @@
-"""An SMTP server on a real socket that behaves well, except where its test names how it misbehaves.
+"""An SMTP server on a real socket that misbehaves where its test says so, and keeps what it received.
 
-It is not on aiosmtpd, which the sandbox and the bounce listener use: that refuses the parameters of DSN (RFC 3461), has
-no CRAM-MD5, and answers each command in a handler that every misbehaviour would have to override.
+aiosmtpd speaks the protocol. This module replaces its replies with those of a test.
 """
 
 import asyncio
-import base64
 import contextlib
 import hmac
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from itertools import count
-from typing import Self
+from itertools import count, repeat
+from typing import Any, Self
 
-from imsg_testing.tcp_server import serve_tcp
+from aiosmtpd.smtp import MISSING, SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException
+
+from imsg_testing.tcp_server import LINE_OCTETS
 
 EXTENSIONS = ("SIZE 36700160", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 
 WITHIN_S = 60.0
 """How long a test waits for the server to see or do something."""
 
+TIMEOUT_S = 3_600.0
+"""The server closes no connection by itself: no test takes as long."""
+
+CHALLENGE = b"<1.2@mail.example.com>"
+"""What CRAM-MD5 hashes."""
+
+DSN_PARAMETERS = ("RET=", "ENVID=", "NOTIFY=", "ORCPT=")
+"""RFC 3461. aiosmtpd refuses them."""
+
 
 class Act(Enum):
-    """What a server can do instead of answering."""
+    """What the server does in place of a reply."""
 
     HANG = "hang"
     DROP = "drop"
@@ -34,67 +44,66 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """Octets that are sent as they are."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """A reply that is given only once the test calls `release`."""
+    """A reply that is sent once the test calls `release`."""
 
     reply: str
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A reply that is given after a while."""
+    """A reply that is sent after a while."""
 
     reply: str
     after_s: float
 
 
-Step = str | bytes | Act | Held | Late
-"""A reply as text (`550 5.1.1 no`, line ends are added), as bytes (sent as they are), or what is done instead."""
+ScriptedReply = str | Raw | Act | Held | Late
+"""A reply as text (`550 5.1.1 no`, without its line end), or what is done in place of one."""
 
 DEFAULTS: Mapping[str, str] = {
     "GREETING": "220 mail.example.com ESMTP",
-    "HELO": "250 mail.example.com",
-    "STARTTLS": "220 2.0.0 go ahead",
     "MAIL": "250 2.1.0 Ok",
     "RCPT": "250 2.1.5 Ok",
     "DATA": "354 End data with <CR><LF>.<CR><LF>",
-    "DOT": "250 2.0.0 Ok: queued as {queued}",
-    "RSET": "250 2.0.0 Ok",
-    "NOOP": "250 2.0.0 Ok",
-    "QUIT": "221 2.0.0 Bye",
+    "DOT": "250 2.0.0 Ok: queued as {queue_id}",
 }
-"""By command; GREETING, BODY (asked before the body is read) and DOT are no commands but moments."""
+"""The usual replies; to other commands aiosmtpd replies. GREETING and DOT (the end of a mail) are scripted as commands
+are, and so is BODY: what is sent or done before a mail is read, usually nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A mail the server has said yes to."""
+    """An accepted mail."""
 
     sender: str
     recipients: tuple[str, ...]
     data: bytes
-    """As received, with dots undoubled."""
+    """As received, without the dots that SMTP adds."""
     options: str
-    """What stood behind MAIL FROM."""
+    """The parameters of MAIL."""
+    recipient_options: str
+    """The parameters of RCPT."""
+    client: str
+    """The name in EHLO or HELO."""
     session: int
     tls: bool
     user: str | None
-    queued: str
-
-
-@dataclass(slots=True)
-class _Envelope:
-    sender: str
-    options: str
-    recipients: list[str] = field(default_factory=list)
 
 
 class SmtpServer:
-    """The running server: what it has seen, and what a test can make it do."""
+    """The running server: what it received, and what a test makes it do. It is the handler of aiosmtpd's sessions."""
 
     def __init__(
         self,
-        replies: Mapping[str, Step | Sequence[Step]],
+        replies: Mapping[str, ScriptedReply | Sequence[ScriptedReply]],
         extensions: Sequence[str],
         users: Mapping[str, str],
         tls: ssl.SSLContext | None,
@@ -103,87 +112,278 @@ class SmtpServer:
         self.port = 0
         self.mails: list[Received] = []
         self.commands: list[str] = []
-        """The verbs and moments of all sessions, in the order in which they came."""
-        self.lines: list[str] = []
-        """The command lines of all sessions."""
+        """The commands of all sessions in order, and GREETING, BODY and DOT."""
         self.sessions = 0
         """How many connections were ever made."""
         self.extensions = extensions
         self.users = users
         self.tls = tls
-        self.under_way = 0
-        """Mails that were announced and are not answered yet."""
+        self.concurrent_requests = 0
+        """Mails whose DATA was accepted and that have no reply yet."""
         self.released = asyncio.Event()
-        self.open: set[_Session] = set()
-        self.poison: dict[str, Mapping[str, Step]] = {}
-        """Address → what is done instead at its RCPT, and at the DATA and DOT of a mail to it."""
-        self._numbers = count(1)
-        self._steps = {
-            command: (iter(steps) if not isinstance(steps, Step) else None, steps) for command, steps in replies.items()
+        self.open: set[Connection] = set()
+        self.poison: dict[str, Mapping[str, ScriptedReply]] = {}
+        """Address → the replies to its RCPT, and to the DATA and DOT of a mail to it."""
+        self._queue_ids = (f"Q{number:06}" for number in count(1))
+        self._replies = {
+            command: repeat(reply) if isinstance(reply, ScriptedReply) else iter(reply)
+            for command, reply in replies.items()
         }
 
     @contextlib.asynccontextmanager
     async def running(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
         """Listen on a free port for as long as the context lasts, with `tls` speaking TLS from the first byte."""
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self.sessions += 1
-            session = _Session(self, reader, writer, self.sessions, secure=tls is not None)
-            self.open.add(session)
-            try:
-                with contextlib.suppress(OSError):
-                    await session.run()
-            finally:
-                self.open.discard(session)
-                writer.transport.abort()
-
-        async with serve_tcp(serve, tls) as self.port:
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(lambda: Connection(self), self.host, 0, ssl=tls)
+        self.port = listener.sockets[0].getsockname()[1]
+        try:
             yield self
+        finally:
+            listener.close()
+            self.abort_connections()
+            await self._wait_until_closed()
 
-    def step(self, command: str) -> Step:
-        """Say what is done at a command: the next of its list, or its one step, or what is usual."""
-        self.note(command)
-        rest, steps = self._steps.get(command, (iter(()), ()))
-        if rest is not None:
-            return next(rest, DEFAULTS.get(command, ""))
-        assert isinstance(steps, Step)
-        return steps
-
-    def note(self, command: str) -> None:
-        """Remember a verb or a moment."""
+    def next_reply(self, command: str) -> ScriptedReply:
+        """Return the next scripted reply to a command, or the usual one, or "" where there is none."""
         self.commands.append(command)
-
-    def hear(self, line: str) -> None:
-        """Remember a command line."""
-        self.lines.append(line)
+        return next(self._replies.get(command, iter(())), DEFAULTS.get(command, ""))
 
     def keep(self, mail: Received) -> None:
-        """Take a mail."""
+        """Keep a mail."""
         self.mails.append(mail)
 
-    def next_queued(self) -> str:
-        """Name the next mail."""
-        return f"Q{next(self._numbers):06}"
-
     def release(self) -> None:
-        """Let every held reply go, now and from now on."""
+        """Send every held reply, now and from now on."""
         self.released.set()
 
     async def wait_seen(self, command: str, times: int = 1) -> None:
-        """Wait until a command or moment has come so often."""
+        """Wait until a command, or GREETING, BODY or DOT, has come so often."""
         await _until(lambda: self.commands.count(command) >= times, f"{times} x {command}")
 
-    async def farewell(self, line: str = "421 4.4.2 mail.example.com Error: timeout exceeded") -> None:
-        """Say a last line on every open connection and close it, as a server does that shuts down or tires of us."""
-        for session in list(self.open):
-            session.writer.write(f"{line}\r\n".encode())
-            session.writer.close()
+    async def close_connections(self, line: str = "421 4.4.2 mail.example.com Error: timeout exceeded") -> None:
+        """Send a last line on every open connection and close it, as a server that shuts down does."""
+        for connection in list(self.open):
+            connection.transport.write(f"{line}\r\n".encode())
+            connection.transport.close()
+        await self._wait_until_closed()
+
+    def abort_connections(self) -> None:
+        """Cut every open connection."""
+        for connection in list(self.open):
+            connection.transport.abort()
+
+    async def _wait_until_closed(self) -> None:
         await _until(lambda: not self.open, "the connections closed")
+
+    def next_reply_for(self, command: str, recipients: Iterable[str]) -> ScriptedReply:
+        """Return the next reply to a command that concerns recipients."""
+        usual = self.next_reply(command)
+        replies = (self.poison.get(recipient, {}).get(command) for recipient in recipients)
+        return next((reply for reply in replies if reply is not None), usual)
+
+    # What aiosmtpd calls. It hands the reply that a handler returns to `Connection.push`; MISSING stands for its own.
+
+    def check_password(self, _: SMTP, __: Session, ___: Envelope, ____: str, data: LoginPassword) -> AuthResult:
+        """Let a user in who gives the password."""
+        name, password = data.login.decode(), data.password.decode()
+        return AuthResult(success=self.users.get(name) == password, handled=False, auth_data=name)
+
+    async def handle_EHLO(  # noqa: N802  aiosmtpd's name
+        self, _: "Connection", session: Session, __: Envelope, hostname: str, replies: list[str]
+    ) -> list[ScriptedReply]:
+        """Offer the test's extensions; of aiosmtpd's only STARTTLS, and AUTH where users have to log in."""
+        session.host_name = hostname
+        if reply := self.next_reply("EHLO"):
+            return [reply]
+        own = ("STARTTLS", "AUTH") if self.users and "AUTH" not in " ".join(self.extensions) else "STARTTLS"
+        first, *others = (reply[4:] for reply in replies)
+        lines = [first, *self.extensions, *(line for line in others if line.startswith(own))]
+        return [*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]
+
+    async def handle_HELO(self, _: "Connection", session: Session, __: Envelope, hostname: str) -> Any:  # noqa: ANN401, N802
+        """Reply as the test says, or as aiosmtpd does."""
+        session.host_name = hostname
+        return self.next_reply("HELO") or MISSING
+
+    async def handle_AUTH(  # noqa: N802
+        self, _: "Connection", __: Session, ___: Envelope, ____: list[str]
+    ) -> Any:  # noqa: ANN401
+        """Reply as the test says, or let aiosmtpd check the password."""
+        return self.next_reply("AUTH") or MISSING
+
+    async def handle_MAIL(  # noqa: N802
+        self, _: "Connection", session: Session, envelope: Envelope, address: str, __: list[str]
+    ) -> ScriptedReply:
+        """Begin a mail."""
+        reply = self.next_reply("MAIL")
+        if self.users and not session.authenticated:
+            return "530 5.7.0 Authentication required"
+        if _has_code(reply, "250"):
+            envelope.mail_from = address
+        return reply
+
+    async def handle_RCPT(  # noqa: N802
+        self, _: "Connection", __: Session, envelope: Envelope, address: str, ___: list[str]
+    ) -> ScriptedReply:
+        """Accept a recipient."""
+        reply = self.next_reply_for("RCPT", [address])
+        if _has_code(reply, "250"):
+            envelope.rcpt_tos.append(address)
+        return reply
+
+    async def handle_DATA(  # noqa: N802
+        self, connection: "Connection", session: Session, envelope: Envelope
+    ) -> ScriptedReply:
+        """Accept a mail that has ended. Without a reply it is accepted too: that is the worst case for the client."""
+        reply = self.next_reply_for("DOT", envelope.rcpt_tos)
+        connection.queue_id = next(self._queue_ids)
+        if _has_code(reply, "250") or isinstance(reply, Act):
+            self.keep(
+                Received(
+                    envelope.mail_from or "",
+                    tuple(envelope.rcpt_tos),
+                    envelope.original_content or b"",
+                    " ".join(envelope.mail_options),
+                    " ".join(envelope.rcpt_options),
+                    session.host_name or "",
+                    connection.number,
+                    connection.transport.get_extra_info("sslcontext") is not None,
+                    session.auth_data,
+                )
+            )
+        return reply
+
+    async def handle_RSET(self, *_: object) -> Any:  # noqa: ANN401, N802
+        """Reply as the test says, or as aiosmtpd does."""
+        return self.next_reply("RSET") or MISSING
+
+    async def handle_NOOP(self, *_: object) -> Any:  # noqa: ANN401, N802
+        """Reply as the test says, or as aiosmtpd does."""
+        return self.next_reply("NOOP") or MISSING
+
+    async def handle_QUIT(self, *_: object) -> Any:  # noqa: ANN401, N802
+        """Reply as the test says, or as aiosmtpd does."""
+        return self.next_reply("QUIT") or MISSING
+
+
+class Connection(SMTP):
+    """One connection."""
+
+    line_length_limit = LINE_OCTETS
+    transport: asyncio.Transport
+
+    def __init__(self, server: SmtpServer) -> None:
+        super().__init__(
+            server,
+            data_size_limit=None,
+            enable_SMTPUTF8=True,
+            hostname="mail.example.com",
+            tls_context=server.tls,
+            timeout=TIMEOUT_S,
+            auth_require_tls=server.tls is not None,
+            authenticator=server.check_password,
+            loop=asyncio.get_running_loop(),
+        )
+        self.command_size_limits = defaultdict(lambda: LINE_OCTETS)  # parameters of DSN pass aiosmtpd's 512
+        server.sessions += 1
+        self.number = server.sessions
+        self.queue_id = ""
+        self._server = server
+        self._replacements: list[ScriptedReply | bytes] = [server.next_reply("GREETING")]
+        """What is sent in place of the next reply of aiosmtpd."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; called again when TLS begins."""
+        super().connection_made(transport)
+        self._server.open.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End."""
+        self._server.open.discard(self)
+        super().connection_lost(error)
+
+    async def push(self, status: ScriptedReply | bytes) -> None:
+        """Send a reply of aiosmtpd or of the test, or do what the test wants in place of it."""
+        replies, self._replacements = self._replacements or [status], []
+        for reply in replies:
+            await self._play(reply)
+
+    async def _play(self, reply: ScriptedReply | bytes) -> None:
+        match reply:
+            case str():
+                await super().push(reply.replace("{queue_id}", self.queue_id))
+                if reply.startswith("421"):
+                    self.transport.close()
+            case bytes():
+                await super().push(reply)
+            case Raw(octets):
+                self.transport.write(octets)
+            case Held(text):
+                await self._server.released.wait()
+                await self._play(text)
+            case Late(text, after_s):
+                await asyncio.sleep(after_s)
+                await self._play(text)
+            case Act.DROP:
+                self.transport.close()
+            case Act.RESET:
+                sock: socket.socket = self.transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.transport.abort()
+        if reply is Act.HANG or self.transport.is_closing():
+            await self.loop.create_future()  # cancelled when the connection ends
+
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802  aiosmtpd's name
+        """Reply as the test says, or begin TLS."""
+        if reply := self._server.next_reply("STARTTLS"):
+            await self.push(reply)
+        else:
+            await super().smtp_STARTTLS(arg)
+            if self.session is None or self.session.ssl is None:
+                raise TLSSetupException  # the connection ended meanwhile, which asyncio reports as success
+
+    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
+        """Begin a mail; aiosmtpd does not see the parameters that it would refuse."""
+        assert self.envelope is not None
+        await super().smtp_MAIL(_keep_parameters(arg, self.envelope.mail_options))
+
+    async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
+        """Add a recipient; aiosmtpd does not see the parameters that it would refuse."""
+        assert self.envelope is not None
+        await super().smtp_RCPT(_keep_parameters(arg, self.envelope.rcpt_options))
+
+    async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
+        """Reply as the test says, and read a mail if that is 354."""
+        assert self.envelope is not None
+        if not self.envelope.rcpt_tos:
+            await super().smtp_DATA(arg)
+            return
+        reply = self._server.next_reply_for("DATA", self.envelope.rcpt_tos)
+        if not _has_code(reply, "354"):
+            await self.push(reply)
+            return
+        body = self._server.next_reply("BODY")
+        self._replacements = [reply, body] if body else [reply]
+        self._server.concurrent_requests += 1
+        try:
+            await super().smtp_DATA(arg)
+        finally:
+            self._server.concurrent_requests -= 1
+
+    async def auth_CRAM__MD5(self, _: SMTP, __: list[str]) -> AuthResult:  # noqa: N802
+        """Check the digest of a user's password (RFC 2195)."""
+        response = await self.challenge_auth(CHALLENGE)
+        if not isinstance(response, bytes):
+            return AuthResult(success=False)  # aiosmtpd has replied
+        name, digest = response.decode().rsplit(" ", 1)
+        password = self._server.users.get(name, "").encode()
+        is_right = hmac.new(password, CHALLENGE, "md5").hexdigest() == digest
+        return AuthResult(success=is_right, handled=False, auth_data=name)
 
 
 @contextlib.asynccontextmanager
 async def smtp_server(
-    replies: Mapping[str, Step | Sequence[Step]] | None = None,
+    replies: Mapping[str, ScriptedReply | Sequence[ScriptedReply]] | None = None,
     *,
     extensions: Sequence[str] = EXTENSIONS,
     users: Mapping[str, str] | None = None,
@@ -192,235 +392,27 @@ async def smtp_server(
 ) -> AsyncIterator[SmtpServer]:
     """Run a server for as long as the context lasts.
 
-    `replies` maps a command to a step, or to a list of steps taken one after the other. `users` (name → password)
-    makes it want a log-in, `starttls` offer STARTTLS, `tls` speak TLS from the first byte.
+    `replies` maps a command to one reply, or to a list of replies sent one after the other. `users` (name → password)
+    have to log in; the server offers STARTTLS with `starttls`, and with `tls` speaks TLS from the first byte.
     """
-    offered = [*extensions, *(["STARTTLS"] if starttls else [])]
-    async with SmtpServer(replies or {}, offered, users or {}, starttls).running(tls) as server:
+    async with SmtpServer(replies or {}, extensions, users or {}, starttls).running(tls) as server:
         yield server
 
 
-class _Session:
-    """One connection."""
-
-    def __init__(
-        self,
-        server: SmtpServer,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        number: int,
-        *,
-        secure: bool,
-    ) -> None:
-        self.writer = writer
-        self._server = server
-        self._reader = reader
-        self._number = number
-        self._secure = secure
-        self._user: str | None = None
-        self._envelope: _Envelope | None = None
-
-    async def run(self) -> None:
-        if not await self._do("GREETING"):
-            return
-        while line := await self._reader.readline():
-            text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
-            self._server.hear(text)
-            verb, _, rest = text.partition(" ")
-            command = verb.upper()
-            handle: Callable[[str], Awaitable[bool]] | None = getattr(self, f"_{command.lower()}", None)
-            goes_on = await (handle(rest) if handle is not None else self._other(command))
-            if not goes_on or command == "QUIT":
-                return
-
-    @property
-    def _recipients(self) -> Sequence[str]:
-        return () if self._envelope is None else self._envelope.recipients
-
-    def _step(self, command: str, *recipients: str) -> Step:
-        """Say what is done at a command that concerns recipients."""
-        usual = self._server.step(command)
-        poisoned = (self._server.poison.get(recipient, {}).get(command) for recipient in recipients)
-        return next((step for step in poisoned if step is not None), usual)
-
-    async def _do(self, command: str) -> bool:
-        """Take the step of a command; False where the connection is gone."""
-        return await self._take(self._server.step(command))
-
-    async def _take(self, step: Step, queued: str = "") -> bool:
-        match step:
-            case Act.HANG:
-                await self._reader.read()  # until the other side goes
-                return False
-            case Act.DROP:
-                self.writer.close()
-                return False
-            case Act.RESET:
-                sock = self.writer.get_extra_info("socket")
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.writer.transport.abort()
-                return False
-            case Held(reply) | Late(reply):
-                await (asyncio.sleep(step.after_s) if isinstance(step, Late) else self._server.released.wait())
-                return await self._say(reply.replace("{queued}", queued))
-            case bytes():
-                self.writer.write(step)
-                await self.writer.drain()
-                return True
-            case str():
-                return await self._say(step.replace("{queued}", queued))
-
-    async def _say(self, reply: str) -> bool:
-        self.writer.write(f"{reply}\r\n".encode())
-        await self.writer.drain()
-        if reply.startswith("421"):
-            self.writer.close()
-            return False
-        return True
-
-    async def _other(self, command: str) -> bool:
-        if command in DEFAULTS:
-            return await self._do(command)
-        self._server.note(command)
-        return await self._say("500 5.5.2 unknown command")
-
-    async def _ehlo(self, _: str) -> bool:
-        offered = list(self._server.extensions)
-        if self._secure and "STARTTLS" in offered:
-            offered.remove("STARTTLS")
-        if self._server.users and (self._secure or "STARTTLS" not in offered) and "AUTH" not in " ".join(offered):
-            offered.append("AUTH PLAIN LOGIN")
-        step = self._server.step("EHLO")
-        if step:
-            return await self._take(step)
-        first, *others = ["mail.example.com", *offered]
-        lines = [f"250-{first}", *(f"250-{line}" for line in others[:-1]), f"250 {others[-1]}"]
-        return await self._say("\r\n".join(lines if others else [f"250 {first}"]))
-
-    async def _starttls(self, _: str) -> bool:
-        if self._server.tls is None:
-            return await self._say("502 5.5.1 not offered")
-        step = self._server.step("STARTTLS")
-        if not await self._take(step):
-            return False
-        if step == DEFAULTS["STARTTLS"]:
-            await self.writer.start_tls(self._server.tls)
-            self._secure = True
-        return True
-
-    async def _auth(self, rest: str) -> bool:
-        step = self._server.step("AUTH")
-        if step:
-            return await self._take(step)
-        mechanism, _, initial = rest.partition(" ")
-        match mechanism.upper():
-            case "PLAIN":
-                given = initial or await self._challenge("")
-                _, name, password = base64.b64decode(given).decode().split("\0")
-                right = self._server.users.get(name) == password
-            case "LOGIN":
-                name = base64.b64decode(initial or await self._challenge("Username:")).decode()
-                password = base64.b64decode(await self._challenge("Password:")).decode()
-                right = self._server.users.get(name) == password
-            case "CRAM-MD5":
-                challenge = "<1.2@mail.example.com>"
-                name, _, digest = base64.b64decode(await self._challenge(challenge)).decode().rpartition(" ")
-                secret = self._server.users.get(name, "").encode()
-                right = hmac.new(secret, challenge.encode(), "md5").hexdigest() == digest
-            case _:
-                return await self._say("504 5.5.4 unrecognized authentication type")
-        if not right:
-            return await self._say("535 5.7.8 Error: authentication failed")
-        self._user = name
-        return await self._say("235 2.7.0 Authentication successful")
-
-    async def _challenge(self, text: str) -> str:
-        await self._say(f"334 {base64.b64encode(text.encode()).decode()}")
-        return (await self._reader.readline()).decode().strip()
-
-    async def _mail(self, rest: str) -> bool:
-        if self._server.users and self._user is None:
-            self._server.note("MAIL")
-            return await self._say("530 5.7.0 Authentication required")
-        if self._envelope is not None:
-            self._server.note("MAIL")
-            return await self._say("503 5.5.1 Error: nested MAIL command")
-        path, _, options = rest.partition(" ")
-        step = self._server.step("MAIL")
-        if _says_yes(step):
-            self._envelope = _Envelope(_address(path), options)
-        return await self._take(step)
-
-    async def _rcpt(self, rest: str) -> bool:
-        step = self._step("RCPT", _address(rest.partition(" ")[0]))
-        if self._envelope is None:
-            return await self._say("503 5.5.1 Error: need MAIL command")
-        if _says_yes(step):
-            self._envelope.recipients.append(_address(rest.partition(" ")[0]))
-        return await self._take(step)
-
-    async def _data(self, _: str) -> bool:
-        step = self._step("DATA", *self._recipients)
-        if self._envelope is None or not self._envelope.recipients:
-            return await self._say("554 5.5.1 Error: no valid recipients")
-        if not await self._take(step):
-            return False
-        if not _begins(step, "354"):
-            return True
-        self._server.under_way += 1
-        try:
-            return await self._body(self._envelope)
-        finally:
-            self._server.under_way -= 1
-
-    async def _body(self, envelope: _Envelope) -> bool:
-        body_step = self._server.step("BODY")
-        if body_step and not await self._take(body_step):
-            return False
-        lines: list[bytes] = []
-        while (line := await self._reader.readline()) != b".\r\n":
-            if not line:
-                return False
-            lines.append(line.removeprefix(b"."))
-        return await self._dot(envelope, b"".join(lines))
-
-    async def _dot(self, envelope: _Envelope, data: bytes) -> bool:
-        self._envelope = None
-        step = self._step("DOT", *envelope.recipients)
-        queued = self._server.next_queued()
-        if _says_yes(step) or step in (Act.DROP, Act.RESET, Act.HANG):  # taken, and then no answer: the worst case
-            self._server.keep(
-                Received(
-                    envelope.sender,
-                    tuple(envelope.recipients),
-                    data,
-                    envelope.options,
-                    self._number,
-                    self._secure,
-                    self._user,
-                    queued,
-                )
-            )
-        return await self._take(step, queued)
-
-    async def _rset(self, _: str) -> bool:
-        self._envelope = None
-        return await self._do("RSET")
+def _keep_parameters(arg: str | None, kept: list[str]) -> str:
+    """Add the parameters of a command to `kept`; return the command's argument without those of DSN."""
+    path, *parameters = (arg or "").split()
+    kept.extend(parameters)
+    return " ".join([path, *(parameter for parameter in parameters if not parameter.startswith(DSN_PARAMETERS))])
 
 
-def _begins(step: Step, code: str) -> bool:
-    text = step.reply if isinstance(step, Held | Late) else step
-    if isinstance(text, bytes):
-        text = text.decode("latin-1")
-    return isinstance(text, str) and text.startswith(code)
-
-
-def _says_yes(step: Step) -> bool:
-    return _begins(step, "250")
-
-
-def _address(path: str) -> str:
-    return path.partition(":")[2].strip().removeprefix("<").removesuffix(">")
+def _has_code(reply: ScriptedReply, code: str) -> bool:
+    match reply:
+        case Held(text) | Late(text, _) | (str() as text):
+            return text.startswith(code)
+        case Raw(octets):
+            return octets.startswith(code.encode())
+    return False
 
 
 async def _until(holds: Callable[[], bool], what: str) -> None:
