@@ -22,7 +22,7 @@ asyncio.run(main())
 """
 
 
-def _hold(place: Path) -> "subprocess.Popen[str]":
+def _start_holder(place: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", HOLD, str(place)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own code
     assert child.stdout is not None
@@ -31,7 +31,7 @@ def _hold(place: Path) -> "subprocess.Popen[str]":
 
 
 async def test_a_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
-    child = _hold(tmp_path)
+    child = _start_holder(tmp_path)
     try:
         with pytest.raises(StartError, match=rf"process {child.pid}.*IMSG_DATA_DIR"):
             async with data_folder.hold(tmp_path):
@@ -42,7 +42,7 @@ async def test_a_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
 
 
 async def test_a_killed_holder_leaves_it_free(tmp_path: Path) -> None:
-    child = _hold(tmp_path)
+    child = _start_holder(tmp_path)
     child.kill()
     child.communicate()
 

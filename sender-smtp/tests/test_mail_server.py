@@ -330,6 +330,6 @@ async def test_what_is_remembered_of_scopes_is_bounded() -> None:
         server = sending.server
         for n in range(MAX_SCOPES + 10):
             about: CallScopes = {"sender": f"a@d{n}.example", "domain": f"d{n}.example to example.com"}
-            server._note(about, Sent("smtp"), "a")
-            server._note(about, Blocked("smtp", about["sender"], "553", "no", 300, "sender"), "b")
+            server._record(about, Sent("smtp"), "a")
+            server._record(about, Blocked("smtp", about["sender"], "553", "no", 300, "sender"), "b")
         assert len(server._breakers._breakers) == len(server._traffic) == MAX_SCOPES

@@ -82,9 +82,9 @@ class Sniffed:
         page.on("websocket", self._listen)
 
     def _listen(self, socket: WebSocket) -> None:
-        socket.on("framesent", self._note)
+        socket.on("framesent", self._record)
 
-    def _note(self, frame: str | bytes) -> None:
+    def _record(self, frame: str | bytes) -> None:
         said = frame if isinstance(frame, str) else ""
         if said.startswith("42") and '"event"' in said[:14]:
             self.events.append(json.loads(said[said.index("[") :])[1])

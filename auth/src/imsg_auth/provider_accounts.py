@@ -160,7 +160,7 @@ class ProviderAccounts:
                     [RemovedAccount(new_id(), method, name, row.kind, row.settings, at) for row in late]
                 )
             shown = self._audit(before, await self._senders.find_channel(method))
-            await self._note(rows, caller, "provider_removed", method, name, shown, None)
+            await self._add_audit_record(rows, caller, "provider_removed", method, name, shown, None)
         await self.publish_now()
 
     async def list_versions(self, method: str, name: str) -> Sequence[Provider]:
@@ -258,10 +258,10 @@ class ProviderAccounts:
             )
             await rows.add_account_version(after)
             shown = None if before is None else self._audit(before, channel)
-            await self._note(rows, caller, action, method, account.name, shown, self._audit(after, channel))
+            await self._add_audit_record(rows, caller, action, method, account.name, shown, self._audit(after, channel))
         await self.publish_now()
 
-    async def _note(  # noqa: PLR0917
+    async def _add_audit_record(  # noqa: PLR0917
         self,
         rows: Rows,
         caller: Caller,

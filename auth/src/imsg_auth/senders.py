@@ -82,7 +82,7 @@ class Senders:
                 sender.name, method, sender.address, sender.reply_to, self._at(), caller.username, sender.signature
             )
             await rows.put_sender(row)
-            await self._note(rows, caller, "sender_added", None, row)
+            await self._add_audit_record(rows, caller, "sender_added", None, row)
         await self._accounts.publish_now()
 
     async def change(self, caller: Caller, name: str, values: Mapping[str, str | None]) -> None:
@@ -93,7 +93,7 @@ class Senders:
             before = await _read(rows, name)
             after = replace(before, **values, changed_at=self._at(), changed_by=caller.username)  # type: ignore[arg-type]
             await rows.put_sender(after)
-            await self._note(rows, caller, "sender_changed", before, after)
+            await self._add_audit_record(rows, caller, "sender_changed", before, after)
         await self._accounts.publish_now()
 
     async def remove(self, caller: Caller, name: str) -> None:
@@ -103,7 +103,7 @@ class Senders:
             await rows.lock_accounts(known.method)
             before = await _read(rows, name)
             await rows.remove_sender(name)
-            await self._note(rows, caller, "sender_removed", before, None)
+            await self._add_audit_record(rows, caller, "sender_removed", before, None)
         await self._accounts.publish_now()
 
     async def examine_dns(self, name: str, *, english: bool) -> SenderDns:
@@ -143,7 +143,7 @@ class Senders:
         if any(sender.name == name for sender in (await self._accounts.find_channel(method)).senders):
             raise Refusal("name_in_settings", name=name)
 
-    async def _note(
+    async def _add_audit_record(
         self, rows: Rows, caller: Caller, action: str, before: SenderRow | None, after: SenderRow | None
     ) -> None:
         known = after or before

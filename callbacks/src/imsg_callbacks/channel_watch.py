@@ -91,7 +91,7 @@ class ChannelWatch:
             return False
         now = self.now()
         data = {"method": method, "state": state, "why": why}
-        return await _tell(connection, f"channel.{state}", f"{method}-{state}", data, now)
+        return await _append_events(connection, f"channel.{state}", f"{method}-{state}", data, now)
 
     async def check_providers(self) -> None:
         """Check what senders have found at providers. Raises RedisUnavailable, DatabaseUnavailable."""
@@ -132,14 +132,14 @@ class ChannelWatch:
             "what": {"zh": trouble.zh, "en": trouble.en},
             "remedy": {"zh": trouble.remedy_zh, "en": trouble.remedy_en},
         }
-        return await _tell(connection, "provider.attention", "-".join(condition), data, now)
+        return await _append_events(connection, "provider.attention", "-".join(condition), data, now)
 
 
 def _is(condition: ProviderCondition) -> ColumnElement[bool]:
     return tuple_(attention.c.method, attention.c.provider, attention.c.code) == condition
 
 
-async def _tell(connection: AsyncConnection, kind: str, what: str, data: Mapping[str, Any], now: int) -> bool:
+async def _append_events(connection: AsyncConnection, kind: str, what: str, data: Mapping[str, Any], now: int) -> bool:
     """Append an event for each listening administrator; return whether there is one."""
     owners = select(endpoints.c.user_id).where(endpoints.c.is_admin)
     readers = select(listeners.c.user_id).where(

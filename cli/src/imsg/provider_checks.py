@@ -126,17 +126,20 @@ async def _check_wechat() -> list[ProviderFinding]:
     wechat = load(imsg_wechat.main.Settings, history_url=HISTORY_URL).wechat
     well = "the log-in works, and it has every template that is set"
     return [
-        _judge("wechat", name, await imsg_wechat.main.check_account(wechat, name), well) for name in wechat.accounts
+        _make_finding("wechat", name, await imsg_wechat.main.check_account(wechat, name), well)
+        for name in wechat.accounts
     ]
 
 
 async def _check_wecom() -> list[ProviderFinding]:
     wecom = load(imsg_wecom.main.Settings).wecom
     well = "the key is valid; nothing was sent"
-    return [_judge("wecom", name, await imsg_wecom.main.check_account(wecom, name), well) for name in wecom.robots]
+    return [
+        _make_finding("wecom", name, await imsg_wecom.main.check_account(wecom, name), well) for name in wecom.robots
+    ]
 
 
-def _judge(method: str, name: str, troubles: Sequence[ProviderTrouble], well: str) -> ProviderFinding:
+def _make_finding(method: str, name: str, troubles: Sequence[ProviderTrouble], well: str) -> ProviderFinding:
     choose = Translate(language())
     faults = (
         choose(f"{trouble.zh}{trouble.remedy_zh}", f"{trouble.en} {trouble.remedy_en}".strip()) for trouble in troubles

@@ -63,7 +63,7 @@ def add(  # noqa: PLR0917  typer reads the options from here
     body: dict[str, Any] = {"name": name, "method": "smtp", "address": address, "reply_to": _read(reply_to)}
     if signature is not None:
         body = {"name": name, "method": "sms", "signature": signature}
-    _say(_call("POST", PATH, body, url, as_json=as_json), as_json=as_json)
+    _print_answer(_call("POST", PATH, body, url, as_json=as_json), as_json=as_json)
 
 
 @app.command("set")
@@ -82,7 +82,7 @@ def change(  # noqa: PLR0917  as above
         body["reply_to"] = _read(reply_to)
     if not body:
         raise usage("Name --address, --signature or --reply-to.")
-    _say(_call("PATCH", f"{PATH}/{segment(name)}", body, url, as_json=as_json), as_json=as_json)
+    _print_answer(_call("PATCH", f"{PATH}/{segment(name)}", body, url, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -126,7 +126,7 @@ def _call(verb: str, path: str, body: dict[str, Any] | None, url: str | None, *,
         return api.call(verb, path, body)
 
 
-def _say(answer: dict[str, Any], *, as_json: bool) -> None:
+def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         say_json(answer)
     else:

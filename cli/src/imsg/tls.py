@@ -63,10 +63,10 @@ class CertificateFiles:
         return context
 
     def _stamp(self) -> tuple[object, ...]:
-        return tuple(_look(path) for path in (self.certificate, self.key) if path is not None)
+        return tuple(_fingerprint(path) for path in (self.certificate, self.key) if path is not None)
 
 
-def _look(path: Path) -> object:
+def _fingerprint(path: Path) -> object:
     try:
         status = path.stat()
     except OSError:

@@ -87,9 +87,9 @@ class UpgradeCheck:
                 remedy = self._in("请确认数据库在运行。", "See that the database runs.")
                 yield Finding(part, f"{owner.name}: {error}", remedy)
                 continue
-            yield self._judge_version(f"{part} {owner.name}", version, head)
+            yield self._check_version(f"{part} {owner.name}", version, head)
 
-    def _judge_version(self, part: str, version: str | None, head: str) -> Finding:
+    def _check_version(self, part: str, version: str | None, head: str) -> Finding:
         if version is None:
             return Finding(part, self._in("还没有，首次启动时创建", "none yet; the first start makes them"))
         if version == head:

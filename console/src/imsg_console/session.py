@@ -146,7 +146,7 @@ class Sessions:
             if resumed is None:
                 return None
             if isinstance(resumed, NoSession):
-                self._note_ended(key, "restarted")
+                self._record_end(key, "restarted")
                 return None
             return self._add(key, resumed, visitor)
 
@@ -167,13 +167,13 @@ class Sessions:
     def end(self, session: Session, why: str) -> None:
         """End a session: its tasks stop, and its pages lead to the log-in page, which says why."""
         self._sessions.pop(session.key, None)
-        self._note_ended(session.key, why)
+        self._record_end(session.key, why)
         for task in list(session.tasks):
             task.stop()
         for tab in list(session.tabs.values()):
             tab.close(why)
 
-    def _note_ended(self, key: str, why: str) -> None:
+    def _record_end(self, key: str, why: str) -> None:
         self._ended[key] = why
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]

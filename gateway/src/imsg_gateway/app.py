@@ -86,12 +86,12 @@ class GatewayApp:
             if message["type"] == "http.response.start":
                 status = message["status"]
             elif message["type"] == "http.response.body" and not message.get("more_body", False):
-                self._note(scope, status, message.get("body", b""), self._metrics.clock() - begun)
+                self._log_answer(scope, status, message.get("body", b""), self._metrics.clock() - begun)
             await send(message)
 
         await self.app(scope, receive, send_on)
 
-    def _note(self, scope: Scope, status: int, body: bytes, seconds: float) -> None:
+    def _log_answer(self, scope: Scope, status: int, body: bytes, seconds: float) -> None:
         """Count and log an answer: of the path the route's pattern alone, since the rest may be a name or a secret.
 
         The credential's check has bound the user and the key, and the acceptance the request's id.

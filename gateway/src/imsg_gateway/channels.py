@@ -133,7 +133,9 @@ class Channels:
             raise Refusal("not_found", what=method[:64])
         reason = reason.strip() if paused else ""
         action = "channel_paused" if paused else "channel_resumed"
-        await self._note(await credential.authenticate(), action, method, {"paused": paused, "reason": reason})
+        await self._publish_change(
+            await credential.authenticate(), action, method, {"paused": paused, "reason": reason}
+        )
         await self._redis.call("HSET", channel_key(method), "paused", "1" if paused else "0", "reason", reason)
         if paused:
             await asyncio.sleep(PAUSED_WITHIN_S)
@@ -180,9 +182,11 @@ class Channels:
 
     async def note_test(self, credential: Credential, method: str, provider: str) -> None:
         """Publish the audit record of a test of a provider. Raises Refusal unavailable."""
-        await self._note(await credential.authenticate(), "provider_tested", f"{method}/{provider}")
+        await self._publish_change(await credential.authenticate(), "provider_tested", f"{method}/{provider}")
 
-    async def _note(self, caller: Caller, action: str, target: str, after: Mapping[str, Any] | None = None) -> None:
+    async def _publish_change(
+        self, caller: Caller, action: str, target: str, after: Mapping[str, Any] | None = None
+    ) -> None:
         change = make_change(caller, action, target, datetime.now(UTC), after=after)
         try:
             await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))

@@ -98,7 +98,7 @@ class Credential(ABC):
         A key is also refused from another network than its own: Refusal network_not_allowed.
         """
         if self._caller is None:
-            self._caller = await self._judge()
+            self._caller = await self._authenticate()
             self._bind()
         return self._caller
 
@@ -119,7 +119,7 @@ class Credential(ABC):
         """What the user's messages are in v1, as a charge returned it last; the charge of one checks it."""
         return self._default_categories.get(self.username, Category.NOTICE)
 
-    def _note_default_category(self, category: Category) -> None:
+    def _cache_default_category(self, category: Category) -> None:
         if len(self._default_categories) >= MAX_VERDICTS:
             self._default_categories.clear()
         self._default_categories[self.username] = category
@@ -139,7 +139,7 @@ class Credential(ABC):
                 case UserNotCached():
                     await self._cache()
                 case StaleCategory() as current:
-                    self._note_default_category(current.category)
+                    self._cache_default_category(current.category)
                     raise DefaultCategoryChanged
                 case SendingDisabled():
                     await self.authenticate_sender()  # the cache holds a role that sends nothing as one who may not
@@ -162,7 +162,7 @@ class Credential(ABC):
                 return Refusal("token_invalid")
 
     @abstractmethod
-    async def _judge(self) -> Caller:
+    async def _authenticate(self) -> Caller:
         """Verify it by the user cache. Raises like `authenticate`."""
 
     @abstractmethod

@@ -43,7 +43,7 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
     running = {service: list(group) for service, group in groupby(replicas, key=lambda replica: replica.service)}
     for service in (*APPS, *methods):
         name = f"sender-{service}" if service in methods else service
-        yield _judge_service(name, running.get(service, ()))
+        yield _check_service(name, running.get(service, ()))
     versions = sorted({replica.version for replica in replicas})
     if len(versions) > 1:
         both = "、".join(versions), " and ".join(versions)
@@ -55,7 +55,7 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
     yield from dict.fromkeys(finding for replica in replicas for finding in replica.findings)
 
 
-def _judge_service(name: str, replicas: Sequence[Replica]) -> Finding:
+def _check_service(name: str, replicas: Sequence[Replica]) -> Finding:
     if not replicas:
         return make_finding("service", "fault", ("没有运行中的副本", "no replica runs"), LOGS, name=name)
     lacking = [replica for replica in replicas if replica.unmet]

@@ -136,7 +136,7 @@ class KeyCredential(Credential):
         self._required = scope
         self._check_scope()
 
-    async def _judge(self) -> Caller:
+    async def _authenticate(self) -> Caller:
         username = None if self._verdict is None else self._verdict.username
         for _ in range(MAX_ROUNDS):
             if username is None:
@@ -158,7 +158,7 @@ class KeyCredential(Credential):
         if self._verdict is None:
             await self.authenticate()
         known = self._verdict
-        assert known is not None  # noqa: S101  _judge sets it
+        assert known is not None  # noqa: S101  _authenticate sets it
         result = await self._authenticator.quota.charge(
             known.username, known.parsed.digest, 0, known.parsed.user_id, cost, key=known.cached
         )

@@ -125,7 +125,7 @@ class Recipients:
         }
         names = [to for to, address in addresses.items() if address is None and method.address.read(to) is None]
         if names and other.contact is not None:
-            await self._look_up(names, addresses, other)
+            await self._add_contacts(names, addresses, other)
         if method is other:
             addresses |= {
                 recipient.to: recipient.address for recipient in recipients if addresses[recipient.to] is None
@@ -168,7 +168,7 @@ class Recipients:
             return _number(texts, addresses)
         caller = await credential.authenticate()
         await self._check_tries(caller)
-        wrong = await self._look_up(names, addresses, method) if names else []
+        wrong = await self._add_contacts(names, addresses, method) if names else []
         found = _number(texts, addresses, apart=() if is_sent or caller.sees_all else names)
         if method.has_accounts:
             found, unknown_tags = await self._check_following(found, account, is_test=credential.is_test)
@@ -197,7 +197,7 @@ class Recipients:
             raise recipients_wrong("列表里只能是字符串", "the list may hold strings only")
         return to
 
-    async def _look_up(
+    async def _add_contacts(
         self, names: list[str], addresses: dict[str, str | None], method: ChannelSpec
     ) -> list[WrongRecipient]:
         """Add the contacts of these users to `addresses`; return the names without a contact."""

@@ -291,7 +291,7 @@ class MessageRequest(RootModel[Annotated[_ANY, Field(discriminator="method")]]):
     """POST /api/v2/messages."""
 
 
-def _let_be_absent(schema: JsonDict) -> None:
+def _allow_absent(schema: JsonDict) -> None:
     absent = ("segments", "due_at", "held_until", "held_by", "without_address", "legs")
     schema["required"] = [name for name in cast("list[str]", schema["required"]) if name not in absent]
 
@@ -306,7 +306,7 @@ class LegId(AnswerPart):
 class SendAnswer(Success):
     """The broker has the request on durable storage; message n of it is `id-n`."""
 
-    model_config = ConfigDict(json_schema_extra=_let_be_absent)
+    model_config = ConfigDict(json_schema_extra=_allow_absent)
 
     id: RequestId
     count: Annotated[int, Field(ge=1, description="Messages, after duplicates.")]

@@ -112,7 +112,7 @@ class TokenCredential(Credential):
     async def require(self, scope: str | None) -> None:
         """Allow everything: scopes are for keys."""
 
-    async def _judge(self) -> Caller:
+    async def _authenticate(self) -> Caller:
         for _ in range(MAX_ROUNDS):
             match await self._authenticator.quota.read_cached_user(self.username, self.token.nonce):
                 case CachedUser(epoch=epoch, role=role, user_id=user_id, since=since):
@@ -140,5 +140,5 @@ class TokenCredential(Credential):
     async def _require_verdict(self) -> Verdict:
         if self._verdict is None:
             await self.authenticate()
-        assert self._verdict is not None  # noqa: S101  _judge sets it
+        assert self._verdict is not None  # noqa: S101  _authenticate sets it
         return self._verdict

@@ -68,7 +68,7 @@ class Attachments:
             "body": body,
             "expires_at": expires_at + KEPT_AFTER_EXPIRY,
         }
-        await self._database.write(lambda connection: self._put(connection, row), WRITE_TIMEOUT_S)
+        await self._database.write(lambda connection: self._insert(connection, row), WRITE_TIMEOUT_S)
 
     async def get(self, key: AttachmentKey) -> bytes:
         """Return a body. Raises Refusal not_found, DatabaseUnavailable."""
@@ -80,7 +80,7 @@ class Attachments:
             raise Refusal("not_found", what=f"attachments/{key.request}/{key.sha256}")
         return body
 
-    async def _put(self, connection: AsyncConnection, row: dict[str, Any]) -> None:
+    async def _insert(self, connection: AsyncConnection, row: dict[str, Any]) -> None:
         added = insert_into(attachments, is_postgres=self._database.is_postgres).values(row)
         new, old = added.excluded.expires_at, attachments.c.expires_at
         later = case((new > old, new), else_=old)

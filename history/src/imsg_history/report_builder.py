@@ -142,7 +142,7 @@ class ReportBuilder:
                     await asyncio.to_thread(file.write, separator + encode(record))
                     separator, count = b",\n", count + 1
                     if count % EXPORT_ROWS_PER_NOTE == 0:
-                        await self._note(row, rows=count)
+                        await self._update(row, rows=count)
                 await asyncio.to_thread(file.write, b"]")
             await asyncio.to_thread(file.write, b"}\n")
             await self._store(row, file)
@@ -163,7 +163,7 @@ class ReportBuilder:
             async for batch in batches:
                 await asyncio.to_thread(report_file.write, batch.rows)
                 count += len(batch.rows)
-                await self._note(row, progress=min(batch.progress, 99), rows=count)
+                await self._update(row, progress=min(batch.progress, 99), rows=count)
             await asyncio.to_thread(report_file.close)
             await self._store(row, file)
         log.info("report_made", id=row.id, kind=report.kind, rows=count)
@@ -197,11 +197,11 @@ class ReportBuilder:
         file.seek(0)
         n = 0
         while body := await asyncio.to_thread(file.read, PART_BYTES):
-            await self._note(row, part=(n, body))
+            await self._update(row, part=(n, body))
             n += 1
-        await self._note(row, state=DONE, progress=100, parts=n, expires_at=self.now() + LIFETIME)
+        await self._update(row, state=DONE, progress=100, parts=n, expires_at=self.now() + LIFETIME)
 
-    async def _note(self, row: Row[Any], part: tuple[int, bytes] | None = None, **values: Any) -> None:  # noqa: ANN401
+    async def _update(self, row: Row[Any], part: tuple[int, bytes] | None = None, **values: Any) -> None:  # noqa: ANN401
         """Write what has changed, and renew the lease. Raises _Gone where this process has lost the lease."""
         own = (reports.c.id == row.id, reports.c.state == RUNNING, reports.c.tries == row.tries)
         change = update(reports).where(*own).values(**values, leased_until=self.now() + LEASE)

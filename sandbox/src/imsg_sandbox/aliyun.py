@@ -94,11 +94,11 @@ class AliyunSms(SmsProvider):
                 case "SendBatchSms":
                     return await self._send(self._read_batch(params, raw), params)
                 case _:
-                    return _ok(**self._look_up(action, params)), False
+                    return _ok(**self._answer_query(action, params)), False
         except Refusal as refusal:
             return _refuse(refusal.code, refusal.message), False
 
-    def _look_up(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
+    def _answer_query(self, action: str, params: Mapping[str, str]) -> dict[str, Any]:
         """Answer an action that sends nothing. Raises Refusal."""
         match action:
             case "QuerySendDetails":

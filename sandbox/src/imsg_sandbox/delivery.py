@@ -88,12 +88,12 @@ class MailDelivery:
         await asyncio.sleep(max((trouble.wait_s for trouble in troubles), default=0.0))
         if refusal := next((trouble.reply for trouble in troubles if trouble.reply), None):
             return refusal
-        number = self._keep(mail)
+        number = self._store(mail)
         if any(trouble.cut for trouble in troubles) or self.faults.use(METHOD, Fault.RESET_AFTER):
             return Silence.RESET
         return f"250 2.0.0 Ok: queued as {number:08X}"
 
-    def _keep(self, mail: Mail) -> int:
+    def _store(self, mail: Mail) -> int:
         at = self.now()
         number = 0
         for to in mail.recipients:

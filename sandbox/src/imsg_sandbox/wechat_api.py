@@ -100,12 +100,12 @@ class Api:
     async def _token(self, request: Request, _: bytes) -> ApiReply:
         content = dict(request.query_params)
         account = self._check_credentials(content, request)
-        return _give_token(*self._tokens.issue_plain(account.appid))
+        return _show_token(*self._tokens.issue_plain(account.appid))
 
     async def _stable_token(self, request: Request, body: bytes) -> ApiReply:
         content = read_json(body)
         account = self._check_credentials(content, request)
-        return _give_token(*self._tokens.issue_stable(account.appid, force=content.get("force_refresh") is True))
+        return _show_token(*self._tokens.issue_stable(account.appid, force=content.get("force_refresh") is True))
 
     def _check_credentials(self, content: Mapping[str, Any], request: Request) -> Account:
         if content.get("grant_type") != "client_credential":
@@ -160,7 +160,7 @@ class Api:
         if known is None:
             if not self._quotas.use(account.appid, "template", TEMPLATES_A_DAY):
                 raise Refused(45009)
-            known = self._keep(account, openid, body)
+            known = self._store(account, openid, body)
             if name:
                 self._sent[account.appid, openid, str(name)] = (known, self._now())
             await self._push_receipt(account, openid, known)
@@ -173,7 +173,7 @@ class Api:
         sent = self._sent.get(key)
         return None if sent is None else sent[0]
 
-    def _keep(self, account: Account, openid: str, body: bytes) -> int:
+    def _store(self, account: Account, openid: str, body: bytes) -> int:
         self._inbox.keep(ReceivedMessage(METHOD, openid, account.name, body, datetime.now(UTC)))
         self._msgid += 1
         return self._msgid
@@ -206,7 +206,7 @@ class Api:
             raise Refused(45002)
         if code := account.write_to(openid, self._now()):
             raise Refused(code)
-        self._keep(account, openid, body)
+        self._store(account, openid, body)
         return {"errcode": 0, "errmsg": "ok"}
 
     async def _notify(self, request: Request, body: bytes) -> ApiReply:
@@ -228,7 +228,7 @@ class Api:
         if not account.grants.get((openid, template)):
             raise Refused(43101)
         account.grant(openid, template, -1)
-        known = self._keep(account, openid, body)
+        known = self._store(account, openid, body)
         if not self._faults.use(METHOD, Fault.LOST_RECEIPT):
             failed = openid in account.blocking
             item = {
@@ -329,7 +329,7 @@ def routes(api: Api) -> APIRouter:
     return router
 
 
-def _give_token(code: int, token: str, expires_in: int) -> Content:
+def _show_token(code: int, token: str, expires_in: int) -> Content:
     if code:
         raise Refused(code)
     return {"access_token": token, "expires_in": expires_in}

@@ -70,7 +70,7 @@ class Webhook:
         name = self._find_robot(request.query_params.get("key", ""))
         if (fault := await play_fault(self.faults, METHOD, request)) is not None:
             return fault
-        code = self._judge(name, body)
+        code = self._accept(name, body)
         if self.faults.use(METHOD, Fault.RESET_AFTER):
             return BrokenResponse()
         return JSONResponse({"errcode": code, "errmsg": TEXTS[code]})
@@ -86,7 +86,7 @@ class Webhook:
             None,
         )
 
-    def _judge(self, name: str | None, body: bytes) -> int:
+    def _accept(self, name: str | None, body: bytes) -> int:
         if name is None:
             return 93000
         kind, content = read(body)

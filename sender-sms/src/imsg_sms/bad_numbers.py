@@ -87,7 +87,7 @@ class BadNumberSearch:
     def replies(self) -> Iterator[tuple[Recipient, ProviderReply]]:
         """The reply for each number. Read it after all searches of the list: they decide about numbers not called."""
         yield from self._settled
-        reply_to_rest = self._judge_rest()
+        reply_to_rest = self._find_reply_to_rest()
         for rest in (*self._next, *self._refused):
             yield from ((recipient, reply_to_rest) for recipient in rest)
 
@@ -100,7 +100,7 @@ class BadNumberSearch:
         else:
             self._refused.append(refused)
 
-    def _judge_rest(self) -> ProviderReply:
+    def _find_reply_to_rest(self) -> ProviderReply:
         """Return the reply for numbers that were not called alone: the last error, if it is not about a number.
 
         If it is, and every number called alone was refused, they are refused too; if not, they are tried again later.

@@ -76,7 +76,7 @@ async def _check(
     if api is None:
         return ProviderCheck(name, None, UNKNOWN_CALL)
     try:
-        troubles, facts = await _look(account, api, ids, named)
+        troubles, facts = await _find_problems(account, api, ids, named)
     except (AccountRefused, NotSent, NoAnswer) as error:
         answer = describe_failure(error)
         trouble = explain(answer)
@@ -97,7 +97,7 @@ def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
     return f"it can't be reached: {error}" if isinstance(error, NotSent) else f"it did not answer: {error}"
 
 
-async def _look(
+async def _find_problems(
     account: AnyAccount, api: AccountApi, ids: Collection[str], named: Collection[str]
 ) -> tuple[list[ProviderTrouble], list[Words]]:
     """Return what is wrong, and facts. Raises AccountRefused, NotSent, NoAnswer.
@@ -113,7 +113,7 @@ async def _look(
         templates -= set(invalid)
     known = await api.list_templates(templates)
     if known is not None and templates:
-        wrong = _judge_templates(templates, known)
+        wrong = _find_template_problems(templates, known)
         troubles += wrong
         approved = Words(zh=f"{len(templates)} 个模板已通过审核", en=f"{len(templates)} templates approved")
         facts += [approved] if not wrong else []
@@ -195,7 +195,7 @@ def _describe_filing(name: str, filing: Filing | None, why: Words) -> ProviderTr
     )
 
 
-def _judge_templates(wanted: Collection[str], known: Sequence[ProviderEntry]) -> list[ProviderTrouble]:
+def _find_template_problems(wanted: Collection[str], known: Sequence[ProviderEntry]) -> list[ProviderTrouble]:
     by_id = {entry.id: entry for entry in known}
     wrong: list[tuple[str, Words]] = []
     for template in sorted(wanted):

@@ -100,14 +100,14 @@ class MailServer:
         """Send a mail over a connection, and record the result in the breakers."""
         result = await self._connections.send(mail)
         if isinstance(result, ConnectFailure):
-            return self._note_connect_failure(result)
-        return self._note(about, result, mail.message_id)
+            return self._record_connect_failure(result)
+        return self._record(about, result, mail.message_id)
 
     def _name_result(self, result: R) -> R:
         """Return a result with the server's name."""
         return result if self._name == PROVIDER else replace(result, provider=self._name)
 
-    def _note_connect_failure(self, failed: ConnectFailure) -> Result:
+    def _record_connect_failure(self, failed: ConnectFailure) -> Result:
         """Count a failed connection attempt, once for all mails that waited for it."""
         result = _add_concern(failed.result)
         if failed.is_first:
@@ -115,7 +115,7 @@ class MailServer:
                 self._breakers.note({}, result)
         return result
 
-    def _note(self, about: CallScopes, result: Result, message: str) -> Result:
+    def _record(self, about: CallScopes, result: Result, message: str) -> Result:
         """Record a mail's result in the breakers; return the result to report."""
         domain = about["domain"]
         if isinstance(result, Sent):
@@ -126,10 +126,10 @@ class MailServer:
             return self._breakers.note(about, _add_concern(result), message)
         self._breakers.note_answer()
         if isinstance(result, UnspecificRefusal):
-            result = self._judge_unspecific(domain, result)
+            result = self._classify_unspecific(domain, result)
         return self._breakers.note(about, result, message) if isinstance(result, Refused | Blocked) else result
 
-    def _judge_unspecific(self, domain: str, refusal: UnspecificRefusal) -> Refused | Blocked:
+    def _classify_unspecific(self, domain: str, refusal: UnspecificRefusal) -> Refused | Blocked:
         """Decide by other mail between the same domains whether a refusal concerns one mail or all of them."""
         traffic = self._traffic_of(domain)
         if traffic.accepted_at is None or self._clock() - traffic.accepted_at > ACCEPTANCE_VALID_S:

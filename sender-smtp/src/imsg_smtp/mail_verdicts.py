@@ -347,10 +347,10 @@ def judge_receivers(facts: DomainFacts, setup: MailSetup, translate: Translate) 
     is_enforced = facts.dmarc.policy in ("reject", "quarantine")
     has_dkim = bool(fitting)
     gmail_counts_dkim = any(record.kind == RSA for record in fitting) and len(fitting) == len(present)
-    gmail = _judge_gmail(translate, has_spf=has_spf, has_dkim=gmail_counts_dkim, has_dmarc=bool(facts.dmarc.policy))
+    gmail = _predict_gmail(translate, has_spf=has_spf, has_dkim=gmail_counts_dkim, has_dmarc=bool(facts.dmarc.policy))
     return [
-        ("QQ", _judge_qq(translate, has_spf=has_spf, has_dkim=has_dkim, is_enforced=is_enforced)),
-        ("163", _judge_netease(translate, has_spf=has_spf, has_dkim=has_dkim, is_enforced=is_enforced)),
+        ("QQ", _predict_qq(translate, has_spf=has_spf, has_dkim=has_dkim, is_enforced=is_enforced)),
+        ("163", _predict_netease(translate, has_spf=has_spf, has_dkim=has_dkim, is_enforced=is_enforced)),
         ("Gmail", gmail),
     ]
 
@@ -361,7 +361,7 @@ def _includes_servers(facts: DomainFacts, setup: MailSetup) -> bool:
     return all(_lets_send(facts, host, include) for host, include in includes if include is not None)
 
 
-def _judge_qq(translate: Translate, *, has_spf: bool, has_dkim: bool, is_enforced: bool) -> str:
+def _predict_qq(translate: Translate, *, has_spf: bool, has_dkim: bool, is_enforced: bool) -> str:
     if not has_spf and not has_dkim:
         if is_enforced:
             return translate("拒收（550 DMARC check failed）。", "refuses (550 DMARC check failed).")
@@ -380,7 +380,7 @@ def _judge_qq(translate: Translate, *, has_spf: bool, has_dkim: bool, is_enforce
     )
 
 
-def _judge_netease(translate: Translate, *, has_spf: bool, has_dkim: bool, is_enforced: bool) -> str:
+def _predict_netease(translate: Translate, *, has_spf: bool, has_dkim: bool, is_enforced: bool) -> str:
     if is_enforced and not has_spf and not has_dkim:
         return translate("拒收（550 MI:DMA）。", "refuses (550 MI:DMA).")
     if not has_spf:
@@ -391,7 +391,7 @@ def _judge_netease(translate: Translate, *, has_spf: bool, has_dkim: bool, is_en
     )
 
 
-def _judge_gmail(translate: Translate, *, has_spf: bool, has_dkim: bool, has_dmarc: bool) -> str:
+def _predict_gmail(translate: Translate, *, has_spf: bool, has_dkim: bool, has_dmarc: bool) -> str:
     if not has_spf and not has_dkim:
         return translate(
             "拒收（550 5.7.26）：SPF 与 DKIM 至少要有一个。", "refuses (550 5.7.26): it wants SPF or DKIM at least."

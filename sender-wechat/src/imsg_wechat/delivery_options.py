@@ -109,7 +109,7 @@ class DeliveryOptions:
         scopes = Scopes(self.account, f"{self.account}/{outgoing.template}", self.account)
         if (blocked := self.breakers.find_block(scopes.about, (message,))) is not None:
             return OptionResult(blocked, may_try_next=blocked.concerns in OPTION_CONCERNS)
-        return self._judge(await self.api.send(follower.openid, outgoing, message), scopes, message)
+        return self._read_result(await self.api.send(follower.openid, outgoing, message), scopes, message)
 
     async def _send_notice(self, follower: Follower, outgoing: Notice, message: str) -> OptionResult:
         scopes = Scopes(self.account, f"{self.account}/{outgoing.template}", f"{self.account}/subscribe")
@@ -119,7 +119,7 @@ class DeliveryOptions:
             why = "The follower has no grant left for this template."
             return OptionResult(Refused(PROVIDER, "not_granted", why), may_try_next=True)
         await self.unconfirmed.record(message, "subscribe")
-        option_result = self._judge(await self.api.send_notice(follower.openid, outgoing), scopes, message)
+        option_result = self._read_result(await self.api.send_notice(follower.openid, outgoing), scopes, message)
         if isinstance(option_result.result, Unknown):
             return option_result
         await self._settle(message)
@@ -138,7 +138,7 @@ class DeliveryOptions:
             why = "The follower has no open reply window: no message within 48 h, no action within a minute."
             return OptionResult(Refused(PROVIDER, "no_window", why), may_try_next=True)
         await self.unconfirmed.record(message, "text")
-        option_result = self._judge(await self.api.send_text(follower.openid, outgoing), scopes, message)
+        option_result = self._read_result(await self.api.send_text(follower.openid, outgoing), scopes, message)
         if isinstance(option_result.result, Unknown):
             return option_result
         await self._settle(message)
@@ -153,7 +153,7 @@ class DeliveryOptions:
         with self.problem.catch(RedisUnavailable, RedisRefused):
             await asyncio.shield(self.unconfirmed.clear(message))
 
-    def _judge(self, answer: ApiAnswer, scopes: Scopes, message: str) -> OptionResult:
+    def _read_result(self, answer: ApiAnswer, scopes: Scopes, message: str) -> OptionResult:
         result = judge(answer, scopes)
         concerns_option = isinstance(result, Blocked) and result.concerns in OPTION_CONCERNS
         may_try_next = concerns_option or (isinstance(answer, ErrorAnswer) and answer.code in NEXT_OPTION_CODES)

@@ -76,14 +76,14 @@ async def _read(answer: httpx.Response, name: str, secrets: Secrets) -> Result:
     async for chunk in answer.aiter_bytes():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            return _judge_unreadable()
+            return _make_unknown()
     try:
         content = json.loads(secrets.hide(bytes(body)).decode("utf-8", "replace"))
         code, text = int(content["errcode"]), str(content.get("errmsg", ""))
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return _judge_unreadable()
+        return _make_unknown()
     return judge(code, text, name)
 
 
-def _judge_unreadable() -> Unknown:
+def _make_unknown() -> Unknown:
     return Unknown(PROVIDER, "gibberish", "WeCom's answer can't be read.", "provider")

@@ -41,7 +41,7 @@ def test_one_no_to_a_template_stops_that_template_with_its_reason_and_no_other(
     watch.now += 10
     found = breakers.find_block(CODES)
     assert found is not None
-    assert (found.code, found.detail, found.concerns, found.after_s) == (*_said(UNAPPROVED), "template", 50.0)
+    assert (found.code, found.detail, found.concerns, found.after_s) == (*_describe(UNAPPROVED), "template", 50.0)
     assert breakers.find_block(VISITS) is None
 
 
@@ -144,7 +144,7 @@ def test_a_template_s_block_is_no_outage_and_an_answer_that_wants_less_ends_one(
     assert breakers.find_block(CODES) is not None
 
 
-def _said(block: Blocked) -> tuple[str, str]:
+def _describe(block: Blocked) -> tuple[str, str]:
     return block.code, block.detail
 
 

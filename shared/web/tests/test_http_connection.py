@@ -212,13 +212,13 @@ async def test_the_first_address_that_answers_is_taken_and_the_name_is_what_is_v
 async def test_a_connection_without_an_answer_reports_why() -> None:
     with pytest.raises(OSError, match="has no address"):
         await connect([], 80, None, WHOLE, 1)
-    async with serve_tcp(_say_nothing) as port:
+    async with serve_tcp(_stay_silent) as port:
         context = ssl.create_default_context()
         with pytest.raises(OSError, match=r"no connection to 127\.0\.0\.1 in time"):
             await connect(["127.0.0.1"] * 2, port, Tls(context, "a.example.com"), WHOLE, 0.1)
 
 
-async def _say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     del writer
     await reader.read()
 

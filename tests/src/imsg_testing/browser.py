@@ -122,7 +122,7 @@ class Complaints:
         page.on("console", self._console)
         page.on("pageerror", lambda error: self._add(f"uncaught: {error.message}"))
         page.on("request", self._request)
-        page.on("requestfailed", self._note_failure)
+        page.on("requestfailed", self._record_failure)
         page.on("response", self._response)
 
     @property
@@ -143,7 +143,7 @@ class Complaints:
         if request.url.startswith("http") and urlsplit(request.url).netloc != self._host:
             self._add(f"asked another host: {request.url}")
 
-    def _note_failure(self, request: Request) -> None:
+    def _record_failure(self, request: Request) -> None:
         if request.failure != "net::ERR_ABORTED":  # a page that was left, or a download
             self._add(f"failed: {request.method} {request.url}: {request.failure}")
 

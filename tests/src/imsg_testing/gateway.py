@@ -151,7 +151,7 @@ class Auth:
             routes=[
                 Route("/internal/user-cache", self._cache, methods=["POST"]),
                 Route("/internal/keys/find", self._find_key, methods=["POST"]),
-                Route("/internal/keys/used", self._note_uses, methods=["POST"]),
+                Route("/internal/keys/used", self._record_uses, methods=["POST"]),
                 Route("/internal/contacts", self._contacts, methods=["POST"]),
                 Route("/{path:path}", self._relay, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
             ]
@@ -179,7 +179,7 @@ class Auth:
                 return JSONResponse({"errorCode": 0, "username": username})
         return JSONResponse({"errorCode": 10005, "reason": "token_invalid"}, 401)
 
-    async def _note_uses(self, request: Request) -> Response:
+    async def _record_uses(self, request: Request) -> Response:
         self.key_uses += (await request.json())["uses"]
         return JSONResponse({"errorCode": 0})
 
@@ -195,7 +195,7 @@ class Auth:
         return JSONResponse({"contacts": known})
 
     async def _relay(self, request: Request) -> Response:
-        self.relayed.append(await _note(request))
+        self.relayed.append(await _read_relayed(request))
         return self.answer
 
 
@@ -211,7 +211,7 @@ class History:
         self.hangs = False
         self.app: ASGIApp = Starlette(
             routes=[
-                Route("/internal/attachments/{request}/{digest}", self._put, methods=["PUT"]),
+                Route("/internal/attachments/{request}/{digest}", self._store_attachment, methods=["PUT"]),
                 Route("/internal/attachments/{request}/{digest}", self._get, methods=["GET"]),
                 Route("/internal/resend/{identity}", self._resend, methods=["GET"]),
                 Route("/internal/dead/{identity}", self._resend, methods=["GET"]),
@@ -223,7 +223,7 @@ class History:
         """Answer what history answers of counts and dead letters where nothing waits."""
         self.answer = JSONResponse({"errorCode": 0, "errorMessage": "OK", "buckets": [], "dead": [], "next": None})
 
-    async def _put(self, request: Request) -> Response:
+    async def _store_attachment(self, request: Request) -> Response:
         if self.is_broken:
             return JSONResponse({}, 503)
         names = request.path_params
@@ -236,11 +236,11 @@ class History:
         return JSONResponse({"errorCode": 10016}, 404) if data is None else Response(data)
 
     async def _resend(self, request: Request) -> Response:
-        self.relayed.append(await _note(request))
+        self.relayed.append(await _read_relayed(request))
         return self.resend
 
     async def _relay(self, request: Request) -> Response:
-        self.relayed.append(await _note(request))
+        self.relayed.append(await _read_relayed(request))
         if self.hangs:
             await asyncio.Event().wait()
         return self.answer
@@ -259,11 +259,11 @@ class Owner:
         )
 
     async def _relay(self, request: Request) -> Response:
-        self.relayed.append(await _note(request))
+        self.relayed.append(await _read_relayed(request))
         return self.answer
 
 
-async def _note(request: Request) -> Relayed:
+async def _read_relayed(request: Request) -> Relayed:
     path = request.scope["raw_path"].decode("ascii")
     return Relayed(request.method, path, request.url.query, dict(request.headers), await request.body())
 

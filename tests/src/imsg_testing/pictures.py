@@ -24,7 +24,7 @@ def main() -> int:
         _send(deployment)
         with chromium() as browser:
             for language in LANGUAGES:
-                _take(Visit(browser, deployment.url, Look(language, WIDTH)), PICTURES / f"page.{language}.png")
+                _make_picture(Visit(browser, deployment.url, Look(language, WIDTH)), PICTURES / f"page.{language}.png")
     return 0
 
 
@@ -37,7 +37,7 @@ def _send(deployment: Deployment) -> None:
     send_and_settle(deployment, phones, method="sms", content="明天 9:00 停机维护")
 
 
-def _take(visit: Visit, path: Path) -> None:
+def _make_picture(visit: Visit, path: Path) -> None:
     log_in(visit)
     visit.page.goto("/")
     expect(visit.page.get_by_role("heading", level=1)).to_be_visible()

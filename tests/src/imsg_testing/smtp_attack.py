@@ -67,32 +67,32 @@ class Attack:
                 await asyncio.sleep(4 * PAUSE_S)
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, OSError):
-                self._note(await reading)
+                self._count_answers(await reading)
 
     async def _write_endless_line(self) -> None:
-        await self._say(b"EHLO " + b"x" * (2 * MIB) + b"\r\n")
+        await self._exchange(b"EHLO " + b"x" * (2 * MIB) + b"\r\n")
 
     async def _guess(self) -> None:
         wrong = [f"b+{'a' * 45}@{self._domain}", "someone@elsewhere.example"] * 10
-        await self._say(BEGIN + b"".join(f"RCPT TO:<{transcript}>\r\n".encode() for transcript in wrong))
+        await self._exchange(BEGIN + b"".join(f"RCPT TO:<{transcript}>\r\n".encode() for transcript in wrong))
 
     async def _send_too_much(self) -> None:
-        await self._say(BEGIN + b"RCPT TO:<postmaster>\r\nDATA\r\n" + b"a" * (6 * MIB) + b"\r\n.\r\nQUIT\r\n")
+        await self._exchange(BEGIN + b"RCPT TO:<postmaster>\r\nDATA\r\n" + b"a" * (6 * MIB) + b"\r\n.\r\nQUIT\r\n")
 
     async def _send_short_lines(self) -> None:
-        await self._say(BEGIN + b"RCPT TO:<postmaster>\r\nDATA\r\n" + b"a.\r\n" * MIB + b".\r\nQUIT\r\n")
+        await self._exchange(BEGIN + b"RCPT TO:<postmaster>\r\nDATA\r\n" + b"a.\r\n" * MIB + b".\r\nQUIT\r\n")
 
     async def _send_empty_lines(self) -> None:
-        await self._say(b"\n" * (MIB // 4))
+        await self._exchange(b"\n" * (MIB // 4))
 
     async def _babble(self) -> None:
-        await self._say(secrets.token_bytes(4_096) + b"\r\nQUIT\r\n")
+        await self._exchange(secrets.token_bytes(4_096) + b"\r\nQUIT\r\n")
 
-    async def _say(self, words: bytes) -> None:
+    async def _exchange(self, words: bytes) -> None:
         """Send everything and return the replies."""
         async with self._connected() as (reader, writer):
             writer.write(words)
-            self._note(await reader.read())
+            self._count_answers(await reader.read())
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -102,7 +102,7 @@ class Attack:
         finally:
             writer.transport.abort()
 
-    def _note(self, answered: bytes) -> None:
+    def _count_answers(self, answered: bytes) -> None:
         for line in answered.decode("ascii", "replace").splitlines():
             code, _, words = line.partition(" ")
             status = words.split(" ")[0]

@@ -146,7 +146,7 @@ class WrongRow(BaseModel):
     refusal: Refusal
 
 
-def _keep_wrong(value: object, read: ValidatorFunctionWrapHandler) -> object:
+def _catch_errors(value: object, read: ValidatorFunctionWrapHandler) -> object:
     try:
         return read(value)
     except ValidationError as error:
@@ -173,7 +173,7 @@ class NewMembers(RequestModel):
     )
 
     members: Annotated[
-        list[Annotated[MemberBody, WrapValidator(_keep_wrong)]], Field(min_length=1, max_length=MAX_AT_ONCE)
+        list[Annotated[MemberBody, WrapValidator(_catch_errors)]], Field(min_length=1, max_length=MAX_AT_ONCE)
     ]
 
     def list_rows(self) -> Sequence[MemberBody | WrongRow]:

@@ -80,10 +80,10 @@ async def _check_wechat(settings: all_in_one.Settings) -> Finding:
         wrong = await imsg_wechat.main.find_wrong_templates(loaded, url)
     except (RedisUnavailable, RedisRefused, TimeoutError):
         return Finding("WeChat", fill("{0}; Redis does not say how their consoles send", names))
-    return _judge_wechat(loaded.wechat, names, plain, wrong)
+    return _find_wechat_fault(loaded.wechat, names, plain, wrong)
 
 
-def _judge_wechat(
+def _find_wechat_fault(
     wechat: imsg_wechat.main.WeChat, names: str, plain: list[str], wrong: Mapping[str, Mapping[str, str]]
 ) -> Finding:
     """Return the first fault of the accounts: unencrypted messages that are refused, then missing templates."""

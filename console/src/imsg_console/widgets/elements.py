@@ -90,12 +90,12 @@ def act_in_page(act: Callable[[], object]) -> Callable[[], object]:
     def start() -> object:
         with client:
             result = act()
-        return _go_on(client, result) if asyncio.iscoroutine(result) else None
+        return _run_in_page(client, result) if asyncio.iscoroutine(result) else None
 
     return start
 
 
-async def _go_on(client: Client, result: Coroutine[Any, Any, object]) -> None:
+async def _run_in_page(client: Client, result: Coroutine[Any, Any, object]) -> None:
     with client:
         await result
 

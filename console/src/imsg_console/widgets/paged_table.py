@@ -53,18 +53,18 @@ class PagedTable:
             self.filters = Filters(view, filters, self.load, self.reload if has_refresh else None)
             self.table = Table(view, caption, columns, key=key, actions=actions, on_choose=on_choose, name=name)
             self._instead = element("div")
-            self._pager = Pager(view.t, self._go)
+            self._pager = Pager(view.t, self._open_page)
 
     async def load(self) -> None:
         """Show the first page, for instance after the filters have changed."""
         self._listing = self._make_listing()
-        await self._go(1)
+        await self._open_page(1)
 
     async def reload(self) -> None:
         """Reload the current page."""
         await self._show(lambda: self._listing.reload(self._page))
 
-    async def _go(self, number: int) -> None:
+    async def _open_page(self, number: int) -> None:
         await self._show(lambda: self._listing.load(number, lambda at: self._pager.show_progress(at, number)))
 
     async def _show(self, load: Callable[[], Any]) -> None:
@@ -82,7 +82,7 @@ class PagedTable:
             return
         self._page = page
         if not self._page.rows and self._page.number > 1:
-            await self._go(self._page.number - 1)  # the last row of this page was removed
+            await self._open_page(self._page.number - 1)  # the last row of this page was removed
         elif self._page.rows:
             self._instead.clear()
             self.table.show(self._page.rows)

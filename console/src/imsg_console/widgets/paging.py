@@ -141,7 +141,7 @@ class Pager:
             self._next = button(t("layout.next"), lambda: on_go(self._number + 1), symbol="chevron_right")
             self._wanted = ui.input(t("layout.page_go")).classes("pager-to")
             self._wanted.props(f"outlined dense inputmode=numeric maxlength={len(str(MAX_PAGE))}")
-            self._wanted.on("keydown.enter", self._go)
+            self._wanted.on("keydown.enter", self._open_page)
 
     def show(self, page: ListPage) -> None:
         """Show the page's number and how many rows there are; hide the buttons where there is one page only."""
@@ -161,7 +161,7 @@ class Pager:
         """Show which page has been reached on the way to another."""
         self._label.set_text(self._t("layout.page_walking", at=at, to=to))
 
-    def _go(self) -> object:
+    def _open_page(self) -> object:
         number = str(self._wanted.value or "").strip()
         self._wanted.set_value("")
         return self._on_go(read_page(number)) if number else None

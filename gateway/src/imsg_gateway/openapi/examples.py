@@ -32,14 +32,14 @@ def _illustrate(operation: Json, schemas: Json, answers: Json) -> Json:
     if body := operation.get("requestBody"):
         illustrated["requestBody"] = {
             **body,
-            "content": _put(body["content"], _list_examples(body["content"], schemas)),
+            "content": _add_examples(body["content"], _list_examples(body["content"], schemas)),
         }
     if parameters := operation.get("parameters"):
         illustrated["parameters"] = [_name_parameter(parameter) for parameter in parameters]
     answer = answers.get(operation["operationId"])
     if answer is not None:
         illustrated["responses"] = {
-            status: {**response, "content": _put(response["content"], [answer])}
+            status: {**response, "content": _add_examples(response["content"], [answer])}
             if status.startswith("2") and "content" in response
             else response
             for status, response in operation["responses"].items()
@@ -54,7 +54,7 @@ def _list_examples(content: Json, schemas: Json) -> list[Any]:
     return [example for choice in choices for example in schemas[choice].get("examples", ())]
 
 
-def _put(content: Json, examples: list[Any]) -> Json:
+def _add_examples(content: Json, examples: list[Any]) -> Json:
     if not examples:
         return content
     named = {_name(example, n): {"value": example} for n, example in enumerate(examples, start=1)}

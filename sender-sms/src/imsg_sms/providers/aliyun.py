@@ -104,7 +104,7 @@ CODES: Mapping[str, Meaning] = {
     "isv.CUSTOMER_REFUSED": Meaning(Refused, "recipient", for_one_number=True),
 }
 """help.aliyun.com/document_detail/101346.html, read November 2026. The message of a frequency limit says
-how long it holds (`_judge_frequency_limit`). CUSTOMER_REFUSED: the number opted out of marketing;
+how long it holds (`_classify_frequency_limit`). CUSTOMER_REFUSED: the number opted out of marketing;
 BLACK_KEY_CONTROL_LIMIT is about the content."""
 
 TABLE = CodeTable(CODES, {"Throttling": Meaning(Again, "provider", is_rate_limit=True), "": Meaning(Again, "content")})
@@ -271,7 +271,7 @@ class AliyunProvider(TemplateProvider):
         answer = await self._pool.call("POST", url, {**signed, "accept": "application/json"}, request.body)
         return answer.status_code, read_object(answer)
 
-    def _judge_answer(
+    def _classify_answer(
         self, status: int, body: Mapping[str, Any], addresses: Sequence[str], template: ProviderTemplate
     ) -> ProviderReply:
         del addresses  # one reply for all numbers
@@ -283,10 +283,12 @@ class AliyunProvider(TemplateProvider):
         if code not in CODES and not code.startswith("Throttling") and status >= SERVER_ERROR:
             return ProviderReply(Unknown(self.name, code, detail), concerns="provider")
         if code == "isv.BUSINESS_LIMIT_CONTROL":
-            return ProviderReply(self._judge_frequency_limit(code, detail), concerns="recipient", for_one_number=True)
-        return self._judge_code(code, detail, body, template)
+            return ProviderReply(
+                self._classify_frequency_limit(code, detail), concerns="recipient", for_one_number=True
+            )
+        return self._classify_code(code, detail, body, template)
 
-    def _judge_frequency_limit(self, code: str, detail: str) -> Result:
+    def _classify_frequency_limit(self, code: str, detail: str) -> Result:
         """Return the result of a frequency limit, by its period in the message: a minute, a clock hour, a day."""
         if "天级" in detail:
             return Refused(self.name, code, detail)

@@ -99,7 +99,7 @@ class HttpProvider:
             answer = await self._pool.call(described.method, url, headers, content)
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
-        return self._judge_response(answer, addresses, values["template"])
+        return self._classify_response(answer, addresses, values["template"])
 
     def read(self, push: HookRequest) -> ReportBatch | None:
         """Read a push by the description. Raises NotSigned if it lacks the described signature.
@@ -153,7 +153,7 @@ class HttpProvider:
             }
         )
 
-    def _judge_response(self, response: HttpAnswer, addresses: Sequence[str], template: str) -> ProviderReply:
+    def _classify_response(self, response: HttpAnswer, addresses: Sequence[str], template: str) -> ProviderReply:
         settings, charset = self._settings, self._settings.charset
         text = response.text if charset == "utf-8" else response.content.decode(charset, "replace")
         body, detail = parse(text), text[:MAX_DETAIL]
@@ -161,20 +161,20 @@ class HttpProvider:
             return self._read_each(settings.each, entries, addresses, template)
         code = text.strip() if settings.code == "text" else at(body, settings.code) if settings.code else None
         if code is not None and str(code) in settings.errors:
-            return self._judge(code, template, detail)
-        if (by_status := self._judge_status(response.status_code, detail)) is not None:
+            return self._classify_code(code, template, detail)
+        if (by_status := self._classify_status(response.status_code, detail)) is not None:
             return by_status
         if is_success(settings.success, response.status_code, body, text):
             identity = at(body, settings.id) if settings.id else None
             return ProviderReply(Sent(self.name, None if identity is None else str(identity), detail))
-        return self._judge_failure(response.status_code, body, code, template, detail)
+        return self._classify_failure(response.status_code, body, code, template, detail)
 
-    def _judge_failure(self, status: int, body: object, code: object, template: str, detail: str) -> ProviderReply:
+    def _classify_failure(self, status: int, body: object, code: object, template: str, detail: str) -> ProviderReply:
         rule = self._settings.success
         if status == OK and body is None and "=" in rule and not is_of_text(rule):
             return ProviderReply(Unknown(self.name, "unreadable", detail), concerns="provider")
         if code is not None and "*" in self._settings.errors:
-            return self._judge(code, template, detail)
+            return self._classify_code(code, template, detail)
         return ProviderReply(Refused(self.name, f"http_{status}", detail), concerns="content", for_one_number=True)
 
     def _read_each(
@@ -190,7 +190,7 @@ class HttpProvider:
                 identity = at(entry, replies_format.id) if replies_format.id else None
                 replies[number] = ProviderReply(Sent(self.name, None if identity is None else str(identity), detail))
                 continue
-            reply = self._judge(code, template, detail)
+            reply = self._classify_code(code, template, detail)
             replies[number] = ProviderReply(reply.result, reply.concerns, is_rate_limit=reply.is_rate_limit)
         return ProviderReply(
             Unknown(self.name, "not_answered", "The provider said nothing of this number."), by_number=replies
@@ -199,7 +199,7 @@ class HttpProvider:
     def _read_number(self, entry: object, path: str) -> str | None:
         return numbers.read(str(at(entry, path) or ""), self.countries)
 
-    def _judge(self, code: object, template: str, detail: str) -> ProviderReply:
+    def _classify_code(self, code: object, template: str, detail: str) -> ProviderReply:
         """Return the reply for a code by the description; a code that it does not list is a refusal."""
         errors, name = self._settings.errors, self._settings.name_code(code)
         error = errors.get(str(code), errors.get("*"))
@@ -212,7 +212,7 @@ class HttpProvider:
         is_rate_limit = error.result == "again" and error.concerns == "provider" and error.after_s > 0
         return ProviderReply(result, error.concerns, for_one_number=error.for_one_number, is_rate_limit=is_rate_limit)
 
-    def _judge_status(self, status: int, detail: str) -> ProviderReply | None:
+    def _classify_status(self, status: int, detail: str) -> ProviderReply | None:
         """Return the reply for a status of 5xx or 429; None for any other."""
         if status >= SERVER_ERROR:
             return ProviderReply(Unknown(self.name, f"http_{status}", detail), concerns="provider")

@@ -109,7 +109,7 @@ class TemplateProvider(ABC):
             status, body = await self._call_api(template, addresses, reference)
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
-        return self._judge_answer(status, body, addresses, template)
+        return self._classify_answer(status, body, addresses, template)
 
     def read(self, push: HookRequest) -> ReportBatch | None:
         """Read a push. It is not signed: only the secret in the path protects the hook."""
@@ -123,7 +123,7 @@ class TemplateProvider(ABC):
         """Make the call; return the status and the JSON object, empty if it is none. Raises NotSent, NoAnswer."""
 
     @abstractmethod
-    def _judge_answer(
+    def _classify_answer(
         self, status: int, body: Mapping[str, Any], addresses: Sequence[str], template: ProviderTemplate
     ) -> ProviderReply:
         """Return the reply for the numbers of a call."""
@@ -137,7 +137,9 @@ class TemplateProvider(ABC):
         body = json.dumps(parameters, ensure_ascii=False, separators=(",", ":")).encode()
         return await self._pool.call("POST", f"{self._endpoint.url}{query}", signing(body), body)
 
-    def _judge_code(self, code: str, detail: str, body: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
+    def _classify_code(
+        self, code: str, detail: str, body: Mapping[str, Any], template: ProviderTemplate
+    ) -> ProviderReply:
         """Return the reply for a code; a block is of the template or signature that was used."""
         meaning = self.table.listed.get(code)
         about = {"template": template.id, "signature": template.signature}.get(meaning.concerns, "") if meaning else ""

@@ -213,35 +213,35 @@ class TencentProvider(TemplateProvider):
             region=self._settings.region,
         )
 
-    def _judge_answer(
+    def _classify_answer(
         self, status: int, body: Mapping[str, Any], addresses: Sequence[str], template: ProviderTemplate
     ) -> ProviderReply:
         error = body.get("Error")
         if isinstance(error, dict):
-            return self._judge(error, template)
+            return self._classify_error(error, template)
         entries = body.get("SendStatusSet")
         if not isinstance(entries, list):
             return judge_unreadable(self.name, status)
         entry_of = {str(entry.get("PhoneNumber")): entry for entry in entries if isinstance(entry, dict)}
         # An entry whose number is spelled differently is matched by its position.
         by_number = {
-            number: self._judge_one(entry_of.get(number, entry), template)
+            number: self._classify_entry(entry_of.get(number, entry), template)
             for number, entry in zip(addresses, entries, strict=False)
             if isinstance(entry, dict)
         }
         not_listed = Unknown(self.name, "not_answered", "The provider said nothing of this number.")
         return ProviderReply(not_listed, by_number=by_number)
 
-    def _judge_one(self, entry: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
+    def _classify_entry(self, entry: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
         if entry.get("Code") == OK:
             identity = str(entry.get("SerialNo") or "") or None
             return ProviderReply(Sent(self.name, identity, segments=read_count(entry.get("Fee"))))
         # A refusal of one number: `for_one_number` stays False, so that no batch is searched.
-        answer = self._judge(entry, template)
+        answer = self._classify_error(entry, template)
         return ProviderReply(answer.result, answer.concerns)
 
-    def _judge(self, body: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
-        return self._judge_code(str(body.get("Code") or "no_code"), str(body.get("Message") or ""), body, template)
+    def _classify_error(self, body: Mapping[str, Any], template: ProviderTemplate) -> ProviderReply:
+        return self._classify_code(str(body.get("Code") or "no_code"), str(body.get("Message") or ""), body, template)
 
     def _read_entry(self, entry: Mapping[str, Any], now: datetime) -> ReceiptReport | Inbound | None:
         read = read_pushed if "report_status" in entry else read_pushed_inbound

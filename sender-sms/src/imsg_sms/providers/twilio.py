@@ -176,7 +176,7 @@ class TwilioProvider:
             answer = await self._pool.call("POST", self._url, self._headers, urlencode(form).encode())
         except (NotSent, NoAnswer) as error:
             return judge_failure(self.name, error)
-        return self._judge_response(answer.status_code, read_object(answer))
+        return self._classify_response(answer.status_code, read_object(answer))
 
     def read(self, push: HookRequest) -> ReportBatch | None:
         """Read a status callback or an inbound message. Raises NotSigned if the account did not sign it."""
@@ -229,7 +229,7 @@ class TwilioProvider:
             update={**bill, "segments": int(text) if text.isascii() and text.isdecimal() else None}
         )
 
-    def _judge_response(self, status: int, body: Mapping[str, Any]) -> ProviderReply:
+    def _classify_response(self, status: int, body: Mapping[str, Any]) -> ProviderReply:
         if status < 300 and body.get("sid"):  # noqa: PLR2004  HTTP's successes
             return ProviderReply(Sent(self.name, str(body["sid"])))
         code = body.get("code")

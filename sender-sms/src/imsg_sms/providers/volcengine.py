@@ -116,14 +116,14 @@ class VolcengineProvider(TemplateProvider):
         )
         return {**signed, "accept": "application/json"}
 
-    def _judge_answer(
+    def _classify_answer(
         self, status: int, body: Mapping[str, Any], addresses: Sequence[str], template: ProviderTemplate
     ) -> ProviderReply:
         metadata = body.get("ResponseMetadata")
         error = metadata.get("Error") if isinstance(metadata, dict) else None
         if isinstance(error, dict):
             code, detail = str(error.get("Code") or "no_code"), str(error.get("Message") or "")
-            return self._judge_code(code, detail, error, template)
+            return self._classify_code(code, detail, error, template)
         result = body.get("Result")
         listed = result.get("MessageID") if isinstance(result, dict) else None
         identities = [str(identity) for identity in listed] if isinstance(listed, list) else []

@@ -158,7 +158,7 @@ class MailboxReader:
         try:
             is_ours = await self._lease.acquire()
         except REDIS_ERRORS as error:
-            self._note_failure(f"the lease of the bounce mailbox can't be acquired: {error}")
+            self._record_failure(f"the lease of the bounce mailbox can't be acquired: {error}")
             return False
         self.failure = ""
         return is_ours
@@ -186,7 +186,7 @@ class MailboxReader:
             if self.clock() - began > MAX_RETRY_S:
                 failures = 0
             failures += 1
-            self._note_failure(str(error))
+            self._record_failure(str(error))
             first_s, longest_s = FIRST_RETRY_S, MAX_RETRY_S
             if error.needs_operator:
                 first_s, longest_s = FIRST_OPERATOR_RETRY_S, MAX_OPERATOR_RETRY_S
@@ -207,7 +207,7 @@ class MailboxReader:
             reason = f"reading {self.settings.name} failed unexpectedly ({type(bug).__name__}); see the log"
             return MailboxError(reason, needs_operator=True)
 
-    def _note_failure(self, failure: str) -> None:
+    def _record_failure(self, failure: str) -> None:
         self.is_reading = False
         if failure != self.failure:
             log.warning("bounce_mailbox_not_read", why=failure)

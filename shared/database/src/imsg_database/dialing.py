@@ -87,7 +87,7 @@ async def dial(url: URL, session: Session, record: ConnectionPoolEntry) -> Diale
                 if not isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
                     break
             else:
-                dialed.connection.add_log_listener(_note_unreplicated_commits(record))
+                dialed.connection.add_log_listener(_record_unreplicated_commits(record))
                 return dialed
     raise ConnectionError(str(failure) or "no answer in time") from failure
 
@@ -151,7 +151,7 @@ async def _begin(connection: WatchedConnection, session: Session) -> bool:
     return False
 
 
-def _note_unreplicated_commits(record: ConnectionPoolEntry) -> Callable[[Any, asyncpg.PostgresLogMessage], None]:
+def _record_unreplicated_commits(record: ConnectionPoolEntry) -> Callable[[Any, asyncpg.PostgresLogMessage], None]:
     """Return a listener that notes commits which no synchronous standby confirmed: PostgreSQL only logs a warning."""
 
     def on_notice(_: object, message: asyncpg.PostgresLogMessage) -> None:

@@ -71,24 +71,30 @@ class OutcomePublisher:
     async def split(self, chunks: Sequence[Job], queue: str, delivery: Delivery) -> bool:
         """Publish chunks to a queue of their own; return whether all were confirmed."""
         route = self._broker.topology.direct(queue)
-        return await self._keep_all(
+        return await self._publish_all(
             [partial(self._broker.publish, chunk.encode(), route) for chunk in chunks], delivery
         )
 
     async def delay(self, copies: Sequence[tuple[Job, int]], queue: str, delivery: Delivery) -> bool:
         """Delay copies (job, seconds), to come to a queue."""
-        return await self._keep_all(
+        return await self._publish_all(
             [partial(self._broker.delay, queue, copy.encode(), step_s) for copy, step_s in copies], delivery
         )
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> bool:
         """Dead-letter a delivery to history; that acks it."""
-        return await self._keep(lambda: self._broker.dead_letter(delivery, reason), lambda: delivery.held)
+        return await self._publish_until_confirmed(
+            lambda: self._broker.dead_letter(delivery, reason), lambda: delivery.held
+        )
 
-    async def _keep_all(self, publishes: Sequence[Callable[[], Awaitable[None]]], delivery: Delivery) -> bool:
-        return all(await asyncio.gather(*(self._keep(publish, lambda: delivery.held) for publish in publishes)))
+    async def _publish_all(self, publishes: Sequence[Callable[[], Awaitable[None]]], delivery: Delivery) -> bool:
+        return all(
+            await asyncio.gather(
+                *(self._publish_until_confirmed(publish, lambda: delivery.held) for publish in publishes)
+            )
+        )
 
-    async def _keep(self, publish: Callable[[], Awaitable[None]], held: Held) -> bool:
+    async def _publish_until_confirmed(self, publish: Callable[[], Awaitable[None]], held: Held) -> bool:
         tries = 0
         while held():
             try:
@@ -148,7 +154,7 @@ class OutcomePublisher:
         body = outcomes.model_dump_json().encode()
         kept = False
         try:
-            kept = await self._keep(
+            kept = await self._publish_until_confirmed(
                 lambda: self._broker.publish(body, self._route), lambda: any(delivery.held for _, delivery, _ in batch)
             )
         finally:

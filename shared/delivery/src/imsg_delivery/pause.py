@@ -75,12 +75,12 @@ class PauseSwitch:
         """Read whether the channel is paused, and report its state, as long as the worker runs."""
         while True:
             try:
-                await self._look()
+                await self._update()
             except (RedisUnavailable, RedisRefused) as error:
                 self.close(str(error))
             await asyncio.sleep(CHANNEL_LOOK_S)
 
-    async def _look(self) -> None:
+    async def _update(self) -> None:
         await self._claims.excuse_stopped()
         await self._claims.read_data_since_s()  # writes the time of Redis' data where it is new or was flushed
         (now_s, _), (paused, state, until) = await asyncio.gather(

@@ -80,11 +80,11 @@ class ProviderStats:
                         scope: block for scope, block in self._blocks.items() if block.concerns not in _WHOLE
                     }
             case Blocked():
-                self._note_block(result)
+                self._record_block(result)
             case Refused() | Again() | Unknown():
                 if not (isinstance(result, Again) and result.is_paced):
                     self._slot().failed += 1
-                self._note_error(result)
+                self._record_error(result)
 
     def clear(self, scope: str) -> None:
         """Remove a block that is over."""
@@ -114,7 +114,7 @@ class ProviderStats:
                 return BOUNDS_S[min(place, len(BOUNDS_S) - 1)]
         return BOUNDS_S[0]
 
-    def _note_block(self, result: Blocked) -> None:
+    def _record_block(self, result: Blocked) -> None:
         now = self._clock()
         concerns = result.concerns or "provider"
         known = self._blocks.get(result.scope)
@@ -124,9 +124,9 @@ class ProviderStats:
         if len(self._blocks) > MAX_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
         if known is None:
-            self._note_error(result)
+            self._record_error(result)
 
-    def _note_error(self, result: Refused | Again | Unknown | Blocked) -> None:
+    def _record_error(self, result: Refused | Again | Unknown | Blocked) -> None:
         self.last_error = LastError(result.concerns, result.code, hide_personal(result.detail), self._clock())
 
     def _slot(self) -> _Slot:

@@ -35,10 +35,10 @@ class Reporter:
         problem = RecurringProblem(log, "providers_not_reported", level="info", method=self._provider_pool.method)
         while True:
             with problem.catch(RedisUnavailable, RedisRefused):
-                await self._look()
+                await self._update()
             await asyncio.sleep(EVERY_S)
 
-    async def _look(self) -> None:
+    async def _update(self) -> None:
         method = self._provider_pool.method
         (now_s, _), reports, switches, _ = await asyncio.gather(
             self._redis.call("TIME"),

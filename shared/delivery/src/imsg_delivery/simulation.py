@@ -63,7 +63,7 @@ class ReportingPublisher(OutcomePublisher):
             return True
         await asyncio.sleep(REPORT_AFTER_S)
         route = self._broker.topology.new(RECEIPT)
-        return await self._keep_all(
+        return await self._publish_all(
             [partial(self._broker.publish, receipt.encode(), route) for receipt in receipts], delivery
         )
 

@@ -25,7 +25,7 @@ class Slot(Generic[Prepared]):
 
     async def __aenter__(self) -> "Slot[Prepared]":
         """Wait for the slot."""
-        await self._take()
+        await self._acquire()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -44,13 +44,13 @@ class Slot(Generic[Prepared]):
     async def give_way(self) -> None:
         """Release the slot, and wait for it again behind the others."""
         self._free()
-        await self._take()
+        await self._acquire()
 
     def leave(self) -> None:
         """Release the slot before the context ends: no call follows."""
         self._free()
 
-    async def _take(self) -> None:
+    async def _acquire(self) -> None:
         """Wait for the slot. Raises Requeue where the lane is requeued during an outage."""
         lag_throttle, outage = self._lane.lag_throttle, self._lane.outage
         if lag_throttle is not None and lag_throttle.pause_s:
@@ -58,12 +58,12 @@ class Slot(Generic[Prepared]):
         while True:
             if outage.is_on and not self._is_forced:
                 self._is_trying = await outage.wait(self._lane.lane)
-            await self._take_shares()
+            await self._acquire_shares()
             if self._is_trying or self._is_forced or not outage.is_on:
                 return
             self._free()  # an outage began meanwhile
 
-    async def _take_shares(self) -> None:
+    async def _acquire_shares(self) -> None:
         waiting, lane = self._lane.waiting, self._lane.lane
         waiting[lane] += 1
         try:

@@ -188,7 +188,7 @@ class Redis:
         self._call_flush()
         return future
 
-    def _go_on(self) -> None:
+    def _continue_sending(self) -> None:
         self._has_answered.set()
         self._call_flush()
 
@@ -219,9 +219,9 @@ class Redis:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 self._pipe = await self._dial()
         except AWAY as error:
-            self._give_up_waiting(str(error) or type(error).__name__)
+            self._fail_waiting(str(error) or type(error).__name__)
         except BaseException:  # a bug, or being cancelled: no caller waits for ever
-            self._give_up_waiting("the call was broken off")
+            self._fail_waiting("the call was broken off")
             raise
         finally:
             self._opening = None
@@ -237,16 +237,16 @@ class Redis:
         return Pipe(
             self._connection,
             timeout_s=CALL_TIMEOUT_S,
-            on_answered=self._go_on,
+            on_answered=self._continue_sending,
             is_last=lambda error: _code(error) in DEMOTED,
-            give_up=_give_up,
+            give_up=_fail_all,
         )
 
-    def _give_up_waiting(self, why: str) -> None:
+    def _fail_waiting(self, why: str) -> None:
         waiting: list[ReplyFuture] = [answer for _, answer in self._waiting]
         waiting += self._reads.values()
         self._waiting, self._reads = [], {}
-        _give_up(waiting, why)
+        _fail_all(waiting, why)
 
 
 class _Reads:
@@ -302,7 +302,7 @@ def _accept(reply: Any) -> Any:  # noqa: ANN401
     raise RedisRefused(str(reply)) from reply
 
 
-def _give_up(waiting: Sequence[ReplyFuture], why: str) -> None:
+def _fail_all(waiting: Sequence[ReplyFuture], why: str) -> None:
     """Fail the calls that still wait."""
     for answer in waiting:
         if not answer.done():

@@ -102,7 +102,7 @@ class Pipe(asyncio.Protocol):
             return
         self._batches.append(_Batch(answers, self._loop.time()))
         if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout_s, self._look_for_the_late)
+            self._timer = self._loop.call_later(self._timeout_s, self._check_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Set each reply of a batch."""
@@ -148,7 +148,7 @@ class Pipe(asyncio.Protocol):
             if not isinstance(reply, hiredis.PushNotification):
                 return reply
 
-    def _look_for_the_late(self) -> None:
+    def _check_timeout(self) -> None:
         self._timer = None
         if not self._batches:
             return
@@ -156,7 +156,7 @@ class Pipe(asyncio.Protocol):
         if due_at <= self._loop.time():
             self.close(f"no answer within {self._timeout_s:g} s")
         else:
-            self._timer = self._loop.call_at(due_at, self._look_for_the_late)
+            self._timer = self._loop.call_at(due_at, self._check_timeout)
 
     def _end(self, why: str) -> None:
         if self._timer is not None:

@@ -138,7 +138,7 @@ class _Child:
 
     def _end(self, why: str, behaviour: str) -> None:
         self.ended_for = why
-        _say(f"process {self._pid} {behaviour}; it is ended" + (". It stands at:" if why == "spins" else "."))
+        _write(f"process {self._pid} {behaviour}; it is ended" + (". It stands at:" if why == "spins" else "."))
         if why == "spins":
             os.kill(self._pid, SHOW)
             time.sleep(LAST_WORDS_S)
@@ -198,5 +198,5 @@ def _exit(status: int) -> None:
     os._exit(128 + number if number else os.WEXITSTATUS(status))
 
 
-def _say(line: str) -> None:
+def _write(line: str) -> None:
     os.write(2, f"imsg: {line}\n".encode())

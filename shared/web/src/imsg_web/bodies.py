@@ -185,7 +185,7 @@ class Body:
         message = await (self._receive() if self._is_prefetched else self._wait())
         if self._is_cancelled:
             raise Refusal("overloaded", retry_after_s=BUSY_RETRY_S)
-        self._hold(len(message.get("body", b"")))
+        self._count(len(message.get("body", b"")))
         if not message.get("more_body", False):
             self._is_complete = True
             self._limits.arriving.discard(self)
@@ -215,7 +215,7 @@ class Body:
         finally:
             self._timeout = None
 
-    def _hold(self, more: int) -> None:
+    def _count(self, more: int) -> None:
         inbound_limits = self._limits
         self.length += more
         inbound_limits.held += more

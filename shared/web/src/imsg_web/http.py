@@ -112,7 +112,7 @@ class Protocol(UvicornProtocol):
             self._client.is_lingering = True  # its request is not read
             self._refuse(429, Refusal("too_many_connections", limit=self._limits.connections_per_network))
             return
-        self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
+        self._head_deadline = self.loop.call_later(HEAD_S, self._end_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
@@ -146,13 +146,13 @@ class Protocol(UvicornProtocol):
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(431, Refusal("head_too_large", limit=MAX_HEAD_BYTES))
         elif self._head_deadline is None:
-            self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
+            self._head_deadline = self.loop.call_later(HEAD_S, self._end_head)
 
-    def _give_up_head(self) -> None:
+    def _end_head(self) -> None:
         """Close a connection whose head does not arrive; answer 408 where part of it has."""
         self._head_deadline = None
         if self.is_answering:  # an answer to the one before is on its way
-            self._head_deadline = self.loop.call_later(HEAD_S, self._give_up_head)
+            self._head_deadline = self.loop.call_later(HEAD_S, self._end_head)
         elif self._head_bytes:
             self._refuse(408, Refusal("head_incomplete", seconds=round(HEAD_S)))
         elif self._client is not None:

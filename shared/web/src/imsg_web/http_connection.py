@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol):
             self._fail(NoAnswer(f"its answer can't be read: {error}"))
             return
         if not self._answer.done():
-            self._keep_bounds()
+            self._check_bounds()
 
     def eof_received(self) -> bool:
         """Return False: the transport closes itself."""
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
             self._is_clean = False
         self._finish()
 
-    def _keep_bounds(self) -> None:
+    def _check_bounds(self) -> None:
         """Finish or fail the call when its head or body exceeds the bounds."""
         if not self._has_head:
             if self._octets > HEAD_BYTES:

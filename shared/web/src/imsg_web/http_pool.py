@@ -189,10 +189,10 @@ class HttpPool:
         if kept_for is None:
             connection.close()
         else:
-            self._keep(kept_for, connection)
+            self._store(kept_for, connection)
         return replace(answer, content=self._hide(answer.content))
 
-    def _keep(self, origin: Origin, connection: Connection) -> None:
+    def _store(self, origin: Origin, connection: Connection) -> None:
         """Keep a connection for the next call; beyond MAX_ORIGINS close those of the origin called longest ago."""
         if not connection.is_usable:
             return

@@ -98,7 +98,7 @@ class WebSocketLimits:
         if self._transport.is_closing():
             return
         self._meter.feed(data)
-        if not self._hold(self._meter.octets):
+        if not self._count(self._meter.octets):
             self._transport.write(TRY_AGAIN_LATER)
             self._transport.close()
             return
@@ -106,11 +106,11 @@ class WebSocketLimits:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the connection."""
-        self._hold(0)
+        self._count(0)
         self._on_end()
         self._protocol.connection_lost(exc)
 
-    def _hold(self, octets: int) -> bool:
+    def _count(self, octets: int) -> bool:
         """Count so many bytes from now on; return False if they exceed the limits."""
         more, self._held = octets - self._held, octets
         if more <= 0:

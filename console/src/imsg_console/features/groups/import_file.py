@@ -68,7 +68,7 @@ class PeopleImport:
                 for problem in sheet.problems
             ]
             dialog.draw_problems(rows, (t("files.line"), t("groups.person"), t("files.problem")))
-            exports.download_button(t, t("groups.import_keep"), lambda kind: self._keep(sheet, kind))
+            exports.download_button(t, t("groups.import_keep"), lambda kind: self._download_rest(sheet, kind))
         source = ui.input(t("groups.import_consent")).props("outlined maxlength=200").classes("field")
         source.props["hint"] = t("groups.import_consent_hint")
 
@@ -99,9 +99,9 @@ class PeopleImport:
             rows = [(person.line, self._name(person.cells), detail) for person, detail in self._refused]
             dialog.draw_problems(rows, (t("files.line"), t("groups.person"), t("files.problem")))
         if self._refused or sheet.problems:
-            exports.download_button(t, t("groups.import_keep"), lambda kind: self._keep(sheet, kind))
+            exports.download_button(t, t("groups.import_keep"), lambda kind: self._download_rest(sheet, kind))
 
-    def _keep(self, sheet: PeopleSheet, kind: str) -> None:
+    def _download_rest(self, sheet: PeopleSheet, kind: str) -> None:
         """Download the rows that were left out, each with what is wrong, to be corrected and imported again."""
         t = self._t
         rows = [(problem.line, problem.cells, describe(t, problem.why, problem.text)) for problem in sheet.problems]

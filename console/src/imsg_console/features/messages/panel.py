@@ -88,7 +88,7 @@ class MessagePanel:
         self._place = element("div")
         self._draw_table()
         self._empty = element("div")
-        self._pager = Pager(self._t, self._go)
+        self._pager = Pager(self._t, self._open_page)
         self._timer = ui.timer(self._pace.wait_s, self._refresh, immediate=False)
         ui.on("messages_seen", lambda event: self._set_visible(is_visible=bool(event.args)))
         ui.context.client.on_connect(lambda: ui.run_javascript(ON_CONNECT))
@@ -187,7 +187,7 @@ class MessagePanel:
             self._table.choose_none()
             await self._load(1)
 
-    async def _go(self, number: int) -> None:
+    async def _open_page(self, number: int) -> None:
         await self._load(number)
         ui.run_javascript("window.scrollTo({top: 0})")
 

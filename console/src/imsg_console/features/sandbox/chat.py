@@ -137,7 +137,7 @@ class Chats:
             draw_answer_field(
                 t("sandbox.say"),
                 t("sandbox.say_send"),
-                partial(self._say, openid),
+                partial(self._send, openid),
                 max_length=MAX_CHARACTERS,
                 symbol="send",
             )
@@ -175,25 +175,25 @@ class Chats:
     async def _follow(self) -> None:
         answer = await self._view.sandbox.call("POST", FOLLOWERS, {})
         openid = str(answer["openid"])
-        self._note(openid, "event", self._t("sandbox.joined"))
-        self._take_answer(openid, answer)
+        self._add_line(openid, "event", self._t("sandbox.joined"))
+        self._show_answer(openid, answer)
         await self.refresh()
         self._split.choose(openid)
         toast(self._t("sandbox.followed"))
 
     async def _press(self, openid: str) -> None:
-        self._note(openid, "follower", self._t("sandbox.pressed"))
+        self._add_line(openid, "follower", self._t("sandbox.pressed"))
         answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/press", {"key": BUTTON})
-        await self._take(openid, answer)
+        await self._process(openid, answer)
 
-    async def _say(self, openid: str, text: str) -> None:
-        self._note(openid, "follower", text)
+    async def _send(self, openid: str, text: str) -> None:
+        self._add_line(openid, "follower", text)
         answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/say", {"text": text})
-        await self._take(openid, answer)
+        await self._process(openid, answer)
 
     async def _unfollow(self, openid: str) -> None:
         answer = await self._view.sandbox.call("DELETE", path(FOLLOWERS, openid))
-        self._note(openid, "event", self._t("sandbox.left"))
+        self._add_line(openid, "event", self._t("sandbox.left"))
         await self._redraw(openid)
         if answer["answered"]:
             toast(self._t("sandbox.unfollow_done"))
@@ -202,12 +202,12 @@ class Chats:
 
     async def _follow_again(self, openid: str) -> None:
         answer = await self._view.sandbox.call("POST", f"{path(FOLLOWERS, openid)}/follow")
-        self._note(openid, "event", self._t("sandbox.joined"))
-        self._take_answer(openid, answer)
+        self._add_line(openid, "event", self._t("sandbox.joined"))
+        self._show_answer(openid, answer)
         await self._redraw(openid)
 
-    async def _take(self, openid: str, answer: Mapping[str, Any]) -> None:
-        self._take_answer(openid, answer)
+    async def _process(self, openid: str, answer: Mapping[str, Any]) -> None:
+        self._show_answer(openid, answer)
         self._draw_lines(openid)
         await self.refresh()
 
@@ -215,18 +215,18 @@ class Chats:
         await self.refresh()
         self._split.choose(openid)
 
-    def _take_answer(self, openid: str, answer: Mapping[str, Any]) -> None:
+    def _show_answer(self, openid: str, answer: Mapping[str, Any]) -> None:
         if not answer["answered"]:
             toast(self._t("sandbox.not_answered"), good=False)
         elif answer["reply"]:
             reply = str(answer["reply"])
-            self._note(openid, "account", reply)
+            self._add_line(openid, "account", reply)
             if tag := find_tag(reply):
                 self._tags[openid] = tag
         else:
             toast(self._t("sandbox.no_answer"))
 
-    def _note(self, openid: str, side: Side, text: str) -> None:
+    def _add_line(self, openid: str, side: Side, text: str) -> None:
         self._local.setdefault(openid, []).append(ChatLine(write_now(), side, text))
 
 

@@ -92,10 +92,10 @@ class Draft:
         self._content, self._on_found = content, on_found
         self._is_changed = self._is_found = False
         self._empty = content()
-        ui.on(FOUND, self._take)
+        ui.on(FOUND, self._restore)
         ui.on(FULL, on_full)
         ui.context.client.on_connect(self._find)
-        ui.timer(KEEP_S, self._keep)
+        ui.timer(KEEP_S, self._save)
 
     def change(self) -> None:
         """Mark the draft as changed, to be saved soon."""
@@ -110,7 +110,7 @@ class Draft:
         if not self._is_found:
             ui.run_javascript(f"{FIND}({json.dumps(self._key)}, {MAX_CHARACTERS})")
 
-    async def _take(self, event: GenericEventArguments) -> None:
+    async def _restore(self, event: GenericEventArguments) -> None:
         if self._is_found:
             return
         self._is_found = True
@@ -118,7 +118,7 @@ class Draft:
         if kept is not None:
             await self._on_found(kept)
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         if self._is_changed and self._is_found:
             self._is_changed = False
             draft = self._content()

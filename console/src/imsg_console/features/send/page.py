@@ -33,7 +33,7 @@ async def show(view: View) -> None:
     groups = [group async for page in view.api.pages("/api/v2/groups", "groups") for group in page]
     form = SendForm(view, me, templates, groups, await _list_channels(view))
     Sending(view, form).draw()
-    form.keep(partial(_take_draft, view, form, place))
+    form.keep(partial(_restore_draft, view, form, place))
     if like := view.query.get("like", ""):
         await _fill(view, form, like)
     if to := view.query.get("to", ""):
@@ -56,7 +56,7 @@ async def _list_channels(view: View) -> Sequence[Mapping[str, Any]]:
     return channels
 
 
-async def _take_draft(view: View, form: SendForm, place: Element, kept: KeptDraft) -> None:
+async def _restore_draft(view: View, form: SendForm, place: Element, kept: KeptDraft) -> None:
     """Restore a draft; where the page was opened for something else, offer it."""
     is_offered = any(map(view.query.get, ASKED))
     if not is_offered:

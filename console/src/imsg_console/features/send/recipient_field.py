@@ -78,7 +78,7 @@ class RecipientField:
             attrs(self._field, autocapitalize="off", aria_describedby="recipients-hint")
             attrs(label, for_=self._field.html_id)
             for event, script in (("input", TYPED), ("compositionend", TYPED), ("paste", PASTED), ("blur", LEFT)):
-                self._field.on(event, self._take, js_handler=script)
+                self._field.on(event, self._add_typed, js_handler=script)
             self._hint = attrs(live_text("field-hint"), id="recipients-hint", aria_live="polite")
             self._summary = attrs(ui.row().classes("recipients-summary"), role="status")
             self._wrong = element("div", "recipients-wrong")
@@ -91,13 +91,13 @@ class RecipientField:
         """Classify everything for another method."""
         await self._recipients.change_method(method)
         self.show()
-        await self._look_up()
+        await self._check_names()
 
     async def add(self, reading: Reading) -> None:
         """Add what was read."""
         await self._recipients.add(reading)
         self._show_change()
-        await self._look_up()
+        await self._check_names()
 
     async def finish(self) -> None:
         """Wait until what was typed or pasted is read: a click on Send may follow it at once."""
@@ -129,7 +129,7 @@ class RecipientField:
         self.show()
         self._on_change()
 
-    async def _take(self, event: GenericEventArguments) -> None:
+    async def _add_typed(self, event: GenericEventArguments) -> None:
         typed = event.args if isinstance(event.args, dict) else {}
         if typed.get("large"):
             self._hint.text = self._t("send.paste_too_large")
@@ -165,7 +165,7 @@ class RecipientField:
             Kind.WRONG: self._explain(recipient),
         }[recipient.kind]
 
-    async def _look_up(self) -> None:
+    async def _check_names(self) -> None:
         """Mark the usernames that can't be sent to, where the person is an administrator."""
         if not self._view.session.is_admin:
             return

@@ -202,7 +202,7 @@ class Sent:
                 if self._view.may("PATCH /requests/{id}"):
                     move = partial(self._move, request["due_at"])
                     button(t("sent.move"), move, symbol="schedule").classes("move-button")
-                    button(t("sent.undo"), self._take_back, kind="main", symbol="undo").classes("undo-button")
+                    button(t("sent.undo"), self._undo_send, kind="main", symbol="undo").classes("undo-button")
 
     async def _release(self) -> None:
         await self._view.api.call("POST", f"/api/v2/requests/{self._identity}/release", {})
@@ -227,7 +227,7 @@ class Sent:
         if await ask_form(self._view, t("sent.move"), [field], t("sent.move"), save):
             await self._refresh()
 
-    async def _take_back(self) -> None:
+    async def _undo_send(self) -> None:
         if await cancel(self._view, f"requests/{self._identity}"):
             await self._refresh()
 
@@ -275,7 +275,7 @@ class Sent:
 
     async def _resend(self) -> None:
         """Ask, resend, and lead to the new request."""
-        dialog = ResendDialog(self._view, on_request=_go_to_request)
+        dialog = ResendDialog(self._view, on_request=_open_request)
         await dialog.ask_all(Filters(id=self._identity), {"id": self._identity})
 
 
@@ -284,5 +284,5 @@ def _is_due(request: Mapping[str, Any], waiting: int) -> bool:
     return bool(request["due_at"]) and 0 < waiting == (request["counts"].get("scheduled") or 0)
 
 
-def _go_to_request(identity: str, count: int) -> None:
+def _open_request(identity: str, count: int) -> None:
     ui.navigate.to(f"/sent/{identity}?n={count}")

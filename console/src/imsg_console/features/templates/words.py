@@ -65,12 +65,12 @@ class Words:
 
         async def choose() -> None:
             if self._ask is not None and (chosen := await self._ask(self._shown[1])) is not None:
-                self._take(form, chosen)
+                self._fill_in(form, chosen)
 
         chooser = button(self._t("templates.choose_approved"), choose, symbol="fact_check")
 
         def turn() -> None:
-            self._keep(form)
+            self._store(form)
             self._shown = str(form.input("language").value), str(form.input("method").value)
             self._show(form)
             chooser.set_visibility(self._ask is not None and self._shown[1] != MAIL)
@@ -82,7 +82,7 @@ class Words:
 
     def read(self, form: Form) -> dict[str, dict[str, Source]]:
         """Return all words: language → channel → source; the shown language alone, and empty, where there are none."""
-        self._keep(form)
+        self._store(form)
         languages: dict[str, dict[str, Source]] = {}
         for (language, method), source in self._sources.items():
             languages.setdefault(language, {})[method] = source
@@ -110,7 +110,7 @@ class Words:
             Field(f"variables{n}", t("templates.variables", n=n), "", "lines", hint=t("templates.variables_hint")),
         ]
 
-    def _take(self, form: Form, chosen: Approved) -> None:
+    def _fill_in(self, form: Form, chosen: Approved) -> None:
         """Fill in a template: at its provider, or where nothing is filled in yet."""
         names = {n: str(form.input(f"provider{n}").value or "").strip() for n in self._numbers}
         n = next((n for n, name in names.items() if name in {chosen.provider, ""}), self._numbers[-1])
@@ -119,7 +119,7 @@ class Words:
         form.input(f"template{n}").value = chosen.template
         form.input(f"variables{n}").value = "\n".join(variables)
 
-    def _keep(self, form: Form) -> None:
+    def _store(self, form: Form) -> None:
         """Store the texts that are shown; a channel whose fields are empty has none."""
         read = form.read()
         if self._shown[1] == MAIL:

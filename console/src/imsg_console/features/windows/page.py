@@ -163,7 +163,7 @@ class Windows:
             given = form.read()
             window = {**given, **{name: given[name].strip() for name in ("id", "zone", "from", "to")}}
             others = [{name: other[name] for name in FIELDS} for other in self._windows if other["id"] != known]
-            return await self._put(WINDOWS, {"windows": [*others, window]})
+            return await self._replace(WINDOWS, {"windows": [*others, window]})
 
         make = FieldMaker(t, "windows.", row)
         one_at_least, missing = t("windows.missing_choice"), t("windows.missing")
@@ -190,7 +190,7 @@ class Windows:
 
         async def save(form: Form) -> Any:  # noqa: ANN401  any JSON
             given = form.read()
-            return await self._put(HOLIDAYS, {"holidays": {**self._days, given["day"]: given["kind"]}})
+            return await self._replace(HOLIDAYS, {"holidays": {**self._days, given["day"]: given["kind"]}})
 
         fields = [
             make("day", "date", empty=t("windows.missing")),
@@ -204,12 +204,12 @@ class Windows:
         title, text = t("windows.remove_title", name=name), t("windows.remove_text")
         if await confirm(self._view, title, text, t("windows.remove")):
             left = [{field: window[field] for field in FIELDS} for window in self._windows if window["id"] != row["id"]]
-            await self._put(WINDOWS, {"windows": left})
+            await self._replace(WINDOWS, {"windows": left})
             await self._done()
 
     async def _remove_day(self, row: Row) -> None:
         left = {day: kind for day, kind in self._days.items() if day != row["day"]}
-        await self._put(HOLIDAYS, {"holidays": left})
+        await self._replace(HOLIDAYS, {"holidays": left})
         await self._done()
 
     async def _release(self, row: Row) -> None:
@@ -224,7 +224,7 @@ class Windows:
             toast(t("windows.released", count=answer["released"]))
             await self.load()
 
-    async def _put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _replace(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return await self._view.api.put(path, body, self._tags[path])
 
     async def _done(self) -> None:

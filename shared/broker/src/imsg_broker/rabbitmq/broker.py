@@ -113,7 +113,7 @@ class RabbitBroker:
         self._watch("publish", self._publishing.run)
         if probes_alarms:
             self._watch("probe", lambda: probe(self._publishing, self.topology.exchange))
-        self._watch("declare", self._keep_declared)
+        self._watch("declare", self._redeclare)
 
     async def wait_for_first_answer(self) -> None:
         """Wait up to `FIRST_CONNECT_S` for the first connection. Raises StartError if RabbitMQ is too old."""
@@ -144,7 +144,7 @@ class RabbitBroker:
             self._tasks[name] = asyncio.create_task(coroutine, name=f"rabbit:{name}")
             self._tasks[name].add_done_callback(_report)
 
-    async def _keep_declared(self) -> None:
+    async def _redeclare(self) -> None:
         """Declare the topology every `redeclare_s` seconds, and at once when a queue is missing."""
         problem = RecurringProblem(log, "declare_failed")
         while True:

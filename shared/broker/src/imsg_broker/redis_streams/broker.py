@@ -114,7 +114,7 @@ class StreamBroker:
                 return int(await self._shared.call("ZCARD", delayed))
             return int(await self._shared.run(DEPTH, [queue, name_returned_stream(queue)], []))
         except (RedisUnavailable, RedisRefused) as error:
-            self._note_failure()
+            self._record_failure()
             raise Unreachable(f"Redis can't tell the depth of {queue}: {error}") from error
 
     async def load(self, queue: str) -> Load:
@@ -149,13 +149,13 @@ class StreamBroker:
         try:
             await self._shared.run(script, keys, arguments)
         except (RedisUnavailable, RedisRefused) as error:
-            self._note_failure()
+            self._record_failure()
             is_refused = _has_written_nothing(error)
             if is_refused or isinstance(error, RedisRefused):
                 self._refusal = str(error)
             raise (PublishRefused if is_refused else PublishUnknown)(str(error)) from error
 
-    def _note_failure(self) -> None:
+    def _record_failure(self) -> None:
         self._reachable = False
         self._check_now.set()
 

@@ -119,14 +119,14 @@ class Compaction:
         replies = await asyncio.gather(*(self._redis.run(self._check, [chunk.key], []) for chunk in others))
         mixed = [chunk for chunk, reply in zip(others, replies, strict=True) if reply == MIXED]
         sure += [chunk for chunk, reply in zip(others, replies, strict=True) if reply == SENT]
-        await self._keep_all([*sure, *mixed])
+        await self._store_all([*sure, *mixed])
         # Only after the set is written: a worker that finds no hash has to find the set.
         if sure:
             await self._redis.call("UNLINK", *(chunk.key for chunk in sure))
         await asyncio.gather(*(self._redis.run(self._drop, [chunk.key], []) for chunk in mixed))
         return len(sure) + len(mixed)
 
-    async def _keep_all(self, chunks: Iterable[SettledChunk]) -> None:
+    async def _store_all(self, chunks: Iterable[SettledChunk]) -> None:
         members: dict[str, list[Argument]] = defaultdict(list)
         until: dict[str, int] = defaultdict(int)
         for chunk in chunks:

@@ -177,7 +177,7 @@ class Quota:
             return Capped(cap.rows[int(reply[1]) - 1], int(reply[2]) / 1_000)
         if isinstance(reply[0], list):
             reply, returned = reply
-            times = self._note(returned, began_at)
+            times = self._read_windows(returned, began_at)
             now = times.now
         elif reply[0] not in (b"charged", b"exhausted"):
             return _read_refusal(reply)
@@ -263,7 +263,7 @@ class Quota:
         counted = {row.key: int(number) for row, number in zip(own, used, strict=False)}
         return Usage(windows, *(counted[row.key] for row in ALWAYS_COUNTED))
 
-    def _note(self, returned: Sequence[bytes | int], began_at: float) -> _Times:
+    def _read_windows(self, returned: Sequence[bytes | int], began_at: float) -> _Times:
         """Read the windows that a script returned, and remember them where the reply was quick."""
         ended_at = math.nan if self._elapsed is None else self._elapsed()
         times = _read_times(returned, ended_at)
