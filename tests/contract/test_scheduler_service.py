@@ -279,6 +279,26 @@ async def test_what_is_due_while_its_window_is_closed_is_held_and_goes_when_that
     assert released.expires_at - released.released_at == timedelta(hours=1)
 
 
+async def test_what_a_gateway_holds_by_a_window_that_is_gone_is_sent_now(
+    streams: Broker, database_url: str, redis_url: str, redis: Redis
+) -> None:
+    """It reads the windows every second, and accepts by those that it read last."""
+    window = closed(datetime.now(UTC))
+    await put(redis, window.model_copy(update={"methods": ("sms",)}))
+    until = datetime.now(UTC) + timedelta(hours=2)
+    held = job(username=USER, held_until=until, held_by=window.id, expires_at=until + timedelta(hours=1))
+    async with (
+        streams.consume(TOPOLOGY.queue("smtp", Lane.NORMAL), 10) as channel,
+        run_scheduler(database_url, redis_url),
+    ):
+        await publish(streams, [scheduled(-60)])
+        await arrivals(channel, 1, WITHIN_S)  # the windows have been looked at
+        await publish(streams, [held])
+        released = Job.model_validate_json((await arrivals(channel, 1, WITHIN_S))[0].body)
+        await wait_for_rows(database_url, 0)
+    assert released.request == held.request
+
+
 async def test_an_erasure_takes_people_out_of_what_waits_and_out_of_what_is_on_its_way(
     streams: Broker, database_url: str, redis_url: str, redis: Redis
 ) -> None:

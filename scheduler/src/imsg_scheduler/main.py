@@ -99,9 +99,8 @@ async def _open_parts(
     mirror = CancelMirror(cache, store, clock)
     settling = CancelSettler(broker, store, mirror, ClaimsCanceller(cache), Quota(cache, UTC))
     canceller = Canceller(store, settling, history, clock)
-    releaser = Releaser(
-        broker, cache, store, users, clock, windows=PublishedWindows(cache), metrics=ReleaseMetrics(service.metrics)
-    )
+    windows = PublishedWindows(cache)
+    releaser = Releaser(broker, cache, store, users, clock, windows=windows, metrics=ReleaseMetrics(service.metrics))
     fallbacks = Fallbacks(
         broker, store, users, clock, windows=PublishedWindows(cache), quota=Quota(cache, UTC), settler=settling
     )
@@ -112,7 +111,8 @@ async def _open_parts(
     service.watch(announce(cache, service.describe), "presence")
     erasing = Erasing("scheduler", tombstones, watermark, erasure.erase, DatabaseUnavailable)
     service.watch(erasing.run(), "erasing")
-    service.watch(ScheduleConsumer(broker, store, erasure, clock, watermark).run(service.stopping), "consumer")
+    consumer = ScheduleConsumer(broker, store, erasure, clock, watermark, windows=windows)
+    service.watch(consumer.run(service.stopping), "consumer")
     service.watch(releaser.run(service.stopping), "release")
     service.watch(mirror.run(), "mirror of cancels")
     service.watch(canceller.run(), "cancels")

@@ -172,11 +172,9 @@ class Releaser:
 
     async def _judge_anew(self, calendar: Calendar, now_ms: int) -> None:
         """Let what is held be due, where the windows of now hold it otherwise."""
-        now = datetime.fromtimestamp(now_ms / 1_000, UTC)
         async with self._store.writing() as rows:
             for group in await rows.list_held():
-                hold = calendar.find_hold(group.method, group.category, now)
-                if hold is None or (round(hold.until.timestamp() * 1_000), hold.by) != (group.due_ms, group.held_by):
+                if not group.is_held_by(calendar, now_ms):
                     await rows.judge_anew(group, now_ms)
 
     async def _publish_all(self, due_jobs: Sequence[Due], calendar: Calendar, now_ms: int) -> Round:

@@ -1,6 +1,7 @@
 """The scheduled jobs and the cancels, in transactions."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, distinct, exists, func, select, tuple_, update
@@ -13,6 +14,7 @@ from imsg_database.database import Database
 from imsg_database.engines import is_postgres
 from imsg_database.inserts import insert_into
 from imsg_database.transactions import Transactions
+from imsg_limits.windows import Calendar
 from imsg_scheduler.cancels import Cancel, Totals
 from imsg_scheduler.fallback_rows import FallbackRows
 from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, IS_HELD, SCHEDULED
@@ -51,6 +53,11 @@ class HeldGroup(NamedTuple):
     category: Category
     held_by: str
     due_ms: int
+
+    def is_held_by(self, calendar: Calendar, now_ms: int) -> bool:
+        """Return whether a calendar holds them as they are held: by this window, until this time."""
+        hold = calendar.find_hold(self.method, self.category, datetime.fromtimestamp(now_ms / 1_000, UTC))
+        return hold is not None and (round(hold.until.timestamp() * 1_000), hold.by) == (self.due_ms, self.held_by)
 
 
 def to_ms(job: Job) -> int:
