@@ -5,6 +5,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,11 +100,14 @@ async def until_read(redis: Redis) -> None:
 
 def flags(server: Dovecot, user: str) -> dict[str, str]:
     """Return subject → the flags in the names of its Maildir (`S`: read; small letters are keywords)."""
-    found = {}
-    for file in (*server.messages(user, "new"), *server.messages(user)):
-        subject = file.read_bytes().split(b"Subject: ")[1].split(b"\r\n")[0].decode()
-        found[subject] = file.name.partition(":2,")[2]
-    return found
+    while True:
+        files = (*server.messages(user, "new"), *server.messages(user))
+        with contextlib.suppress(FileNotFoundError):  # the server has just renamed or removed one: list them again
+            return {_read_subject(file): file.name.partition(":2,")[2] for file in files}
+
+
+def _read_subject(file: Path) -> str:
+    return file.read_bytes().split(b"Subject: ")[1].split(b"\r\n")[0].decode()
 
 
 async def test_ours_is_taken_and_marked_and_the_rest_stays_unread(dovecot: Dovecot, redis: Redis, user: str) -> None:
