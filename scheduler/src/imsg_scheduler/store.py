@@ -57,7 +57,7 @@ class HeldGroup(NamedTuple):
     def is_held_by(self, calendar: Calendar, now_ms: int) -> bool:
         """Return whether a calendar holds them as they are held: by this window, until this time."""
         hold = calendar.find_hold(self.method, self.category, datetime.fromtimestamp(now_ms / 1_000, UTC))
-        return hold is not None and (round(hold.until.timestamp() * 1_000), hold.by) == (self.due_ms, self.held_by)
+        return hold is not None and (hold.until_ms, hold.by) == (self.due_ms, self.held_by)
 
 
 def to_ms(job: Job) -> int:
