@@ -22,9 +22,10 @@ REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "use
 Kind = Literal["text", "secret", "lines", "date", "whole", "choice", "choices", "switch"]
 
 _NAMED = re.compile(r"^(?:参数 )?([a-z0-9_.]+)(?: (?=[^ -~])|(?= ))")
+"""The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
+
 _WHOLE = re.compile(r"参数 settings 不正确：|settings is not right: ")
 """How the refusal of several fields of an account together begins."""
-"""The field at the beginning of a refusal's sentence. In Chinese the space after it goes with the English name."""
 
 
 @dataclass(frozen=True, slots=True)

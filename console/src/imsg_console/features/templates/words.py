@@ -19,8 +19,8 @@ MAIL_FIELDS = ("subject", "text", "html")
 
 Source = dict[str, Any]
 
-_PLACE = re.compile(r"languages\.([A-Za-z0-9-]+)\.([a-z]+)(?:\.providers\.([^. ]+))?\.?([^. ]*)\.?([^ ]*)")
-"""The place of a text in the API: language, channel, provider, field, and the variable in it."""
+_PLACE = re.compile(r"languages\.([A-Za-z0-9-]+)\.([a-z]+)\.?(\S*)")
+"""The place of a text in the API: language, channel, and the path below it."""
 
 Ask = Callable[[str], Awaitable[Approved | None]]
 
@@ -93,14 +93,25 @@ class Words:
         place = _PLACE.search(error.detail)
         if place is None or (place[1], place[2]) not in self._sources:
             return error
-        language, method, provider, field, variable = place.groups()
+        language, method, below = place.groups()
         form.input("language").value, form.input("method").value = language, method
-        if provider is not None:
-            providers = [*self._sources[language, method]["providers"]]
-            n = providers.index(provider) + 1
-            field = f"{field or 'provider'}{n}"
-        named = " ".join(filter(None, (field or MAIL_FIELDS[0], variable)))
+        whole = f"{method_name(self._t, method)}（{name_language(self._t, language)}）"
+        named = self._name_field(below, [*self._sources[language, method].get("providers", {})]) or whole
         return ApiError(error.reason, error.detail.replace(place[0], named), error.code)
+
+    def _name_field(self, below: str, providers: Sequence[str]) -> str:
+        """Return the form's field of a path such as `providers.aliyun.variables.name`, and the variable in it.
+
+        Empty for a path of no field. Names of providers may have dots.
+        """
+        if not below.startswith("providers."):
+            return below
+        at = [provider for provider in providers if f"{below}.".startswith(f"providers.{provider}.")]
+        if not at:
+            return ""
+        provider = max(at, key=len)
+        field, _, variable = below.removeprefix(f"providers.{provider}").removeprefix(".").partition(".")
+        return f"{field or 'provider'}{providers.index(provider) + 1} {variable}".rstrip()
 
     def _provider_fields(self, n: int) -> Sequence[Field]:
         t = self._t
