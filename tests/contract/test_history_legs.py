@@ -107,6 +107,22 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
 
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_legs_are_known_when_the_first_is_recorded_with_its_release(
+    database: Database, order: tuple[int, int], *, together: bool
+) -> None:
+    root, leg = tell()
+    released = root.model_copy(update={"fallback": (), "released_at": LATER})  # as its channel gets it
+    facts = [(make_delivery(root, SCHEDULE), released)[n] for n in order]
+    for part in [facts] if together else [[fact] for fact in facts]:
+        await keep(database, *part)
+    await keep(database, outcome(root, Status.FAILED), outcome(root, Status.FAILED, n=1))
+    shown = await RequestList(database, lambda: LATER, None).show(root.request, ADMIN)  # type: ignore[arg-type]
+    assert [(leg["id"], leg["state"]) for leg in shown["legs"]] == [(root.request, "settled"), (leg.request, "waiting")]
+    assert (shown["state"], shown["reached"], shown["not_reached"], shown["open"]) == ("sending", 0, 0, 2)
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 async def test_a_leg_holds_all_who_began_it_whenever_they_did(
     database: Database, order: tuple[int, int], *, together: bool
 ) -> None:

@@ -1,7 +1,7 @@
 """The legs of requests with a fallback: how far their people are, and what is shown of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, and_, literal, or_, select, update
@@ -9,10 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import EventKind, Progress
 from imsg_database.inserts import insert_into
+from imsg_history.records import RequestRow
 from imsg_history.tables import events, messages, requests
 
 WAITING, UNUSED = "waiting", "unused"
 """States of a leg that has not begun: it still may, or never will."""
+
+
+async def write_legs(connection: AsyncConnection, added: Iterable[RequestRow]) -> None:
+    """Write the legs of requests whose first leg was recorded before: scheduler hands it over without the others."""
+    for row in added:
+        if row.legs is not None:
+            is_bare = and_(requests.c.request == row.request, requests.c.legs.is_(None))
+            await connection.execute(update(requests).where(is_bare).values(legs=row.legs))
 
 
 async def write_progress(

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
@@ -145,8 +145,12 @@ class MergedBatch:
                 max(known, row, key=lambda record: record.released_at or record.accepted_at),
                 join_people(before.body, body),
             )
+        legs = row.legs or (known.legs if known is not None else None)  # scheduler hands over the first leg alone
         if known is None or before is None or row.version >= known.version:
-            self.requests[job.request], self.jobs[job.request] = row, JobRow(job.request, body)
+            self.jobs[job.request] = JobRow(job.request, body)
+        else:
+            row = known
+        self.requests[job.request] = replace(row, legs=legs)
         status, mark = Status.QUEUED, 0
         if job.is_scheduled:
             status, mark = (Status.SCHEDULED, 0) if job.held_until is None else (Status.HELD, job.moves)

@@ -121,6 +121,7 @@ class RowWriter:
             await batch_redaction.redact_messages(connection, batch, erased)
         await self.insert_new(connection, requests, _in_order(batch.requests))
         await self.insert_new(connection, jobs, _in_order(batch.jobs))
+        await legs.write_legs(connection, _in_order(batch.requests))
         await due_times.update_scheduled(connection, batch)
         changes = await self.raise_status(connection, _in_order(batch.messages))
         changes.events += await legs.write_progress(
