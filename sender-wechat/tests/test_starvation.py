@@ -35,7 +35,7 @@ async def test_whatever_is_answered_about_one_message_others_go_within_a_minute(
         if (blocked := breakers.find_block(scopes.about, (name,))) is not None:
             return blocked
         result = judge(ANSWERS[answer], scopes) if name == POISON else Sent("wechat")
-        return breakers.note(scopes.about, result, name)
+        return breakers.record_result(scopes.about, result, name)
 
     settled = await play(clock, arrivals, send, random, 3_600.0)
     assert find_starved(settled, arrivals) == {}, f"seed {seed}"

@@ -79,7 +79,10 @@ async def test_a_message_that_was_only_ever_blocked_expires_without_an_attempt(d
     blocked, called = (job(at=NOW, expires_at=NOW + LIFE) for _ in range(2))
     await keep(database, blocked, called)
     outcomes = []
-    for waits, result in ((called, breakers.note(about, no, "called")), (blocked, breakers.note(about, no))):
+    for waits, result in (
+        (called, breakers.record_result(about, no, "called")),
+        (blocked, breakers.record_result(about, no)),
+    ):
         for extended_s in (0, MAX_EXTENSION_S):
             terms = AttemptTerms(waits.model_copy(update={"extended_s": extended_s}), TERMS, STEPS_S, STEPS_S, 0.5)
             said = result if waits is called and not extended_s else breakers.find_block(about, ("other",))

@@ -50,7 +50,7 @@ class Outbox:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S)
-                problem.note(error)
+                problem.report(error)
                 await asyncio.sleep(wait_s)
             else:
                 problem.clear()

@@ -101,7 +101,7 @@ class EventConsumer:
                 await self._write(events, changes)
             except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
                 failures += 1
-                problem.note(error, waiting=len(readable))
+                problem.report(error, waiting=len(readable))
                 draw = random.random()  # noqa: S311  jitter
                 await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))
                 continue

@@ -231,7 +231,7 @@ class Dispatcher:
                     disabled = await self._deliveries.settle([attempt for attempt, _ in batch])
                     break
                 except DatabaseUnavailable as error:
-                    problem.note(error)
+                    problem.report(error)
                     await asyncio.sleep(DATABASE_RETRY_S)
             problem.clear()
             del self._attempts[: len(batch)]

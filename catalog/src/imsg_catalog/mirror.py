@@ -72,7 +72,7 @@ class Mirror:
                 problem.clear()
             except (RedisUnavailable, RedisRefused, DatabaseUnavailable) as error:
                 self.is_whole = False
-                problem.note(error)
+                problem.report(error)
                 await asyncio.sleep(1)
             await asyncio.sleep(LOOK_S)
 

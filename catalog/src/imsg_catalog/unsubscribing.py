@@ -112,7 +112,7 @@ class UnsubscribePages:
         try:
             new = await self._suppressions.add([row])
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused) as error:
-            self._problem.note(error)
+            self._problem.report(error)
             return AWAY
         self._problem.clear()
         log.info("unsubscribed", new=len(new))

@@ -102,7 +102,7 @@ class BackupSchedule:
         try:
             await backup.copy(self.source, target, self.url)
         except StartError as error:
-            problem.note(error)
+            problem.report(error)
             return RETRY_S
         for name in choose_expired(self._list(), self.keep):
             await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)

@@ -53,7 +53,7 @@ class CertificateFiles:
                 )  # tried apart: a failure changes nothing
                 self._load(context)
             except OSError as error:
-                problem.note(_explain(error))
+                problem.report(_explain(error))
             else:
                 problem.clear()
                 log.info("certificate_read", file=str(self.certificate))

@@ -232,7 +232,7 @@ class Acceptor:
                         await self._broker.publish(body, route)
             except PublishRefused as refused:
                 if not may_be_kept:
-                    self._problem.note(refused)
+                    self._problem.report(refused)
                     reason = "broker_blocked" if self._broker.blocked else "not_accepted"
                     raise Refusal(reason, retry_after_s=RETRY_AFTER_S) from refused
                 if is_repeat and end is None:
@@ -273,7 +273,7 @@ class Acceptor:
                 await self._quota.refund(charged.charge)
         except (RedisUnavailable, RedisRefused) as error:
             # A request that was not accepted stays charged until its window ends.
-            self._refund_problem.note(error)
+            self._refund_problem.report(error)
 
 
 async def _make_cost(

@@ -41,7 +41,7 @@ class KeyUsage:
                 if answer.status_code != 200:  # noqa: PLR2004  HTTP's own number
                     raise ServiceFailed(f"auth answered {answer.status_code} to /internal/keys/used")
             except ServiceUnavailable as error:
-                problem.note(error)
+                problem.report(error)
                 self._uses = uses | self._uses
             else:
                 problem.clear()

@@ -174,7 +174,7 @@ class RoutedLimits:
             return RouteLimits.model_validate_json(published).providers
         except ValidationError as error:
             # A sender newer than this gateway: it will judge the content itself.
-            self._problem.note(error)
+            self._problem.report(error)
             return ()
 
 

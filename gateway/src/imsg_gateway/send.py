@@ -105,7 +105,7 @@ class SendHandler:
                 return await self._once(request, fields, credential, header, read)
             accepted = await self._accept(credential, read, self._new_id(), None)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as error:
-            self._problem.note(error)
+            self._problem.report(error)
             raise Refusal("not_accepted", retry_after_s=RETRY_AFTER_S) from error
         self._problem.clear()
         return _answer(accepted.answer, accepted.headers)

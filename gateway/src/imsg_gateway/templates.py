@@ -44,5 +44,5 @@ class PublishedTemplates:
                 templates[name.decode()] = TemplateLimits.model_validate_json(limits)
             except (ValidationError, json.JSONDecodeError, UnicodeDecodeError):
                 # A sender newer than this gateway: it will judge the content itself.
-                self._problem.note(name.decode(errors="replace"))
+                self._problem.report(name.decode(errors="replace"))
         return templates

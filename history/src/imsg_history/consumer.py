@@ -87,7 +87,7 @@ class HistoryConsumer:
                 with self.metrics.seconds.time():
                     await self.batch_writer.write(batch)
             except DatabaseUnavailable as error:
-                problem.note(error, waiting=len(batch))
+                problem.report(error, waiting=len(batch))
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S)

@@ -213,10 +213,10 @@ class ErasureProgress:
         try:
             await self.redis_erasure.rewrite_log()
         except RewritePostponed as why:
-            self.rewrite_trouble.note(why)
+            self.rewrite_trouble.report(why)
             return False
         except RedisRefused as error:  # a hosted server rewrites its own log
-            self.rewrite_trouble.note(error)
+            self.rewrite_trouble.report(error)
         else:
             self.rewrite_trouble.clear()
         return True
@@ -235,7 +235,7 @@ class ErasureProgress:
                 lanes[queue] = list(dict.fromkeys([name for name in names if await self.broker.depth(name)]))
             depths = Depths(lanes, topology.history if await self.broker.depth(topology.history) else None)
         except Unreachable as error:
-            self.depth_trouble.note(error)
+            self.depth_trouble.report(error)
             return None
         self.depth_trouble.clear()
         return depths

@@ -100,7 +100,7 @@ class EventRelay:
                 failures += 1
                 draw = random.random()  # noqa: S311  jitter
                 wait_s = back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S)
-                problem.note(error)
+                problem.report(error)
                 await wait_for_any(stopping, within_s=wait_s)
             else:
                 problem.clear()

@@ -183,7 +183,7 @@ class Maintenance:
         self.metrics.ahead.set((own - database_time).total_seconds())
         if abs(own - database_time) > MAX_CLOCK_DIFFERENCE:
             ahead_s = round((own - database_time).total_seconds())
-            self.clock_problem.note("set the clock of this machine or of the database's", ahead_of_database_s=ahead_s)
+            self.clock_problem.report("set the clock of this machine or of the database's", ahead_of_database_s=ahead_s)
         else:
             self.clock_problem.clear()
         return min(own, database_time)

@@ -127,7 +127,7 @@ class ReplyMatcher:
             if self.publish is not None and (event := match.event) is not None:
                 await self.publish(event)
         except (PublishRefused, PublishUnknown) as error:
-            self.problem.note(error)
+            self.problem.report(error)
             return False
         self.problem.clear()
         return True

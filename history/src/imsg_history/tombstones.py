@@ -81,14 +81,14 @@ class TombstoneStore:
             if newest:
                 await self._mirror.keep(newest.values())
         except (RedisUnavailable, RedisRefused) as error:
-            self._mirror_trouble.note(error)
+            self._mirror_trouble.report(error)
             unsynchronized.add(MIRROR)
         else:
             self._mirror_trouble.clear()
         try:
             in_file = await asyncio.to_thread(self._sync_file, known)
         except OSError as error:
-            self._file_trouble.note(error.strerror or error)
+            self._file_trouble.report(error.strerror or error)
             unsynchronized.add(FILE)
         else:
             self._file_trouble.clear()

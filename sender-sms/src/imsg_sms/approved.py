@@ -86,7 +86,7 @@ class ApprovedTemplates:
                 try:
                     self._known[name] = await list_approved(account, pool)
                 except (AccountRefused, NotSent, NoAnswer) as error:
-                    self._problem.note(f"{name}: {error}")
+                    self._problem.report(f"{name}: {error}")
                     is_complete = is_complete and isinstance(error, AccountRefused)
         if is_complete:
             self._problem.clear()
@@ -105,7 +105,7 @@ class ApprovedTemplates:
             if is_new or (words and not await self._redis.call("EXISTS", key)):
                 await self._redis.run(PUBLISH, [key], words)
         except (RedisUnavailable, RedisRefused) as error:
-            self._publish_problem.note(error)
+            self._publish_problem.report(error)
             return False
         self._publish_problem.clear()
         return True

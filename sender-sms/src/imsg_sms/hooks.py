@@ -70,7 +70,7 @@ class ReportRecorder:
             async with asyncio.timeout(RECORD_TIMEOUT_S):
                 await self._publish(name, batch)
         except (PublishRefused, PublishUnknown, RedisUnavailable, TimeoutError) as error:
-            self.problem.note(error, count=count)
+            self.problem.report(error, count=count)
             return False
         self.problem.clear()
         if count:
@@ -151,7 +151,7 @@ async def pull(recorder: ReportRecorder, name: str, fetch: FetchReports, every_s
         try:
             batch = await fetch()
         except (NotSent, NoAnswer) as error:
-            problem.note(error)
+            problem.report(error)
             await asyncio.sleep(every_s)
             continue
         problem.clear()

@@ -245,9 +245,9 @@ class SmsRouter:
             name = message_id(job.request, recipient.n)
             result = self._read_result(provider.name, recipient, name, reply)
             if reply.is_rate_limited:
-                breakers.note_answer()
+                breakers.record_answer()
             elif isinstance(result, Blocked | Sent) or id(reply) not in recorded:
-                result = breakers.note(about, result, name)
+                result = breakers.record_result(about, result, name)
             recorded.add(id(reply))
             results[recipient.n] = result
         if (outage := breakers.find_outage()) is not None and (pooled := self.provider_pool.find(provider.name)):

@@ -154,7 +154,7 @@ class ConnectionPool:
             return _PooledConnection(opened, now, now)
         self._failed_tries += 1
         self._failure = opened
-        self._problem.note(opened.detail, code=opened.code)
+        self._problem.report(opened.detail, code=opened.code)
         return ConnectFailure(opened, is_first=True)
 
     def _is_expired(self, pooled: _PooledConnection) -> bool:

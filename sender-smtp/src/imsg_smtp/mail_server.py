@@ -112,7 +112,7 @@ class MailServer:
         result = _add_concern(failed.result)
         if failed.is_first:
             for _ in range(FAILURES if result.code == TIMEOUT else 1):  # another try would take as long
-                self._breakers.note({}, result)
+                self._breakers.record_result({}, result)
         return result
 
     def _record(self, about: CallScopes, result: Result, message: str) -> Result:
@@ -121,13 +121,13 @@ class MailServer:
         if isinstance(result, Sent):
             traffic = self._traffic_of(domain)
             traffic.accepted_at, traffic.refusals = self._clock(), 0
-            return self._breakers.note(about, result, message)
+            return self._breakers.record_result(about, result, message)
         if is_server_failure(result) or (isinstance(result, Blocked) and result.scope == self._scope):
-            return self._breakers.note(about, _add_concern(result), message)
-        self._breakers.note_answer()
+            return self._breakers.record_result(about, _add_concern(result), message)
+        self._breakers.record_answer()
         if isinstance(result, UnspecificRefusal):
             result = self._classify_unspecific(domain, result)
-        return self._breakers.note(about, result, message) if isinstance(result, Refused | Blocked) else result
+        return self._breakers.record_result(about, result, message) if isinstance(result, Refused | Blocked) else result
 
     def _classify_unspecific(self, domain: str, refusal: UnspecificRefusal) -> Refused | Blocked:
         """Decide by other mail between the same domains whether a refusal concerns one mail or all of them."""

@@ -157,7 +157,7 @@ class DeliveryOptions:
         result = judge(answer, scopes)
         concerns_option = isinstance(result, Blocked) and result.concerns in OPTION_CONCERNS
         may_try_next = concerns_option or (isinstance(answer, ErrorAnswer) and answer.code in NEXT_OPTION_CODES)
-        return OptionResult(self.breakers.note(scopes.about, result, message), answer, may_try_next)
+        return OptionResult(self.breakers.record_result(scopes.about, result, message), answer, may_try_next)
 
 
 def judge(answer: ApiAnswer, scopes: Scopes) -> Result:

@@ -45,7 +45,7 @@ class FollowerEvents:
         except (DatabaseUnavailable, TimeoutError) as error:
             if message.event in (GRANTING, CHANGING):
                 raise NotPublished(str(error) or "it took too long") from error
-            self._problem.note(error, account=account)
+            self._problem.report(error, account=account)
         else:
             self._problem.clear()
 

@@ -208,7 +208,7 @@ class Followers:
                 await self._mirror(followers)
         except (DatabaseUnavailable, RedisUnavailable, RedisRefused, TimeoutError) as error:
             self._stale.update([row.account for row in followers] + [row.account for row in retired])
-            self._problem.note(error)
+            self._problem.report(error)
         else:
             self._problem.clear()
 

@@ -60,7 +60,7 @@ class Nonces:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 reply = await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._problem.note(error)
+            self._problem.report(error)
             return absent
         self._problem.clear()
         return reply

@@ -52,7 +52,7 @@ class Receipts:
                 try:
                     await self._broker.publish(*waiting)
                 except (PublishRefused, PublishUnknown) as error:
-                    problem.note(error, count=len(self._waiting))
+                    problem.report(error, count=len(self._waiting))
                     break
                 problem.clear()
                 if self._waiting.get(name) is waiting:

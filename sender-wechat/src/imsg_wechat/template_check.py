@@ -47,7 +47,7 @@ class TemplateBlocks:
         """Block a template until the next check."""
         scope = f"{self.account}/{template}"
         blocked = Blocked(PROVIDER, scope, UNKNOWN_TEMPLATE, why, 2 * RETRY_S, "template")
-        self.breakers.note({"template": scope}, blocked)
+        self.breakers.record_result({"template": scope}, blocked)
         self.provider.stats.record(blocked)
 
     def clear(self, template: str) -> None:
@@ -91,7 +91,7 @@ class TemplateCheck:
         """Compare the templates with WeChat's list, and publish the faults; return whether WeChat answered."""
         result = await compare_with_account(self._api, self._templates)
         if isinstance(result, str):
-            self._problem.note(result)
+            self._problem.report(result)
             return False
         self._problem.clear()
         missing, wrong = result.missing, result.wrong
@@ -121,7 +121,7 @@ class TemplateCheck:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._publish_problem.note(str(error) or "Redis took too long")
+            self._publish_problem.report(str(error) or "Redis took too long")
         else:
             self._publish_problem.clear()
 

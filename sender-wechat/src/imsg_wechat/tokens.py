@@ -103,7 +103,7 @@ class Tokens:
         try:
             cached = await self._read_cached()
         except (RedisUnavailable, RedisRefused) as error:
-            self._redis_problem.note(error)
+            self._redis_problem.report(error)
             return await self._get_without_redis(stale)
         if cached is not None and cached != stale:
             return cached
@@ -114,7 +114,7 @@ class Tokens:
             try:
                 return await self._renew(stale)
             except (RedisUnavailable, RedisRefused) as error:
-                self._redis_problem.note(error)
+                self._redis_problem.report(error)
         return await self._get_without_redis(stale)
 
     async def _renew(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
@@ -148,7 +148,7 @@ class Tokens:
         try:
             await self._redis.run(_DROP, [self._lock], [owner])
         except (RedisUnavailable, RedisRefused) as error:
-            self._redis_problem.note(error)  # the lock expires
+            self._redis_problem.report(error)  # the lock expires
 
     async def _get_without_redis(self, stale: str | None) -> str | ErrorAnswer | CallFailure:
         seen = self._failures
@@ -178,7 +178,7 @@ class Tokens:
         else:
             self._failure = fetched
             self._failures += 1
-            self._problem.note(fetched.code)
+            self._problem.report(fetched.code)
         return fetched
 
 

@@ -91,7 +91,7 @@ class Webhook:
                 async with asyncio.timeout(STORE_TIMEOUT_S):
                     return await self._followers.follow(account, message.openid, message.at)
             except (DatabaseUnavailable, TimeoutError) as error:
-                self._store_problem.note(error, account=account)
+                self._store_problem.report(error, account=account)
                 return NOT_NOW
         if (scene := find_scene(message.event, message.fields.get("EventKey", ""))) is not None:
             return await self._scan(account, message, scene)
@@ -112,7 +112,7 @@ class Webhook:
                 tag = await self._followers.follow(account, message.openid, message.at)
                 binding = await self._record_scan(account, scene, tag)
         except (DatabaseUnavailable, TimeoutError) as error:
-            self._store_problem.note(error, account=account)
+            self._store_problem.report(error, account=account)
             raise NotPublished(str(error) or "it took too long") from error
         return CODE_OVER if binding is None else write_scanned(binding.username, tag)
 
@@ -122,7 +122,7 @@ class Webhook:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self._followers.follow(account, message.openid, message.at)
         except (DatabaseUnavailable, TimeoutError) as error:
-            self._store_problem.note(error, account=account)
+            self._store_problem.report(error, account=account)
 
     async def _unsubscribe(self, account: str, message: Message) -> None:
         try:
@@ -164,7 +164,7 @@ class Webhook:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 is_new = await self._redis.call("SET", key, int(self._now()), "NX", "EX", SEEN_S) is not None
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._problem.note(error)
+            self._problem.report(error)
             return True
         self._problem.clear()
         return is_new
@@ -174,7 +174,7 @@ class Webhook:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call("DEL", key)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._problem.note(error)
+            self._problem.report(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class WebhookModes:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
                 await self._redis.call(*command)
         except (RedisUnavailable, RedisRefused, TimeoutError) as error:
-            self._problem.note(error, account=account)
+            self._problem.report(error, account=account)
         else:
             self._problem.clear()
             self._known[account] = is_plain

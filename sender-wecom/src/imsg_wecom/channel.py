@@ -105,4 +105,4 @@ class WeComChannel:
         if isinstance(result, Again) and result.is_paced:
             self.provider_pool.retry_after.set_all(name, result.after_s, message)
             return result
-        return breakers.note({}, result, message)
+        return breakers.record_result({}, result, message)

@@ -176,11 +176,11 @@ class Shut:
         if result is None and self.is_away:
             self.calls_in_vain += 1
             result = Again("relay", "unreachable", "nobody listens", concerns="provider")
-            self._breakers.note({}, result)
+            self._breakers.record_result({}, result)
         elif result is None:
             self.sent += [(job.request, recipient.n) for recipient in recipients]
             result = Sent("relay", prepared)
-            self._breakers.note({}, result)
+            self._breakers.record_result({}, result)
         return {recipient.n: result for recipient in recipients}
 
     def find_outage(self) -> Blocked | None:

@@ -61,8 +61,8 @@ async def find_starved_by(seed: int, scopes: str, *, is_fixed: bool) -> dict[str
         if (blocked := breakers.find_block(uses[name], (name,))) is not None:
             return blocked
         if name != POISON:
-            return breakers.note(uses[name], Sent("p"), name)
-        return breakers.note(uses[name], answer if is_fixed else draw_answer(random), name)
+            return breakers.record_result(uses[name], Sent("p"), name)
+        return breakers.record_result(uses[name], answer if is_fixed else draw_answer(random), name)
 
     return find_starved(await play(clock, arrivals, send, random, HOUR_S), arrivals)
 
@@ -86,7 +86,7 @@ async def test_what_is_refused_again_after_others_were_accepted_fails(concerns: 
         if (blocked := breakers.find_block(about, (name,))) is not None:
             return blocked
         answer = Blocked("p", "s", "553", "no", 300.0, concerns) if name == POISON else Sent("p")
-        return breakers.note(about, answer, name)
+        return breakers.record_result(about, answer, name)
 
     settled = await play(clock, arrivals, send, random, HOUR_S)
     assert find_starved(settled, arrivals) == {}
@@ -107,7 +107,7 @@ async def test_with_two_workers_a_message_that_is_refused_alone_fails_though_no_
             if (blocked := breakers.find_block(about, (name,))) is not None:
                 return blocked
             answer = Blocked("p", "s", "553", "no", 300.0, "sender") if name == POISON else Sent("p")
-            return breakers.note(about, answer, name)
+            return breakers.record_result(about, answer, name)
 
         settled = await play(clock, arrivals, send, random, 4 * HOUR_S)
         assert find_starved(settled, arrivals) == {}
@@ -121,7 +121,9 @@ def test_a_scope_that_refuses_all_is_tried_ever_less_and_fails_no_message() -> N
     for n in range(3_600):
         if breakers.find_block({}, (str(n),)) is None:
             tries += 1
-            assert isinstance(breakers.note({}, Blocked("p", "s", "535", "no", 300.0, "account"), str(n)), Blocked)
+            assert isinstance(
+                breakers.record_result({}, Blocked("p", "s", "535", "no", 300.0, "account"), str(n)), Blocked
+            )
         clock.now += 1.0
     assert tries <= 20
 
@@ -130,7 +132,7 @@ def test_a_quota_that_fills_again_and_again_fails_no_message() -> None:
     clock = Clock()
     breakers = Breakers("p", clock)
     for n in range(5):
-        breakers.note({}, Sent("p"), str(n))
+        breakers.record_result({}, Sent("p"), str(n))
         clock.now += 60.0
         full = Blocked("p", "s", "45011", "too many", 60.0, "account", passes=True)
-        assert isinstance(breakers.note({}, full, "unlucky"), Again)
+        assert isinstance(breakers.record_result({}, full, "unlucky"), Again)

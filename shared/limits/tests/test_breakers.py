@@ -37,7 +37,7 @@ def breakers(watch: Watch) -> Breakers:
 def test_one_no_to_a_template_stops_that_template_with_its_reason_and_no_other(
     breakers: Breakers, watch: Watch
 ) -> None:
-    breakers.note(CODES, UNAPPROVED)
+    breakers.record_result(CODES, UNAPPROVED)
     watch.now += 10
     found = breakers.find_block(CODES)
     assert found is not None
@@ -46,21 +46,21 @@ def test_one_no_to_a_template_stops_that_template_with_its_reason_and_no_other(
 
 
 def test_a_signature_s_trouble_stops_every_template_that_bears_it(breakers: Breakers) -> None:
-    breakers.note(CODES, Blocked("aliyun", "x", "isv.SMS_SIGNATURE_ILLEGAL", "", 60.0, "signature"))
+    breakers.record_result(CODES, Blocked("aliyun", "x", "isv.SMS_SIGNATURE_ILLEGAL", "", 60.0, "signature"))
     assert breakers.find_block(VISITS) is not None
     assert breakers.find_block({"template": "SMS_3", "signature": "别家"}) is None
 
 
 def test_an_account_s_trouble_stops_all_of_the_provider(breakers: Breakers) -> None:
-    breakers.note(CODES, BROKE)
+    breakers.record_result(CODES, BROKE)
     assert breakers.find_block(VISITS) is not None
 
 
 def test_what_may_pass_is_left_alone_only_after_failures_in_a_row_and_says_the_last(breakers: Breakers) -> None:
     for _ in range(2):
-        breakers.note(CODES, BUSY)
+        breakers.record_result(CODES, BUSY)
     assert breakers.find_block(CODES) is None
-    breakers.note(CODES, Unknown("aliyun", "no_answer", "it fell silent", "provider"))
+    breakers.record_result(CODES, Unknown("aliyun", "no_answer", "it fell silent", "provider"))
     found = breakers.find_block(VISITS)
     assert found is not None
     assert found.code == "circuit_open"
@@ -78,38 +78,38 @@ def test_what_may_pass_is_left_alone_only_after_failures_in_a_row_and_says_the_l
 )
 def test_an_answer_about_one_message_is_a_sign_of_health(breakers: Breakers, answer: Result) -> None:
     for _ in range(5):
-        breakers.note(CODES, BUSY)
-        breakers.note(CODES, BUSY)
-        breakers.note(CODES, answer)
+        breakers.record_result(CODES, BUSY)
+        breakers.record_result(CODES, BUSY)
+        breakers.record_result(CODES, answer)
     assert breakers.find_block(CODES) is None
 
 
 def test_waiting_for_a_turn_counts_for_nothing(breakers: Breakers) -> None:
     for _ in range(9):
-        breakers.note(CODES, Again("aliyun", "Throttling", "", 1.0, "provider", is_paced=True))
+        breakers.record_result(CODES, Again("aliyun", "Throttling", "", 1.0, "provider", is_paced=True))
     assert breakers.find_block(CODES) is None
 
 
 def test_once_the_time_is_over_one_call_tries_and_decides(breakers: Breakers, watch: Watch) -> None:
-    breakers.note(CODES, UNAPPROVED)
+    breakers.record_result(CODES, UNAPPROVED)
     watch.now += 60
     assert breakers.find_block(CODES) is None
     assert breakers.find_block(CODES) is not None, "another call while the one tries"
-    breakers.note(CODES, Sent("aliyun"))
+    breakers.record_result(CODES, Sent("aliyun"))
     assert breakers.find_block(CODES) is None
 
 
 def test_a_recipient_s_no_says_nothing_of_the_way_from_domain_to_domain(breakers: Breakers) -> None:
     way: CallScopes = {"sender": "a@x.cn", "domain": "x.cn to qq.com"}
-    breakers.note(way, Blocked("smtp", "x", "550", "DMARC", 60.0, "domain"))
-    breakers.note(way, Refused("smtp", "550 5.1.1", "", "recipient"))
+    breakers.record_result(way, Blocked("smtp", "x", "550", "DMARC", 60.0, "domain"))
+    breakers.record_result(way, Refused("smtp", "550 5.1.1", "", "recipient"))
     assert breakers.find_block(way) is not None
     assert breakers.find_block({**way, "domain": "x.cn to 163.com"}) is None
 
 
 def test_what_is_remembered_is_bounded(breakers: Breakers) -> None:
     for n in range(MAX_SCOPES + 10):
-        breakers.note({"template": str(n)}, UNAPPROVED)
+        breakers.record_result({"template": str(n)}, UNAPPROVED)
     assert len(breakers._breakers) == MAX_SCOPES
 
 
@@ -118,7 +118,7 @@ def test_nothing_gets_through_where_all_of_a_provider_is_left_alone_until_one_is
 ) -> None:
     assert breakers.find_outage() is None
     for _ in range(3):
-        breakers.note(CODES, BUSY)
+        breakers.record_result(CODES, BUSY)
     outage = breakers.find_outage()
     assert outage is not None
     assert (outage.scope, outage.code, outage.after_s) == ("aliyun", "isp.SYSTEM_ERROR", 30.0)
@@ -130,16 +130,16 @@ def test_nothing_gets_through_where_all_of_a_provider_is_left_alone_until_one_is
     assert breakers.find_block(CODES) is None  # the one that tries
     assert (again := breakers.find_outage()) is not None
     assert again.after_s == 30.0
-    breakers.note(CODES, Sent("aliyun", "1"))
+    breakers.record_result(CODES, Sent("aliyun", "1"))
     assert breakers.find_outage() is None
 
 
 def test_a_template_s_block_is_no_outage_and_an_answer_that_wants_less_ends_one(breakers: Breakers) -> None:
-    breakers.note(CODES, UNAPPROVED)
+    breakers.record_result(CODES, UNAPPROVED)
     assert breakers.find_outage() is None
-    breakers.note(VISITS, BROKE)
+    breakers.record_result(VISITS, BROKE)
     assert breakers.find_outage() is not None
-    breakers.note_answer()
+    breakers.record_answer()
     assert breakers.find_outage() is None
     assert breakers.find_block(CODES) is not None
 
@@ -153,7 +153,7 @@ def test_what_was_not_taken_is_tried_again_sooner_than_what_may_have_been(
     watch: Watch, result: Result, left_s: float
 ) -> None:
     breakers = Breakers("aliyun", watch, threshold=1, cool_off_s=30.0, again_cool_off_s=5.0)
-    breakers.note(CODES, result)
+    breakers.record_result(CODES, result)
     for _ in range(2):
         blocked = breakers.find_block(CODES)
         assert blocked is not None

@@ -111,7 +111,7 @@ def test_a_trouble_of_a_loop_is_logged_for_each_new_reason_and_when_it_is_over(
     problem = RecurringProblem(logger("loop"), "not_published", method="sms")
     for _ in range(2):
         for why in ("refused", "refused", "timed out", "refused", "timed out"):
-            problem.note(why)
+            problem.report(why)
         problem.clear()
         problem.clear()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -154,12 +154,12 @@ def test_calls_that_fail_and_succeed_in_turn_have_one_problem(capsys: pytest.Cap
     for _ in range(2):
         for _ in range(500):
             now += 0.01
-            problem.note("the broker is away")
+            problem.report("the broker is away")
             problem.clear()
         now += 10
         problem.clear()
     for _ in range(2):
-        problem.note("the broker is away")  # and no call after it succeeds
+        problem.report("the broker is away")  # and no call after it succeeds
         now += 10
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     rejections = [("not_accepted", None), ("not_accepted_over", 500)]

@@ -115,7 +115,7 @@ class _Handler:
         try:
             bounce = await self._bounces.process(mail, recipients)
         except RetryLater as error:
-            self._problem.note(error)
+            self._problem.report(error)
             raise Refusal("unavailable", retry_after_s=RETRY_AFTER_S) from error
         self._problem.clear()
         if bounce.verdict is Verdict.UNKNOWN_TOKEN:

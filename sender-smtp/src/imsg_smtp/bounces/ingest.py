@@ -47,7 +47,7 @@ class Ingester:
                 ingested = await self.processor.process(raw, recipients)
         except RETRY_LATER as error:
             self.count("later")
-            self.problem.note(error, source=self.source)
+            self.problem.report(error, source=self.source)
             raise
         self.problem.clear()
         self.count(ingested.verdict.value)

@@ -325,7 +325,7 @@ class MailboxReader:
         try:
             kept = await self.redis.call("HGET", CURSOR_KEY, self._field)
         except REDIS_ERRORS as error:
-            self._cursor_problem.note(error)
+            self._cursor_problem.report(error)
             kept = None
         if kept is not None:
             kept_validity, _, uid = kept.decode().partition(" ")

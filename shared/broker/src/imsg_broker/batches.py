@@ -31,7 +31,7 @@ async def process_until_done(
             await process(batch)
         except unavailable as error:
             failures += 1
-            problem.note(error, waiting=len(batch))
+            problem.report(error, waiting=len(batch))
             draw = random.random()  # noqa: S311  jitter
             await asyncio.sleep(back_off_s(failures, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))
         else:

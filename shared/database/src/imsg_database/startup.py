@@ -50,7 +50,7 @@ async def wait_for(
             if loop.time() > deadline:
                 raise StartError("{0} did not answer: {1}", what, error) from error
             failures += 1
-            problem.note(error)
+            problem.report(error)
         else:
             problem.clear()
             return

@@ -268,7 +268,7 @@ class ChunkDelivery(Generic[Prepared]):
         try:
             reached = await self.lane.caps.count(self.job, addresses)
         except (RedisUnavailable, RedisRefused) as error:
-            self.lane.cap_problem.note(error)
+            self.lane.cap_problem.report(error)
             return {state.n: decide(state, CAPS_UNKNOWN, self.now_s(), self.terms) for state in claimed}
         return {
             state.n: decide_capped(state, row, self.now_s(), self.terms)

@@ -100,7 +100,7 @@ class OutcomePublisher:
             try:
                 await publish()
             except (PublishRefused, PublishUnknown) as error:
-                self._problem.note(error)
+                self._problem.report(error)
                 tries += 1
                 draw = self._random.random()
                 await asyncio.sleep(back_off_s(tries, draw, first_s=FIRST_WAIT_S, longest_s=MAX_WAIT_S))

@@ -117,7 +117,7 @@ class ProviderAccounts:
             await self._redis.call("HSET", key, call, sealed)
             await self._redis.call("EXPIRE", key, CALL_VALID_S)
         except (RedisUnavailable, RedisRefused) as error:
-            self._unanswered.note(error)
+            self._unanswered.report(error)
 
 
 def _read_call(text: str) -> ProviderCall | None:

@@ -70,7 +70,7 @@ class _Breaker:
 
 
 class Breakers:
-    """The breakers of one provider. Call `find_block` right before each call, and `note` with its result.
+    """The breakers of one provider. Call `find_block` right before each call, and `record_result` with its result.
 
     One Blocked opens the breaker of its scope, as do `threshold` consecutive Again or Unknown. Messages outside the
     scope are sent.
@@ -145,11 +145,11 @@ class Breakers:
         """Close the breaker of a scope whose problem was corrected."""
         self._clear([(concern, what)])
 
-    def note_answer(self) -> None:
+    def record_answer(self) -> None:
         """Close the provider's breaker: it answered, if only to be called less often."""
         self._clear([PROVIDER_KEY])
 
-    def note(self, scopes: CallScopes, result: Result, message: str = "") -> Result:
+    def record_result(self, scopes: CallScopes, result: Result, message: str = "") -> Result:
         """Record the result of a message for its scope; return the result to use for the message.
 
         Without a message's name the result was found before any message, and holds for all of them.

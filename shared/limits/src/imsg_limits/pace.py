@@ -137,7 +137,7 @@ class SharedPace:
                 [self._refill_us, self._ahead_us, math.floor(within_s * 1e6)],
             )
         except (RedisUnavailable, RedisRefused) as error:
-            self._problem.note(error)
+            self._problem.report(error)
             return await self._own.acquire(scope, within_s=within_s)
         self._problem.clear()
         wait_s = int(wait_us) / 1e6

@@ -133,7 +133,7 @@ QUIET_S = 10.0
 class RecurringProblem:
     """A problem that recurs in a loop or in calls: logged when it begins, for each new reason, and when it is over.
 
-    Make one before the loop, `note` each failure, and `clear` it after each success; `catch` does both. Concurrent
+    Make one before the loop, `report` each failure, and `clear` it after each success; `catch` does both. Concurrent
     calls fail and succeed in turn: with `quiet_s` the problem is over only when none has failed for so long.
     """
 
@@ -150,18 +150,18 @@ class RecurringProblem:
         self._log = log
         self._quiet_s = quiet_s
         self._clock = clock
-        self._noted_at = 0.0
+        self._reported_at = 0.0
         self._event = event
         self._level = level
         self._keys = keys
         self._whys: set[str] = set()
         self._times = 0
 
-    def note(self, why: object, **keys: object) -> None:
+    def report(self, why: object, **keys: object) -> None:
         """Log the problem where its reason is new, with how often it has occurred; else count it."""
         if self._quiet_s:
             self.clear()
-        self._noted_at = self._clock()
+        self._reported_at = self._clock()
         self._times += 1
         words = (str(why) or type(why).__name__)[:MAX_WHY]
         if words in self._whys or len(self._whys) >= MAX_WHYS:
@@ -172,7 +172,7 @@ class RecurringProblem:
 
     def clear(self) -> None:
         """Log that the problem is over, and how often it occurred; do nothing without one, or before `quiet_s`."""
-        if self._times and self._clock() - self._noted_at >= self._quiet_s:
+        if self._times and self._clock() - self._reported_at >= self._quiet_s:
             self._log.info(f"{self._event}_over", **self._keys, times=self._times)
             self._times = 0
             self._whys.clear()
@@ -183,6 +183,6 @@ class RecurringProblem:
         try:
             yield
         except errors as error:
-            self.note(error, **keys)
+            self.report(error, **keys)
         else:
             self.clear()

@@ -83,7 +83,7 @@ def answer_errors(app: FastAPI, unavailable: Iterable[type[Exception]] = (), ref
         return refuse(_translate(request, error), request)
 
     async def on_unavailable(request: Request, error: Exception) -> Response:
-        problem.note(error, path="/".join(request.url.path.split("/")[:3]))
+        problem.report(error, path="/".join(request.url.path.split("/")[:3]))
         return refuse(Refusal("unavailable", retry_after_s=RETRY_AFTER_S), request)
 
     async def on_crash(request: Request, error: Exception) -> Response:

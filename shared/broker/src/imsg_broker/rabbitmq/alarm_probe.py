@@ -31,7 +31,7 @@ async def probe(reconnector: Reconnector, exchange: str) -> None:
             problem.clear()
             await _probe_until_lost(link, channel, exchange)
         except LinkLost as lost:
-            problem.note(lost)
+            problem.report(lost)
         await asyncio.sleep(PROBE_S)
 
 

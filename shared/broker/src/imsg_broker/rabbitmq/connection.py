@@ -70,7 +70,7 @@ class Reconnector:
         for host in cycle(hosts):
             began = loop.time()
             reason = await self._connect_and_wait(host)
-            self._problem.note(reason, host=host.name, port=host.port)
+            self._problem.report(reason, host=host.name, port=host.port)
             if loop.time() - began > STABLE_S:
                 backoff.reset()
             await backoff.pause()

@@ -64,7 +64,7 @@ class Consumer:
             except LinkLost as lost:
                 if loop.time() - began > STABLE_S:
                     problem.clear()
-                problem.note(lost)
+                problem.report(lost)
             if loop.time() - began > STABLE_S:
                 backoff.reset()
             await backoff.pause()

@@ -110,7 +110,7 @@ class Management:
                     self._policies_at = loop.time() + self._policies_every_s
                     self._report_policies(find_contradictions(await self._get(host, POLICIES_QUERY), self._prefix))
             except (httpx.HTTPError, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
-                self._problem.note(error, url=self._address.management(host))
+                self._problem.report(error, url=self._address.management(host))
                 self._retry_at[host] = loop.time() + RETRY_HOST_S
                 await self.close()
             else:

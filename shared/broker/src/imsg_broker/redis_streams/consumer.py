@@ -81,7 +81,7 @@ class Consumer:
             try:
                 await self._consume(uuid.uuid4().hex)
             except (RedisUnavailable, RedisRefused, redis.exceptions.RedisError, OSError, _LeaseExpiredError) as error:
-                self._problem.note(error)
+                self._problem.report(error)
             await asyncio.sleep(PAUSE_S)
 
     def ack(self, handle: _Handle) -> None:
@@ -183,7 +183,7 @@ class Consumer:
                 await self._send_acks()
                 self._ack_problem.clear()
             except RedisUnavailable as error:
-                self._ack_problem.note(error, count=len(self._unsent_acks))
+                self._ack_problem.report(error, count=len(self._unsent_acks))
                 self._has_acks.set()
                 await asyncio.sleep(PAUSE_S)
 

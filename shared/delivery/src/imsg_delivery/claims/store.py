@@ -325,7 +325,7 @@ class Claims:
             ]
             for renewed in await asyncio.gather(*renewals, return_exceptions=True):
                 if isinstance(renewed, RedisUnavailable):
-                    problem.note(renewed)
+                    problem.report(renewed)
                     break
                 if isinstance(renewed, BaseException):
                     raise renewed
