@@ -23,24 +23,24 @@ def begin(*rules: LegRule, count: int = 1) -> People:
 
 def test_a_code_without_a_receipt_goes_on_after_its_minute_and_ends_well_when_the_mail_is_sent() -> None:
     people = begin(*CODE)
-    people.note(0, 0, Status.SENT)
+    people.record_outcome(0, 0, Status.SENT)
     assert people.find_due_ms() == 61_000
     people.advance(60_999)
     assert people.list_leaving() == []
     people.advance(61_000)
     assert (people.list_leaving(), people.list_waiting(1)) == ([(0, 0)], [])
-    people.note(0, 0, Status.CANCELLED)  # what still waited is cancelled first
-    people.let_on([0])
+    people.record_outcome(0, 0, Status.CANCELLED)  # what still waited is cancelled first
+    people.begin_next([0])
     assert people.list_waiting(1) == [0]
     people.release(1, [0], 61_500)
     assert people.list_waiting(1) == []
-    people.note(1, 0, Status.SENT)
+    people.record_outcome(1, 0, Status.SENT)
     assert people.counts == Counts(1, 0, 0)
 
 
 def test_a_receipt_in_time_starts_nothing_and_the_leg_is_given_back() -> None:
     people = begin(*CODE)
-    people.note(0, 0, Status.DELIVERED)
+    people.record_outcome(0, 0, Status.DELIVERED)
     assert people.find_due_ms() is None
     people.advance(10**9)
     assert people.list_leaving() == []
@@ -50,15 +50,15 @@ def test_a_receipt_in_time_starts_nothing_and_the_leg_is_given_back() -> None:
 @pytest.mark.parametrize("status", [Status.FAILED, Status.EXPIRED, Status.UNCERTAIN])
 def test_what_failed_goes_on_at_once(status: Status) -> None:
     people = begin(*CODE)
-    people.note(0, 0, status)
+    people.record_outcome(0, 0, status)
     assert people.list_waiting(1) == [0]
 
 
 def test_an_unknown_result_starts_no_further_leg_where_sent_is_enough() -> None:
     people = begin(LegRule("sent", 0, ALL), LegRule("sent", 60, ALL))
-    people.note(0, 0, Status.UNCERTAIN)
+    people.record_outcome(0, 0, Status.UNCERTAIN)
     assert (people.list_waiting(1), people.counts) == ([], Counts(0, 1, 0))
-    people.note(0, 0, Status.DELIVERED)  # a receipt that comes later
+    people.record_outcome(0, 0, Status.DELIVERED)  # a receipt that comes later
     assert people.counts == Counts(1, 0, 0)
 
 
@@ -67,7 +67,7 @@ def test_a_person_without_an_address_of_a_leg_skips_it() -> None:
         LegRule("sent", 0, ALL), LegRule("sent", 60, frozenset({1})), LegRule("sent", 600, frozenset({0})), count=3
     )
     for n in range(3):
-        people.note(0, n, Status.FAILED)
+        people.record_outcome(0, n, Status.FAILED)
     assert (people.list_waiting(1), people.list_waiting(2)) == ([1], [0])
     assert people.counts == Counts(0, 1, 2)
 
@@ -77,28 +77,28 @@ def test_a_cancelled_leg_begins_for_no_other_person_and_ends_those_who_reach_it(
     rules = (LegRule("delivered", 0, ALL), LegRule("sent", 60, ALL), LegRule("sent", 60, ALL))
     people = begin(*rules, count=4)
     for n in (2, 3):
-        people.note(0, n, Status.FAILED)
+        people.record_outcome(0, n, Status.FAILED)
     people.release(1, [2], 2_000)
     assert (people.list_begun(1), people.list_unbegun(1), people.list_unbegun(2)) == ([2], [0, 1, 3], [0, 1, 2, 3])
     cancelled = (rules[0], replace(rules[1], is_cancelled=True), rules[2])
     people = People.decode(cancelled, people.encode())
     people.end_cancelled()
-    people.note(0, 0, Status.FAILED)
-    people.note(1, 2, Status.CANCELLED)
+    people.record_outcome(0, 0, Status.FAILED)
+    people.record_outcome(1, 2, Status.CANCELLED)
     people.advance(10**9)
     assert ([people.list_waiting(leg) for leg in (1, 2)], people.list_leaving(), people.passed) == ([[], []], [], [])
     assert (people.counts, people.find_due_ms()) == (Counts(reached=0, not_reached=3, open=1), None)
     assert ([people.list_unused(leg) for leg in (1, 2)], people.list_ended()) == ([[0, 3], [0, 2, 3]], {0, 2, 3})
-    people.note(0, 1, Status.DELIVERED)
+    people.record_outcome(0, 1, Status.DELIVERED)
     assert people.counts == Counts(reached=1, not_reached=3, open=0)
 
 
 def test_a_cancelled_message_of_the_leg_of_now_ends_it_and_of_an_earlier_one_changes_nothing() -> None:
     people = begin(*CODE, count=2)
-    people.note(0, 0, Status.CANCELLED)
+    people.record_outcome(0, 0, Status.CANCELLED)
     people.advance(61_000)
-    people.note(0, 1, Status.CANCELLED)
-    people.let_on([1])
+    people.record_outcome(0, 1, Status.CANCELLED)
+    people.begin_next([1])
     assert (people.list_waiting(1), people.counts) == ([1], Counts(0, 1, 1))
 
 
@@ -128,12 +128,12 @@ def play(seed: int) -> None:
         match draw.randint(0, 3):
             case 0:
                 status = draw.choice([Status.SENT, Status.DELIVERED, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN])
-                people.note(leg, n, status)
+                people.record_outcome(leg, n, status)
                 if status is Status.DELIVERED or status.value == rules[leg].until:
                     reached.add(n)
             case 1:
                 people.advance(now_ms)
-                people.let_on([leg_job for _, leg_job in people.list_leaving()])
+                people.begin_next([leg_job for _, leg_job in people.list_leaving()])
             case 2:
                 people = People.decode(rules, people.encode())
             case _:
@@ -165,14 +165,14 @@ def test_who_leaves_a_leg_by_the_time_passes_those_without_an_address_also_after
     people = begin(*rules)
     people.advance(61_000)
     people = People.decode(rules, people.encode())
-    people.let_on([0])
+    people.begin_next([0])
     assert (people.passed, people.list_waiting(2)) == ([(1, 0)], [0])
 
 
 def test_a_leg_whose_publish_takes_too_long_begins_again_and_counts_as_begun_for_a_cancel() -> None:
     people = begin(*CODE, count=2)
     for n in range(2):
-        people.note(0, n, Status.FAILED)
+        people.record_outcome(0, n, Status.FAILED)
     people.mark(1, [0, 1], 5_000)
     people.release(1, [1], 5_000)
     people.repeat(34_999)

@@ -228,19 +228,19 @@ async def test_history_hears_that_nothing_remains_once_the_queue_is_past_it(benc
     assert await told() is None
     await bench.erasure.erase_recorded()
     assert await told() == 0
-    bench.watermark.take(bench.now)
+    bench.watermark.record_delivery(bench.now)
     await erase(bench, "li@a.cn")
     await bench.erasure.erase_recorded()
     assert await told() == 0, "what is on its way may name them"
 
-    bench.watermark.wait()
+    bench.watermark.record_wait()
     bench.now += QUIET_MS
     await bench.erasure.erase_recorded()
     assert await told() == START_MS
 
     bench.now += 1
     await erase(bench, "li@a.cn")
-    bench.watermark.take(bench.now + OUT_OF_ORDER_MS + 1)
+    bench.watermark.record_delivery(bench.now + OUT_OF_ORDER_MS + 1)
     await bench.erasure.erase_recorded()
     assert await told() == bench.now
 

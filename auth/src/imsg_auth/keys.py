@@ -64,7 +64,7 @@ class ApiKeys:
                 expires_at=request.expires_at,
             )
             await _add(change, key)
-            await change.note(actor, "key_added", after=_describe(key))
+            await change.record(actor, "key_added", after=_describe(key))
         return key, text
 
     async def change(self, actor: Caller, key_id: str, request: KeyPatch) -> Key:
@@ -84,7 +84,7 @@ class ApiKeys:
             changed = await change.rows.find_key(key_id)
             if changed is None:
                 raise _not_found(key_id)
-            await change.note(actor, "key_changed", _describe(key), _describe(changed))
+            await change.record(actor, "key_changed", _describe(key), _describe(changed))
         return changed
 
     async def end(self, actor: Caller, key_id: str) -> None:
@@ -92,7 +92,7 @@ class ApiKeys:
         key = await self._find(actor, key_id)
         async with self._changes.open(key.username) as change:
             await change.rows.remove_key(key.id)
-            await change.note(actor, "key_ended", _describe(key))
+            await change.record(actor, "key_ended", _describe(key))
 
     async def end_leaked(self, text: str) -> None:
         """End a key that was found in public, and mail its owner.
@@ -110,7 +110,7 @@ class ApiKeys:
             if await change.rows.find_key(key.id) is None:
                 return
             await change.rows.remove_key(key.id)
-            await change.note(LEAK_CALLER, "key_leaked", _describe(key))
+            await change.record(LEAK_CALLER, "key_leaked", _describe(key))
             if change.user.email is not None:
                 job = _make_leak_mail(key, change.user, change.user.email, change.at)
                 await change.rows.add_audit_record(job.model_dump_json(), job_key(job.method, job.lane))
@@ -142,7 +142,7 @@ class ApiKeys:
             else:
                 await change.rows.remove_key(key_id)
             await _add(change, new)
-            await change.note(actor, "key_rotated", _describe(old), _describe(new) | {"old_valid_s": old_valid_s})
+            await change.record(actor, "key_rotated", _describe(old), _describe(new) | {"old_valid_s": old_valid_s})
         return new, text
 
     async def list_page(

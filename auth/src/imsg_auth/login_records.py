@@ -31,12 +31,12 @@ class LoginRecords:
         for result in RESULTS:
             self._results.labels(result)
 
-    async def note_success(self, user: User, address: str) -> None:
+    async def record_success(self, user: User, address: str) -> None:
         """Count a log-in that went through, and record it. Raises DatabaseUnavailable."""
         self._results.labels("right").inc()
-        await self._changes.note_login(user, address[:MAX_ADDRESS])
+        await self._changes.record_login(user, address[:MAX_ADDRESS])
 
-    async def note(self, refusal: Refusal, user: User | None, address: str) -> None:
+    async def record_refusal(self, refusal: Refusal, user: User | None, address: str) -> None:
         """Record a refused log-in; an unknown name is not logged, since it may be a password."""
         self._results.labels(refusal.reason).inc()
         name = None if user is None else user.username
@@ -45,7 +45,7 @@ class LoginRecords:
             return
         with self._problem.catch(RedisUnavailable, RedisRefused, DatabaseUnavailable):
             if await self._may_audit(user):
-                await self._changes.note_failure(user, refusal.reason, address[:MAX_ADDRESS])
+                await self._changes.record_failed_login(user, refusal.reason, address[:MAX_ADDRESS])
 
     async def _may_audit(self, user: User | None) -> bool:
         name = "" if user is None else user.id

@@ -114,7 +114,7 @@ class PageSessions:
             raise Refusal("not_found", what=session_id[:MAX_SHOWN])
         async with self._changes.open(session.username, user_id=session.user_id) as change:
             await change.rows.revoke(session.username, session.id, session.expiry, int(self._now()))
-            await change.note(caller, "session_ended", {"address": session.address, "agent": session.agent})
+            await change.record(caller, "session_ended", {"address": session.address, "agent": session.agent})
         await self._redis.call("DEL", _key(session.id), _digest_key(session.digest))
         await self._redis.call("SREM", _ids_key(session.user_id), session.id)
 

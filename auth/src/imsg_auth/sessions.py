@@ -55,9 +55,9 @@ class Sessions:
             checked = await self._check(name, user, password, address)
             await self._totp.check(checked, otp)
         except Refusal as refusal:
-            await self._records.note(refusal, user, address)
+            await self._records.record_refusal(refusal, user, address)
             raise
-        await self._records.note_success(checked, address)
+        await self._records.record_success(checked, address)
         if self._passwords.is_outdated(checked.password):
             new_hash = await self._passwords.hash(password)
             async with self._store.writing() as rows:
@@ -80,13 +80,13 @@ class Sessions:
             raise Refusal("token_invalid")
         async with self._changes.open(caller.username, user_id=caller.user_id) as change:
             await change.rows.revoke(caller.username, parsed.nonce, parsed.expiry, int(self._now()))
-            await change.note(caller, "logout")
+            await change.record(caller, "logout")
 
     async def log_out_everywhere(self, caller: Caller) -> None:
         """End every token of the user."""
         async with self._changes.open(caller.username, user_id=caller.user_id) as change:
             await change.end_tokens()
-            await change.note(caller, "logout_everywhere")
+            await change.record(caller, "logout_everywhere")
 
     async def change_password(self, caller: Caller, old: str, new: str, address: str) -> IssuedToken:
         """Set another password, end every token of the user, and issue a new one.

@@ -69,7 +69,7 @@ class Totp:
             if change.user.totp_secret is not None:
                 raise Refusal("totp_on")
             await change.set(totp_pending=self._sealer.seal(secret, change.user.id))
-            await change.note(caller, "totp_begun")
+            await change.record(caller, "totp_begun")
         return NewSecret(secret, pyotp.TOTP(secret).provisioning_uri(name=caller.username, issuer_name=ISSUER))
 
     async def confirm(self, caller: Caller, otp: str) -> list[str]:
@@ -84,14 +84,14 @@ class Totp:
                 raise Refusal("otp_wrong")
             digests = ",".join(_digest(code) for code in codes)
             await change.set(totp_secret=user.totp_pending, totp_pending=None, totp_step=step, recovery_codes=digests)
-            await change.note(caller, "totp_on")
+            await change.record(caller, "totp_on")
         return codes
 
     async def remove(self, caller: Caller, username: str, user_id: str | None = None) -> None:
         """Disable the second step of a user. Raises Refusal no_such_user."""
         async with self._changes.open(username, user_id=user_id) as change:
             await change.set(totp_secret=None, totp_pending=None, recovery_codes=None)
-            await change.note(caller, "totp_off")
+            await change.record(caller, "totp_off")
 
     async def seal_again(self) -> None:
         """Seal every secret under the first key, at start: the others may be taken away after it."""

@@ -102,7 +102,7 @@ class UserChange:
         await self.rows.update_user(self.user.username, {"epoch": new_epoch()})
         await self.rows.forget_revoked(self.user.username)
 
-    async def note(self, actor: Caller, action: str, before: State = None, after: State = None) -> None:
+    async def record(self, actor: Caller, action: str, before: State = None, after: State = None) -> None:
         """Add the audit record to the same transaction; it holds no password, token or whole address."""
         user = self.user
         change = make_change(actor, action, user.username, self.at, before=before, after=after, target_id=user.id)
@@ -124,7 +124,7 @@ class InstallationChange:
         """Replace a list of the limits."""
         await self.rows.replace_installation_limits(name, value)
 
-    async def note(self, actor: Caller, action: str, before: State = None, after: State = None) -> None:
+    async def record(self, actor: Caller, action: str, before: State = None, after: State = None) -> None:
         """Add the audit record to the same transaction."""
         change = make_change(actor, action, INSTALLATION, self.at, before=before, after=after)
         await _add_audit_record(self.rows, change)
@@ -196,12 +196,12 @@ class UserChanges:
         self._wake()
         await self._cache.refresh(user.username)
 
-    async def note_login(self, user: User, address: str) -> None:
+    async def record_login(self, user: User, address: str) -> None:
         """Write an audit record of a log-in. Raises DatabaseUnavailable."""
         caller = Caller(user.username, user.role, user.id, user.created_at, address=address)
         await self._audit_alone(make_change(caller, "login", user.username, self._now_utc(), target_id=user.id))
 
-    async def note_failure(self, user: User | None, reason: str, address: str) -> None:
+    async def record_failed_login(self, user: User | None, reason: str, address: str) -> None:
         """Write an audit record of a log-in that failed, None: of an unknown name. Raises DatabaseUnavailable."""
         caller, after = replace(LOGIN_CALLER, address=address), {"reason": reason}
         name, user_id = (UNKNOWN_USER, None) if user is None else (user.username, user.id)

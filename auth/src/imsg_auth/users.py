@@ -94,7 +94,7 @@ class Users:
         values = request.model_dump(exclude_none=True)
         async with self._changes.open(_normalize(username)) as change:
             await change.set(**_write_limits(change.user, values))
-            await change.note(actor, "modify", self._describe(change.user, values), values)
+            await change.record(actor, "modify", self._describe(change.user, values), values)
 
     async def change(self, actor: Caller, username: str, request: UserPatch, *, user_id: str | None = None) -> User:
         """Set the present fields, where None unsets, and return the user; a new password ends all of its tokens.
@@ -121,7 +121,7 @@ class Users:
             changed = await change.rows.find_user(name)
             assert changed is not None  # noqa: S101  its row is locked
             after = self._describe(changed, names) | ({} if request.password is None else {"password": "changed"})
-            await change.note(actor, "update", self._describe(change.user, names), after)
+            await change.record(actor, "update", self._describe(change.user, names), after)
         return changed
 
     async def replace_quotas(
@@ -131,7 +131,7 @@ class Users:
         async with self._changes.open(_normalize(username)) as change:
             require_match(if_match, change.user.quotas)
             await change.set(quotas=quotas)
-            await change.note(actor, "quotas", {"quotas": _show(change.user.quotas)}, {"quotas": _show(quotas)})
+            await change.record(actor, "quotas", {"quotas": _show(change.user.quotas)}, {"quotas": _show(quotas)})
         return quotas
 
     async def find_installation_limits(self) -> InstallationLimits:
@@ -147,7 +147,7 @@ class Users:
             current = getattr(change.limits, name)
             require_match(if_match, current)
             await change.replace(name, value)
-            await change.note(actor, name, {name: _show(current)}, {name: _show(value)})
+            await change.record(actor, name, {name: _show(current)}, {name: _show(value)})
         return replace(change.limits, **{name: value})  # type: ignore[arg-type]  # the schema of its route has checked it
 
     async def remove(self, actor: Caller, username: str) -> None:
@@ -155,7 +155,7 @@ class Users:
         async with self._changes.open(_normalize(username), may_end_administrator=True) as change:
             change.require_other_admin()
             await change.rows.remove_user(change.user.username)
-            await change.note(actor, "delete", self._describe(change.user, SHOWN))
+            await change.record(actor, "delete", self._describe(change.user, SHOWN))
 
     async def set_events(self, username: str, user_id: str, events: int) -> None:
         """Set which events of a user's messages callbacks wants, from the next send on. Raises Refusal no_such_user."""
@@ -248,7 +248,7 @@ class Users:
             if expected is None:
                 await change.set(totp_secret=None, totp_pending=None, recovery_codes=None)
             await change.end_tokens()
-            await change.note(actor, "password")
+            await change.record(actor, "password")
 
     async def _hash_new(self, name: str, field: str, password: str) -> str:
         """Check and hash a new password. Raises Refusal wrong_type, whose text does not contain it."""

@@ -67,13 +67,13 @@ class EventConsumer:
             tasks: list[asyncio.Future[Any]] = [stopped]
             try:
                 while not stopping.is_set():
-                    self.erasure.watermark.wait()
+                    self.erasure.watermark.record_wait()
                     received = asyncio.ensure_future(queue.receive_batch(BATCH))
                     tasks[1:] = [received]
                     await asyncio.wait({received, stopped}, return_when=asyncio.FIRST_COMPLETED)
                     if not received.done() or not (batch := received.result()):
                         return
-                    self.erasure.watermark.take()
+                    self.erasure.watermark.record_delivery()
                     await self._record(batch, stopping)
             finally:
                 for task in tasks:
@@ -121,7 +121,7 @@ class EventConsumer:
             await lock_log(connection)
             logged = await self.erasure.redact_arriving(arriving)
             appended = await append(connection, logged, self.now(), lease=self.dispatcher.lease())
-        self.erasure.watermark.take(max((at for _, at in arriving), default=0))
+        self.erasure.watermark.record_delivery(max((at for _, at in arriving), default=0))
         if appended.numbers:
             self.dispatcher.enqueue(appended.leased, appended.remaining)
             self.metrics.events.inc(len(appended.numbers))

@@ -58,11 +58,11 @@ class SuppressionConsumer:
         """Consume until `stopping` or cancelled; what is not acknowledged by then is delivered again."""
         problem = RecurringProblem(log, "suppressions_not_kept")
         async with self._broker.consume(self._broker.topology.catalog, BATCH) as deliveries:
-            self._watermark.wait()
+            self._watermark.record_wait()
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
-                self._watermark.take()
+                self._watermark.record_delivery()
                 await process_until_done(batch, self._measure, AWAY, problem)
-                self._watermark.wait()
+                self._watermark.record_wait()
 
     async def _measure(self, batch: Sequence[Delivery]) -> None:
         try:
@@ -88,6 +88,6 @@ class SuppressionConsumer:
         new = await self._suppressions.process(suppressions)
         for suppression in suppressions:
             self._counts.learned.labels(suppression.reason.value).inc()
-        self._watermark.take(max(suppression.at for suppression in suppressions).timestamp() * 1_000)
+        self._watermark.record_delivery(max(suppression.at for suppression in suppressions).timestamp() * 1_000)
         await acknowledge(self._broker, [delivery for delivery, _ in read])
         log.info("suppressions_processed", count=len(read), new=new)

@@ -180,7 +180,7 @@ class Channels:
             **counts,
         }
 
-    async def note_test(self, credential: Credential, method: str, provider: str) -> None:
+    async def record_test(self, credential: Credential, method: str, provider: str) -> None:
         """Publish the audit record of a test of a provider. Raises Refusal unavailable."""
         await self._publish_change(await credential.authenticate(), "provider_tested", f"{method}/{provider}")
 

@@ -38,18 +38,18 @@ class Audit:
         self._now = now
         self._reads: OrderedDict[tuple[str, str | None, str, str], datetime] = OrderedDict()
 
-    async def note(self, caller: Caller, action: str, target: str, **more: Any) -> None:  # noqa: ANN401  `make_change`'s
+    async def record(self, caller: Caller, action: str, target: str, **more: Any) -> None:  # noqa: ANN401  `make_change`'s
         """Add a line of what a caller does now. Raises DatabaseUnavailable."""
         await self._database.execute(insert_line(make_change(caller, action, target, self._now(), **more)))
 
-    async def note_read(self, caller: Caller, action: str, target: str) -> None:
+    async def record_read(self, caller: Caller, action: str, target: str) -> None:
         """Add a line of a caller's reading, unless the same was noted lately. Raises DatabaseUnavailable."""
         key = None if caller.key is None else caller.key.id
         read, now = (caller.user_id, key, action, target), self._now()
         noted = self._reads.get(read)
         if noted is not None and now - noted < READ_AGAIN:
             return
-        await self.note(caller, action, target)
+        await self.record(caller, action, target)
         self._reads[read] = now
         self._reads.move_to_end(read)
         if len(self._reads) > MAX_READS:

@@ -17,7 +17,7 @@ class Audit:
         self._broker = broker
         self._now = now
 
-    async def note(
+    async def record(
         self, caller: Caller, action: str, target: str, after: Mapping[str, Any], *, user_id: str, request: str | None
     ) -> None:
         """Publish what a caller did to the requests of a user. Raises PublishRefused, PublishUnknown."""

@@ -83,7 +83,7 @@ class Canceller:
             if cancel is None or cancel.job is not None:
                 of_legs = await self._stop_legs(rows, request, n, caller, now)
             if cancel is None:
-                cancel = await self._take(rows, request, n, caller, now)
+                cancel = await self._cancel_waiting(rows, request, n, caller, now)
             if cancel is None and not of_legs and n == ALL_MESSAGES:
                 cancel, of_legs = await self._stop_leg(rows, request, caller, now)
         if cancel is None:
@@ -140,7 +140,7 @@ class Canceller:
 
     # Take what waits here
 
-    async def _take(self, rows: Rows, request: str, n: int, caller: Caller, now: datetime) -> Cancel | None:
+    async def _cancel_waiting(self, rows: Rows, request: str, n: int, caller: Caller, now: datetime) -> Cancel | None:
         """Take a job, or one message of it, out of what waits; None where it is not here (any more)."""
         waiting = await rows.lock(request)
         if waiting is None:

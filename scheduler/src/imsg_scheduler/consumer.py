@@ -49,11 +49,11 @@ class ScheduleConsumer:
         """Consume until `stopping` or cancelled; what is not acknowledged by then is delivered again."""
         problem = RecurringProblem(log, "scheduled_jobs_not_stored")
         async with self._broker.consume(self._broker.topology.schedule, BATCH) as deliveries:
-            self._watermark.wait()
+            self._watermark.record_wait()
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
-                self._watermark.take()
+                self._watermark.record_delivery()
                 await process_until_done(batch, self._store_batch, AWAY, problem)
-                self._watermark.wait()
+                self._watermark.record_wait()
 
     async def _store_batch(self, batch: Sequence[Delivery]) -> None:
         read: list[tuple[Delivery, Job]] = []
@@ -73,7 +73,7 @@ class ScheduleConsumer:
         await self._judge_held(jobs)
         for job in jobs:
             log.info("scheduled", request=job.request, method=job.method, recipients=len(job.recipients))
-        self._watermark.take(max((job.accepted_at.timestamp() * 1_000 for job in jobs), default=0))
+        self._watermark.record_delivery(max((job.accepted_at.timestamp() * 1_000 for job in jobs), default=0))
         await acknowledge(self._broker, [delivery for delivery, _ in read])
 
     async def _judge_held(self, jobs: Sequence[Job]) -> None:
@@ -90,7 +90,7 @@ class ScheduleConsumer:
         if changed:
             async with self._store.writing() as rows:
                 for group in changed:
-                    await rows.judge_anew(group, now_ms)
+                    await rows.decide_again(group, now_ms)
 
 
 def _read(delivery: Delivery) -> Job | None:

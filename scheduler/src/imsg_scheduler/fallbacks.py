@@ -33,7 +33,7 @@ log = logger(__name__)
 
 BATCH = 200
 TRIES = 10
-"""How often the people of a request are judged anew because others have changed them meanwhile."""
+"""How often the people of a request are decided again because others have changed them meanwhile."""
 
 LOOK_S = 0.5
 """How late a leg may begin."""
@@ -104,7 +104,7 @@ class Fallbacks:
         problem = RecurringProblem(log, "outcomes_of_legs_not_taken")
         async with self._broker.consume(self._broker.topology.legs, BATCH) as deliveries:
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
-                await process_until_done(batch, self._take, AWAY, problem)
+                await process_until_done(batch, self._process_batch, AWAY, problem)
 
     async def advance(self) -> bool:
         """Do what is due for one request; return whether there was any. Raises any of `AWAY`."""
@@ -128,10 +128,12 @@ class Fallbacks:
                 if result.totals and result.totals.too_late
             ]
             busy = await self._settler.find_busy(late)
-        await self._change(fallback.request, lambda _, people: people.let_on([n for _, n in leaving if n not in busy]))
+        await self._change(
+            fallback.request, lambda _, people: people.begin_next([n for _, n in leaving if n not in busy])
+        )
         return True
 
-    async def note(self, outcomes: Sequence[Outcome]) -> None:
+    async def process_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Process the outcomes of legs. Raises any of `AWAY`."""
         by_leg: defaultdict[str, list[Outcome]] = defaultdict(list)
         for outcome in outcomes:
@@ -143,7 +145,7 @@ class Fallbacks:
             legs_of[request].append(leg)
         for request in sorted(legs_of):
             outcomes_of_leg = {leg: by_leg[leg] for leg in legs_of[request]}
-            await self._change(request, partial(_note, outcomes_of_leg=outcomes_of_leg))
+            await self._change(request, partial(_record_outcomes, outcomes_of_leg=outcomes_of_leg))
 
     async def _change(self, request: str, change: Change) -> None:
         """Change the people of a request, and begin what is to begin."""
@@ -152,20 +154,20 @@ class Fallbacks:
                 fallback = await rows.fallbacks.find(request)
             if fallback is None:
                 return
-            judged = await self._judge(fallback, change)
+            decision = await self._decide_legs(fallback, change)
             async with self._store.writing() as rows:
                 if await rows.fallbacks.lock(request) != fallback:
                     continue
-                if not judged.people.counts.open:
+                if not decision.people.counts.open:
                     await rows.fallbacks.remove(request)
                     return
-                await rows.fallbacks.write(fallback, judged.people, judged.find_due_ms(judged.people))
-            if judged.legs:
-                await self._publish(fallback, judged)
+                await rows.fallbacks.write(fallback, decision.people, decision.find_due_ms(decision.people))
+            if decision.legs:
+                await self._publish(fallback, decision)
             return
         raise DatabaseUnavailable("others changed the request each time")
 
-    async def _judge(self, fallback: Fallback, change: Change) -> LegDecision:
+    async def _decide_legs(self, fallback: Fallback, change: Change) -> LegDecision:
         """Change the people, mark what is to begin, tell how many were reached, and give back what never begins."""
         people, now_ms = fallback.read_people(), await self._clock.read_ms()
         before, counts = people.list_ended(), people.counts
@@ -197,10 +199,10 @@ class Fallbacks:
             await self._broker.publish(progress.encode(), self._broker.topology.new(PROGRESS))
         return LegDecision(people, opens_ms, legs, now_ms)
 
-    async def _publish(self, fallback: Fallback, judged: LegDecision) -> None:
+    async def _publish(self, fallback: Fallback, decision: LegDecision) -> None:
         """Publish the legs that begin, and note that they have."""
-        now = datetime.fromtimestamp(judged.now_ms / 1_000, UTC)
-        for leg, waiting in judged.legs.items():
+        now = datetime.fromtimestamp(decision.now_ms / 1_000, UTC)
+        for leg, waiting in decision.legs.items():
             jobs = list(_begin(fallback, leg, frozenset(waiting), now))
             for at in range(0, len(jobs), BATCH):
                 routes = [
@@ -213,9 +215,9 @@ class Fallbacks:
             if current is None:
                 return
             people = current.read_people()
-            for leg, waiting in judged.legs.items():
-                people.release(leg, waiting, judged.now_ms)
-            dues = (judged.find_due_ms(people), current.due_ms)
+            for leg, waiting in decision.legs.items():
+                people.release(leg, waiting, decision.now_ms)
+            dues = (decision.find_due_ms(people), current.due_ms)
             await rows.fallbacks.write(current, people, min(due for due in dues if due is not None))
 
     async def _tell_passed(self, fallback: Fallback, people: People, now: datetime) -> None:
@@ -246,16 +248,16 @@ class Fallbacks:
             for n in sorted(ended.intersection(people.list_unused(leg))):
                 await self._quota.give_back(job.charge, job.request, str(n), unsent)
 
-    async def _take(self, batch: Sequence[Delivery]) -> None:
-        await self.note([outcome for delivery in batch for outcome in _read(delivery)])
+    async def _process_batch(self, batch: Sequence[Delivery]) -> None:
+        await self.process_outcomes([outcome for delivery in batch for outcome in _read(delivery)])
         await acknowledge(self._broker, batch)
 
 
-def _note(fallback: Fallback, people: People, outcomes_of_leg: Mapping[str, Sequence[Outcome]]) -> None:
+def _record_outcomes(fallback: Fallback, people: People, outcomes_of_leg: Mapping[str, Sequence[Outcome]]) -> None:
     """Note the outcomes of messages, leg by leg in their order."""
     for place, job in enumerate(fallback.jobs):
         for outcome in outcomes_of_leg.get(job.request, ()):
-            people.note(place, outcome.n, outcome.status)
+            people.record_outcome(place, outcome.n, outcome.status)
 
 
 def _begin(fallback: Fallback, leg: int, waiting: frozenset[int], now: datetime) -> Iterator[Job]:

@@ -51,11 +51,11 @@ class CancelMirror:
         problem, looks = RecurringProblem(log, "cancels_not_mirrored"), 0
         while True:
             with problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
-                await self._look(is_to_be_compared=looks % COUNT_EVERY == 0)
+                await self._complete(is_to_be_compared=looks % COUNT_EVERY == 0)
                 looks += 1
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self, *, is_to_be_compared: bool) -> None:
+    async def _complete(self, *, is_to_be_compared: bool) -> None:
         is_complete = await self._redis.call("HGET", CANCELS, CANCELS_COMPLETE) is not None
         if is_complete and is_to_be_compared:
             await self._remove_old()

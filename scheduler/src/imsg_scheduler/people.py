@@ -105,7 +105,7 @@ class People:
             if self._legs[n] == leg and self._since[n] == WAITING:
                 self._since[n] = -now_ms
 
-    def note(self, leg: int, n: int, status: Status) -> None:
+    def record_outcome(self, leg: int, n: int, status: Status) -> None:
         """Note the outcome of a person's message of a leg; it may come late, twice, or after a later leg has begun."""
         if not (0 <= n < len(self._legs) and 0 <= leg < len(self._rules)):
             return
@@ -117,7 +117,7 @@ class People:
             return
         if status in (Status.FAILED, Status.EXPIRED) or (status is Status.UNCERTAIN and until == "delivered"):
             self._go_on(n)
-            self.let_on([n])
+            self.begin_next([n])
         elif status in (Status.CANCELLED, Status.UNCERTAIN):
             self._states[n] = State.NOT_REACHED
 
@@ -141,7 +141,7 @@ class People:
             if self._states[n] == State.OPEN and self._since[n] == LEAVING
         ]
 
-    def let_on(self, people: Collection[int]) -> None:
+    def begin_next(self, people: Collection[int]) -> None:
         """Let the next leg begin for those who left one."""
         for n in people:
             if self._since[n] == LEAVING:

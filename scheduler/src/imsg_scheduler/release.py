@@ -134,7 +134,7 @@ class Releaser:
         if calendar is not self._judged:
             self._judged = calendar  # before, since another turn may find meanwhile that it has to be done again
             try:
-                await self._judge_anew(calendar, now_ms)
+                await self._decide_again(calendar, now_ms)
             except BaseException:
                 self._judged = None
                 raise
@@ -170,12 +170,12 @@ class Releaser:
         async with self._store.writing() as rows:
             await rows.mark_due(now_ms, BATCH)
 
-    async def _judge_anew(self, calendar: Calendar, now_ms: int) -> None:
+    async def _decide_again(self, calendar: Calendar, now_ms: int) -> None:
         """Let what is held be due, where the windows of now hold it otherwise."""
         async with self._store.writing() as rows:
             for group in await rows.list_held():
                 if not group.is_held_by(calendar, now_ms):
-                    await rows.judge_anew(group, now_ms)
+                    await rows.decide_again(group, now_ms)
 
     async def _publish_all(self, due_jobs: Sequence[Due], calendar: Calendar, now_ms: int) -> Round:
         """Publish what may go, and tell history what is held."""

@@ -68,7 +68,7 @@ async def move_request(user: Sender, id: str, body: NewTime, services: Scheduler
     request = _read_id(id)
     job = await services.schedule.move(request, due_at, user)
     written = write_time(due_at)
-    await services.audit.note(user, "move", request, {"due_at": written}, user_id=job.user_id, request=request)
+    await services.audit.record(user, "move", request, {"due_at": written}, user_id=job.user_id, request=request)
     return MovedAnswer(id=request, due_at=written)
 
 
@@ -77,7 +77,7 @@ async def release_request(operator: Operator, id: str, services: SchedulerServic
     """Send a scheduled or held request now, whatever the hour."""
     request = _read_id(id)
     job = await services.schedule.release(request, operator)
-    await services.audit.note(operator, "release", request, {}, user_id=job.user_id, request=request)
+    await services.audit.record(operator, "release", request, {}, user_id=job.user_id, request=request)
     return ReleasedAnswer(id=request)
 
 
@@ -85,7 +85,7 @@ async def release_request(operator: Operator, id: str, services: SchedulerServic
 async def release_held(operator: Operator, body: HeldBy, services: SchedulerServices) -> ReleasedCount:
     """Send all that a window holds now, whatever the hour."""
     released = await services.schedule.release_held(body.held_by)
-    await services.audit.note(operator, "release", body.held_by, {"released": released}, user_id="", request=None)
+    await services.audit.record(operator, "release", body.held_by, {"released": released}, user_id="", request=None)
     return ReleasedCount(released=released)
 
 
@@ -97,7 +97,7 @@ async def cancel_requests(user: Sender, body: CancelRequests, services: Schedule
     else:
         user_id, totals = "", await services.canceller.cancel_held(body.held_by or "", user)
     target = body.reference or body.held_by or ""
-    await services.audit.note(user, "cancel", target, totals._asdict(), user_id=user_id, request=None)
+    await services.audit.record(user, "cancel", target, totals._asdict(), user_id=user_id, request=None)
     return CancelledAnswer(**totals._asdict())
 
 
@@ -120,7 +120,7 @@ async def _cancel(services: RouteServices, user: Caller, request: str, n: int) -
     cancel = await services.canceller.cancel(request, n, user)
     totals = cancel.totals or Totals(0, 0, 0)
     target = request if n == ALL_MESSAGES else f"{request}-{n}"
-    await services.audit.note(user, "cancel", target, totals._asdict(), user_id=cancel.user_id, request=request)
+    await services.audit.record(user, "cancel", target, totals._asdict(), user_id=cancel.user_id, request=request)
     return CancelledAnswer(**totals._asdict())
 
 

@@ -175,7 +175,7 @@ class Rows:
         rows = await self._connection.execute(select(*columns).where(IS_HELD, ~SCHEDULED.c.at_any_hour).distinct())
         return [HeldGroup(method, Category(category), held_by, due_ms) for method, category, held_by, due_ms in rows]
 
-    async def judge_anew(self, group: HeldGroup, now_ms: int) -> None:
+    async def decide_again(self, group: HeldGroup, now_ms: int) -> None:
         """Let held jobs be due now, so that the windows of now are looked at."""
         columns = {name: SCHEDULED.c[name] for name in HeldGroup._fields}
         alike = [columns[name] == value for name, value in group._asdict().items()]

@@ -115,5 +115,5 @@ async def test_provider(  # noqa: PLR0917  FastAPI passes them by their names
 ) -> Response:
     """Send one message by this provider alone."""
     await services.channels.check_provider(method, name)
-    await services.channels.note_test(administrator, method, name)
+    await services.channels.record_test(administrator, method, name)
     return await services.sending.test(request, administrator, method, name, body.to)

@@ -22,5 +22,5 @@ router = APIRouter(prefix="/api/audit", route_class=InternalRoute)
 async def list_audit(reader: Reader, query: Annotated[AuditQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List the audit's records, the newest first."""
     page = await services.audit.find(query)
-    await services.audit.note_read(reader, "audit_read", EVERYBODY)
+    await services.audit.record_read(reader, "audit_read", EVERYBODY)
     return ApiResponse(ok(audit=page.rows, next=page.next, total=page.total))

@@ -30,7 +30,7 @@ async def list_dead_letters(
 async def show_dead_letter(user: Reader, id: str, services: HistoryServices) -> ApiResponse:  # noqa: A002  its name in the path
     """Show one dead letter."""
     if user.sees_content:
-        await services.audit.note_read(user, "dead_letter_read", id[:MAX_ID])
+        await services.audit.record_read(user, "dead_letter_read", id[:MAX_ID])
     return ApiResponse(ok(**await services.dead_letters.show(id, user)))
 
 

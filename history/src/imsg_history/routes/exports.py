@@ -39,7 +39,7 @@ async def get_export_file(
 ) -> Response:
     """Fetch a person's copy."""
     part_of_file = await services.exports.read_part(id, part)
-    await services.audit.note_read(administrator, "export_fetched", id)
+    await services.audit.record_read(administrator, "export_fetched", id)
     headers = {
         "content-disposition": f'attachment; filename="{part_of_file.filename}"',
         "x-imsg-parts": str(part_of_file.parts),

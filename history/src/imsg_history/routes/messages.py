@@ -44,7 +44,7 @@ async def audit_content_read(services: RouteServices, user: Caller, query: V1Mes
     target = query.username or EVERYBODY
     if query.id is not None:
         target = query.id.request if query.id.n is None else message_id(query.id.request, query.id.n)
-    await services.audit.note_read(user, "content_read", target)
+    await services.audit.record_read(user, "content_read", target)
 
 
 @router.get("/query", response_model=QueryAnswer, responses=describe_refusals(*LISTING))

@@ -57,7 +57,7 @@ async def get_report_file(
     The gateway asks for the file part by part, so that no service holds all of it.
     """
     part_of_file = await services.reports.read_part(id, part, user)
-    await services.audit.note_read(user, "report_fetched", id)
+    await services.audit.record_read(user, "report_fetched", id)
     headers = {
         "content-disposition": f'attachment; filename="{part_of_file.filename}"',
         "x-imsg-parts": str(part_of_file.parts),

@@ -71,7 +71,7 @@ async def draft_resend(
     """Return a draft that resends a request, or one message."""
     draft = await services.resends.draft(name, user, uncertain=uncertain == "1", again=again == "1")
     if draft["user_id"] != user.user_id:
-        await services.audit.note(user, "resend", name, target_id=draft["user_id"], request=draft["request"])
+        await services.audit.record(user, "resend", name, target_id=draft["user_id"], request=draft["request"])
     return ApiResponse(ok(**draft))
 
 
@@ -79,5 +79,5 @@ async def draft_resend(
 async def draft_dead_letter(user: User, name: str, services: HistoryServices, again: str = "") -> ApiResponse:
     """Return a draft that resends a dead letter."""
     draft = await services.resends.draft_dead_letter(name, user, again=again == "1")
-    await services.audit.note(user, "dead_letter_resend", name, target_id=draft["user_id"], request=draft["request"])
+    await services.audit.record(user, "dead_letter_resend", name, target_id=draft["user_id"], request=draft["request"])
     return ApiResponse(ok(**draft))

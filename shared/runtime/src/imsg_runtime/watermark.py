@@ -17,11 +17,11 @@ class Watermark:
         self._newest = 0.0
         self._waits_since: int | None = None
 
-    def wait(self) -> None:
+    def record_wait(self) -> None:
         """Record that the consumer waits for a delivery, and has processed all before it."""
         self._waits_since = self._now_ms()
 
-    def take(self, newest_ms: float = 0) -> None:
+    def record_delivery(self, newest_ms: float = 0) -> None:
         """Record a delivery, and, once it is processed, the newest time in it."""
         self._waits_since = None
         self._newest = max(self._newest, newest_ms)
