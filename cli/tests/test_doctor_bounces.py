@@ -17,7 +17,7 @@ ZONE: Zone = {f"{DOMAIN} MX": ["10 mx.example.com."]}
 SECRET = {"bounce_secret": "a" * 32}
 
 
-async def look(given: Mapping[str, Any], zone: Zone = ZONE, *, silent: bool = False) -> dict[str, Finding]:
+async def check(given: Mapping[str, Any], zone: Zone = ZONE, *, silent: bool = False) -> dict[str, Finding]:
     """Examine settings of the e-mail channel, with DNS of the test's own; findings by what they are of."""
     async with answering(zone, silent=silent) as server:
         return {found.part: found for found in await examine(given, resolver=Resolver("127.0.0.1", server.port))}
@@ -36,45 +36,45 @@ async def greeting(words: bytes) -> AsyncIterator[int]:
 
 
 async def test_where_nothing_is_set_of_bounces_nothing_is_said() -> None:
-    assert await look({}) == {}
-    assert await look({"bounce_domain": "none"}) == {}
+    assert await check({}) == {}
+    assert await check({"bounce_domain": "none"}) == {}
 
 
 async def test_a_domain_without_a_bounce_source_is_reported_with_the_three_ways() -> None:
-    found = await look({"bounce_domain": DOMAIN})
+    found = await check({"bounce_domain": DOMAIN})
     assert "nothing takes them in" in found["bounces"].state
     for name in ("IMSG_SMTP__BOUNCE_MAILBOX__HOST", "IMSG_SMTP__BOUNCE_LISTENER__PORT", "IMSG_SMTP__BOUNCE_SECRET"):
         assert name in found["bounces"].remedy
 
 
 async def test_a_way_in_to_which_no_mail_is_led_is_named() -> None:
-    assert "IMSG_SMTP__BOUNCE_DOMAIN" in (await look(SECRET))["bounces"].remedy
+    assert "IMSG_SMTP__BOUNCE_DOMAIN" in (await check(SECRET))["bounces"].remedy
 
 
 async def test_the_senders_own_mailbox_is_a_way_back_without_a_domain(reserved_port: int) -> None:
     mailbox = {"host": "127.0.0.1", "port": reserved_port, "username": "b", "password": "x"}
-    found = (await look({"bounce_mailbox": mailbox}))["bounces"]
+    found = (await check({"bounce_mailbox": mailbox}))["bounces"]
     assert ("own mailboxes" in found.state, found.remedy) == (True, "")
 
 
 async def test_a_server_that_refuses_the_tokens_is_named_with_its_mailbox() -> None:
     own = {"host": "smtp.163.com", "bounce_domain": DOMAIN, **SECRET}
-    found = (await look(own))["bounces default"]
+    found = (await check(own))["bounces default"]
     assert "IMSG_SMTP__BOUNCE_DOMAIN=none" in found.remedy
     assert "IMSG_SMTP__BOUNCE_MAILBOX__HOST=imap.163.com" in found.remedy
     second = {"bounce_domain": DOMAIN, **SECRET, "servers": {"second": {"host": "smtpdm.aliyun.com"}}}
-    found = (await look(second))["bounces second"]
+    found = (await check(second))["bounces second"]
     assert "IMSG_SMTP__SERVERS__SECOND__BOUNCE_DOMAIN=none" in found.remedy
 
 
 async def test_a_domain_with_a_way_in_is_looked_up() -> None:
     given = {"bounce_domain": DOMAIN, **SECRET}
-    found = await look(given)
+    found = await check(given)
     assert not any(finding.remedy for finding in found.values())
     assert found["bounces"].state == f"go to {DOMAIN}, and come in pushed"
     assert found[f"MX {DOMAIN}"].state == "mx.example.com"
-    assert "MX record" in (await look(given, {}))[f"MX {DOMAIN}"].remedy
-    unknown = (await look(given, silent=True))[f"MX {DOMAIN}"]
+    assert "MX record" in (await check(given, {}))[f"MX {DOMAIN}"].remedy
+    unknown = (await check(given, silent=True))[f"MX {DOMAIN}"]
     assert ("not known" in unknown.state, unknown.remedy) == (True, "")
 
 
@@ -91,24 +91,24 @@ async def test_a_domain_with_a_way_in_is_looked_up() -> None:
 async def test_who_listens_for_bounces_is_greeted(words: bytes, state: str, remedy: str) -> None:
     async with greeting(words) as port:
         listener = {"port": port, "host": "127.0.0.1"}
-        found = (await look({"bounce_domain": DOMAIN, "bounce_listener": listener}))["bounce listener"]
+        found = (await check({"bounce_domain": DOMAIN, "bounce_listener": listener}))["bounce listener"]
     assert state in found.state
     assert remedy in found.remedy
     assert bool(found.remedy) == bool(remedy)
 
 
 async def test_a_free_bounce_port_is_checked(reserved_port: int) -> None:
-    async def judge(host: str) -> Finding:
+    async def check_listener(host: str) -> Finding:
         listener = {"port": reserved_port, "host": host}
-        return (await look({"bounce_domain": DOMAIN, "bounce_listener": listener}))["bounce listener"]
+        return (await check({"bounce_domain": DOMAIN, "bounce_listener": listener}))["bounce listener"]
 
-    free = await judge("0.0.0.0")
+    free = await check_listener("0.0.0.0")
     assert ("next start" in free.state, free.remedy) == (True, "")
-    assert "IMSG_SMTP__BOUNCE_LISTENER__HOST" in (await judge("192.0.2.1")).remedy
+    assert "IMSG_SMTP__BOUNCE_LISTENER__HOST" in (await check_listener("192.0.2.1")).remedy
 
 
 async def test_a_mailbox_that_can_not_be_opened_is_reported(reserved_port: int) -> None:
     mailbox = {"host": "127.0.0.1", "port": reserved_port, "username": "b", "password": "x"}
-    found = await look({"bounce_domain": DOMAIN, "bounce_mailbox": mailbox})
+    found = await check({"bounce_domain": DOMAIN, "bounce_mailbox": mailbox})
     assert "by mailbox" in found["bounces"].state
     assert "IMSG_SMTP__BOUNCE_MAILBOX__HOST" in found["bounce mailbox default"].remedy

@@ -15,7 +15,7 @@ from imsg_runtime.settings import StartError
 def test_each_has_a_file_of_its_own_that_only_its_owner_reads(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
 
-    assert secrets.keep_all(folder, secrets.MADE) == list(secrets.MADE)
+    assert secrets.make_missing(folder, secrets.MADE) == list(secrets.MADE)
 
     assert sorted(file.name for file in folder.iterdir()) == sorted(secrets.MADE)
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
@@ -23,17 +23,17 @@ def test_each_has_a_file_of_its_own_that_only_its_owner_reads(tmp_path: Path) ->
 
 
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
-    secrets.keep_all(tmp_path, ["token_key"])
+    secrets.make_missing(tmp_path, ["token_key"])
     before = (tmp_path / "token_key").read_text()
 
-    assert secrets.keep_all(tmp_path, ["token_key", "service_key"]) == ["service_key"]
+    assert secrets.make_missing(tmp_path, ["token_key", "service_key"]) == ["service_key"]
 
     assert (tmp_path / "token_key").read_text() == before
 
 
 def test_two_that_start_at_once_get_the_same(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
-        got = set(threads.map(lambda _: secrets.keep(tmp_path, "service_key"), range(64)))
+        got = set(threads.map(lambda _: secrets.read_or_make(tmp_path, "service_key"), range(64)))
 
     assert len(got) == 1
 
@@ -42,12 +42,12 @@ def test_an_empty_secret_is_refused(tmp_path: Path) -> None:
     (tmp_path / "token_key").write_text("\n")
 
     with pytest.raises(StartError, match="token_key is empty"):
-        secrets.keep(tmp_path, "token_key")
+        secrets.read_or_make(tmp_path, "token_key")
 
 
 def test_five_files_are_all_that_must_last(tmp_path: Path) -> None:
     kept, again = tmp_path / "kept", tmp_path / "again"
-    secrets.keep_all(kept, secrets.KEPT)
+    secrets.make_missing(kept, secrets.KEPT)
     assert len(list(kept.iterdir())) == 5
 
     first = write_all(kept, tmp_path / "first", "wechat_aes_key")
@@ -81,7 +81,7 @@ def test_a_file_of_ones_own_takes_the_place_of_what_is_derived(tmp_path: Path) -
 
 def test_another_root_key_leaves_what_opens_the_stored_data(tmp_path: Path) -> None:
     kept, to = tmp_path / "kept", tmp_path / "all"
-    secrets.keep_all(kept, secrets.KEPT)
+    secrets.make_missing(kept, secrets.KEPT)
     before = write_all(kept, to)
     (kept / secrets.ROOT).unlink()
 

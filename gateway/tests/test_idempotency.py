@@ -128,7 +128,7 @@ async def test_a_waiting_repeat_gets_the_answer_as_soon_as_it_is_there(gateway: 
     patient = IdempotencyKeys(gateway.redis)
     reservation = await claim(patient)
     waiting = asyncio.create_task(patient.claim(ZHANG, "key", "body", new_id()))
-    await reservation.keep(b"job", {"id": reservation.request})
+    await reservation.store_job(b"job", {"id": reservation.request})
     await reservation.settle({"id": reservation.request})
     assert await waiting == Replayed({"id": reservation.request})
 
@@ -147,7 +147,7 @@ async def test_of_a_gateway_killed_after_it_counted_the_repeat_publishes_that_ve
     gateway: RunningGateway, replays: IdempotencyKeys
 ) -> None:
     killed = await claim(replays)
-    await killed.keep(b"job", {"id": killed.request, "count": 1})
+    await killed.store_job(b"job", {"id": killed.request, "count": 1})
     await run_out(gateway)
     again = await claim(replays)
     assert again.kept == StoredAnswer(b"job", {"id": killed.request, "count": 1})
@@ -160,16 +160,16 @@ async def test_a_gateway_that_was_only_slow_can_not_publish_beside_its_successor
     await run_out(gateway)
     successor = await claim(replays)
     with pytest.raises(Refusal, match="in_progress"):
-        await slow.keep(b"job", {})
+        await slow.store_job(b"job", {})
     await slow.release()
-    await successor.keep(b"job", {})
+    await successor.store_job(b"job", {})
     await successor.settle({"id": successor.request})
     assert isinstance(await replays.claim(ZHANG, "key", "body", new_id()), Replayed)
 
 
 async def test_an_unknown_outcome_keeps_its_id_and_the_repeat_goes_on_at_once(replays: IdempotencyKeys) -> None:
     unsure = await claim(replays)
-    await unsure.keep(b"job", {"id": unsure.request})
+    await unsure.store_job(b"job", {"id": unsure.request})
     await unsure.leave()
     again = await claim(replays)
     assert again.request == unsure.request

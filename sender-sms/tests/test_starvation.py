@@ -10,7 +10,7 @@ from imsg_contract.results import Again, Refused, Result, Sent
 from imsg_contract.route_limits import TemplateLimits
 from imsg_contract.wire import Job, Recipient
 from imsg_sms.providers import ProviderReply, aliyun, tencent, twilio, volcengine
-from imsg_sms.providers.meanings import CodeTable, judge_unreadable
+from imsg_sms.providers.meanings import CodeTable, make_unreadable_reply
 from imsg_sms.router import SmsRouter
 from imsg_sms.templates import Message
 from imsg_testing.jobs import make_job
@@ -54,7 +54,10 @@ def answers(name: str) -> list[ProviderReply]:
     """Return what a provider may answer: each of its codes, an unknown one, and none."""
     table = TABLES[name]
     codes = (*table.listed, *(f"{kind}NEW" for kind in table.by_prefix))
-    return [*(table.judge(name, code, "no", now=1e9, about="x") for code in codes), judge_unreadable(name, 429)]
+    return [
+        *(table.make_reply(name, code, "no", now=1e9, about="x") for code in codes),
+        make_unreadable_reply(name, 429),
+    ]
 
 
 async def find_starved_by(answer: ProviderReply, name: str, seed: int) -> dict[str, object]:
@@ -95,7 +98,7 @@ async def test_one_number_that_spoils_a_call_is_found_and_the_others_go_at_once(
 
 async def test_a_template_refused_for_one_number_again_and_again_fails_for_that_number_alone() -> None:
     clock = Clock()
-    answer = aliyun.TABLE.judge("aliyun", "isv.SMS_TEMPLATE_ILLEGAL", "not approved", now=1e9, about="code")
+    answer = aliyun.TABLE.make_reply("aliyun", "isv.SMS_TEMPLATE_ILLEGAL", "not approved", now=1e9, about="code")
     route = SmsRouter([RefusesOneNumber("aliyun", answer)], clock)
     results = []
     for n, number in enumerate(("+8613900000001", BAD, "+8613900000002", BAD)):

@@ -43,7 +43,7 @@ async def ask(domains: Domains, name: str, result: Result | None = None, message
     """Wait for one mail's turn, and record its result; return why it may not be sent now."""
     async with domains.wait_turn(name) as not_now:
         if not_now is None and result is not None:
-            domains.note(name, result, message or next(NAMES))
+            domains.adapt_pace(name, result, message or next(NAMES))
         return not_now
 
 
@@ -97,7 +97,7 @@ async def test_a_complaint_over_one_mail_while_others_are_accepted_is_its_own_fr
     clock = Clock()
     domains = Domains((), clock)
     for _ in range(4):
-        domains.note(A, COMPLAINT, "poison")
+        domains.adapt_pace(A, COMPLAINT, "poison")
         clock.now += HOLD_S
         assert await ask(domains, "example.com", Sent("smtp")) is None
         clock.now += COMPLAINT_S
@@ -108,21 +108,21 @@ async def test_complaints_of_mails_that_were_under_way_together_count_once() -> 
     clock = Clock()
     domains = Domains((), clock)
     for _ in range(8):
-        domains.note(A, COMPLAINT, next(NAMES))
+        domains.adapt_pace(A, COMPLAINT, next(NAMES))
     assert pace_of(domains, A) == SLOWED_PER_MINUTE
     clock.now += COMPLAINT_S
-    domains.note(A, COMPLAINT, next(NAMES))
+    domains.adapt_pace(A, COMPLAINT, next(NAMES))
     assert pace_of(domains, A) == SLOWED_PER_MINUTE // 2
 
 
 async def test_a_quiet_domain_is_eased_until_it_is_free_again() -> None:
     clock = Clock()
     domains = Domains((), clock)
-    domains.note(A, COMPLAINT, next(NAMES))
+    domains.adapt_pace(A, COMPLAINT, next(NAMES))
     seen = []
     for _ in range(5):
         clock.now += QUIET_S
-        domains.note(A, Sent("smtp"), next(NAMES))
+        domains.adapt_pace(A, Sent("smtp"), next(NAMES))
         seen.append(pace_of(domains, A))
     assert seen == [120, 240, 480, None, None]
     assert SLOWED_PER_MINUTE * LIFT_FACTOR == 960
@@ -131,11 +131,11 @@ async def test_a_quiet_domain_is_eased_until_it_is_free_again() -> None:
 async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
     clock = Clock()
     domains = Domains([DomainLimits("corp", frozenset({"corp.example"}), None, 10, 10)], clock)
-    domains.note("corp.example", COMPLAINT, next(NAMES))
+    domains.adapt_pace("corp.example", COMPLAINT, next(NAMES))
     assert pace_of(domains, "corp.example") == 5
     for _ in range(4):
         clock.now += QUIET_S
-        domains.note("corp.example", Sent("smtp"), next(NAMES))
+        domains.adapt_pace("corp.example", Sent("smtp"), next(NAMES))
     assert pace_of(domains, "corp.example") == 10
     results = [await ask(domains, "corp.example") for _ in range(3)]
     assert results[0] is None
@@ -168,7 +168,7 @@ async def test_no_more_mails_at_once_than_the_domain_bears() -> None:
 def test_what_is_learned_of_domains_is_bounded() -> None:
     domains = Domains(PRESETS, Clock())
     for n in range(MAX_DOMAINS + 50):
-        domains.note(f"d{n}.example", COMPLAINT, "x")
+        domains.adapt_pace(f"d{n}.example", COMPLAINT, "x")
     assert len(domains._domains) == MAX_DOMAINS
 
 

@@ -52,18 +52,18 @@ class Side:
     client: httpx.AsyncClient
     receipts: list[Receipt] = field(default_factory=list)
     failures: int = 0
-    noted: list[tuple[str, replies.Message]] = field(default_factory=list)
+    replies_recorded: list[tuple[str, replies.Message]] = field(default_factory=list)
 
-    async def keep(self, receipt: Receipt, _: float) -> None:
+    async def publish(self, receipt: Receipt, _: float) -> None:
         """Record a receipt, as the broker does."""
         if self.failures:
             self.failures -= 1
             raise NotPublished("the broker is away")
         self.receipts.append(receipt)
 
-    async def note(self, account: str, message: replies.Message) -> None:
+    async def record_reply(self, account: str, message: replies.Message) -> None:
         """Record a reply, as the table of replies does."""
-        self.noted.append((account, message))
+        self.replies_recorded.append((account, message))
 
     async def scan(self, account: str, scene: str, tag: str) -> Binding | None:
         """Return the binding of the only code, which is of `main`."""
@@ -135,7 +135,7 @@ async def open_webhook(followers: Followers, redis: Redis, now: Callable[[], flo
                 ],
             ),
         }
-        webhook = Webhook(followers, redis, side.keep, side.scan, side.note, now=time.time)
+        webhook = Webhook(followers, redis, side.publish, side.scan, side.record_reply, now=time.time)
         app.include_router(make_router(accounts, webhook, HookChecks(Nonces(redis), WebhookModes(redis), now)))
         yield side
 

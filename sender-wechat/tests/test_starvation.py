@@ -7,7 +7,7 @@ import pytest
 from imsg_contract.results import Result, Sent
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 from imsg_wechat.codes import RULES, ErrorAnswer, Scopes
-from imsg_wechat.delivery_options import judge, make_breakers
+from imsg_wechat.delivery_options import classify_answer, make_breakers
 from imsg_wechat.transport import ApiAnswer, CallFailure
 
 ANSWERS: dict[str, ApiAnswer] = {str(code): ErrorAnswer(code, "no") for code in (*RULES, 99_999)}
@@ -34,7 +34,7 @@ async def test_whatever_is_answered_about_one_message_others_go_within_a_minute(
         scopes = options[name]
         if (blocked := breakers.find_block(scopes.about, (name,))) is not None:
             return blocked
-        result = judge(ANSWERS[answer], scopes) if name == POISON else Sent("wechat")
+        result = classify_answer(ANSWERS[answer], scopes) if name == POISON else Sent("wechat")
         return breakers.record_result(scopes.about, result, name)
 
     settled = await play(clock, arrivals, send, random, 3_600.0)

@@ -62,7 +62,7 @@ def test_the_same_number_says_another_thing_at_another_described_provider(texts:
 def test_an_unlisted_code_is_reported_as_such_in_the_pages_language() -> None:
     """Whichever sender met it: the answer beside it is the provider's own."""
     now = datetime(2026, 11, 27, tzinfo=UTC)
-    sms = aliyun.TABLE.judge("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
+    sms = aliyun.TABLE.make_reply("aliyun", "isv.NEW", "new", now=now.timestamp(), raw='{"Code": "isv.NEW"}').result
     wechat = ErrorAnswer(99999, "new").detail
     smtp = classify_refusal(
         Reply(599, "new"), Scopes("mail", "a@example.com", "example.com to example.com"), Stage.RCPT

@@ -136,7 +136,7 @@ async def test_what_is_past_its_time_goes_and_a_cursor_from_before_has_expired(b
 async def erase(bench: Bench, address: str) -> None:
     """Publish the tombstone of an address, as history does."""
     at = datetime.fromtimestamp(bench.now / 1_000, UTC)
-    await Tombstones(bench.redis, ERASURE).keep([Tombstone(f"erasure {bench.now}", ERASURE.of(address), at)])
+    await Tombstones(bench.redis, ERASURE).write([Tombstone(f"erasure {bench.now}", ERASURE.of(address), at)])
 
 
 async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:

@@ -242,7 +242,7 @@ async def test_a_marketing_mail_is_left_by_a_post_as_often_as_it_comes_and_by_no
 async def erase(redis: Redis, address: str) -> int:
     """Publish the tombstone of an address, as history does; return its time (Unix ms)."""
     stone = Tombstone("an erasure", DIGESTS.of(address), datetime.now(UTC))
-    await Tombstones(redis, DIGESTS).keep([stone])
+    await Tombstones(redis, DIGESTS).write([stone])
     return stone.at_ms
 
 

@@ -171,7 +171,7 @@ async def test_an_erasure_reaches_every_field_of_the_groups(database_url: str, r
         digests, at = Digests((ERASURE,)), datetime.now(UTC) + timedelta(seconds=1)
         people = ("zhang.san@example.com", "+8613711112222")
         stones = [Tombstone(f"an erasure {n}", digests.of(person), at) for n, person in enumerate(people)]
-        await Tombstones(redis, digests).keep(stones)
+        await Tombstones(redis, digests).write(stones)
 
         async def is_erased() -> bool:
             return int(await redis.call("HGET", ERASED, "catalog") or 0) >= stones[0].at_ms

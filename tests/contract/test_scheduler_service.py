@@ -309,7 +309,7 @@ async def test_an_erasure_takes_people_out_of_what_waits_and_out_of_what_is_on_i
         await publish(streams, [alone, shared])
         await wait_for_rows(database_url, 2)
         stone = Tombstone("an erasure", DIGESTS.of("li@example.com"), datetime.now(UTC))
-        await Tombstones(redis, DIGESTS).keep([stone])
+        await Tombstones(redis, DIGESTS).write([stone])
         await publish(streams, [under_way])
 
         async def is_reported() -> bool:
@@ -442,7 +442,7 @@ async def test_an_erasure_reaches_the_addresses_of_legs_that_have_not_begun(
             return await asyncio.to_thread(count_fallbacks, database_url) == 1
 
         await eventually(is_kept, WITHIN_S)
-        await Tombstones(redis, DIGESTS).keep([Tombstone("an erasure", DIGESTS.of("b"), datetime.now(UTC))])
+        await Tombstones(redis, DIGESTS).write([Tombstone("an erasure", DIGESTS.of("b"), datetime.now(UTC))])
 
         async def is_erased() -> bool:
             def read() -> bytes:

@@ -29,7 +29,7 @@ async def place_tombstone(
     """Write the tombstone of an address, of this moment unless another is given."""
     digests = Digests((key,))
     stone = Tombstone(secrets.token_hex(16), digests.of(address), at or datetime.now(UTC))
-    await Tombstones(redis, digests).keep([stone])
+    await Tombstones(redis, digests).write([stone])
 
 
 @pytest.fixture

@@ -252,7 +252,7 @@ async def test_an_erased_recipient_is_not_queried_and_the_others_of_the_chunk_ar
         await eventually(are_tried)
         digests = Digests(ERASURE_KEYS)
         stone = Tombstone("0" * 32, digests.of(address(0)), datetime.now(UTC))
-        await Tombstones(redis, digests).keep([stone])
+        await Tombstones(redis, digests).write([stone])
         await history.wait_settled(new.request, 2)
     assert history.statuses(new.request) == {0: ["retrying", "uncertain"], 1: ["retrying", "sent"]}
     assert history.last(new.request, 0).code == "erased"

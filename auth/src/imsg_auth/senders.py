@@ -121,7 +121,7 @@ class Senders:
             raise Refusal("not_found", what=name[:80])
         return report
 
-    async def judge(self, sender: ShownSender) -> Sequence[Remark]:
+    async def check_signature(self, sender: ShownSender) -> Sequence[Remark]:
         """Return what is wrong with a signature at the accounts; nothing while no sender of the channel answers."""
         if sender.sender.signature is None:
             return ()

@@ -68,15 +68,15 @@ def measure(measurements: list[Measurement], scale: Scale) -> list[Result]:
         servers = Servers(stack)
         peer = PEER_PYTHON if PEER_PYTHON.exists() else None
         if peer is None:
-            progress.say("no peer: its environment is made by `make bench`")
+            progress.show("no peer: its environment is made by `make bench`")
         results: dict[str, Result] = {}
         run = Run(scale, servers, progress, peer, results)
         for measurement in measurements:
-            progress.say(f"{measurement.KEY}  {measurement.TITLE} (load of the machine: {machine.load():.1f})")
+            progress.show(f"{measurement.KEY}  {measurement.TITLE} (load of the machine: {machine.load():.1f})")
             try:
                 results[measurement.KEY] = measurement.measure(run)
             except Exception:  # noqa: BLE001  whatever it is, half an hour of the others' figures is not lost by it
-                progress.say(f"{measurement.KEY}  failed: {traceback.format_exc()}")
+                progress.show(f"{measurement.KEY}  failed: {traceback.format_exc()}")
         return list(results.values())
 
 

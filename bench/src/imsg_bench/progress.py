@@ -12,7 +12,7 @@ class Progress:
     def __init__(self) -> None:
         self._began = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Write a line."""
         seconds = time.monotonic() - self._began
         print(f"[{seconds // 60:2.0f}:{seconds % 60:02.0f}] {text}", file=sys.stderr, flush=True)
@@ -22,4 +22,4 @@ class Progress:
         text_of_figures = ", ".join(
             f"{name.replace('_', ' ')} {round_figure(value)}" for name, value in figures.items()
         )
-        self.say(f"{key}  round {number + 1}/{of}: {text_of_figures}")
+        self.show(f"{key}  round {number + 1}/{of}: {text_of_figures}")

@@ -208,10 +208,10 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
     secrets_folder = folder / SECRETS
     password = settings.admin_password
     if password is None and settings.is_exposed:
-        password = SecretStr(secrets.keep(secrets_folder, "admin_password"))
+        password = SecretStr(secrets.read_or_make(secrets_folder, "admin_password"))
     port = settings.sandbox.smtp_port or _free_port()
     values = stand_ins.Values(
-        local_url(settings.host, settings.port), port, lambda name: secrets.keep(secrets_folder, name)
+        local_url(settings.host, settings.port), port, lambda name: secrets.read_or_make(secrets_folder, name)
     )
     stand_in_settings = {
         channel.name: stand_ins.fill_settings(channel, read_channel(channel), values) for channel in CHANNELS
@@ -220,10 +220,10 @@ def prepare(settings: Settings, folder: Path, redis_url: str) -> RuntimeConfig:
         settings,
         folder.resolve(),
         redis_url,
-        settings.service_key or (SecretStr(secrets.keep(secrets_folder, "service_key")),),
-        settings.token_key or (SecretStr(secrets.keep(secrets_folder, "token_key")),),
-        settings.erasure_key or (SecretStr(secrets.keep(secrets_folder, "erasure_key")),),
-        settings.secret_key or (SecretStr(secrets.keep(secrets_folder, "secret_key")),),
+        settings.service_key or (SecretStr(secrets.read_or_make(secrets_folder, "service_key")),),
+        settings.token_key or (SecretStr(secrets.read_or_make(secrets_folder, "token_key")),),
+        settings.erasure_key or (SecretStr(secrets.read_or_make(secrets_folder, "erasure_key")),),
+        settings.secret_key or (SecretStr(secrets.read_or_make(secrets_folder, "secret_key")),),
         password,
         port,
         {name: settings for name, settings in stand_in_settings.items() if settings is not None},

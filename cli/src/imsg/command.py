@@ -252,7 +252,7 @@ def make_secrets(
     group: Annotated[int | None, typer.Option(help="Numeric id of a group that may read FOLDER.")] = None,
 ) -> None:
     """Create the secrets that are missing; existing ones stay."""
-    made = secrets.keep_all(folder, secrets.KEPT, group)
+    made = secrets.make_missing(folder, secrets.KEPT, group)
     say(fill("{0}: made {1}.", folder, ", ".join(made)) if made else fill("{0}: every secret exists already.", folder))
     if to is not None:
         secrets.write_all(folder, to, more or ())

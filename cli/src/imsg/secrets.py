@@ -81,7 +81,7 @@ _LEAST = 32
 """Of the root key's characters."""
 
 
-def keep(folder: Path, name: str, group: int | None = None) -> str:
+def read_or_make(folder: Path, name: str, group: int | None = None) -> str:
     """Return the secret of this name; make it if its file is missing.
 
     The file has mode 600, or 640 for `group`. Two processes that start at once get the same secret. Raises StartError.
@@ -104,11 +104,11 @@ def keep(folder: Path, name: str, group: int | None = None) -> str:
     return value
 
 
-def keep_all(folder: Path, names: Iterable[str], group: int | None = None) -> list[str]:
+def make_missing(folder: Path, names: Iterable[str], group: int | None = None) -> list[str]:
     """Make every secret whose file is missing; return the names of those that were made."""
     made = [name for name in names if not (folder / name).exists()]
     for name in names:
-        keep(folder, name, group)
+        read_or_make(folder, name, group)
     if group is not None:
         os.chown(folder, -1, group)
         folder.chmod(0o750)
@@ -121,7 +121,7 @@ def write_all(folder: Path, to: Path, more: Iterable[str] = ()) -> None:
     A secret that has a file in `folder` is that file. Every other one is an HMAC of its name under the root key, from
     which neither the root key nor another secret can be learned. Raises StartError.
     """
-    root = keep(folder, ROOT)
+    root = read_or_make(folder, ROOT)
     if len(root) < _LEAST:
         raise StartError(
             "the secret {0} has less than {1} characters; remove it, and one is made.", folder / ROOT, _LEAST

@@ -19,7 +19,7 @@ class Values:
     url: str
     """Of the sandbox."""
     smtp_port: int
-    keep: Callable[[str], str]
+    read_secret: Callable[[str], str]
     """Returns the secret of a name, made at the first call."""
 
 
@@ -74,7 +74,7 @@ def _fill(value: object, setting: object, values: Values) -> Any:  # noqa: ANN40
         case At(path):
             return values.url + path
         case Secret(name):
-            return values.keep(name)
+            return values.read_secret(name)
         case Default(text):
             return setting or text
         case _:

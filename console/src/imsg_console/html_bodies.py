@@ -17,7 +17,7 @@ class Bodies:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[str, str]] = {}
 
-    def keep(self, session: str, html: str) -> str:
+    def store(self, session: str, html: str) -> str:
         """Store a body; return its name."""
         name = secrets.token_urlsafe(16)
         self._kept[name] = (session, html)

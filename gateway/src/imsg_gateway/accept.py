@@ -150,7 +150,7 @@ class Acceptor:
             charges += further
             await self._store(request, stored, expires_at)
             if reservation is not None:
-                await reservation.keep(body, answer)
+                await reservation.store_job(body, answer)
             key = SCHEDULE if is_scheduled or draft.legs else job_key(method, lane)
             await self.publish(key, body, request)
         except (ServiceUnavailable, RedisUnavailable, RedisRefused) as error:
@@ -161,7 +161,7 @@ class Acceptor:
                 await self._refund(*charges)
             raise
         if key == SCHEDULE:
-            await self._next_due.note(method, begins_at)
+            await self._next_due.record(method, begins_at)
         return Accepted(answer, limits.headers(charged.windows))
 
     async def _charge(

@@ -60,7 +60,7 @@ return {'ours', state[2], state[4], state[5]}
 The keys of an earlier user of the same name are ignored.
 """
 
-_KEEP = Script.of(
+_STORE_JOB = Script.of(
     _CLOCK
     + """
 if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
@@ -105,10 +105,10 @@ class Reservation:
         self._key = key
         self._owner = owner
 
-    async def keep(self, job: bytes, answer: Mapping[str, Any]) -> None:
+    async def store_job(self, job: bytes, answer: Mapping[str, Any]) -> None:
         """Store the Job before it is published. Raises Refusal in_progress where a repeat has taken over."""
         arguments: list[Argument] = [self._owner, round(LEASE_S * 1000), job, json.dumps(answer)]
-        if not await self._redis.run(_KEEP, [self._key], arguments):
+        if not await self._redis.run(_STORE_JOB, [self._key], arguments):
             raise Refusal("in_progress", retry_after_s=1)
 
     async def settle(self, answer: Mapping[str, Any]) -> None:

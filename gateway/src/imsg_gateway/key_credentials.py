@@ -165,7 +165,7 @@ class KeyCredential(Credential):
         if isinstance(result, TokenRevoked):
             self._authenticator.forget(self.text)
         elif isinstance(result, Charged):
-            self._authenticator.usage.note(known.key.id, self._address)
+            self._authenticator.usage.record(known.key.id, self._address)
         return result
 
     async def _verify_again(self, stale: StaleToken) -> None:
@@ -182,7 +182,7 @@ class KeyCredential(Credential):
         key = self._verdict.key
         if not self._is_from_network(key):
             raise Refusal("network_not_allowed", address=self._address)
-        self._authenticator.usage.note(key.id, self._address)
+        self._authenticator.usage.record(key.id, self._address)
         return key
 
     def _check_scope(self) -> None:

@@ -22,7 +22,7 @@ class KeyUsage:
         self._now = now
         self._uses: dict[str, tuple[float, str]] = {}
 
-    def note(self, key_id: str, address: str) -> None:
+    def record(self, key_id: str, address: str) -> None:
         """Record that a key was used now, from an address."""
         if key_id in self._uses or len(self._uses) < MAX_NOTED:
             self._uses[key_id] = (self._now(), address)

@@ -12,7 +12,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
 LOOK_EVERY_S = 1.0
 
-_NOTE = Script.of("""
+_RECORD = Script.of("""
 local known = tonumber(redis.call('GET', KEYS[1]) or 0)
 if known == 0 or tonumber(ARGV[1]) < known then redis.call('SET', KEYS[1], ARGV[1]) end
 return 1
@@ -26,10 +26,10 @@ class NextDue:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def note(self, method: str, due_at: datetime) -> None:
+    async def record(self, method: str, due_at: datetime) -> None:
         """Record when an accepted job is due; a failure of Redis is ignored, since scheduler records it too."""
         with suppress(RedisUnavailable, RedisRefused):
-            await self._redis.run(_NOTE, [next_due_key(method)], [round(due_at.timestamp() * 1_000)])
+            await self._redis.run(_RECORD, [next_due_key(method)], [round(due_at.timestamp() * 1_000)])
 
     async def find_late_s(self, method: str) -> int:
         """Return for how long what was to be sent later has been due. Raises RedisUnavailable."""

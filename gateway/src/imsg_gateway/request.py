@@ -95,7 +95,7 @@ class ClientRequest(Request):
         others += [name for name, _ in self.query if name not in parameters]
         return list(dict.fromkeys(others))
 
-    def keep(self, fields: Collection[str], parameters: Collection[str]) -> None:
+    def keep_only(self, fields: Collection[str], parameters: Collection[str]) -> None:
         """Drop all fields and parameters but these."""
         self.fields = {name: value for name, value in self.fields.items() if name in fields}
         self.query = [(name, value) for name, value in self.query if name in parameters]

@@ -132,7 +132,7 @@ async def _batches(
                     receiving.result()
                 return
             await _gather(buffer, gather_s, receiving, stopped)
-            batch = buffer.take()
+            batch = buffer.pop_batch()
             gather_s = next_gather_s(gather_s, len(batch))
             yield batch
     finally:
@@ -173,7 +173,7 @@ class _Buffer:
         if len(self._deliveries) >= BATCH or self._size >= BATCH_BYTES:
             self.full.set()
 
-    def take(self) -> list[Delivery]:
+    def pop_batch(self) -> list[Delivery]:
         """Remove and return a batch."""
         batch: list[Delivery] = []
         size = 0

@@ -79,7 +79,7 @@ class TombstoneStore:
             for digest, (at_ms, name) in (await self._mirror.read()).items():
                 elsewhere[name] = Tombstone(name, digest, EPOCH + timedelta(milliseconds=at_ms))
             if newest:
-                await self._mirror.keep(newest.values())
+                await self._mirror.write(newest.values())
         except (RedisUnavailable, RedisRefused) as error:
             self._mirror_trouble.report(error)
             unsynchronized.add(MIRROR)

@@ -97,7 +97,7 @@ class MailDelivery:
         at = self.now()
         number = 0
         for to in mail.recipients:
-            number = self.inbox.keep(ReceivedMessage(METHOD, to, mail.sender, mail.raw, at))
+            number = self.inbox.add(ReceivedMessage(METHOD, to, mail.sender, mail.raw, at))
         return number
 
 

@@ -91,7 +91,7 @@ class Inbox:
         self._bytes = 0
         self._last_number = 0
 
-    def keep(self, message: ReceivedMessage) -> int:
+    def add(self, message: ReceivedMessage) -> int:
         """Add a message, and remove the oldest where there is no room; return its number, from 1."""
         self._messages.append(message)
         self._last_number += 1

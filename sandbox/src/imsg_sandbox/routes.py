@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_runtime.memory import give_back
+from imsg_runtime.memory import release_memory
 from imsg_sandbox import magic
 from imsg_sandbox.admission import Admission
 from imsg_sandbox.body import read_model
@@ -115,7 +115,7 @@ def _add_inbox(router: APIRouter, inbox: Inbox) -> None:
     async def clear_inbox() -> ApiResponse:
         """Remove all messages."""
         removed = inbox.clear()
-        await asyncio.to_thread(give_back)
+        await asyncio.to_thread(release_memory)
         return ApiResponse(ok(removed=removed))
 
 

@@ -94,7 +94,7 @@ class SmsProvider:
         early: list[tuple[str, str]] = []
         late: list[tuple[str, str]] = []
         for sms, trouble in zip(messages, troubles, strict=True):
-            self._inbox.keep(
+            self._inbox.add(
                 ReceivedMessage(
                     METHOD, show_number(sms.to), sms.sender, sms.raw, self.now(),
                     text=sms.text, sharing=len(messages), provider=self.name,

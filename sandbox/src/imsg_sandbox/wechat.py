@@ -170,14 +170,14 @@ class Followers:
         return {"EventKey": code.scene, "Ticket": code.ticket}
 
     async def _follow(self, account: Account, openid: str, scene: dict[str, str] | None = None) -> ApiResponse:
-        account.note_act(openid, "follow", self._now())
+        account.record_action(openid, "follow", self._now())
         by = {"EventKey": ""} if scene is None else {**scene, "EventKey": f"qrscene_{scene['EventKey']}"}
         reply = await self._pusher.push(account, openid, {"MsgType": "event", "Event": "subscribe", **by})
         return ApiResponse(ok(openid=openid, account=account.name, reply=reply.reply, answered=reply.ok))
 
     async def _push(self, openid: str, act: str, fields: dict[str, str]) -> ApiResponse:
         account = self._find_follower_account(openid)
-        account.note_act(openid, act, self._now())
+        account.record_action(openid, act, self._now())
         reply = await self._pusher.push(account, openid, fields)
         return ApiResponse(ok(reply=reply.reply, answered=reply.ok))
 

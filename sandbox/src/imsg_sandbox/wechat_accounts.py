@@ -111,7 +111,7 @@ class Account:
         key = openid, template
         self.grants[key] = max(0, self.grants.get(key, 0) + by)
 
-    def note_act(self, openid: str, act: str, now: float) -> None:
+    def record_action(self, openid: str, act: str, now: float) -> None:
         """Open a reply window for a follower's act."""
         for_s, times = REPLY_WINDOWS[act]
         open_now = [window for window in self.windows.get(openid, []) if window.until > now]

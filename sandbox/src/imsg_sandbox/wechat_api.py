@@ -174,7 +174,7 @@ class Api:
         return None if sent is None else sent[0]
 
     def _store(self, account: Account, openid: str, body: bytes) -> int:
-        self._inbox.keep(ReceivedMessage(METHOD, openid, account.name, body, datetime.now(UTC)))
+        self._inbox.add(ReceivedMessage(METHOD, openid, account.name, body, datetime.now(UTC)))
         self._msgid += 1
         return self._msgid
 

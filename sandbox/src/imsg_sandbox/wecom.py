@@ -92,7 +92,7 @@ class Webhook:
         kind, content = read(body)
         code = find_error(kind, content) or (45009 if self._is_over(name) else 0)
         if not code:
-            self.inbox.keep(ReceivedMessage(METHOD, name, "", body, datetime.now(UTC), text=content))
+            self.inbox.add(ReceivedMessage(METHOD, name, "", body, datetime.now(UTC), text=content))
         return code
 
     def _is_over(self, name: str) -> bool:

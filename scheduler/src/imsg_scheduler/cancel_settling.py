@@ -82,7 +82,7 @@ class CancelSettler:
             outcomes += cancelled
             finished.append(replace(cancel, totals=totals))
             if job.charge is not None and cancelled:
-                refunds.append(self._give_back(cancel, job.charge, [message.n for message in cancelled]))
+                refunds.append(self._refund(cancel, job.charge, [message.n for message in cancelled]))
         for at in range(0, len(outcomes), BATCH):
             batch = Outcomes(outcomes=tuple(outcomes[at : at + BATCH]))
             await self._broker.publish(batch.encode(), self._broker.topology.new(OUTCOME))
@@ -117,7 +117,7 @@ class CancelSettler:
             cancellation.busy = again.busy
         return cancellation
 
-    async def _give_back(self, cancel: Cancel, charge: ChargeRecord, ns: Sequence[int]) -> None:
+    async def _refund(self, cancel: Cancel, charge: ChargeRecord, ns: Sequence[int]) -> None:
         """Give back what was charged for cancelled messages, each once; the request too once none of it is sent."""
         units = {unit: _find_charged(charge, unit) for unit in UNITS.values()}
         recipients = units["recipients"] or cancel.total
@@ -128,10 +128,10 @@ class CancelSettler:
                 "recipients": len(ns),
                 "segments": int(units["segments"] * share),
             }
-            await self._quota.give_back(charge, cancel.request, "*", unsent)
+            await self._quota.refund_part(charge, cancel.request, "*", unsent)
             return
         units_each: dict[Unit, int] = {"recipients": 1, "segments": units["segments"] // recipients}
-        await asyncio.gather(*(self._quota.give_back(charge, cancel.request, str(n), units_each) for n in ns))
+        await asyncio.gather(*(self._quota.refund_part(charge, cancel.request, str(n), units_each) for n in ns))
 
 
 def _find_charged(charge: ChargeRecord, unit: Unit) -> int:

@@ -193,7 +193,7 @@ class Fallbacks:
             people.mark(leg, waiting, now_ms)
             legs[leg] = waiting
         await self._tell_passed(fallback, people, now)
-        await self._give_back(fallback, people, people.list_ended() - before)
+        await self._refund_unused(fallback, people, people.list_ended() - before)
         if people.counts != counts:
             progress = Progress(request=fallback.request, at=now, **people.counts._asdict())
             await self._broker.publish(progress.encode(), self._broker.topology.new(PROGRESS))
@@ -236,7 +236,7 @@ class Fallbacks:
             await self._broker.publish(shown.encode(), self._broker.topology.new(RESCHEDULE))
             await self._broker.publish(outcomes.encode(), self._broker.topology.new(OUTCOME))
 
-    async def _give_back(self, fallback: Fallback, people: People, ended: set[int]) -> None:
+    async def _refund_unused(self, fallback: Fallback, people: People, ended: set[int]) -> None:
         for leg in range(1, len(fallback.jobs)):
             job = fallback.jobs[leg]
             if job.charge is None:
@@ -246,7 +246,7 @@ class Fallbacks:
             segments = max((segments, *(units for name, units in job.charge.of_all.items() if name.startswith("s"))))
             unsent: dict[Unit, int] = {"recipients": 1, "segments": segments // max(1, count)}
             for n in sorted(ended.intersection(people.list_unused(leg))):
-                await self._quota.give_back(job.charge, job.request, str(n), unsent)
+                await self._quota.refund_part(job.charge, job.request, str(n), unsent)
 
     async def _process_batch(self, batch: Sequence[Delivery]) -> None:
         await self.process_outcomes([outcome for delivery in batch for outcome in _read(delivery)])

@@ -55,7 +55,7 @@ async def check(sms: Sms, pool: HttpPool) -> list[ProviderCheck]:
 async def check_signature_everywhere(sms: Sms, signature: str, pool: HttpPool) -> list[Remark]:
     """Return what is wrong with a signature at each account in use that lists its signatures."""
 
-    async def judge(name: str, account: AnyAccount) -> Remark | None:
+    async def check_account(name: str, account: AnyAccount) -> Remark | None:
         api = make_account_api(account, pool)
         if api is None or not _has_signatures(account):
             return None
@@ -65,7 +65,7 @@ async def check_signature_everywhere(sms: Sms, signature: str, pool: HttpPool) -
             trouble = explain(describe_failure(error))
         return None if trouble is None else Remark(provider=name, trouble=trouble)
 
-    remarks = await asyncio.gather(*(judge(name, account) for name, account in sms.used.items()))
+    remarks = await asyncio.gather(*(check_account(name, account) for name, account in sms.used.items()))
     return [remark for remark in remarks if remark is not None]
 
 

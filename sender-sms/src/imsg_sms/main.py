@@ -251,7 +251,7 @@ ACCOUNTS = AccountSettings(
     check_account,
     list_entries,
     complete,
-    senders=SenderSettings(_list_senders, _add_senders, judge=check_signature),
+    senders=SenderSettings(_list_senders, _add_senders, check_signature=check_signature),
     find_conditions=lambda sms, name: sms.routes.get(name),
     explain=explain_refusal,
 )

@@ -122,7 +122,7 @@ class Domains:
         async with domain.slots:
             yield await self._wait_for_pace(domain)
 
-    def note(self, name: str, result: Result, message: str) -> None:
+    def adapt_pace(self, name: str, result: Result, message: str) -> None:
         """Adapt a domain's pace to the result of a mail. `message` is its Message-ID."""
         if self.find(name) is None and not isinstance(result, Again):
             return

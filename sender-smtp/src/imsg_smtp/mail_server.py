@@ -85,7 +85,7 @@ class MailServer:
             mail = self._return_paths.assign(mail)
         about: CallScopes = {"sender": mail.sender, "domain": mail.domains}
         result = self._breakers.find_block(about, (mail.message_id,)) or await self._call(mail, about)
-        self._domains.note(mail.recipient_domain, result, mail.message_id)
+        self._domains.adapt_pace(mail.recipient_domain, result, mail.message_id)
         return self._name_result(result)
 
     def find_outage(self) -> Blocked | None:

@@ -154,13 +154,13 @@ class DeliveryOptions:
             await asyncio.shield(self.unconfirmed.clear(message))
 
     def _read_result(self, answer: ApiAnswer, scopes: Scopes, message: str) -> OptionResult:
-        result = judge(answer, scopes)
+        result = classify_answer(answer, scopes)
         concerns_option = isinstance(result, Blocked) and result.concerns in OPTION_CONCERNS
         may_try_next = concerns_option or (isinstance(answer, ErrorAnswer) and answer.code in NEXT_OPTION_CODES)
         return OptionResult(self.breakers.record_result(scopes.about, result, message), answer, may_try_next)
 
 
-def judge(answer: ApiAnswer, scopes: Scopes) -> Result:
+def classify_answer(answer: ApiAnswer, scopes: Scopes) -> Result:
     """Return the result of an answer."""
     match answer:
         case CallFailure(code, detail, may_have_it=True):

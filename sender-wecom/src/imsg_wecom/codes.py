@@ -48,7 +48,7 @@ CODES: Mapping[int, Meaning] = {
 unlisted code the message is tried again."""
 
 
-def judge(code: int, text: str, robot: str) -> Result:
+def classify_code(code: int, text: str, robot: str) -> Result:
     """Return the result of an answer; `text` is its errmsg, without the key."""
     detail = f"{code}: {text}"[:MAX_DETAIL]
     match CODES.get(code):

@@ -9,7 +9,7 @@ import httpx
 
 from imsg_contract.results import Again, Blocked, Result, Unknown
 from imsg_runtime.masking import Secrets
-from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, judge
+from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, classify_code
 from imsg_wecom.settings import Robot
 
 PATH = "/cgi-bin/webhook/send"
@@ -82,7 +82,7 @@ async def _read(answer: httpx.Response, name: str, secrets: Secrets) -> Result:
         code, text = int(content["errcode"]), str(content.get("errmsg", ""))
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return _make_unknown()
-    return judge(code, text, name)
+    return classify_code(code, text, name)
 
 
 def _make_unknown() -> Unknown:

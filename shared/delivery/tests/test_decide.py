@@ -63,7 +63,7 @@ UNKNOWN = Unknown("relay", "timeout", "no answer after the final dot")
 UNJITTERED = 0.99
 
 
-def judge(result: Result, standing: Standing = FRESH, terms: Terms = MAIL) -> Transition:
+def decide_next(result: Result, standing: Standing = FRESH, terms: Terms = MAIL) -> Transition:
     """Decide by the real steps, without jitter."""
     return decide(standing.state, result, NOW_S, standing.terms(terms, UNJITTERED))
 
@@ -88,7 +88,7 @@ def too_late(*, doubtful: bool) -> Transition | None:
     ],
 )
 def test_a_result_becomes_a_status(result: Result, terms: Terms, status: Status, step_s: int | None) -> None:
-    transition = judge(result, terms=terms)
+    transition = decide_next(result, terms=terms)
     assert (transition.outcome.status, transition.step_s) == (status, step_s)
 
 
@@ -98,21 +98,21 @@ def status_of(transition: Transition | None) -> Status | None:
 
 
 def test_what_the_provider_said_is_kept() -> None:
-    assert judge(SENT).outcome.provider_id == "id"
-    assert judge(SENT).outcome.detail == "2.0.0 Ok"
-    assert (judge(REFUSED).outcome.code, judge(REFUSED).outcome.detail) == ("550", "no such user")
-    assert judge(replace(AGAIN, detail="长" * 2_000)).outcome.detail == "长" * 500
+    assert decide_next(SENT).outcome.provider_id == "id"
+    assert decide_next(SENT).outcome.detail == "2.0.0 Ok"
+    assert (decide_next(REFUSED).outcome.code, decide_next(REFUSED).outcome.detail) == ("550", "no such user")
+    assert decide_next(replace(AGAIN, detail="长" * 2_000)).outcome.detail == "长" * 500
 
 
 def test_without_time_for_another_try_it_expires() -> None:
-    assert judge(AGAIN, replace(FRESH, left_s=10)).outcome.status == "expired"
-    assert judge(replace(AGAIN, after_s=3_600)).outcome.status == "expired"
-    assert judge(AGAIN, replace(FRESH, left_s=-5)).outcome.code == "451"
+    assert decide_next(AGAIN, replace(FRESH, left_s=10)).outcome.status == "expired"
+    assert decide_next(replace(AGAIN, after_s=3_600)).outcome.status == "expired"
+    assert decide_next(AGAIN, replace(FRESH, left_s=-5)).outcome.code == "451"
 
 
 def test_where_the_provider_may_have_it_it_ends_uncertain_and_not_expired() -> None:
-    assert judge(UNKNOWN, replace(FRESH, left_s=5)).outcome.status == "uncertain"
-    assert judge(AGAIN, replace(FRESH, left_s=5, doubtful=True)).outcome.status == "uncertain"
+    assert decide_next(UNKNOWN, replace(FRESH, left_s=5)).outcome.status == "uncertain"
+    assert decide_next(AGAIN, replace(FRESH, left_s=5, doubtful=True)).outcome.status == "uncertain"
     assert status_of(too_late(doubtful=True)) == "uncertain"
     assert status_of(too_late(doubtful=False)) == "expired"
 
@@ -126,29 +126,29 @@ def test_what_ends_without_being_tried_has_no_attempt(ends: dict[str, Any]) -> N
 
 
 def test_only_blocks_use_up_no_attempt() -> None:
-    assert judge(AGAIN).uses_attempt
-    assert judge(UNKNOWN).uses_attempt
-    assert not judge(BLOCKED).uses_attempt
+    assert decide_next(AGAIN).uses_attempt
+    assert decide_next(UNKNOWN).uses_attempt
+    assert not decide_next(BLOCKED).uses_attempt
 
 
 def test_a_block_may_outlast_the_life_of_the_message_by_a_day_and_no_more() -> None:
     nearly_over = replace(FRESH, left_s=1)
-    assert judge(BLOCKED, nearly_over).step_s == 60
-    assert judge(BLOCKED, replace(nearly_over, room_s=30)).outcome.status == "expired"
+    assert decide_next(BLOCKED, nearly_over).step_s == 60
+    assert decide_next(BLOCKED, replace(nearly_over, room_s=30)).outcome.status == "expired"
 
 
 def test_a_repeat_comes_within_its_time_or_not_at_all() -> None:
-    assert judge(UNKNOWN, replace(FRESH, attempt=3), WECHAT).step_s == 300
-    assert judge(UNKNOWN, replace(FRESH, attempt=3, tried_for_s=300), WECHAT).step_s == 60
-    assert judge(UNKNOWN, replace(FRESH, tried_for_s=535), WECHAT).outcome.status == "uncertain"
+    assert decide_next(UNKNOWN, replace(FRESH, attempt=3), WECHAT).step_s == 300
+    assert decide_next(UNKNOWN, replace(FRESH, attempt=3, tried_for_s=300), WECHAT).step_s == 60
+    assert decide_next(UNKNOWN, replace(FRESH, tried_for_s=535), WECHAT).outcome.status == "uncertain"
 
 
 def test_doubt_binds_later_attempts_too() -> None:
     """Attempt 2 was merely refused for now, but attempt 1 may have arrived: its time for repeating still counts."""
     later = replace(FRESH, attempt=2, tried_for_s=500, doubtful=True)
-    assert judge(AGAIN, later, WECHAT).step_s == 10
-    assert judge(replace(AGAIN, after_s=60), later, WECHAT).outcome.status == "uncertain"
-    assert judge(replace(AGAIN, after_s=60), replace(later, doubtful=False), WECHAT).outcome.status == "retrying"
+    assert decide_next(AGAIN, later, WECHAT).step_s == 10
+    assert decide_next(replace(AGAIN, after_s=60), later, WECHAT).outcome.status == "uncertain"
+    assert decide_next(replace(AGAIN, after_s=60), replace(later, doubtful=False), WECHAT).outcome.status == "retrying"
 
 
 @pytest.mark.parametrize(

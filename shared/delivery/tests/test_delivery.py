@@ -205,7 +205,7 @@ async def test_who_was_erased_meanwhile_is_sent_nothing_and_the_others_of_the_gr
     ]
     async with connect(valkey_url) as redis:
         stones = Tombstones(redis, Digests([SecretStr("tombs of a group")]))
-        await stones.keep([Tombstone("1", stones.digests.of("gone@example.com"), datetime.now(UTC))])
+        await stones.write([Tombstone("1", stones.digests.of("gone@example.com"), datetime.now(UTC))])
         bed.lane = replace(bed.lane, lookups=RecipientLookups(stones, None))
         for queued_job in jobs:
             await accept(bed.broker, queued_job)

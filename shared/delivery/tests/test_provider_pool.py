@@ -176,7 +176,7 @@ def test_stats_count_an_hour_and_show_reasons_without_people() -> None:
     clock = Clock()
     stats = ProviderStats(clock)
     for took_s in (0.05, 0.05, 0.05, 4.0):
-        stats.note_call(took_s)
+        stats.record_call(took_s)
     stats.record(Sent("aliyun"))
     stats.record(Refused("aliyun", "550", "no <zhang@example.com> at +8613800138000 here", "recipient"))
     stats.record(Blocked("aliyun", "aliyun template SMS_1", "illegal", "not approved", 60.0, "template"))

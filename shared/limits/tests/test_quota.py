@@ -225,13 +225,13 @@ async def test_what_was_not_sent_is_refunded_once(redis: Redis, valkey_url: str,
             both = (quota, Quota(other, SHANGHAI))
             unsent: dict[Unit, int] = {"recipients": 1, "segments": 2}
             parts = [f"{n % 2}" for n in range(20)]
-            given = [both[at % 2].give_back(record, request, part, unsent) for at, part in enumerate(parts)]
+            given = [both[at % 2].refund_part(record, request, part, unsent) for at, part in enumerate(parts)]
             assert sum(await asyncio.gather(*given)) == 2
         usage = await quota.read_used(name, ID, (SMS_SEGMENTS,), (QuotaRow("all", "recipients", "day", 1_000, "sms"),))
         assert [window.used for window in usage.windows] == [2, 1]
         assert (usage.hour, usage.recipients) == (1, 1)
-        assert await quota.give_back(record, request, "request", {"requests": 1})
-        assert not await quota.give_back(record, request, "request", {"requests": 1})
+        assert await quota.refund_part(record, request, "request", {"requests": 1})
+        assert not await quota.refund_part(record, request, "request", {"requests": 1})
         assert (await quota.read_used(name, ID)).hour == 0
         assert await redis.call("TTL", refunded_key(request)) > 31 * 86_400
     finally:

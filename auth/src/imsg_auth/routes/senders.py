@@ -139,7 +139,7 @@ async def _answer(services: RouteServices, name: str, language: str) -> SenderAn
             what=remark.trouble.en if is_english else remark.trouble.zh,
             remedy=remark.trouble.remedy_en if is_english else remark.trouble.remedy_zh,
         )
-        for remark in await services.senders.judge(managed)
+        for remark in await services.senders.check_signature(managed)
     ]
     return SenderAnswer(**_show(managed), remarks=remarks)
 

@@ -123,7 +123,7 @@ def _drain(run: Run) -> DrainResult:
             assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
         url = deployment.share.plain_broker_url
         pause(OUTAGE_S)
-        run.progress.say(f"{KEY}  {count_ready(url, BULK):,} jobs in their first queue when the server comes back")
+        run.progress.show(f"{KEY}  {count_ready(url, BULK):,} jobs in their first queue when the server comes back")
         back = time.monotonic()
         deployment.start_sink(port)
         end = back + run.scale.drain_s
@@ -132,7 +132,7 @@ def _drain(run: Run) -> DrainResult:
         took_s = (last if arrived >= people else end) - back
         first_s = first - back if arrived else took_s
         result = DrainResult(arrived, arrived / (took_s - first_s) if arrived else 0.0, normal_rate, first_s, took_s)
-        run.progress.say(f"{KEY}  drained: first after {result.first_s:.1f} s, {arrived:,} within {took_s:.1f} s")
+        run.progress.show(f"{KEY}  drained: first after {result.first_s:.1f} s, {arrived:,} within {took_s:.1f} s")
         return result
 
 
@@ -206,7 +206,7 @@ class Overload:
         result = OverloadResult(
             "accepting", capacity, load_result.accepted_rate, load_result.offered, load_result.refused
         )
-        self._run.progress.say(f"{KEY}  accepting: {capacity:.0f}/s, at twice that {result.goodput:.0f}/s")
+        self._run.progress.show(f"{KEY}  accepting: {capacity:.0f}/s, at twice that {result.goodput:.0f}/s")
         return result
 
     def delivering(self) -> OverloadResult:
@@ -217,7 +217,7 @@ class Overload:
         result = OverloadResult(
             "delivering", capacity, load_result.delivered_rate, load_result.offered, load_result.refused
         )
-        self._run.progress.say(f"{KEY}  delivering: {capacity:.0f}/s, at twice that {result.goodput:.0f}/s")
+        self._run.progress.show(f"{KEY}  delivering: {capacity:.0f}/s, at twice that {result.goodput:.0f}/s")
         return result
 
     def _deliver(self, rate: float) -> float:

@@ -75,9 +75,9 @@ def measure(run: Run) -> Result:
         deployment.mail_sender(port).start()
         url, body = f"{gateway.url}/api/send", deployment.body()
         _pass(deployment, url, body, counts, WARM)
-        before = look(deployment, database)
+        before = measure_stores(deployment, database)
         _pass(deployment, url, body, counts, run.scale.settled)
-        after = look(deployment, database)
+        after = measure_stores(deployment, database)
         rewritten = _rewrite(deployment)
     return result(before, after, rewritten, run.scale.settled)
 
@@ -136,7 +136,7 @@ def _by_kind(keys: Keys, grown: Mapping[str, int], messages: int) -> list[str]:
     return sorted(lines, key=lambda line: -lines[line])
 
 
-def look(deployment: Deployment, database: str) -> Stores:
+def measure_stores(deployment: Deployment, database: str) -> Stores:
     """Return how much the stores hold."""
     with redis.Redis.from_url(deployment.share.redis_url) as client:
         memory, persistence = client.info("memory"), client.info("persistence")

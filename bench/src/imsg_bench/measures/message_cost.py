@@ -72,7 +72,7 @@ def measure(run: Run) -> Result:
             else:
                 cost, _ = imsg.deliver()
             without_callbacks.append(cost)
-            cost, rate = imsg.deliver_and_tell()
+            cost, rate = imsg.measure_delivery()
             with_callbacks.append(cost)
             calls.append(rate)
             both = accepting[-1] + sending[-1]
@@ -185,7 +185,7 @@ class _Imsg:
         after = _traffic(self._deployment)
         return costs, {name: (after[name] - before[name]) / accepted for name in after}
 
-    def deliver_and_tell(self) -> tuple[Costs, float]:
+    def measure_delivery(self) -> tuple[Costs, float]:
         """Deliver for a turn with a callback for every message; return what one cost, and how many calls a second."""
         pids = self._pids | {"callbacks": self._callbacks.process.pid}
         meter, begun, before = Meter.begin(**pids), time.monotonic(), self._count_calls()

@@ -182,7 +182,7 @@ class CodesBesideLoad:
         # Where the flood is held back its last answers are waited for in vain; what came in time is known all the same.
         rate = json.loads(output)["in_time"] / (self._seconds + 2 * FLOOD_LEADS_S) if output else 0.0
         if flood.returncode != 0:
-            self._run.progress.say(f"{KEY}  the flood was not answered to its end: {errors[-200:]}")
+            self._run.progress.show(f"{KEY}  the flood was not answered to its end: {errors[-200:]}")
         self._empty_queues()
         return Round(idle, busy, rate, mails_rate, left, cores)
 

@@ -58,7 +58,7 @@ def measure(run: Run) -> Result:
         database = deployment.share.database("history")
         deployment.history(database)
         gateway = deployment.gateway()
-        run.progress.say(f"{KEY}  making {run.scale.rows:,} messages")
+        run.progress.show(f"{KEY}  making {run.scale.rows:,} messages")
         seeded = seed(database, run.scale.rows)
         kinds = list(_kinds(database))
         times = {name: _time(run, deployment, gateway.url, query) for name, query in kinds}

@@ -74,7 +74,7 @@ def measure(run: Run) -> Result:
         pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
         pids |= {"PostgreSQL": servers.postgres.process.pid}
         beside = CodesBesideLoad(run, deployment, f"{gateway.url}/api/v2/messages", counts, pids)
-        run.progress.say(f"{KEY}  making {waiting + due:,} jobs")
+        run.progress.show(f"{KEY}  making {waiting + due:,} jobs")
         user_id = deployment.api.call("GET", "/api/v2/me", token=deployment.api.token())["id"]
         with psycopg.connect(database, autocommit=True) as connection:
             seed(connection, user_id, waiting, datetime.now(UTC) + LATER, series="0")

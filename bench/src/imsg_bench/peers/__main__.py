@@ -117,7 +117,7 @@ def main(arguments: Sequence[str]) -> int:
             kept[kind.NAME] = contest.contest(kind, QUICK_S if options.quick else FULL_S, progress)
         except MissingServerError as error:
             missing.append(str(error))
-            progress.say(f"M  {kind.NAME}: {error}")
+            progress.show(f"M  {kind.NAME}: {error}")
             continue
         _write(options.out, "quick" if options.quick else "full", [kept[name] for name in names if name in kept])
     if missing:

@@ -172,14 +172,14 @@ def contest(kind: type[Peer], seconds: float, progress: Progress) -> Outcome:
     with ExitStack() as stack:
         peer = kind(stack, make_folder(stack))
         version = peer.version()
-        progress.say(f"M  {peer.NAME} {version}")
+        progress.show(f"M  {peer.NAME} {version}")
         contest_ = Contest(peer, peer.open())
         accepted, delivered, cost, refused = contest_.turn(seconds)
-        progress.say(f"M  {peer.NAME}: accepted {accepted:.0f}/s, delivered {delivered:.0f}/s, refused {refused}")
+        progress.show(f"M  {peer.NAME}: accepted {accepted:.0f}/s, delivered {delivered:.0f}/s, refused {refused}")
         crash_accepted, gone, twice, recovered_s = contest_.crash()
-        progress.say(f"M  {peer.NAME}: of {crash_accepted} accepted {gone} gone, {twice} twice, {recovered_s:.0f} s")
+        progress.show(f"M  {peer.NAME}: of {crash_accepted} accepted {gone} gone, {twice} twice, {recovered_s:.0f} s")
         syncs = contest_.count_syncs()
-        progress.say(f"M  {peer.NAME}: {syncs:.2f} syncs a message")
+        progress.show(f"M  {peer.NAME}: {syncs:.2f} syncs a message")
         return Outcome(
             peer.NAME,
             peer.WHAT,

@@ -30,7 +30,7 @@ class DeliveryLog:
         self._counts = Counts(folder / "texts")
         self._file = (folder / "numbers").open("a", buffering=1)
 
-    def note(self, number: str) -> None:
+    def record(self, number: str) -> None:
         """Record a message."""
         self._file.write(f"{number}\n")
         self._counts.add()
@@ -71,7 +71,7 @@ class Smpp(asyncio.Protocol):
         if kind in (BIND_RECEIVER, BIND_TRANSMITTER, BIND_TRANSCEIVER):
             body = b"operator\0"
         elif kind == SUBMIT:
-            self._book.note(destination(command[HEAD.size :]))
+            self._book.record(destination(command[HEAD.size :]))
             body = f"{next(self._ids)}\0".encode()
         return HEAD.pack(HEAD.size + len(body), kind | RESPONSE, 0, sequence) + body
 
@@ -101,7 +101,7 @@ class Http(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """Record the recipient."""
-        self._book.note(parse_qs(urlsplit(url).query.decode())["to"][0].strip())
+        self._book.record(parse_qs(urlsplit(url).query.decode())["to"][0].strip())
 
     def on_message_complete(self) -> None:
         """Answer that the message was accepted."""

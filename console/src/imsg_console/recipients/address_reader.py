@@ -32,7 +32,7 @@ class SeenPeople:
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str, str], int] = {}
 
-    def note(self, row: int, contacts: Mapping[str, str], about: str = "") -> int | None:
+    def find_or_record(self, row: int, contacts: Mapping[str, str], about: str = "") -> int | None:
         """Return the earlier row that has one of the contacts; where there is none, record the row and return None.
 
         `contacts` is method → address, or any other name → text. Rows `about` different things are no duplicates.

@@ -199,7 +199,7 @@ def _read_row(  # noqa: PLR0917  one row, and what is known of its sheet
     if not contacts:
         sheet.problems.append(Problem(line, cells, "", "send.none_in_row"))
         return
-    if (first := seen.note(line, contacts)) is not None:
+    if (first := seen.find_or_record(line, contacts)) is not None:
         sheet.problems.append(Problem(line, cells, str(first), DUPLICATE))
         return
     params = read_values(cells, fields)

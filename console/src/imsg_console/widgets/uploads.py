@@ -54,7 +54,7 @@ def file_button(t: Texts, label: str, on_file: OnFile, *, most_bytes: int, accep
 
 
 def _make_upload(t: Texts, on_file: OnFile, most_bytes: int, accept: str, *, multiple: bool) -> ui.upload:
-    async def take(event: UploadEventArguments) -> None:
+    async def read_file(event: UploadEventArguments) -> None:
         with upload.client:  # the place of the upload may be cleared meanwhile
             content = await event.file.read()
             upload.reset()
@@ -68,6 +68,6 @@ def _make_upload(t: Texts, on_file: OnFile, most_bytes: int, accept: str, *, mul
             name = line(str(entry.get("name", "")), 60)
             toast(t(why, name=name, most=f"{most_bytes // 1024 // 1024} MiB"), good=False)
 
-    upload = ui.upload(on_upload=take, auto_upload=True, max_file_size=most_bytes, multiple=multiple)
+    upload = ui.upload(on_upload=read_file, auto_upload=True, max_file_size=most_bytes, multiple=multiple)
     upload.on("rejected", refuse, js_handler=REFUSED)
     return attrs(upload, accept=accept) if accept else upload

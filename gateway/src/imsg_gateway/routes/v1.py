@@ -97,7 +97,7 @@ async def query(request: ClientRequest) -> Response:
 async def _relay(owner: Owner, request: ClientRequest, credential: Credential | None) -> Response:
     """Pass on what v1 honours of a request. Raises Refusal wrong_type for U+0000, ServiceUnavailable."""
     request.refuse_nul()
-    request.keep(*HONOURED[url_of(request.path) or request.path])
+    request.keep_only(*HONOURED[url_of(request.path) or request.path])
     return await find_services(request).relay.pass_on(owner, request, credential)
 
 

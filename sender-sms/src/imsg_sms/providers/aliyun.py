@@ -24,7 +24,7 @@ from imsg_sms.providers.meanings import (
     SERVER_ERROR,
     CodeTable,
     Meaning,
-    judge_unreadable,
+    make_unreadable_reply,
     parse_beijing_time,
     seconds_until_next_hour,
 )
@@ -279,7 +279,7 @@ class AliyunProvider(TemplateProvider):
         if code == OK and status < SERVER_ERROR:
             return ProviderReply(Sent(self.name, str(body.get("BizId") or "") or None, detail or None))
         if not isinstance(code, str) or not code:
-            return judge_unreadable(self.name, status)
+            return make_unreadable_reply(self.name, status)
         if code not in CODES and not code.startswith("Throttling") and status >= SERVER_ERROR:
             return ProviderReply(Unknown(self.name, code, detail), concerns="provider")
         if code == "isv.BUSINESS_LIMIT_CONTROL":

@@ -17,7 +17,7 @@ from imsg_sms.providers.context import ProviderContext
 from imsg_sms.providers.http_calls import HttpCalls
 from imsg_sms.providers.http_filling import encoder, fill, guess_kind, in_header, in_url
 from imsg_sms.providers.http_reading import at, is_of_text, is_success, parse, read_entries, read_push
-from imsg_sms.providers.meanings import SERVER_ERROR, TOO_MANY_REQUESTS, Meaning, judge_failure, make_result
+from imsg_sms.providers.meanings import SERVER_ERROR, TOO_MANY_REQUESTS, Meaning, make_failure_reply, make_result
 from imsg_sms.templates import Message, TemplateBook, build_text_book
 from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
@@ -98,7 +98,7 @@ class HttpProvider:
         try:
             answer = await self._pool.call(described.method, url, headers, content)
         except (NotSent, NoAnswer) as error:
-            return judge_failure(self.name, error)
+            return make_failure_reply(self.name, error)
         return self._classify_response(answer, addresses, values["template"])
 
     def read(self, push: HookRequest) -> ReportBatch | None:

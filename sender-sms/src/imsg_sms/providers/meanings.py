@@ -42,7 +42,7 @@ class CodeTable:
     by_prefix: Mapping[str, Meaning]
     """Prefix of a code → meaning; the first match counts. `""` matches every code."""
 
-    def judge(
+    def make_reply(
         self, provider: str, code: str, detail: str, *, now: float, about: str = "", raw: str = ""
     ) -> ProviderReply:
         """Return the reply that a code of this account means.
@@ -77,7 +77,7 @@ def name_scope(provider: str, concerns: Concern, about: str) -> str:
     return f"{provider} {concerns} {about}" if about and concerns in ("template", "signature") else provider
 
 
-def judge_failure(provider: str, error: NotSent | NoAnswer) -> ProviderReply:
+def make_failure_reply(provider: str, error: NotSent | NoAnswer) -> ProviderReply:
     """Return the reply for a call without a response."""
     if isinstance(error, NotSent):
         detail = f"The provider can't be reached: {error}"
@@ -85,7 +85,7 @@ def judge_failure(provider: str, error: NotSent | NoAnswer) -> ProviderReply:
     return ProviderReply(Unknown(provider, "no_answer", f"The provider did not answer: {error}"), concerns="provider")
 
 
-def judge_unreadable(provider: str, status: int) -> ProviderReply:
+def make_unreadable_reply(provider: str, status: int) -> ProviderReply:
     """Return the reply for a response without a code. With a status of 3xx or 4xx, the provider accepted nothing."""
     why = f"The provider answered {status}, and nothing that can be read."
     if status == TOO_MANY_REQUESTS or 300 <= status < SERVER_ERROR:  # noqa: PLR2004  HTTP's redirections and client errors

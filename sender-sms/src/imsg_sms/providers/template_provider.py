@@ -15,7 +15,7 @@ from imsg_contract.wire import Inbound, Receipt, Status
 from imsg_sms.account_settings import Aliyun, Tencent, Volcengine
 from imsg_sms.providers import HookReply, HookRequest, ProviderReply, ReceiptReport, ReportBatch
 from imsg_sms.providers.entries import read_entries
-from imsg_sms.providers.meanings import CodeTable, clean_text, judge_failure
+from imsg_sms.providers.meanings import CodeTable, clean_text, make_failure_reply
 from imsg_sms.templates import Message, ProviderTemplate, TemplateAccount, TemplateBook, bracket, build_account_book
 from imsg_web.http_pool import HttpAnswer, HttpPool, NoAnswer, NotSent
 
@@ -108,7 +108,7 @@ class TemplateProvider(ABC):
         try:
             status, body = await self._call_api(template, addresses, reference)
         except (NotSent, NoAnswer) as error:
-            return judge_failure(self.name, error)
+            return make_failure_reply(self.name, error)
         return self._classify_answer(status, body, addresses, template)
 
     def read(self, push: HookRequest) -> ReportBatch | None:
@@ -144,7 +144,7 @@ class TemplateProvider(ABC):
         meaning = self.table.listed.get(code)
         about = {"template": template.id, "signature": template.signature}.get(meaning.concerns, "") if meaning else ""
         raw = json.dumps(body, ensure_ascii=False)
-        return self.table.judge(self.name, code, detail, now=self._now(), about=about, raw=raw)
+        return self.table.make_reply(self.name, code, detail, now=self._now(), about=about, raw=raw)
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)

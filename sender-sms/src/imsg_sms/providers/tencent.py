@@ -18,7 +18,7 @@ from imsg_sms.providers.meanings import (
     Delay,
     Meaning,
     from_unix_time,
-    judge_unreadable,
+    make_unreadable_reply,
     parse_beijing_time,
     seconds_until_hour,
     seconds_until_next_hour,
@@ -221,7 +221,7 @@ class TencentProvider(TemplateProvider):
             return self._classify_error(error, template)
         entries = body.get("SendStatusSet")
         if not isinstance(entries, list):
-            return judge_unreadable(self.name, status)
+            return make_unreadable_reply(self.name, status)
         entry_of = {str(entry.get("PhoneNumber")): entry for entry in entries if isinstance(entry, dict)}
         # An entry whose number is spelled differently is matched by its position.
         by_number = {

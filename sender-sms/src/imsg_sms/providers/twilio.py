@@ -31,8 +31,8 @@ from imsg_sms.providers.meanings import (
     CodeTable,
     Meaning,
     clean_text,
-    judge_failure,
-    judge_unreadable,
+    make_failure_reply,
+    make_unreadable_reply,
 )
 from imsg_sms.providers.template_provider import read_object
 from imsg_sms.providers.twilio_signature import is_signed
@@ -175,7 +175,7 @@ class TwilioProvider:
         try:
             answer = await self._pool.call("POST", self._url, self._headers, urlencode(form).encode())
         except (NotSent, NoAnswer) as error:
-            return judge_failure(self.name, error)
+            return make_failure_reply(self.name, error)
         return self._classify_response(answer.status_code, read_object(answer))
 
     def read(self, push: HookRequest) -> ReportBatch | None:
@@ -234,10 +234,10 @@ class TwilioProvider:
             return ProviderReply(Sent(self.name, str(body["sid"])))
         code = body.get("code")
         if not isinstance(code, int):
-            return judge_unreadable(self.name, status)
+            return make_unreadable_reply(self.name, status)
         if str(code) not in CODES and status >= SERVER_ERROR:
             return ProviderReply(Unknown(self.name, str(code), str(body.get("message") or "")), concerns="provider")
-        return TABLE.judge(
+        return TABLE.make_reply(
             self.name,
             str(code),
             str(body.get("message") or ""),

@@ -13,7 +13,7 @@ from imsg_sms.account_settings import Volcengine
 from imsg_sms.providers import ProviderReply, ReceiptReport, numbers
 from imsg_sms.providers.context import ProviderContext
 from imsg_sms.providers.inbound import InboundFields, make_inbound
-from imsg_sms.providers.meanings import CodeTable, Meaning, from_unix_time, judge_unreadable
+from imsg_sms.providers.meanings import CodeTable, Meaning, from_unix_time, make_unreadable_reply
 from imsg_sms.providers.template_provider import (
     Hook,
     ReceiptFields,
@@ -128,7 +128,7 @@ class VolcengineProvider(TemplateProvider):
         listed = result.get("MessageID") if isinstance(result, dict) else None
         identities = [str(identity) for identity in listed] if isinstance(listed, list) else []
         if not identities:
-            return judge_unreadable(self.name, status)
+            return make_unreadable_reply(self.name, status)
         # The documents show a list of ids, and do not say whether it has one for each number.
         by_number: dict[str, ProviderReply] = {}
         if len(identities) == len(addresses):

@@ -351,7 +351,7 @@ class ChunkDelivery(Generic[Prepared]):
         if not await self.lane.publisher.delay(plan.jobs(), self.lane.queue, self.delivery):
             raise Requeue("the broker is lost")
 
-    async def give_back(self, patience_s: float) -> None:
+    async def release(self, patience_s: float) -> None:
         """Record that an unfinished delivery ended in good order, and release the claims that were not begun."""
         begun = self.start.begun
         if begun is None or begun.answer != "go":

@@ -131,10 +131,10 @@ async def _carry_out_bound(unit: ChunkDelivery[Prepared], *, alone: bool) -> Dis
         return Disposition.DONE if await ChunkWorkflow(unit).carry_out(alone=alone) else Disposition.NEEDS_ISOLATION
     except Requeue as why:
         log.info("handed_back", chunk=unit.chunk.name, why=str(why))
-        await unit.give_back(WRITE_PATIENCE_S)
+        await unit.release(WRITE_PATIENCE_S)
         return Disposition.REQUEUED
     except asyncio.CancelledError:
-        await asyncio.shield(unit.give_back(LAST_WORDS_S))
+        await asyncio.shield(unit.release(LAST_WORDS_S))
         raise
     except Exception:
         log.exception("chunk_broke", chunk=unit.chunk.name, attempt=unit.job.attempt)

@@ -101,7 +101,7 @@ class SenderSettings(Generic[Group]):
     """Looks up the DNS records of a sender's domain, and judges them in English, or else in Chinese.
 
     An empty domain is that of the default sender; None where there is none."""
-    judge: Callable[[Group | None, str], Awaitable[Sequence[Remark]]] | None = None
+    check_signature: Callable[[Group | None, str], Awaitable[Sequence[Remark]]] | None = None
     """Asks the accounts for a signature; returns what is wrong with it."""
 
 

@@ -194,7 +194,7 @@ class ProviderPool:
             began = self.clock()
             answered = await send(provider, allowed)
             ended = self.clock()
-            provider.stats.note_call(ended - began)
+            provider.stats.record_call(ended - began)
             done = set[int]()
             for n in allowed:
                 results[n] = result = answered[n]

@@ -64,14 +64,14 @@ class ProviderStats:
         self._slots: deque[_Slot] = deque(maxlen=SLOTS)
         self._blocks: dict[str, Block] = {}
 
-    def note_call(self, took_s: float) -> None:
+    def record_call(self, took_s: float) -> None:
         """Count a call."""
         self._slot().calls[bisect_left(BOUNDS_S, took_s)] += 1
 
     def record(self, result: Result, took_s: float | None = None) -> None:
         """Count a message's result, and its call where `took_s` is given. A block is no failure: nothing was tried."""
         if took_s is not None:
-            self.note_call(took_s)
+            self.record_call(took_s)
         match result:
             case Sent():
                 self._slot().sent += 1

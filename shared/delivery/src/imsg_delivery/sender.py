@@ -260,10 +260,10 @@ class ProviderSets(Generic[Settings]):
 
     async def _check_signature(self, call: ProviderCall) -> ProviderCheck:
         assert self._accounts is not None  # noqa: S101  as above
-        if self._accounts.senders is None or self._accounts.senders.judge is None:
+        if self._accounts.senders is None or self._accounts.senders.check_signature is None:
             return ProviderCheck()
         group = getattr(self._in_force, self._method)
-        return ProviderCheck(remarks=tuple(await self._accounts.senders.judge(group, call.name)))
+        return ProviderCheck(remarks=tuple(await self._accounts.senders.check_signature(group, call.name)))
 
     async def close(self) -> None:
         """Close the current set, once its work has ended."""

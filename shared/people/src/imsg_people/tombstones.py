@@ -135,7 +135,7 @@ class Tombstones:
         except RedisRefused as refused:
             raise RedisUnavailable(str(refused)) from refused
 
-    async def keep(self, tombstones: Iterable[Tombstone]) -> int:
+    async def write(self, tombstones: Iterable[Tombstone]) -> int:
         """Write tombstones, keeping the later of two of one address; return the number of erased addresses.
 
         Raises RedisUnavailable, RedisRefused.

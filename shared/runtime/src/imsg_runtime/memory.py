@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Return free memory to the system: the C library keeps what is not at the end of its heap.
 
     It is 10 MiB after the imports of Python 3.13 (docs/performance.md), and most of an inbox that was emptied.

@@ -32,7 +32,7 @@ from imsg_runtime import secret_files, unknown_settings
 from imsg_runtime.heartbeat import UNWATCHED, Heartbeat
 from imsg_runtime.logs import configure, logger
 from imsg_runtime.masking import mask_line
-from imsg_runtime.memory import give_back
+from imsg_runtime.memory import release_memory
 from imsg_runtime.settings import Common, StartError
 from imsg_web.bodies import InboundLimits
 from imsg_web.clients import Clients
@@ -314,7 +314,7 @@ def tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
-    give_back()
+    release_memory()
 
 
 def make_services(packages: Sequence[str]) -> list[Service]:

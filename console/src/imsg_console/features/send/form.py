@@ -94,7 +94,7 @@ class SendForm:
         self._is_drawn = True
         self._show_method()
 
-    def keep(self, on_found: Callable[[KeptDraft], Awaitable[object]]) -> None:
+    def start_saving(self, on_found: Callable[[KeptDraft], Awaitable[object]]) -> None:
         """Save a draft from now on; `on_found` is called with the one saved before."""
 
         def show_full() -> None:

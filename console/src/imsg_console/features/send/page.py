@@ -33,7 +33,7 @@ async def show(view: View) -> None:
     groups = [group async for page in view.api.pages("/api/v2/groups", "groups") for group in page]
     form = SendForm(view, me, templates, groups, await _list_channels(view))
     Sending(view, form).draw()
-    form.keep(partial(_restore_draft, view, form, place))
+    form.start_saving(partial(_restore_draft, view, form, place))
     if like := view.query.get("like", ""):
         await _fill(view, form, like)
     if to := view.query.get("to", ""):

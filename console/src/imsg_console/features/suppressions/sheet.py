@@ -134,7 +134,7 @@ def _add(  # noqa: PLR0917  one row, and what is known of its sheet
     if why:
         return describe(t, why, cell)
     about = repr((fields["reason"], fields.get("scope")))
-    if (first := seen.note(number, {fields["method"]: address}, about)) is not None:
+    if (first := seen.find_or_record(number, {fields["method"]: address}, about)) is not None:
         return describe(t, DUPLICATE, str(first))
     sheet.rows.append((fields, address))
     return ""

@@ -172,7 +172,7 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
         value, problem = _read(t, name, text)
         if problem:
             problems.append(problem)
-        elif name in CONTACTS and (same := seen.note(number, {METHODS[name]: value})) is not None:
+        elif name in CONTACTS and (same := seen.find_or_record(number, {METHODS[name]: value})) is not None:
             problems.append(t("users.line_contact", name=t(f"users.{name}"), why=describe(t, DUPLICATE, str(same))))
         else:
             fields[name] = value
@@ -185,7 +185,7 @@ def _line(t: Texts, number: int, columns: Sequence[str], cells: Sequence[str], s
         problems.insert(0, t("users.line_long_username", n=MAX_NAME))
     elif ":" in username or "/" in username or _reads_as_address(username):
         problems.insert(0, t("users.line_bad_username"))
-    elif (same := seen.note(number, {"username": username})) is not None:
+    elif (same := seen.find_or_record(number, {"username": username})) is not None:
         problems.insert(0, t("users.line_twice", n=same))
     return Line(number, {**fields, "username": username}, tuple(problems))
 

@@ -221,7 +221,7 @@ class Quota:
         """Refund a whole charge in its windows, never below 0. Call it once for a charge at most."""
         await self._refund(charge, charge.own, charge.of_all)
 
-    async def give_back(self, charge: ChargeRecord, request: str, part: str, unsent: Mapping[Unit, int]) -> bool:
+    async def refund_part(self, charge: ChargeRecord, request: str, part: str, unsent: Mapping[Unit, int]) -> bool:
         """Refund a part of a request's charge to the windows charged; return False where it was refunded before.
 
         `part` names what was not sent, such as `3` for message 3, and the same part always has the same name. `unsent`
