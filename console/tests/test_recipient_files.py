@@ -4,12 +4,12 @@ import pytest
 
 from imsg_console.readers import UnreadableError
 from imsg_console.recipients.recipient_files import Table
-from imsg_console.recipients.recipient_files import table as look
+from imsg_console.recipients.recipient_files import table as read_table
 from imsg_console.spreadsheets import decode, split
 
 
 def table(content: bytes, method: str) -> Table:
-    return look(split(decode(content)), method)
+    return read_table(split(decode(content)), method)
 
 
 PEOPLE = "姓名,邮箱,部门\n张三,zhang@example.com,研发\n李四,li@example.com,市场\n"
@@ -104,12 +104,12 @@ def test_headings_are_found_below_a_title(title: str) -> None:
 
 def test_the_row_of_the_headings_is_counted_as_the_sheet_counts() -> None:
     rows = [["家长联系表", ""], ["", ""], ["姓名", "手机"], ["张三", "13800138000"]]
-    found = look(rows, "sms")
+    found = read_table(rows, "sms")
     assert (found.has_heading, found.numbers[found.heading]) == (True, 3)
 
 
 def test_blank_rows_and_columns_around_a_table_are_no_part_of_it() -> None:
-    found = look([("", "", ""), ("", "邮箱", ""), ("", "a@x.com", ""), ("", "", "")], "smtp")
+    found = read_table([("", "", ""), ("", "邮箱", ""), ("", "a@x.com", ""), ("", "", "")], "smtp")
     assert (found.width, found.has_heading, found.column) == (1, True, 0)
 
 

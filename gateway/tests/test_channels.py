@@ -110,16 +110,16 @@ async def test_channels_are_blocked_while_redis_takes_nothing(
             token = await gateway.user(role="admin")
             await gateway.redis.call("HSET", channel_key("smtp"), "state", "open", "why", "", "until", "")
 
-            async def look() -> tuple[str, str]:
+            async def read_state() -> tuple[str, str]:
                 answer = (await gateway.client.get("/api/v2/channels", params={"token": token})).json()
                 (smtp,) = (channel for channel in answer["channels"] if channel["method"] == "smtp")
                 return smtp["state"], smtp["why"] or ""
 
             async def is_open() -> bool:
-                return await look() == ("open", "")
+                return await read_state() == ("open", "")
 
             async def is_blocked() -> bool:
-                state, why = await look()
+                state, why = await read_state()
                 return state == "blocked" and word in why
 
             await eventually(is_open)

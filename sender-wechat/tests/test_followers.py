@@ -112,7 +112,7 @@ async def test_pages_reach_every_follower(store: Store) -> None:
 async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(store: Store, redis: Redis) -> None:
     told: list[Suppression] = []
 
-    async def tell(suppression: Suppression) -> None:
+    async def publish(suppression: Suppression) -> None:
         told.append(suppression)
         key, entry = suppressed_key("wechat"), Entry(suppression.reason, suppression.sender, None)
         if suppression.lifts:
@@ -126,7 +126,7 @@ async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(
 
     lift = asyncio.Event()
     lifting = asyncio.create_task(lift_later())
-    followers = Followers(store, redis, ("main",), unfollows=Unfollows(tell, redis, lift_timeout_s=60))
+    followers = Followers(store, redis, ("main",), unfollows=Unfollows(publish, redis, lift_timeout_s=60))
     tag = await followers.follow("main", "oA", 100)
     assert told == [], "a newcomer takes nothing back"
     await followers.unfollow("main", "oA", 200)
@@ -146,10 +146,10 @@ async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(
 
 
 async def test_a_lagging_suppression_list_blocks_a_follower_only_briefly(store: Store, redis: Redis) -> None:
-    async def tell(_: Suppression) -> None:
+    async def publish(_: Suppression) -> None:
         pass
 
-    followers = Followers(store, redis, ("main",), unfollows=Unfollows(tell, redis))
+    followers = Followers(store, redis, ("main",), unfollows=Unfollows(publish, redis))
     tag = await followers.follow("main", "oA", 100)
     await followers.unfollow("main", "oA", 200)
     entry = Entry(Reason.UNSUBSCRIBE, "main", None)

@@ -34,7 +34,7 @@ async def test_no_record_is_published_by_two(database_url: str, redis_url: str, 
         for n in range(60):
             await rows.add_audit_record(str(n))
 
-    async def take(auth: Auth) -> list[str]:
+    async def lease_all(auth: Auth) -> list[str]:
         taken: list[str] = []
         while True:
             async with auth.store.writing() as rows:
@@ -44,7 +44,7 @@ async def test_no_record_is_published_by_two(database_url: str, redis_url: str, 
             taken += [body for _, body in notes.values()]
 
     async with processes(database_url, redis_url, 3) as auths:
-        taken = await asyncio.gather(*(take(auth) for auth in auths))
+        taken = await asyncio.gather(*(lease_all(auth) for auth in auths))
     assert sorted(body for bodies in taken for body in bodies) == sorted(map(str, range(60)))
 
 

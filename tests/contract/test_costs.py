@@ -87,7 +87,7 @@ def read_bill() -> Iterator[tuple[Job, Outcome, BaseModel]]:
         )
 
 
-async def keep(database: Database, facts: Sequence[BaseModel], seed: int) -> None:
+async def record(database: Database, facts: Sequence[BaseModel], seed: int) -> None:
     """Record facts in any order, in batches of any length, each once or twice; match the receipts."""
     random = Random(seed)  # noqa: S311  the same order in each run
     shuffled = random.sample(facts, len(facts)) + random.sample(facts, len(facts) // 2)
@@ -124,12 +124,12 @@ async def test_octobers_bill_is_that_of_the_providers_to_the_fen(database: Datab
     """Whatever order facts come in, and after an erasure too; currencies are never added to one another."""
     lines = list(read_bill())
     november = job(at=datetime(2026, 10, 31, 16, tzinfo=ZoneInfo("UTC")), method="sms", to=["+8613800000009"])
-    await keep(database, [line for line, _, _ in lines] + [sent for _, sent, _ in lines] + [november], 1)
-    await keep(database, [outcome(november, Status.SENT, provider="aliyun")], 1)
+    await record(database, [line for line, _, _ in lines] + [sent for _, sent, _ in lines] + [november], 1)
+    await record(database, [outcome(november, Status.SENT, provider="aliyun")], 1)
     estimates = await read_costs(database, "provider")
     assert estimates == {("aliyun",): [("0.255", "CNY", True)], ("twilio",): [("0.03", "USD", True)]}
 
-    await keep(database, [given for _, _, given in lines], 2)
+    await record(database, [given for _, _, given in lines], 2)
     assert await read_costs(database, "provider") == {
         ("aliyun",): [("0.43", "CNY", False)],
         ("twilio",): [("0.0324", "USD", False)],
@@ -148,12 +148,12 @@ async def test_octobers_bill_is_that_of_the_providers_to_the_fen(database: Datab
 async def test_a_bill_is_the_same_in_every_order_of_its_facts(migrated_sqlite: str, migrated_postgres: str) -> None:
     for seed, url in enumerate((migrated_sqlite, migrated_postgres)):
         async with connect(read_url(url)) as database:
-            await keep(database, [fact for line in read_bill() for fact in line], 10 + seed)
+            await record(database, [fact for line in read_bill() for fact in line], 10 + seed)
             assert await read_costs(database) == {(): [("0.43", "CNY", False), ("0.0324", "USD", False)]}
 
 
 async def test_a_sheet_has_a_column_of_numbers_for_each_currency(database: Database) -> None:
-    await keep(database, [fact for line in read_bill() for fact in line], 3)
+    await record(database, [fact for line in read_bill() for fact in line], 3)
     sheet = load_workbook(io.BytesIO(await make_report(database, kind="usage", by=["user"], format="xlsx"))).active
     assert sheet is not None
     heads, *rows = [list(row) for row in sheet.iter_rows(values_only=True)]
@@ -177,7 +177,7 @@ async def test_segments_of_a_providers_answer_replace_the_count(database: Databa
         outcome(accepted_job, Status.SENT, n, provider="tencent", provider_id=f"S{n}", segments=segments)
         for n, segments in enumerate(named)
     ]
-    await keep(database, [accepted_job, *outcomes], 5)
+    await record(database, [accepted_job, *outcomes], 5)
     prices = PriceList((Price("sms", "tencent", "CN", "segment", 50_000, "CNY", "2026-01-01"),))
     page = await MessageQuery(database).find(MessagesQuery.model_validate({"id": accepted_job.request}), ADMIN, prices)
     costs = [(message["cost"]["amount"], message["cost"]["estimated"]) for message in page.rows]
@@ -194,7 +194,7 @@ async def test_a_message_shows_its_cost_and_none_where_no_provider_took_it(datab
         outcome(accepted_job, status, n, provider="aliyun", provider_id=f"biz-{n}") for n, status in enumerate(ends)
     ]
     absurd = receipt(outcomes[4], to[4], segments=-3, price="NaN", currency="CNY")
-    await keep(database, [accepted_job, *outcomes, absurd], 4)
+    await record(database, [accepted_job, *outcomes, absurd], 4)
     query = MessagesQuery.model_validate({"id": accepted_job.request})
     page = await MessageQuery(database).find(query, ADMIN, PRICES)
     estimate = {"amount": "0.08", "currency": "CNY", "estimated": True}

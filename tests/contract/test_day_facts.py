@@ -25,7 +25,7 @@ from imsg_history.user_stats import MEASURES, UserStatistics
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
-from imsg_testing.history_store import ADMIN, RETENTION, count_messages, keep, read_day_facts
+from imsg_testing.history_store import ADMIN, RETENTION, count_messages, read_day_facts, record
 from imsg_testing.waiting import eventually
 
 DIGESTS = Digests((SecretStr("a key of tombstones"),))
@@ -48,9 +48,9 @@ async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Datab
         department="研发部",
     )
     sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id="b-1")
-    await keep(database, accepted_job, sent)
+    await record(database, accepted_job, sent)
     late = receipt(sent, PHONE).model_copy(update={"at": accepted_job.accepted_at + timedelta(hours=1)})
-    await keep(database, late, late)
+    await record(database, late, late)
 
     facts = await read_day_facts(database)
     key = (
@@ -78,7 +78,7 @@ async def test_a_late_receipt_moves_a_message_within_its_own_day(database: Datab
 async def test_what_test_keys_send_is_in_no_statistic(database: Database) -> None:
     to = ("li@example.com", "wang@example.com")
     for sent in (job(at=NOW, to=to), job(at=NOW, to=to, lane=Lane.TEST)):
-        await keep(database, sent, outcome(sent, Status.SENT), outcome(sent, Status.FAILED, 1, code="550"))
+        await record(database, sent, outcome(sent, Status.SENT), outcome(sent, Status.FAILED, 1, code="550"))
     facts = (await read_day_facts(database)).values()
     assert sum(fact["messages"] for fact in facts) == 2
     zone, since, until = ZoneInfo("UTC"), NOW - timedelta(hours=1), NOW + timedelta(hours=1)
@@ -101,7 +101,7 @@ async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Datab
     listed = job(at=NOW, to=("li@example.com", "wang@example.com", "zhang@example.com"))
     again = job(at=NOW + timedelta(seconds=1), to=("li@example.com",), resend_of=f"{listed.request}-0")
     refused = outcome(listed, Status.FAILED, 0, code="550")
-    await keep(database, listed, again, refused, outcome(listed, Status.SENT, 1), outcome(again, Status.RETRYING))
+    await record(database, listed, again, refused, outcome(listed, Status.SENT, 1), outcome(again, Status.RETRYING))
 
     stones = [
         Tombstone(secrets.token_hex(16), DIGESTS.of(address), NOW + timedelta(minutes=1))
@@ -109,7 +109,7 @@ async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Datab
     ]
     assert await Eraser(database, DIGESTS).erase(stones) == 3
     assert await Eraser(database, DIGESTS).erase(stones) == 0
-    await keep(database, outcome(again, Status.SENT, attempt=2))  # it was at its provider already
+    await record(database, outcome(again, Status.SENT, attempt=2))  # it was at its provider already
 
     facts = await read_day_facts(database)
     assert facts == await count_messages(database)
@@ -124,7 +124,7 @@ async def test_an_erasure_and_a_writer_of_one_request_never_wait_for_each_other(
     """A writer holds another message of the request, and then wants the facts."""
     async with connect(read_url(migrated_postgres)) as database:
         accepted_job = job(at=NOW, to=("li@example.com", "zhang@example.com"))
-        await keep(
+        await record(
             database, accepted_job, outcome(accepted_job, Status.FAILED, 1, detail="the box of li@example.com is full")
         )
         stone = Tombstone(secrets.token_hex(16), DIGESTS.of("li@example.com"), NOW + timedelta(minutes=1))
@@ -148,9 +148,9 @@ async def test_an_erasure_and_a_writer_of_one_request_never_wait_for_each_other(
 async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -> None:
     accepted_job = job(at=NOW)
     early = outcome(accepted_job, Status.UNCERTAIN)
-    await keep(database, early)
+    await record(database, early)
     assert await read_day_facts(database) == {}
-    await keep(database, accepted_job, early)
+    await record(database, accepted_job, early)
     (fact,) = (await read_day_facts(database)).values()
     assert fact == {"messages": 1, "uncertain": 1, "charged": 1, "charged_segments": 1, "estimated": 1}
 
@@ -163,7 +163,7 @@ async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(databa
         outcome(accepted_job, Status.SENT, n).model_copy(update={"at": NOW + timedelta(seconds=took)})
         for n, took in enumerate(seconds)
     ]
-    await keep(database, accepted_job, *outcomes)
+    await record(database, accepted_job, *outcomes)
     latencies = LatencyStatistics(database)
     wanted = [{"method": "smtp", "sent": {"count": 20, "p50_s": 1, "p95_s": 5}, "delivered": None}]
     for span in SPANS:
@@ -177,13 +177,13 @@ async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(databa
 async def test_users_of_hours_and_of_days_are_those_of_the_messages(database: Database) -> None:
     library = job(at=NOW, username="图书馆", to=[f"{n}@example.com" for n in range(5)])
     statuses = (Status.SENT, Status.DELIVERED, Status.FAILED, Status.EXPIRED)
-    await keep(database, library, *(outcome(library, status, n) for n, status in enumerate(statuses)))
+    await record(database, library, *(outcome(library, status, n) for n, status in enumerate(statuses)))
     texts = job(at=NOW, username="图书馆", method="sms", to=(PHONE,))
     sent = outcome(texts, Status.SENT, provider="aliyun", provider_id="b-1")
     other = job(at=NOW, to=("li@example.com", "wang@example.com"))
-    await keep(database, texts, sent, other, outcome(other, Status.UNCERTAIN, 1))
-    await keep(database, receipt(sent, PHONE, Status.FAILED, code="UNDELIV"))
-    await keep(database, job(at=NOW - timedelta(days=2), username="图书馆"))  # before the span
+    await record(database, texts, sent, other, outcome(other, Status.UNCERTAIN, 1))
+    await record(database, receipt(sent, PHONE, Status.FAILED, code="UNDELIV"))
+    await record(database, job(at=NOW - timedelta(days=2), username="图书馆"))  # before the span
 
     def row(*values: object) -> dict[str, object]:
         return dict(zip(("username", "method", *MEASURES), values, strict=True))
@@ -198,11 +198,11 @@ async def test_users_of_hours_and_of_days_are_those_of_the_messages(database: Da
 
 async def test_facts_stay_when_the_messages_are_gone(database: Database) -> None:
     accepted_job = job(at=NOW)
-    await keep(database, accepted_job, outcome(accepted_job, Status.SENT))
+    await record(database, accepted_job, outcome(accepted_job, Status.SENT))
     before = await read_day_facts(database)
     for table in (messages, requests):
         await database.execute(delete(table))
-    await keep(database, outcome(accepted_job, Status.DELIVERED))  # without its request it has no user
+    await record(database, outcome(accepted_job, Status.DELIVERED))  # without its request it has no user
     assert await read_day_facts(database) == before != {}
 
 

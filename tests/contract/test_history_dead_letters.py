@@ -15,13 +15,13 @@ from imsg_history.queries import TimePageQuery
 from imsg_history.resending import Resends
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_testing.history import NOW, job, make_delivery, outcome
-from imsg_testing.history_store import ADMIN, OWNER, RETENTION, catch_refusal, find, find_all_ids, keep, read_statuses
+from imsg_testing.history_store import ADMIN, OWNER, RETENTION, catch_refusal, find, find_all_ids, read_statuses, record
 
 
 async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(database: Database) -> None:
     jobs = [job(at=NOW + timedelta(seconds=n)) for n in range(20)]
     beyond = job(at=NOW, segments=2**70)
-    await keep(database, *jobs[:7], make_delivery(b"\xff{", "job.smtp.single"), beyond, *jobs[7:])
+    await record(database, *jobs[:7], make_delivery(b"\xff{", "job.smtp.single"), beyond, *jobs[7:])
     assert len(await find_all_ids(database)) == 20
     reasons = [letter["reason"] for letter in (await DeadLetters(database).find(TimePageQuery())).rows]
     assert sorted(reasons) == ["not_recorded", "unreadable"]
@@ -29,22 +29,24 @@ async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(dat
 
 async def test_a_message_of_an_unknown_version_is_kept_whole(database: Database) -> None:
     body = job(at=NOW).encode().replace(b'"v":1', b'"v":2')
-    await keep(database, make_delivery(body, DEAD, reason="unreadable: v", queue="imsg.smtp.normal"))
+    await record(database, make_delivery(body, DEAD, reason="unreadable: v", queue="imsg.smtp.normal"))
     (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     assert (await DeadLetters(database).show(letter["id"], ADMIN))["body"] == body.decode()
 
 
 async def test_dead_letters_of_one_batch_are_listed_newest_first(database: Database) -> None:
     letters = (make_delivery(b"\xff%d" % number, DEAD, reason=f"reason {number}") for number in range(9))
-    await keep(database, *letters)
+    await record(database, *letters)
     listed = [letter["reason"] for letter in (await DeadLetters(database).find(TimePageQuery())).rows]
     assert listed == [f"reason {number}" for number in reversed(range(9))]
 
 
 async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "b@example.com", "c@example.com"), at=NOW)
-    await keep(database, accepted_job, outcome(accepted_job, Status.SENT, 0), outcome(accepted_job, Status.RETRYING, 1))
-    await keep(database, make_delivery(accepted_job, DEAD, reason="broke the worker 3 times", queue="imsg.smtp.bulk"))
+    await record(
+        database, accepted_job, outcome(accepted_job, Status.SENT, 0), outcome(accepted_job, Status.RETRYING, 1)
+    )
+    await record(database, make_delivery(accepted_job, DEAD, reason="broke the worker 3 times", queue="imsg.smtp.bulk"))
     assert await read_statuses(database, accepted_job) == ["sent", "failed", "failed"]
     (message,) = await find(database, id=f"{accepted_job.request}-2")
     assert message["error"] == {"code": "dead_letter", "detail": "broke the worker 3 times"}
@@ -56,7 +58,7 @@ async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -
 
 async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None:
     accepted_job = job(at=NOW)
-    await keep(
+    await record(
         database,
         make_delivery(accepted_job, "imsg.history", **{"x-death": "[...]", "x-first-death-queue": "imsg.smtp.single"}),
     )
@@ -68,18 +70,18 @@ async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None
 
 async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database) -> None:
     accepted_job = job(at=NOW)
-    await keep(database, make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.single"))
-    await keep(database, outcome(accepted_job, Status.SENT))
+    await record(database, make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.single"))
+    await record(database, outcome(accepted_job, Status.SENT))
     assert await read_statuses(database, accepted_job) == ["sent"]
 
 
 async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW)
-    await keep(database, accepted_job, make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.bulk"))
+    await record(database, accepted_job, make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.bulk"))
     (letter,) = (await DeadLetters(database).find(TimePageQuery())).rows
     resends = Resends(database)
     assert len((await resends.draft_dead_letter(letter["id"], ADMIN, again=False))["recipients"]) == 2
-    await keep(database, job(to=("a@example.com", "b@example.com"), at=NOW, resend_of=accepted_job.request))
+    await record(database, job(to=("a@example.com", "b@example.com"), at=NOW, resend_of=accepted_job.request))
     for ask in (resends.draft_dead_letter(letter["id"], ADMIN, again=False),):
         with pytest.raises(Refusal) as refusal:
             await ask
@@ -89,8 +91,8 @@ async def test_what_a_dead_letter_held_back_is_sent_again_once(database: Databas
 
 async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW)
-    await keep(database, accepted_job, outcome(accepted_job, Status.SENT, 0))
-    await keep(
+    await record(database, accepted_job, outcome(accepted_job, Status.SENT, 0))
+    await record(
         database,
         make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.bulk"),
         make_delivery(b"{", DEAD, reason="x"),
@@ -124,7 +126,7 @@ async def test_dead_letters_page_newest_first(database: Database) -> None:
 
 async def test_a_dead_letter_is_removed_and_its_message_stays(database: Database) -> None:
     accepted_job = job(at=NOW)
-    await keep(
+    await record(
         database, accepted_job, outcome(accepted_job, Status.SENT), make_delivery(b"{", DEAD, reason="unreadable")
     )
     letters = DeadLetters(database)

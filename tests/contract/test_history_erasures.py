@@ -46,7 +46,7 @@ def stones(database: Database, redis: Redis, tmp_path: Path) -> TombstoneStore:
     return TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "tombstones")
 
 
-async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
+async def record(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Record one batch."""
     keeper = BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(CollectorRegistry()), DIGESTS)
     await keeper.write([event if isinstance(event, Delivery) else make_delivery(event) for event in batch])
@@ -111,9 +111,9 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
     said: dict[str, Any] = {"detail": f"250 <{MAIL}> ok", "provider_id": "p-1"}
     lonely = make_delivery(job(to=(MAIL,), at=BEFORE), DEAD, reason="broke")
     broken = make_delivery(f'{{"to": "{MAIL}"'.encode(), DEAD, reason="unreadable")
-    await keep(database, single, listed, waiting, outcome(single, Status.SENT, **said), lonely, broken)
-    await keep(database, outcome(listed, Status.SENT, n=0), outcome(listed, Status.FAILED, n=1, detail=f"550 {MAIL}"))
-    await keep(database, receipt(outcome(single, Status.SENT, provider_id="p-9"), MAIL))
+    await record(database, single, listed, waiting, outcome(single, Status.SENT, **said), lonely, broken)
+    await record(database, outcome(listed, Status.SENT, n=0), outcome(listed, Status.FAILED, n=1, detail=f"550 {MAIL}"))
+    await record(database, receipt(outcome(single, Status.SENT, provider_id="p-9"), MAIL))
     await Attachments(database).put(AttachmentKey(single.request, _sha(b"to them")), b"to them", AFTER)
     assert await holds(database, MAIL)
 
@@ -144,14 +144,14 @@ async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(
     single, listed, waiting = everything()
     await place_tombstone(stones, MAIL)
     said = outcome(single, Status.SENT, detail=f"250 <{MAIL}>", provider_id="p-1")
-    await keep(database, said)
-    await keep(database, single)
-    await keep(database, listed, waiting, outcome(listed, Status.RETRYING, n=1, detail=MAIL))
-    await keep(database, outcome(waiting, Status.FAILED, code="erased", detail=MAIL))
-    await keep(
+    await record(database, said)
+    await record(database, single)
+    await record(database, listed, waiting, outcome(listed, Status.RETRYING, n=1, detail=MAIL))
+    await record(database, outcome(waiting, Status.FAILED, code="erased", detail=MAIL))
+    await record(
         database, make_delivery(listed, DEAD, reason="broke"), make_delivery(f"? {MAIL}".encode(), DEAD, reason="no")
     )
-    await keep(database, receipt(said, MAIL))
+    await record(database, receipt(said, MAIL))
 
     assert not await holds(database, MAIL)
     assert [message["status"] for message in await read_messages(database, single)] == ["sent"]
@@ -163,8 +163,8 @@ async def test_what_is_accepted_after_an_erasure_is_recorded_whole(database: Dat
     stone = await place_tombstone(stones, MAIL)
     new = job(to=(MAIL,), at=AFTER)
     sent = outcome(new, Status.SENT, provider_id="p-1")
-    await keep(database, new, sent)
-    await keep(database, receipt(sent, MAIL))
+    await record(database, new, sent)
+    await record(database, receipt(sent, MAIL))
     await Eraser(database, DIGESTS).erase([stone])
     (message,) = await read_messages(database, new)
     assert (message["to"], message["status"]) == (MAIL, "delivered")
@@ -176,9 +176,9 @@ async def test_a_receipt_that_comes_before_its_outcome_finds_a_message_of_the_ne
     await place_tombstone(stones, PHONE)
     new = job(to=(PHONE,), at=AFTER, method="sms", content="x")
     sent = outcome(new, Status.SENT, provider_id="p-1")
-    await keep(database, receipt(sent, PHONE))
+    await record(database, receipt(sent, PHONE))
     assert not await holds(database, PHONE)
-    await keep(database, new, sent)
+    await record(database, new, sent)
     assert [message["status"] for message in await read_messages(database, new)] == ["delivered"]
 
 
@@ -190,7 +190,7 @@ async def test_a_text_that_names_its_recipient_goes_from_a_list_too(database: Da
         at=BEFORE,
         attachments=(Attachment(sha256=sha, size=1, filename=f"{MAIL}.pdf", type="application/pdf"),),
     )
-    await keep(
+    await record(
         database, named, filed, *(outcome(sent_job, Status.SENT, n=n) for sent_job in (named, filed) for n in (0, 1))
     )
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
@@ -217,7 +217,7 @@ async def test_a_number_is_found_however_texts_providers_and_other_people_write_
         text=f"请打 {written}",
         at=NOW - timedelta(minutes=9),
     )
-    await keep(database, listed, outcome(listed, Status.SENT, n=1), last, told)
+    await record(database, listed, outcome(listed, Status.SENT, n=1), last, told)
     assert await holds(database, written)
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, PHONE)])
     assert not await holds(database, written)
@@ -225,7 +225,7 @@ async def test_a_number_is_found_however_texts_providers_and_other_people_write_
 
 async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones: TombstoneStore) -> None:
     _, listed, waiting = everything()
-    await keep(database, listed, waiting)
+    await record(database, listed, waiting)
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     found = (await database.read(lambda connection: connection.execute(select(jobs)))).all()
     assert [row.request for row in found] == [listed.request]
@@ -251,9 +251,9 @@ async def test_what_is_said_of_others_goes_where_it_names_the_person(
         letter = make_delivery(dead_part, DEAD, reason="broke", queue="imsg.smtp.bulk")
         if listed is chunks[1]:
             await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
-        await keep(database, listed, outcome(listed, Status.RETRYING, **said))
-        await keep(database, outcome(listed, Status.FAILED, attempt=2, **said), letter)
-        await keep(database, outcome(listed, Status.FAILED, attempt=2, n=1))
+        await record(database, listed, outcome(listed, Status.RETRYING, **said))
+        await record(database, outcome(listed, Status.FAILED, attempt=2, **said), letter)
+        await record(database, outcome(listed, Status.FAILED, attempt=2, n=1))
 
     assert not await holds(database, MAIL)
     for listed in chunks:
@@ -278,13 +278,13 @@ async def test_a_long_content_and_a_file_that_name_the_person_go_once_the_others
     )
     for body in (text, file, other):
         await Attachments(database).put(AttachmentKey(long.request, _sha(body)), body, AFTER)
-    await keep(database, long, outcome(long, Status.SENT, n=1))
+    await record(database, long, outcome(long, Status.SENT, n=1))
     stone = await place_tombstone(stones, MAIL)
     eraser = Eraser(database, DIGESTS)
 
     await eraser.erase([stone])
     assert await Attachments(database).get(AttachmentKey(long.request, _sha(text))) == text, "it is still to be sent"
-    await keep(database, outcome(long, Status.SENT, n=0))
+    await record(database, outcome(long, Status.SENT, n=0))
     assert await eraser.erase_bodies([stone]) == 2
 
     assert not await holds(database, MAIL)
@@ -293,7 +293,7 @@ async def test_a_long_content_and_a_file_that_name_the_person_go_once_the_others
 
 async def test_an_erasure_changes_no_other_person(database: Database, stones: TombstoneStore) -> None:
     single, listed, waiting = everything("li@example.com")
-    await keep(database, single, listed, waiting, outcome(single, Status.SENT, provider_id="p-1"))
+    await record(database, single, listed, waiting, outcome(single, Status.SENT, provider_id="p-1"))
     before = await dump(database)
     stone = await place_tombstone(stones, MAIL)
     await Eraser(database, DIGESTS).erase([stone])
@@ -302,7 +302,7 @@ async def test_an_erasure_changes_no_other_person(database: Database, stones: To
 
 async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stones: TombstoneStore) -> None:
     _, listed, _ = everything()
-    await keep(database, listed, outcome(listed, Status.FAILED, n=0), outcome(listed, Status.FAILED, n=1))
+    await record(database, listed, outcome(listed, Status.FAILED, n=0), outcome(listed, Status.FAILED, n=1))
     await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)])
     draft = await Resends(database).draft(listed.request, ADMIN, uncertain=False, again=False)
     assert [recipient["address"] for recipient in draft["recipients"]] == ["li@example.com"]
@@ -312,7 +312,7 @@ async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stone
 
 async def test_a_long_list_is_gone_through_in_slices(database: Database, stones: TombstoneStore) -> None:
     many = [job(to=(*(f"u{n}@example.com" for n in range(1_200)), MAIL), at=BEFORE) for _ in range(3)]
-    await keep(database, *many)
+    await record(database, *many)
     assert await Eraser(database, DIGESTS).erase([await place_tombstone(stones, MAIL)]) == 3
     assert not await holds(database, MAIL)
 
@@ -376,8 +376,8 @@ async def test_contents_go_before_rows(database: Database) -> None:
     open_ = job(at=NOW - timedelta(days=35))
     letter = make_delivery(job(at=NOW - timedelta(days=33)), DEAD, reason="broke")
     await Attachments(database).put(AttachmentKey(long.request, _sha(b'{"subject": "s"}')), b'{"subject": "s"}', AFTER)
-    await keep(database, old, young, long, open_, letter)
-    await keep(database, *(outcome(sent_job, Status.FAILED) for sent_job in (old, young, long)))
+    await record(database, old, young, long, open_, letter)
+    await record(database, *(outcome(sent_job, Status.FAILED) for sent_job in (old, young, long)))
     long_ago = update(dead).values(at=NOW - timedelta(days=33))
     await database.write(lambda connection: connection.execute(long_ago))
 
@@ -404,7 +404,7 @@ async def test_what_comes_late_goes_within_a_day(database: Database) -> None:
     contents = ContentRetention(database, 30)
     await contents.erase(NOW, RETENTION)
     late = job(at=NOW - timedelta(days=60))
-    await keep(database, late, outcome(late, Status.SENT))
+    await record(database, late, outcome(late, Status.SENT))
     assert await contents.erase(NOW + timedelta(days=1), RETENTION) == 1
 
 

@@ -12,7 +12,7 @@ from imsg_history import event_relay
 from imsg_history.database import Database
 from imsg_history.event_relay import EventRelay
 from imsg_testing.history import NOW, job, outcome, receipt
-from imsg_testing.history_store import keep
+from imsg_testing.history_store import record
 
 USER = "0199" + "c" * 28
 ALL = int(EventKind.MESSAGE | EventKind.REQUEST)
@@ -57,15 +57,15 @@ async def test_every_change_is_told_once_and_a_request_when_it_has_settled(datab
     relay = relay_to(database, broker)
     mine, others = make_wanted(to=("li@example.com", "wang@example.com")), job(at=NOW)
     sent = outcome(mine, Status.SENT, provider_id="m-1")
-    await keep(database, mine, others, outcome(others, Status.SENT))
-    await keep(database, outcome(mine, Status.RETRYING, code="451", detail="busy"))
+    await record(database, mine, others, outcome(others, Status.SENT))
+    await record(database, outcome(mine, Status.RETRYING, code="451", detail="busy"))
     assert await relay.relay() == 0
-    await keep(database, outcome(mine, Status.SENT, provider_id="m-1", attempt=2))
-    await keep(database, outcome(mine, Status.SENT, provider_id="m-1", attempt=2), sent)  # again, and late
+    await record(database, outcome(mine, Status.SENT, provider_id="m-1", attempt=2))
+    await record(database, outcome(mine, Status.SENT, provider_id="m-1", attempt=2), sent)  # again, and late
     await relay.relay()
     assert broker.ids == ["message.sent 0-3"]
-    await keep(database, receipt(sent, "li@example.com"))
-    await keep(database, outcome(mine, Status.FAILED, n=1, code="550", detail="no such user"))
+    await record(database, receipt(sent, "li@example.com"))
+    await record(database, outcome(mine, Status.FAILED, n=1, code="550", detail="no such user"))
     await relay.relay()
     assert broker.ids[1:] == ["message.delivered 0-4", "message.failed 1-2", "request.settled settled"]
     failed, settled = broker.heard[2], broker.heard[3]
@@ -94,8 +94,8 @@ async def test_every_change_is_told_once_and_a_request_when_it_has_settled(datab
 async def test_what_came_before_its_job_is_told_with_it(database: Database) -> None:
     broker = Listening()
     mine = make_wanted(events=int(EventKind.MESSAGE))
-    await keep(database, outcome(mine, Status.SENT, provider_id="m-2"))
-    await keep(database, mine)
+    await record(database, outcome(mine, Status.SENT, provider_id="m-2"))
+    await record(database, mine)
     await relay_to(database, broker).relay()
     assert broker.ids == ["message.sent 0-1"]
 
@@ -104,7 +104,7 @@ async def test_a_broker_that_is_away_costs_no_event(database: Database) -> None:
     broker = Listening()
     relay = relay_to(database, broker)
     broker.is_away = True
-    await keep(database, mine := make_wanted(), outcome(mine, Status.EXPIRED, code="expired"))
+    await record(database, mine := make_wanted(), outcome(mine, Status.EXPIRED, code="expired"))
     with pytest.raises(PublishRefused):
         await relay.relay()
     broker.is_away = False
@@ -115,7 +115,7 @@ async def test_a_broker_that_is_away_costs_no_event(database: Database) -> None:
 async def test_a_user_who_was_written_to_by_name_is_not_given_away(database: Database) -> None:
     broker = Listening()
     mine = make_wanted(to=("王芳",), addresses=("wang@example.com",))
-    await keep(database, mine, outcome(mine, Status.FAILED, code="550", detail="<wang@example.com> unknown"))
+    await record(database, mine, outcome(mine, Status.FAILED, code="550", detail="<wang@example.com> unknown"))
     await relay_to(database, broker).relay()
     assert broker.heard[0].data["to"] == "王芳"
     assert "wang@example.com" not in str(broker.heard[0].data)

@@ -19,7 +19,7 @@ from imsg_history.tables import events
 from imsg_limits.breakers import Breakers, CallScopes
 from imsg_runtime.redis import Redis
 from imsg_testing.history import NOW, job, outcome
-from imsg_testing.history_store import find, keep, make_writer, read_statuses
+from imsg_testing.history_store import find, make_writer, read_statuses, record
 from imsg_testing.starvation import TERMS, Clock
 
 LIFE = timedelta(seconds=30)
@@ -44,7 +44,7 @@ async def test_what_waits_in_a_paused_channel_expires_in_time_and_nothing_else(
     lives = job(at=NOW, expires_at=NOW + 3 * LIFE)
     other = job(at=NOW, method="sms", to=("+8613800138000",), expires_at=NOW + LIFE)
     sent = job(at=NOW, expires_at=NOW + LIFE)
-    await keep(database, waits, lives, other, sent, Outcomes(outcomes=(outcome(sent, Status.SENT),)))
+    await record(database, waits, lives, other, sent, Outcomes(outcomes=(outcome(sent, Status.SENT),)))
     assert await expiry(database, paused, LIFE).run_once() == 0
     assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 2
     assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 0
@@ -66,7 +66,7 @@ async def test_what_is_retried_expires_by_its_time_or_a_day_later_where_a_block_
     tried, blocked = (job(at=NOW, expires_at=NOW + LIFE) for _ in range(2))
     again = outcome(tried, Status.RETRYING), outcome(blocked, Status.RETRYING), outcome(blocked, Status.RETRYING)
     later = again[-1].model_copy(update={"at": NOW + timedelta(seconds=9)})
-    await keep(database, tried, blocked, Outcomes(outcomes=(*again[:2], later)))
+    await record(database, tried, blocked, Outcomes(outcomes=(*again[:2], later)))
     assert await expiry(database, paused, LIFE + 2 * GRACE).run_once() == 1
     assert [await read_statuses(database, attempt) for attempt in (tried, blocked)] == [["expired"], ["retrying"]]
     assert await expiry(database, paused, timedelta(hours=25)).run_once() == 1
@@ -77,7 +77,7 @@ async def test_a_message_that_was_only_ever_blocked_expires_without_an_attempt(d
     breakers = Breakers("smtp", Clock())
     no = Blocked("smtp", "x.cn to qq", "550", "no", 300.0, "domain")
     blocked, called = (job(at=NOW, expires_at=NOW + LIFE) for _ in range(2))
-    await keep(database, blocked, called)
+    await record(database, blocked, called)
     outcomes = []
     for waits, result in (
         (called, breakers.record_result(about, no, "called")),
@@ -90,7 +90,7 @@ async def test_a_message_that_was_only_ever_blocked_expires_without_an_attempt(d
             after_s = (2 * LIFE).total_seconds() if extended_s else 1.0
             state = Free(0, NOW.timestamp(), doubtful=False)
             outcomes.append(decide(state, said, NOW.timestamp() + after_s, terms).outcome)
-    await keep(database, Outcomes(outcomes=tuple(outcomes)))
+    await record(database, Outcomes(outcomes=tuple(outcomes)))
     (message,), (tried,) = [await find(database, id=f"{waiting_job.request}-0") for waiting_job in (blocked, called)]
     assert (message["status"], message["attempts"]) == ("expired", 0)
     assert (tried["status"], tried["attempts"]) == ("expired", 1)
@@ -98,21 +98,21 @@ async def test_a_message_that_was_only_ever_blocked_expires_without_an_attempt(d
 
 async def test_what_a_provider_accepted_all_the_same_is_sent(database: Database, paused: Redis) -> None:
     late = job(at=NOW, expires_at=NOW + LIFE)
-    await keep(database, late)
+    await record(database, late)
     await expiry(database, paused, 2 * LIFE).run_once()
-    await keep(database, Outcomes(outcomes=(outcome(late, Status.SENT, at=NOW + 3 * LIFE),)))
+    await record(database, Outcomes(outcomes=(outcome(late, Status.SENT, at=NOW + 3 * LIFE),)))
     assert await read_statuses(database, late) == ["sent"]
 
 
 async def test_what_its_sender_lets_expire_too_is_told_of_once(database: Database, paused: Redis) -> None:
     """The channel goes on, and its sender finds the same message late."""
     late = job(at=NOW, expires_at=NOW + LIFE, user_id="7" * 32, events=1)
-    await keep(database, late)
+    await record(database, late)
     await expiry(database, paused, 2 * LIFE).run_once()
     terms = AttemptTerms(late, TERMS, STEPS_S, STEPS_S, 0.5)
     found = decide_before_call(Free(0, 0.0, doubtful=False), (NOW + 3 * LIFE).timestamp(), terms)
     assert found is not None
-    await keep(database, Outcomes(outcomes=(found.outcome,)))
+    await record(database, Outcomes(outcomes=(found.outcome,)))
     (message,) = await find(database, id=f"{late.request}-0")
     assert (message["status"], message["updated_at"]) == ("expired", rfc3339(NOW + LIFE))
     assert len(message["timeline"]) == 1

@@ -21,7 +21,7 @@ from imsg_history.resending import Resends
 from imsg_history.stats import Statistics, find_span
 from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, outcome
-from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, find_page, keep
+from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, find_page, record
 from imsg_web.callers import Caller
 from imsg_web.schemas import MAX_TOTAL
 
@@ -31,13 +31,13 @@ async def test_pages_are_whole_and_stable_while_messages_arrive(database: Databa
         job(to=[f"{n}@example.com" for n in range(1 + 6 * (i % 3 == 0))], at=NOW + timedelta(seconds=i))
         for i in range(12)
     ]
-    await keep(database, *jobs)
+    await record(database, *jobs)
     expected = [f"{job.request}-{n}" for job in reversed(jobs) for n in range(len(job.recipients))]
     finder = MessageQuery(database)
     page = await finder.find_v1(V1MessagesQuery.model_validate({"limit": "5"}), ADMIN)
     seen = [message["id"] for message in page.rows]
     while page.next:
-        await keep(database, job(at=NOW + timedelta(minutes=1)))
+        await record(database, job(at=NOW + timedelta(minutes=1)))
         page = await finder.find_v1(V1MessagesQuery.model_validate({"limit": "5", "cursor": page.next}), ADMIN)
         seen += [message["id"] for message in page.rows]
     assert seen == expected
@@ -64,7 +64,7 @@ async def _mixture(database: Database) -> list[dict[str, Any]]:
         status = list(Status)[i % len(Status)]
         if status is not Status.QUEUED:
             events.append(outcome(jobs[-1], status, i % 2))
-    await keep(database, *jobs, *events)
+    await record(database, *jobs, *events)
     return await find(database, limit="500")
 
 
@@ -158,7 +158,7 @@ async def test_a_request_of_many_is_one_row_and_holds_up_none(database: Database
     small = job(to=("first@example.com",), at=NOW)
     large = job(to=[f"{n}@example.com" for n in range(2_000)], at=NOW + timedelta(seconds=1))
     last = job(to=("last@example.com",), at=NOW + timedelta(seconds=2))
-    await keep(database, small, large, last)
+    await record(database, small, large, last)
     rows = await find_all_requests(database, limit="1")
     assert [(row["id"], row["to"], row["recipients"]) for row in rows] == [
         (last.request, "last@example.com", 1),
@@ -192,7 +192,7 @@ async def test_a_part_of_a_recipient_finds_it(database: Database, part: str, fit
         segments=1,
         at=NOW + timedelta(seconds=1),
     )
-    await keep(database, mails, texts)
+    await record(database, mails, texts)
     page = await find_page(database, ADMIN, part=part)
     assert sorted(message["to"] for message in page.rows) == sorted(fits)
     of = [mails.request if "@" in fit else texts.request for fit in fits]
@@ -201,7 +201,7 @@ async def test_a_part_of_a_recipient_finds_it(database: Database, part: str, fit
 
 async def test_a_part_of_a_hidden_contact_finds_no_message(database: Database) -> None:
     by_name = job(to=("zhang",), addresses=("zhang.san@example.com",), username=OWNER.username, at=NOW)
-    await keep(database, by_name)
+    await record(database, by_name)
     for caller, part, is_found in ((ADMIN, "san@", True), (OWNER, "san@", False), (OWNER, "zhan", True)):
         assert bool(await find_all_requests(database, caller, part=part)) is is_found, (caller, part)
 
@@ -209,8 +209,8 @@ async def test_a_part_of_a_hidden_contact_finds_no_message(database: Database) -
 async def test_a_part_is_sought_among_so_many_and_the_cursor_leads_on(database: Database) -> None:
     old = job(to=("needle@example.com",), at=NOW)
     large = job(to=[f"{n}@example.com" for n in range(WINDOW)], at=NOW + timedelta(seconds=1))
-    await keep(database, old)
-    await keep(database, large)
+    await record(database, old)
+    await record(database, large)
     first = await RequestList(database, lambda: NOW, asyncio.Event()).find(
         MessagesQuery.model_validate({"part": "needle"}), ADMIN
     )
@@ -234,7 +234,7 @@ async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database:
     hers_early = job(username="张三", at=registered - timedelta(seconds=2), user_id="2" * 32)  # one that is behind
     hers = job(username="张三", at=registered + timedelta(minutes=1), user_id="2" * 32)
     every = [his, his_late, hers_early, hers]
-    await keep(database, *every, *(outcome(found_job, Status.FAILED) for found_job in every))
+    await record(database, *every, *(outcome(found_job, Status.FAILED) for found_job in every))
     seen = {m["id"].partition("-")[0] for m in await find(database, second)}
     assert seen == {hers_early.request, hers.request}
     for filters in ({"to": "zhang@example.com"}, {"status": "failed", "method": "smtp"}, {"username": "张三"}):
@@ -270,7 +270,7 @@ async def test_an_address_is_found_whatever_its_case(database: Database) -> None
     spellings = ("Zhang.San@example.com", "zhang.san@example.com", "ZHANG.SAN@Example.COM", "zhang.san@example.net")
     jobs = [job(to=(spelling,), addresses=(str(email(spelling)),), at=NOW) for spelling in spellings]
     by_name = job(to=("张三",), addresses=("Zhang.San@example.com",), at=NOW)
-    await keep(database, *jobs, by_name)
+    await record(database, *jobs, by_name)
     expected = {f"{job.request}-0" for job in (*jobs[:3], by_name)}
     for asked in (*spellings[:3], "zhang.SAN@EXAMPLE.com"):
         listed = [message["id"] for message in await find(database, to=asked)]
@@ -283,8 +283,8 @@ async def test_an_address_is_found_whatever_its_case(database: Database) -> None
 async def test_a_request_is_shown_and_found_by_its_reference(database: Database) -> None:
     named = [job(to=("a@example.com", "b@example.com"), at=NOW, reference="订单-1"), job(at=NOW, reference="订单-1")]
     other = job(at=NOW, username="李四", reference="订单-1")
-    await keep(database, *named, other, job(at=NOW), job(at=NOW, reference="订单-2"))
-    await keep(database, outcome(named[0], Status.SENT, 0))
+    await record(database, *named, other, job(at=NOW), job(at=NOW, reference="订单-2"))
+    await record(database, outcome(named[0], Status.SENT, 0))
 
     async def ids(caller: Caller, **filters: str) -> list[str]:
         found = (await find_page(database, caller, reference="订单-1", **filters)).rows
@@ -311,8 +311,8 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
 async def test_messages_and_requests_are_found_by_the_key_that_sent_them(database: Database) -> None:
     mine = [job(to=("a@example.com", "b@example.com"), at=NOW, key="图书馆"), job(at=NOW, key="图书馆")]
     other = job(at=NOW, username="李四", key="图书馆")
-    await keep(database, *mine, other, job(at=NOW), job(at=NOW, key="library"))
-    await keep(database, outcome(mine[0], Status.SENT, 0))
+    await record(database, *mine, other, job(at=NOW), job(at=NOW, key="library"))
+    await record(database, outcome(mine[0], Status.SENT, 0))
 
     async def ids(caller: Caller, **filters: str) -> list[str]:
         found = (await find_page(database, caller, key="图书馆", **filters)).rows

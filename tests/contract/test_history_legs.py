@@ -18,7 +18,7 @@ from imsg_history.open_messages import OpenMessages
 from imsg_history.request_list import RequestList
 from imsg_history.tables import jobs, requests
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
-from imsg_testing.history_store import ADMIN, find_page, keep
+from imsg_testing.history_store import ADMIN, find_page, record
 
 EVENTS = int(EventKind.MESSAGE | EventKind.REQUEST | EventKind.LEG)
 LATER = NOW + timedelta(seconds=2)
@@ -45,7 +45,7 @@ class Recorder:
         self.bodies.setdefault(key, []).append(body)
 
 
-def tell(tail: int = 1) -> tuple[Job, Job]:
+def make_legs(tail: int = 1) -> tuple[Job, Job]:
     """Make a request of two people, and its second leg."""
     first, second = request_id(NOW, tail=tail), request_id(NOW, tail=tail + 1)
     legs: dict[str, Any] = {"at": NOW, "to": ("a@example.com", "b@example.com"), "events": EVENTS, "leg_of": first}
@@ -70,8 +70,8 @@ def list_events(recorder: Recorder) -> list[tuple[str, str, Any]]:
 
 
 async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database) -> None:
-    root, leg = tell()
-    await keep(database, make_delivery(root, SCHEDULE))
+    root, leg = make_legs()
+    await record(database, make_delivery(root, SCHEDULE))
     (body,) = await database.fetch(select(jobs.c.body).where(jobs.c.request == root.request))
     assert b"fallback" not in bytes(body.body)  # the addresses of legs are scheduler's alone
     shown_by = RequestList(database, lambda: LATER, None)  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
     assert [(leg["id"], leg["state"]) for leg in shown["legs"]] == [(root.request, "queued"), (leg.request, "waiting")]
     assert (shown["reached"], shown["not_reached"], shown["open"]) == (0, 0, 2)
 
-    await keep(database, outcome(root, Status.DELIVERED), outcome(root, Status.FAILED, n=1))
+    await record(database, outcome(root, Status.DELIVERED), outcome(root, Status.FAILED, n=1))
     told = await relay(database)
     outcomes = [outcome for body in told.bodies[LEG] for outcome in Outcomes.model_validate_json(body).outcomes]
     assert {(outcome.request, outcome.n, outcome.status) for outcome in outcomes} == {
@@ -90,10 +90,10 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
 
     begun = leg.model_copy(update={"recipients": leg.recipients[1:], "released_at": LATER})
     progress = Progress(request=root.request, reached=1, not_reached=0, open=1, at=LATER)
-    await keep(database, begun, make_delivery(progress, PROGRESS), outcome(begun, Status.SENT, n=1))
+    await record(database, begun, make_delivery(progress, PROGRESS), outcome(begun, Status.SENT, n=1))
     assert "request.settled" not in [kind for kind, _, _ in list_events(await relay(database))]
     last = progress.model_copy(update={"reached": 2, "open": 0})
-    await keep(database, make_delivery(last, PROGRESS), make_delivery(progress, PROGRESS))
+    await record(database, make_delivery(last, PROGRESS), make_delivery(progress, PROGRESS))
     told = await relay(database)
     assert [(kind, name) for kind, name, _ in list_events(told) if kind == "request.settled"] == [
         ("request.settled", root.request)
@@ -110,12 +110,12 @@ async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database
 async def test_legs_are_known_when_the_first_is_recorded_with_its_release(
     database: Database, order: tuple[int, int], *, together: bool
 ) -> None:
-    root, leg = tell()
+    root, leg = make_legs()
     released = root.model_copy(update={"fallback": (), "released_at": LATER})  # as its channel gets it
     facts = [(make_delivery(root, SCHEDULE), released)[n] for n in order]
     for part in [facts] if together else [[fact] for fact in facts]:
-        await keep(database, *part)
-    await keep(database, outcome(root, Status.FAILED), outcome(root, Status.FAILED, n=1))
+        await record(database, *part)
+    await record(database, outcome(root, Status.FAILED), outcome(root, Status.FAILED, n=1))
     shown = await RequestList(database, lambda: LATER, None).show(root.request, ADMIN)  # type: ignore[arg-type]
     assert [(leg["id"], leg["state"]) for leg in shown["legs"]] == [(root.request, "settled"), (leg.request, "waiting")]
     assert (shown["state"], shown["reached"], shown["not_reached"], shown["open"]) == ("sending", 0, 0, 2)
@@ -126,7 +126,7 @@ async def test_legs_are_known_when_the_first_is_recorded_with_its_release(
 async def test_a_leg_holds_all_who_began_it_whenever_they_did(
     database: Database, order: tuple[int, int], *, together: bool
 ) -> None:
-    _, leg = tell()
+    _, leg = make_legs()
     begun = [
         leg.model_copy(
             update={
@@ -140,7 +140,7 @@ async def test_a_leg_holds_all_who_began_it_whenever_they_did(
     ]
     batch = [begun[n] for n in order]
     for part in [batch] if together else [[event] for event in batch]:
-        await keep(database, *part)
+        await record(database, *part)
     for name, still_open in ((leg.request, [0, 1]), (f"{leg.request}-0", [0]), (f"{leg.request}-1", [1])):
         found = await OpenMessages(database).find(name, ADMIN)
         assert found["open"] == still_open
@@ -152,11 +152,11 @@ async def test_a_leg_holds_all_who_began_it_whenever_they_did(
 
 async def test_who_is_passed_by_joins_those_who_began_a_leg(database: Database) -> None:
     for tail, order in enumerate(permutations(range(2))):
-        _, leg = tell(2 * tail)
+        _, leg = make_legs(2 * tail)
         begun = leg.model_copy(update={"recipients": leg.recipients[:1], "chunk": 0, "released_at": LATER})
         story = (begun, make_delivery(leg.model_copy(update={"recipients": leg.recipients[1:]}), RESCHEDULE))
         for place in order:
-            await keep(database, story[place])
+            await record(database, story[place])
         assert (await OpenMessages(database).find(leg.request, ADMIN))["open"] == [0, 1], order
         (row,) = await database.fetch(select(requests).where(requests.c.request == leg.request))
         assert row.released_at == LATER, order
@@ -164,16 +164,16 @@ async def test_who_is_passed_by_joins_those_who_began_a_leg(database: Database) 
 
 async def test_a_receipt_and_a_timer_at_one_moment_are_both_in_the_timelines(database: Database) -> None:
     for tail, order in enumerate(permutations(range(4))):
-        root, leg = tell(2 * tail)
+        root, leg = make_legs(2 * tail)
         begun = leg.model_copy(update={"recipients": leg.recipients[:1], "chunk": 0, "released_at": LATER})
         delivered, sent = (outcome(of, status).model_copy(update={"at": LATER}) for of, status in (
             (root, Status.DELIVERED), (begun, Status.SENT),
         ))  # fmt: skip
         reached = Progress(request=root.request, reached=1, not_reached=0, open=1, at=LATER)
-        await keep(database, make_delivery(root, SCHEDULE))
+        await record(database, make_delivery(root, SCHEDULE))
         story = (delivered, begun, sent, make_delivery(reached, PROGRESS))
         for place in order:
-            await keep(database, story[place])
+            await record(database, story[place])
         for of, status in ((root, "delivered"), (leg, "sent")):
             (shown,) = (await find_page(database, id=f"{of.request}-0")).rows
             assert (shown["status"], shown["timeline"][-1]["status"]) == (status, status), order
@@ -184,13 +184,13 @@ async def test_a_receipt_and_a_timer_at_one_moment_are_both_in_the_timelines(dat
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 async def test_of_counts_of_people_the_newest_one_holds(database: Database, order: tuple[int, int, int]) -> None:
-    root, _ = tell()
-    await keep(database, make_delivery(root, SCHEDULE))
+    root, _ = make_legs()
+    await record(database, make_delivery(root, SCHEDULE))
     counts = [
         Progress(request=root.request, reached=reached, not_reached=2 - reached - still_open, open=still_open, at=LATER)
         for reached, still_open in ((1, 1), (1, 0), (2, 0))  # a receipt may come after all were given up
     ]
     for place in order:
-        await keep(database, make_delivery(counts[place], PROGRESS))
+        await record(database, make_delivery(counts[place], PROGRESS))
     shown = await RequestList(database, lambda: LATER, None).show(root.request, ADMIN)  # type: ignore[arg-type]
     assert (shown["reached"], shown["not_reached"], shown["open"]) == (2, 0, 0)

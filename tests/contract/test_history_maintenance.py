@@ -65,7 +65,7 @@ class Bench:
     async def _database_now(self) -> datetime:
         return (self.servers_clock or self.clock)()
 
-    async def keep(self, *batch: Any) -> None:  # noqa: ANN401  messages
+    async def record(self, *batch: Any) -> None:  # noqa: ANN401  messages
         """Record them."""
         await self.keeper.write([make_delivery(event) for event in batch])
 
@@ -106,8 +106,8 @@ async def test_of_a_further_leg_each_person_who_has_not_ended_is_published_again
     for n in range(3):
         begun: dict[str, Any] = {"recipients": leg.recipients[n : n + 1], "chunk": n}
         times = {"released_at": NOW + timedelta(minutes=n), "expires_at": leg.expires_at + timedelta(minutes=n)}
-        await bench.keep(leg.model_copy(update=begun | times))
-    await bench.keep(outcome(leg, Status.SENT, n=1))
+        await bench.record(leg.model_copy(update=begun | times))
+    await bench.record(outcome(leg, Status.SENT, n=1))
     bench.clock.at = NOW + LOST_AFTER + timedelta(seconds=90)
     assert await bench.stuck_jobs.republish() == 0, "the last of them is young"
     bench.clock.at += timedelta(minutes=1)
@@ -121,7 +121,7 @@ async def test_of_a_further_leg_each_person_who_has_not_ended_is_published_again
 
 async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Bench) -> None:
     lost, young, settled = job(at=NOW), job(at=NOW + LOST_AFTER), job(at=NOW)
-    await bench.keep(lost, young, settled, outcome(settled, Status.UNCERTAIN))
+    await bench.record(lost, young, settled, outcome(settled, Status.UNCERTAIN))
     bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
     assert await bench.stuck_jobs.republish() == 1
     async with consume_lane(bench) as deliveries:
@@ -133,7 +133,7 @@ async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Ben
 
 async def test_a_bulk_job_with_one_recipient_untold_is_published_again(bench: Bench) -> None:
     lost = job(at=NOW, to=("a@example.com", "b@example.com"))
-    await bench.keep(lost, outcome(lost, Status.SENT, 0))
+    await bench.record(lost, outcome(lost, Status.SENT, 0))
     bench.clock.at = NOW + 2 * LOST_AFTER
     assert await bench.stuck_jobs.republish() == 1
     async with consume_lane(bench, Lane.BULK) as deliveries:
@@ -143,8 +143,8 @@ async def test_a_bulk_job_with_one_recipient_untold_is_published_again(bench: Be
 
 async def test_what_was_put_off_and_is_nowhere_comes_again_above_every_copy(bench: Bench) -> None:
     lost, newer = job(at=NOW), job(at=NOW + LOST_AFTER)
-    await bench.keep(lost, *(outcome(lost, Status.RETRYING, attempt=attempt) for attempt in (1, 2)))
-    await bench.keep(newer, outcome(newer, Status.RETRYING))
+    await bench.record(lost, *(outcome(lost, Status.RETRYING, attempt=attempt) for attempt in (1, 2)))
+    await bench.record(newer, outcome(newer, Status.RETRYING))
     bench.clock.at = NOW + LOST_AFTER + timedelta(minutes=1)
     assert await bench.stuck_jobs.republish() == 1
     async with consume_lane(bench) as deliveries:
@@ -155,7 +155,7 @@ async def test_what_was_put_off_and_is_nowhere_comes_again_above_every_copy(benc
 
 async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
     waiting = job(at=NOW)
-    await bench.keep(waiting, outcome(waiting, Status.RETRYING))
+    await bench.record(waiting, outcome(waiting, Status.RETRYING))
     topology = bench.broker.topology
     queue = topology.queue("smtp", Lane.NORMAL)
     await bench.broker.publish(make_delivery(waiting).body, topology.direct(queue))
@@ -170,7 +170,7 @@ async def test_what_waits_in_its_step_is_left_alone(bench: Bench) -> None:
 
 
 async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) -> None:
-    await bench.keep(job(at=NOW))
+    await bench.record(job(at=NOW))
     published = []
     for minutes in (16, 20, 32, 60, 95, 120):
         bench.clock.at = NOW + timedelta(minutes=minutes)
@@ -183,7 +183,7 @@ async def test_it_is_published_again_only_after_ever_longer_waits(bench: Bench) 
 
 async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None:
     waiting = [job(at=NOW), job(at=NOW)]
-    await bench.keep(*waiting)
+    await bench.record(*waiting)
     for waiting_job in waiting:
         await bench.broker.publish(
             make_delivery(waiting_job).body, bench.broker.topology.new(job_key("smtp", Lane.NORMAL))
@@ -195,7 +195,7 @@ async def test_what_may_still_be_in_its_lane_is_left_alone(bench: Bench) -> None
 async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -> None:
     lost, later = job(at=NOW), job(at=NOW + timedelta(hours=1))
     newest = job(at=NOW + timedelta(hours=2))
-    await bench.keep(lost, later, newest, outcome(later, Status.SENT))
+    await bench.record(lost, later, newest, outcome(later, Status.SENT))
     await bench.broker.publish(
         make_delivery(newest).body, bench.broker.topology.direct(bench.broker.topology.queue("smtp", Lane.NORMAL))
     )
@@ -204,7 +204,7 @@ async def test_what_a_lane_has_passed_is_lost_though_others_wait(bench: Bench) -
 
 
 async def test_no_message_counts_as_stuck_while_history_is_behind(bench: Bench) -> None:
-    await bench.keep(job(at=NOW))
+    await bench.record(job(at=NOW))
     said = make_delivery(outcome(job(at=NOW), Status.SENT)).body
     topology = bench.broker.topology
     await asyncio.gather(*(bench.broker.publish(said, topology.new("outcome")) for _ in range(1_100)))
@@ -213,7 +213,7 @@ async def test_no_message_counts_as_stuck_while_history_is_behind(bench: Bench) 
 
 
 async def test_two_processes_at_once_publish_once(bench: Bench) -> None:
-    await bench.keep(*(job(at=NOW + timedelta(milliseconds=i)) for i in range(20)))
+    await bench.record(*(job(at=NOW + timedelta(milliseconds=i)) for i in range(20)))
     bench.clock.at = NOW + timedelta(hours=1)
     swept = 0, 0
     async with asyncio.timeout(60):
@@ -233,9 +233,9 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     unmatched = receipt(outcome(new, Status.SENT, provider_id="nobody's"), "x@example.com")
     place = AttachmentKey(old.request, "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")
     await Attachments(bench.database).put(place, b"foo", old.expires_at)
-    await bench.keep(old, outcome(old, Status.SENT), unmatched)
+    await bench.record(old, outcome(old, Status.SENT), unmatched)
     await bench.keeper.write([make_delivery(b"{", DEAD, reason="unreadable")])
-    await bench.keep(Change(actor="admin", action="modify", target="张三", at=NOW))
+    await bench.record(Change(actor="admin", action="modify", target="张三", at=NOW))
 
     bench.clock.at = NOW + timedelta(days=2)
     await bench.maintenance.delete_old()
@@ -246,7 +246,7 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     assert [await bench.rows(table) for table in (receipts, attachments, jobs, requests)] == [0, 0, 0, 1]
 
     bench.clock.at = NOW + RETENTION + timedelta(hours=1)
-    await bench.keep(new)
+    await bench.record(new)
     await bench.maintenance.delete_old()
     assert [await bench.rows(table) for table in (requests, messages, attempts)] == [1, 1, 0]
     assert [await bench.rows(table) for table in (dead, audit, jobs)] == [0, 1, 1]
@@ -258,16 +258,16 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
 
 async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Bench) -> None:
     first, second, retried = (job(at=NOW + timedelta(seconds=n)) for n in (0, 30, -900))
-    await bench.keep(first, second, retried, outcome(retried, Status.RETRYING))
+    await bench.record(first, second, retried, outcome(retried, Status.RETRYING))
     bench.clock.at = NOW + timedelta(minutes=1)
     await bench.maintenance.run_once()
     assert bench.oldest_age_s("smtp") == pytest.approx(60)
 
-    await bench.keep(outcome(first, Status.SENT))
+    await bench.record(outcome(first, Status.SENT))
     await bench.maintenance.run_once()
     assert bench.oldest_age_s("smtp") == pytest.approx(30)
 
-    await bench.keep(outcome(second, Status.FAILED))
+    await bench.record(outcome(second, Status.FAILED))
     await bench.maintenance.run_once()
     assert bench.oldest_age_s("smtp") == 0
 
@@ -275,7 +275,7 @@ async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Be
 @pytest.mark.parametrize("which", ["clock", "servers_clock"])
 async def test_a_clock_that_runs_ahead_removes_nothing(bench: Bench, which: str) -> None:
     accepted_job = job(at=NOW)
-    await bench.keep(accepted_job, outcome(accepted_job, Status.SENT))
+    await bench.record(accepted_job, outcome(accepted_job, Status.SENT))
     await bench.keeper.write([make_delivery(b"{", DEAD, reason="unreadable")])
     bench.servers_clock = Clock()
     setattr(bench, which, Clock(NOW + 4 * RETENTION))
@@ -288,7 +288,7 @@ async def test_a_clock_that_runs_ahead_removes_nothing(bench: Bench, which: str)
 
 async def test_a_job_that_is_not_settled_is_kept_to_be_published_again(bench: Bench) -> None:
     accepted_job = job(at=NOW)
-    await bench.keep(accepted_job, outcome(accepted_job, Status.RETRYING))
+    await bench.record(accepted_job, outcome(accepted_job, Status.RETRYING))
     bench.clock.at = NOW + timedelta(days=10)
     await bench.maintenance.delete_old()
     assert await bench.rows(jobs) == 1

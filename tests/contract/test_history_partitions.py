@@ -61,7 +61,7 @@ def sweeper(broker: Broker, database: Database, at: datetime, servers: datetime 
     return Maintenance(searching, database, lambda: at, servers_now, terms, maintenance.MaintenanceMetrics(registry))
 
 
-async def keep_all(database: Database, *batch: Any, retention: timedelta = FOR_EVER) -> CollectorRegistry:  # noqa: ANN401
+async def record_all(database: Database, *batch: Any, retention: timedelta = FOR_EVER) -> CollectorRegistry:  # noqa: ANN401
     """Record messages; return what was counted."""
     registry = CollectorRegistry()
     await BatchWriter(database, lambda: NOW, retention, writer.WriterMetrics(registry)).write(
@@ -109,13 +109,13 @@ async def test_the_sweep_makes_a_month_more_when_one_has_passed(database: Databa
     await sweeper(broker, database, NOW + timedelta(days=10)).delete_old()
     assert (await names(database))[-1] == "messages_2027_02"
     new = job(at=NOW + timedelta(days=80))
-    await keep_all(database, new, outcome(new, Status.SENT))
+    await record_all(database, new, outcome(new, Status.SENT))
     assert await places(database) == ["messages_2027_02"]
 
 
 async def test_what_lies_in_the_default_one_moves_when_its_month_is_made(database: Database, broker: Broker) -> None:
     early = [job(at=datetime(2027, 2, day, tzinfo=UTC)) for day in (1, 27)]
-    await keep_all(database, *early, outcome(early[1], Status.SENT))
+    await record_all(database, *early, outcome(early[1], Status.SENT))
     assert await places(database) == ["messages_default"] * 2
     await sweeper(broker, database, datetime(2026, 12, 1, tzinfo=UTC)).delete_old()
     assert await places(database) == ["messages_2027_02"] * 2
@@ -127,16 +127,16 @@ async def test_what_came_with_a_wrong_clock_gets_months_of_its_own_and_never_sti
 ) -> None:
     times = [datetime(2026, 9, 30, 23, 59, tzinfo=UTC), datetime(2028, 2, 29, tzinfo=UTC), NOW]
     strayed = [job(at=at) for at in times]
-    await keep_all(database, *strayed)
+    await record_all(database, *strayed)
     await sweeper(broker, database, NOW).delete_old()
     assert await places(database) == ["messages_2026_09", "messages_2026_11", "messages_2028_02"]
-    await keep_all(database, *(outcome(partition, Status.SENT) for partition in strayed))
+    await record_all(database, *(outcome(partition, Status.SENT) for partition in strayed))
     assert [await read_statuses(database, partition) for partition in strayed] == [["sent"]] * 3
 
 
 async def test_what_is_dated_beyond_every_calendar_does_no_harm(database: Database, broker: Broker) -> None:
     last = job(request="f" * 32, at=NOW)
-    await keep_all(database, last, outcome(last, Status.SENT))
+    await record_all(database, last, outcome(last, Status.SENT))
     await sweeper(broker, database, NOW).delete_old()
     assert await places(database) == ["messages_default"]
     assert await read_statuses(database, last) == ["sent"]
@@ -146,7 +146,7 @@ async def test_two_sweeps_and_a_start_at_once_make_each_month_once(
     database: Database, broker: Broker, migrated_postgres: str
 ) -> None:
     later = datetime(2027, 6, 1, tzinfo=UTC)
-    await keep_all(database, *(job(at=later + timedelta(hours=n)) for n in range(50)))
+    await record_all(database, *(job(at=later + timedelta(hours=n)) for n in range(50)))
     async with AsyncExitStack() as stack:
         others = [await stack.enter_async_context(connect(read_url(migrated_postgres))) for _ in range(2)]
         ends = await asyncio.gather(
@@ -171,7 +171,7 @@ async def test_replicas_whose_clocks_differ_neither_lack_a_month_nor_drop_one(
     database: Database, broker: Broker
 ) -> None:
     accepted_job = job(at=NOW)
-    await keep_all(database, accepted_job)
+    await record_all(database, accepted_job)
     for ours, servers in ((NOW + timedelta(days=400), NOW), (NOW - timedelta(days=400), NOW), (NOW, NOW)):
         await sweeper(broker, database, ours, servers).delete_old()
     assert {"messages_2026_11", "messages_2026_12", "messages_2027_01"} <= set(await names(database))
@@ -244,7 +244,7 @@ async def test_months_past_retention_are_dropped_whole_while_others_write_and_qu
         month = month_after(month)
     async with connect(url) as database, connect(url) as other:
         old = [job(at=NOW - timedelta(days=100 + 10 * n)) for n in range(30)]
-        await keep_all(database, *old)
+        await record_all(database, *old)
         written: list[Job] = []
         done = asyncio.Event()
 
@@ -269,10 +269,10 @@ async def test_months_past_retention_are_dropped_whole_while_others_write_and_qu
 async def test_events_of_a_dropped_month_are_counted_and_let_go(database: Database, broker: Broker) -> None:
     old = job(at=NOW - timedelta(days=200))
     sent = outcome(old, Status.SENT)
-    await keep_all(database, old)
+    await record_all(database, old)
     await sweeper(broker, database, NOW).delete_old()
     assert await count(database) == 0
-    registry = await keep_all(database, old, sent, retention=RETENTION)
+    registry = await record_all(database, old, sent, retention=RETENTION)
     assert registry.get_sample_value("imsg_history_late_events_total") == 2
     assert await count(database) == 0
 

@@ -12,7 +12,7 @@ from imsg_contract.wire import Outcomes, Status
 from imsg_history.database import Database
 from imsg_history.tables import receipts
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
-from imsg_testing.history_store import find, find_all_ids, keep, make_writer, read_statuses
+from imsg_testing.history_store import find, find_all_ids, make_writer, read_statuses, record
 
 
 @pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
@@ -21,7 +21,7 @@ async def test_a_receipt_finds_its_message_early_or_late(database: Database, ear
     sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id="900619746936498440")
     events = {"job": accepted_job, "outcome": sent, "receipt": receipt(sent, "+8613800138000")}
     for event in (events.pop(early), *reversed(events.values())):
-        await keep(database, event)
+        await record(database, event)
     assert await read_statuses(database, accepted_job) == ["delivered"]
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
 
@@ -34,7 +34,7 @@ async def test_a_receipt_that_names_its_message_finds_it_early_or_late(database:
     bounced = receipt(sent, "", Status.FAILED, **named, code="550 5.1.1", detail="no such user")
     events = {"job": accepted_job, "outcome": sent, "receipt": bounced}
     for event in (events.pop(early), *reversed(events.values()), bounced):
-        await keep(database, event)
+        await record(database, event)
     (message,) = await find(database, id=f"{accepted_job.request}-0")
     assert (message["status"], message["error"]["code"], message["attempts"]) == ("failed", "550 5.1.1", 1)
     assert [line["status"] for line in message["timeline"]] == ["sent", "failed"]
@@ -49,7 +49,7 @@ async def test_a_complaint_is_a_line_of_its_message_early_or_late_and_moves_noth
         sent, "", complaint_of=accepted_job.request, n=0, code="complaint", detail="Feedback-Type: abuse"
     )
     for event in (complaint, sent, accepted_job, complaint):
-        await keep(database, event)
+        await record(database, event)
     (message,) = await find(database, id=f"{accepted_job.request}-0")
     assert (message["status"], message["error"], message["provider_id"]) == ("sent", None, "Q1")
     assert [(line["status"], line["code"]) for line in message["timeline"]] == [
@@ -63,7 +63,7 @@ async def test_a_message_is_delivered_for_good_whatever_bounces_later(database: 
     accepted_job = job(at=NOW)
     sent = outcome(accepted_job, Status.SENT, provider_id="Q1")
     named: dict[str, Any] = {"request": accepted_job.request, "n": 0}
-    await keep(
+    await record(
         database, accepted_job, sent, receipt(sent, "", **named), receipt(sent, "", Status.FAILED, code="550", **named)
     )
     assert await read_statuses(database, accepted_job) == ["delivered"]
@@ -73,7 +73,7 @@ async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(data
     numbers = [f"+86138{n:08}" for n in range(1_000)]
     accepted_job = job(method="sms", to=numbers, content="明天下雨", at=NOW)
     sent = [outcome(accepted_job, Status.SENT, n, provider="aliyun", provider_id="9006") for n in range(1_000)]
-    await keep(database, accepted_job, Outcomes(outcomes=tuple(sent)))
+    await record(database, accepted_job, Outcomes(outcomes=tuple(sent)))
     failed = {3, 500, 999}
     reports = [
         receipt(
@@ -84,7 +84,7 @@ async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(data
         )
         for n in range(1_000)
     ]
-    await keep(database, *reports)
+    await record(database, *reports)
     assert [int(message.split("-")[1]) for message in await find_all_ids(database, status="failed")] == sorted(failed)
     assert len(await find_all_ids(database, status="delivered", limit="500")) == 997
 
@@ -92,8 +92,8 @@ async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(data
 async def test_a_receipt_of_an_earlier_attempt_counts_too(database: Database) -> None:
     accepted_job = job(at=NOW)
     first = outcome(accepted_job, Status.SENT, attempt=1, provider_id="A")
-    await keep(database, accepted_job, first, outcome(accepted_job, Status.SENT, attempt=2, provider_id="B"))
-    await keep(database, receipt(first, "zhang@example.com"))
+    await record(database, accepted_job, first, outcome(accepted_job, Status.SENT, attempt=2, provider_id="B"))
+    await record(database, receipt(first, "zhang@example.com"))
     assert await read_statuses(database, accepted_job) == ["delivered"]
 
 
@@ -110,7 +110,7 @@ async def test_it_is_told_how_long_a_receipt_took(database: Database) -> None:
 
 async def test_a_receipt_without_a_message_waits(database: Database) -> None:
     accepted_job = job(at=NOW)
-    await keep(
+    await record(
         database, accepted_job, receipt(outcome(accepted_job, Status.SENT, provider_id="X"), "zhang@example.com")
     )
     assert await read_statuses(database, accepted_job) == ["queued"]
@@ -121,7 +121,7 @@ async def test_many_receipts_are_joined_by_the_statements_that_few_are(database:
     """Each is kept, prepared, by driver and PostgreSQL: one for every number of receipts would fill them."""
     statements: set[str] = set()
 
-    def note(*given: object) -> None:
+    def record_statement(*given: object) -> None:
         statements.add(str(given[2]))
 
     def batch(count: int) -> list[Any]:
@@ -138,12 +138,12 @@ async def test_many_receipts_are_joined_by_the_statements_that_few_are(database:
             *received,
         ]
 
-    listen(Engine, "before_cursor_execute", note)
-    await keep(database, *batch(2))
+    listen(Engine, "before_cursor_execute", record_statement)
+    await record(database, *batch(2))
     first = set(statements)
     for count in (3, 4, 5, 6):
-        await keep(database, *batch(count))
-    remove(Engine, "before_cursor_execute", note)
+        await record(database, *batch(count))
+    remove(Engine, "before_cursor_execute", record_statement)
 
     assert len(await find_all_ids(database, status="delivered", limit="500")) == 20
     assert first

@@ -11,12 +11,12 @@ from imsg_contract.wire import Change, Outcomes, Status
 from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.database import Database
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
-from imsg_testing.history_store import RETENTION, catch_refusal, find, find_all_ids, keep, make_writer, read_statuses
+from imsg_testing.history_store import RETENTION, catch_refusal, find, find_all_ids, make_writer, read_statuses, record
 
 
 async def test_a_new_request_shows_one_queued_message_a_recipient(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "张三"), addresses=("a@example.com", "zhang@example.com"), at=NOW)
-    await keep(database, accepted_job)
+    await record(database, accepted_job)
     newest = await find(database)
     assert [(message["id"], message["to"], message["status"]) for message in newest] == [
         (f"{accepted_job.request}-0", "a@example.com", "queued"),
@@ -29,29 +29,29 @@ async def test_a_new_request_shows_one_queued_message_a_recipient(database: Data
 
 async def test_an_outcome_before_its_job_is_not_lost(database: Database) -> None:
     accepted_job = job(at=NOW)
-    await keep(database, outcome(accepted_job, Status.SENT))
+    await record(database, outcome(accepted_job, Status.SENT))
     assert await find(database) == []
-    await keep(database, accepted_job)
+    await record(database, accepted_job)
     assert await read_statuses(database, accepted_job) == ["sent"]
 
 
 async def test_a_status_only_climbs(database: Database) -> None:
     accepted_job = job(at=NOW)
-    await keep(database, accepted_job)
-    await keep(database, outcome(accepted_job, Status.SENT, attempt=2))
-    await keep(database, outcome(accepted_job, Status.RETRYING, attempt=1, code="451", detail="greylisted"))
+    await record(database, accepted_job)
+    await record(database, outcome(accepted_job, Status.SENT, attempt=2))
+    await record(database, outcome(accepted_job, Status.RETRYING, attempt=1, code="451", detail="greylisted"))
     (message,) = await find(database)
     assert (message["status"], message["attempts"], message["error"]) == ("sent", 2, None)
 
 
 async def test_ten_thousand_recipients_are_recorded_and_listed(database: Database) -> None:
     accepted_job = job(to=[f"user{n}@example.com" for n in range(10_000)], at=NOW)
-    await keep(database, accepted_job)
+    await record(database, accepted_job)
     parts = [
         Outcomes(outcomes=tuple(outcome(accepted_job, Status.SENT, n) for n in range(start, start + 50)))
         for start in range(0, 10_000, 50)
     ]
-    await keep(database, *parts)
+    await record(database, *parts)
     ids = await find_all_ids(database, status="sent", limit="500")
     assert ids == [f"{accepted_job.request}-{n}" for n in range(10_000)]
 
@@ -60,7 +60,7 @@ async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> No
     accepted_job = job(at=NOW)
     answer = outcome(accepted_job, Status.FAILED, code="5\x0050", detail="no\x00such user").model_dump(mode="json")
     body = json.dumps({"v": 1, "outcomes": [{**answer, "detail": "\ud800 and \x00"}]}).encode()
-    await keep(database, accepted_job, make_delivery(body, "outcome"))
+    await record(database, accepted_job, make_delivery(body, "outcome"))
     (message,) = await find(database)
     assert message["error"] == {"code": "5\ufffd50", "detail": "\ufffd and \ufffd"}
 
@@ -75,8 +75,8 @@ async def test_events_of_requests_past_their_retention_are_counted_and_let_go(da
 
 async def test_the_audit_keeps_every_change_once(database: Database) -> None:
     change = Change(actor="admin", action="modify", target="张三", after={"per_day": 20, "note": "a\x00b"}, at=NOW)
-    await keep(database, change, change)
-    await keep(database, change, change.model_copy(update={"target": "李四"}))
+    await record(database, change, change)
+    await record(database, change, change.model_copy(update={"target": "李四"}))
     rows = await database.read(lambda connection: connection.execute(text("SELECT target FROM audit")))
     assert sorted(row.target for row in rows) == ["张三", "李四"]
 

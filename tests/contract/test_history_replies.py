@@ -36,9 +36,9 @@ async def _ignore(suppression: Suppression) -> None:
     del suppression
 
 
-async def keep(database: Database, *batch: Any, tell: PublishSuppression = _ignore) -> None:  # noqa: ANN401  messages
-    """Store one batch; `tell` is called with the suppressions."""
-    matcher = ReplyMatcher(database, tell)
+async def record(database: Database, *batch: Any, publish: PublishSuppression = _ignore) -> None:  # noqa: ANN401  messages
+    """Store one batch; `publish` is called with the suppressions."""
+    matcher = ReplyMatcher(database, publish)
     writer = BatchWriter(
         database, lambda: NOW, timedelta(days=90), WriterMetrics(CollectorRegistry()), DIGESTS, reply_matcher=matcher
     )
@@ -71,8 +71,8 @@ async def test_a_reply_answers_the_last_message_and_its_sender_sees_it(database:
     older, newest = sms(timedelta(hours=3)), sms(timedelta(minutes=5))
     strangers = sms(timedelta(minutes=3), LI, STRANGER)
     batch = [outcome(sent_job, Status.SENT, provider="aliyun") for sent_job in (older, newest, strangers)]
-    await keep(database, older, newest, strangers, *batch)
-    await keep(database, wrote(signature="天存", to="10690"), wrote("退订", "2", LI, opt_out=True))
+    await record(database, older, newest, strangers, *batch)
+    await record(database, wrote(signature="天存", to="10690"), wrote("退订", "2", LI, opt_out=True))
     (mine,) = await find(database, OWNER)
     assert {name: mine[name] for name in mine if name != "id"} == {
         "method": "sms",
@@ -98,20 +98,20 @@ async def test_a_push_that_comes_again_is_one_reply_and_the_provider_decides_bet
 ) -> None:
     by_tencent, by_aliyun = sms(timedelta(minutes=9)), sms(timedelta(minutes=5))
     waiting, after = sms(timedelta(minutes=2)), sms(timedelta(seconds=0))
-    await keep(database, by_tencent, by_aliyun, waiting, after, outcome(by_tencent, Status.SENT, provider="tencent"))
-    await keep(database, outcome(by_aliyun, Status.SENT, provider="aliyun"))
+    await record(database, by_tencent, by_aliyun, waiting, after, outcome(by_tencent, Status.SENT, provider="tencent"))
+    await record(database, outcome(by_aliyun, Status.SENT, provider="aliyun"))
     for _ in range(2):
-        await keep(database, wrote(provider="tencent"), wrote())
+        await record(database, wrote(provider="tencent"), wrote())
     results = {reply["provider"]: reply["message"] for reply in await find(database)}
     assert results == {"tencent": f"{by_tencent.request}-0", "aliyun": f"{by_aliyun.request}-0"}
 
 
 async def test_a_message_that_is_recorded_after_its_reply_is_found_later(database: Database) -> None:
     late = sms(timedelta(minutes=5))
-    await keep(database, wrote())
+    await record(database, wrote())
     assert [reply["message"] for reply in await find(database)] == [None]
     assert await find(database, OWNER) == []
-    await keep(database, late)
+    await record(database, late)
     assert await ReplyMatcher(database, _ignore).match(NOW) == 1
     assert [reply["message"] for reply in await find(database, OWNER)] == [f"{late.request}-0"]
 
@@ -124,7 +124,7 @@ async def test_who_sent_the_message_is_told_of_its_reply_where_they_want_to_hear
         told.append(event)
 
     mine = sms(timedelta(minutes=5), events=int(EventKind.MESSAGE))
-    await keep(database, mine, sms(timedelta(minutes=4), LI))
+    await record(database, mine, sms(timedelta(minutes=4), LI))
     writer = BatchWriter(database, lambda: NOW, timedelta(days=90), WriterMetrics(CollectorRegistry()), DIGESTS)
     await writer.write([make_delivery(wrote("知道了")), make_delivery(wrote("好", "2", LI))])
     assert await ReplyMatcher(database, _ignore, publish).match(NOW) == 2
@@ -146,15 +146,15 @@ async def test_who_opts_out_of_a_notice_gets_none_of_that_signature(
     """Its sender has suppressed marketing already; codes are never suppressed. A failed publish is repeated."""
     told: list[Suppression] = []
 
-    async def tell(suppression: Suppression) -> None:
+    async def publish(suppression: Suppression) -> None:
         told.append(suppression)
 
     async def refuse(suppression: Suppression) -> None:
         raise PublishUnknown(suppression.method)
 
-    await keep(database, answered := sms(timedelta(minutes=5), category=category))
-    await keep(database, wrote("TD", signature="天存", opt_out=True), wrote("收到", "2"), tell=refuse)
-    assert await ReplyMatcher(database, tell).match(NOW) == is_told
+    await record(database, answered := sms(timedelta(minutes=5), category=category))
+    await record(database, wrote("TD", signature="天存", opt_out=True), wrote("收到", "2"), publish=refuse)
+    assert await ReplyMatcher(database, publish).match(NOW) == is_told
     assert [
         (suppression.address, suppression.reason, suppression.sender, suppression.category, suppression.request)
         for suppression in told
@@ -164,8 +164,8 @@ async def test_who_opts_out_of_a_notice_gets_none_of_that_signature(
 
 async def test_pages_and_filters_find_what_they_say(database: Database) -> None:
     sent_job = sms(timedelta(minutes=5))
-    await keep(database, sent_job, *(wrote(str(n), str(n), at=NOW - timedelta(seconds=n // 2)) for n in range(9)))
-    await keep(database, wrote("别人", "x", LI))
+    await record(database, sent_job, *(wrote(str(n), str(n), at=NOW - timedelta(seconds=n // 2)) for n in range(9)))
+    await record(database, wrote("别人", "x", LI))
     seen: list[str] = []
     cursor = ""
     while True:
@@ -187,7 +187,7 @@ async def test_pages_and_filters_find_what_they_say(database: Database) -> None:
 async def test_who_was_written_to_by_name_answers_by_that_name(database: Database) -> None:
     """The contact is the user's own and the administrators': a number does not find the answer to a name."""
     named = sms(timedelta(minutes=5), to=("li.wei",))
-    await keep(database, named, wrote())
+    await record(database, named, wrote())
     assert [reply["from"] for reply in await find(database, OWNER)] == ["li.wei"]
     assert len(await find(database, OWNER, from_="li.wei")) == 1
     assert await find(database, OWNER, from_=ZHANG) == []
@@ -197,7 +197,7 @@ async def test_who_was_written_to_by_name_answers_by_that_name(database: Databas
 
 
 async def test_replies_are_erased_with_their_author_and_their_words_with_contents(database: Database) -> None:
-    await keep(database, sms(timedelta(days=50)), wrote("old", "0", at=NOW - timedelta(days=40)), wrote("new"))
+    await record(database, sms(timedelta(days=50)), wrote("old", "0", at=NOW - timedelta(days=40)), wrote("new"))
     await ContentRetention(database, 30).erase(NOW, timedelta(days=90))
     assert [reply["text"] for reply in await find(database)] == ["new", None]
     stone = Tombstone("0" * 32, DIGESTS.of(ZHANG), NOW - timedelta(days=1))

@@ -20,7 +20,7 @@ from imsg_history.resending import Resends
 from imsg_history.stats import Statistics, find_span
 from imsg_testing.callers import user
 from imsg_testing.history import NOW, job, outcome, receipt, request_id
-from imsg_testing.history_store import ADMIN, OWNER, find, find_page, keep
+from imsg_testing.history_store import ADMIN, OWNER, find, find_page, record
 
 
 async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(database: Database) -> None:
@@ -30,7 +30,7 @@ async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(datab
     body = json.dumps({**letter, "sender": "big"}).encode()
     at = Reference(sha256=hashlib.sha256(body).hexdigest(), size=len(body))
     long, gone = (job(at=NOW, content=None, content_at=at) for _ in range(2))
-    await keep(database, named, plain, long, gone)
+    await record(database, named, plain, long, gone)
     await Attachments(database).put(AttachmentKey(long.request, at.sha256), body, NOW + timedelta(days=1))
 
     matches = [await Recipients(database).find(f"{shown_job.request}-{n}") for shown_job, n in ((named, 1), (plain, 0))]
@@ -47,9 +47,9 @@ async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(datab
 
 async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW)
-    await keep(database, accepted_job, job(at=NOW))
-    await keep(database, outcome(accepted_job, Status.RETRYING, 1, attempt=1, code="451", detail="try later"))
-    await keep(database, outcome(accepted_job, Status.SENT, 1, attempt=2, provider_id="Q7", detail="250 OK"))
+    await record(database, accepted_job, job(at=NOW))
+    await record(database, outcome(accepted_job, Status.RETRYING, 1, attempt=1, code="451", detail="try later"))
+    await record(database, outcome(accepted_job, Status.SENT, 1, attempt=2, provider_id="Q7", detail="250 OK"))
     assert [m["id"] for m in await find(database, id=accepted_job.request.upper())] == [
         f"{accepted_job.request}-0",
         f"{accepted_job.request}-1",
@@ -68,7 +68,7 @@ async def test_a_message_is_resent_with_its_own_reference(database: Database) ->
     named = job(to=("a@example.com", "b@example.com"), at=NOW, reference="invoices")
     own = (named.recipients[0].model_copy(update={"reference": "invoice-17"}), named.recipients[1])
     named = named.model_copy(update={"recipients": own})
-    await keep(database, named, outcome(named, Status.FAILED, 0), outcome(named, Status.FAILED, 1))
+    await record(database, named, outcome(named, Status.FAILED, 0), outcome(named, Status.FAILED, 1))
     draft = await Resends(database).draft(named.request, ADMIN, uncertain=False, again=False)
     assert (draft["reference"], [recipient["reference"] for recipient in draft["recipients"]]) == (
         "invoices",
@@ -80,8 +80,8 @@ async def test_a_hop_is_a_line_before_its_attempt_and_leaves_the_status_alone(da
     accepted_job = job(at=NOW)
     hops = (Hop("aliyun", "isv.AMOUNT_NOT_ENOUGH", "no money", 0.4), Hop("tencent", "unreachable", "", 0.0))
     carried = outcome(accepted_job, Status.SENT, provider="twilio", provider_id="SM1", hops=hops)
-    await keep(database, accepted_job, carried)
-    await keep(database, carried)  # told twice
+    await record(database, accepted_job, carried)
+    await record(database, carried)  # told twice
     (message,) = await find(database, id=f"{accepted_job.request}-0")
     assert (message["status"], message["provider"], message["attempts"]) == ("sent", "twilio", 1)
     assert [(line["provider"], line["status"], line["code"], line["detail"]) for line in message["timeline"]] == [
@@ -99,7 +99,7 @@ async def test_content_kept_by_reference_shows_its_subject_and_for_its_id_the_wh
     await Attachments(database).put(
         AttachmentKey(accepted_job.request, reference.sha256), body, accepted_job.expires_at
     )
-    await keep(database, accepted_job)
+    await record(database, accepted_job)
     (listed,) = await find(database)
     assert (listed["subject"], listed["content"]) == ("长文", None)
     (whole,) = await find(database, id=f"{accepted_job.request}-0")
@@ -113,7 +113,7 @@ async def test_stats_count_by_day_of_the_zone_method_and_status(database: Databa
         job(at=early),
         job(at=early, method="sms", content="x", username="李四", to=("+8613800138000",)),
     ]
-    await keep(database, *jobs, outcome(jobs[1], Status.SENT))
+    await record(database, *jobs, outcome(jobs[1], Status.SENT))
     counter = Statistics(database, ZoneInfo("Asia/Shanghai"))
     fields = {"since": "2026-11-24T00:00:00+08:00", "until": "2026-11-26T00:00:00+08:00"}
     everybody = await counter.count(find_span(StatsQuery.model_validate(fields), ADMIN, counter.zone, NOW))
@@ -135,11 +135,11 @@ async def test_failures_are_counted_by_their_cause_and_one_hides_no_other(databa
     many = job(at=at, to=[f"{n}@example.com" for n in range(150)])
     rare, other, sms = job(at=at), job(at=at), job(at=at, method="sms", content="x", to=("+8613800138000",))
     failed = [outcome(many, Status.FAILED, n, code="550 5.1.1", provider="a") for n in range(150)]
-    await keep(database, many, rare, other, sms, Outcomes(outcomes=tuple(failed)))
-    await keep(database, outcome(rare, Status.FAILED, code="550 5.1.1", provider="b"))
-    await keep(database, outcome(other, Status.FAILED, code="circuit_open"), outcome(sms, Status.EXPIRED, code="x"))
+    await record(database, many, rare, other, sms, Outcomes(outcomes=tuple(failed)))
+    await record(database, outcome(rare, Status.FAILED, code="550 5.1.1", provider="b"))
+    await record(database, outcome(other, Status.FAILED, code="circuit_open"), outcome(sms, Status.EXPIRED, code="x"))
     old = job(at=at - timedelta(hours=1))
-    await keep(database, old, outcome(old, Status.FAILED, code="old"))
+    await record(database, old, outcome(old, Status.FAILED, code="old"))
     counter = Statistics(database, ZoneInfo("Asia/Shanghai"))
     fields = {"since": at.isoformat(), "until": NOW.isoformat(), "bucket": "day"}
 
@@ -161,7 +161,7 @@ async def test_failures_are_counted_by_their_cause_and_one_hides_no_other(databa
 
 async def test_what_a_request_is_for_is_shown_wherever_it_is_and_to_v1_nowhere(database: Database) -> None:
     code, notice = job(at=NOW, category=Category.CODE), job(at=NOW)
-    await keep(database, code, notice)
+    await record(database, code, notice)
     for shown_job, category in ((code, "code"), (notice, "notice")):
         assert (await RequestList(database, lambda: NOW, asyncio.Event()).show(shown_job.request, OWNER))[
             "category"
@@ -178,9 +178,9 @@ async def test_what_the_sandbox_took_stays_marked_when_it_is_delivered(database:
     sent = outcome(played, Status.SENT, 1, simulated=True, provider_id="queued as 1")
     receipts = [receipt(sent, "b@example.com", request=played.request, n=1)]
     facts = [sent, *receipts] if first == "outcome" else [*receipts, sent]
-    await keep(database, played, real, outcome(real, Status.SENT))
+    await record(database, played, real, outcome(real, Status.SENT))
     for fact in facts:
-        await keep(database, fact)
+        await record(database, fact)
     finder = RequestList(database, lambda: NOW, asyncio.Event())
     assert (await finder.show(played.request, OWNER))["simulated"] is True
     assert (await finder.show(real.request, OWNER))["simulated"] is False
@@ -198,19 +198,19 @@ async def test_a_request_is_waited_for_until_it_is_recorded_and_settled(database
     accepted_job = job(at=NOW)
     finder = RequestList(database, lambda: NOW, asyncio.Event())
     waiting = asyncio.create_task(finder.show(accepted_job.request, OWNER, 60))
-    await keep(database, accepted_job)
+    await record(database, accepted_job)
     await asyncio.wait([waiting], timeout=1.5)
     assert not waiting.done()
     assert (await finder.show(accepted_job.request, OWNER, 0.6))["state"] == "queued"
 
-    await keep(database, outcome(accepted_job, Status.SENT, 0))
+    await record(database, outcome(accepted_job, Status.SENT, 0))
 
     assert (await asyncio.wait_for(waiting, 60))["state"] == "settled"
 
 
 async def test_a_request_is_not_waited_for_that_never_comes_or_once_history_stops(database: Database) -> None:
     old, queued, stopping = request_id(NOW - timedelta(hours=1)), job(at=NOW), asyncio.Event()
-    await keep(database, queued)
+    await record(database, queued)
     finder = RequestList(database, lambda: NOW, stopping)
     with pytest.raises(Refusal, match="not_found"):
         await asyncio.wait_for(finder.show(old, OWNER, 60), 30)
@@ -221,7 +221,7 @@ async def test_a_request_is_not_waited_for_that_never_comes_or_once_history_stop
 
 async def test_a_request_at_a_glance(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW, reference="r")
-    await keep(database, accepted_job)
+    await record(database, accepted_job)
     finder = RequestList(database, lambda: NOW, asyncio.Event())
     shown = await finder.show(accepted_job.request, OWNER)
     assert (shown["id"], shown["reference"], shown["method"], shown["category"]) == (
@@ -236,9 +236,9 @@ async def test_a_request_at_a_glance(database: Database) -> None:
         {name: shown[name] for name in shown if name not in {"legs", "reached", "not_reached", "open"}}
     ]
     assert {status: count for status, count in shown["counts"].items() if count} == {"queued": 2}
-    await keep(database, outcome(accepted_job, Status.SENT, 0))
+    await record(database, outcome(accepted_job, Status.SENT, 0))
     assert (await finder.show(accepted_job.request.upper(), ADMIN))["state"] == "sending"
-    await keep(database, outcome(accepted_job, Status.FAILED, 1))
+    await record(database, outcome(accepted_job, Status.FAILED, 1))
     shown = await finder.show(accepted_job.request, OWNER)
     assert (shown["state"], shown["counts"]["sent"], shown["counts"]["failed"]) == ("settled", 1, 1)
     for name, caller in (

@@ -85,7 +85,7 @@ def desk(database: Database) -> Desk:
     return Desk(database)
 
 
-async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  jobs and outcomes
+async def record(database: Database, *batch: Any) -> None:  # noqa: ANN401  jobs and outcomes
     """Record one batch; its days are Shanghai's."""
     writer = BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(CollectorRegistry()), zone=ZONE)
     await writer.write(list(map(make_delivery, batch)))
@@ -95,7 +95,7 @@ async def send(database: Database, username: str, at: datetime, statuses: Sequen
     """Record a list whose recipients end with these statuses."""
     to = [f"+86139{n:08}" for n in range(len(statuses))]
     accepted_job = job(username=username, at=at, method="sms", to=to, segments=2, **given)
-    await keep(
+    await record(
         database,
         accepted_job,
         *(outcome(accepted_job, status, n, provider="aliyun") for n, status in enumerate(statuses)),

@@ -334,7 +334,7 @@ def with_fallback(after_s: int) -> tuple[Job, Job]:
     return job(request=root, to=to, leg=1, leg_of=root, until="sent", fallback=further, **times), leg
 
 
-async def tell(broker: Broker, of: Job, n: int, status: Status) -> None:
+async def publish_outcome(broker: Broker, of: Job, n: int, status: Status) -> None:
     """Publish the outcome of a message, as history does."""
     outcome = Outcome(request=of.request, n=n, attempt=1, status=status, at=datetime.now(UTC))
     await broker.publish(Outcomes(outcomes=(outcome,)).encode(), TOPOLOGY.new(LEG))
@@ -365,15 +365,15 @@ async def test_a_further_leg_begins_at_once_for_who_failed_and_by_the_time_for_t
         await publish(streams, [root])
         first = Job.model_validate_json((await arrivals(mails, 1, WITHIN_S))[0].body)
         assert (first.request, len(first.recipients), first.fallback) == (root.request, 3, ())
-        await tell(streams, root, 0, Status.FAILED)
-        await tell(streams, root, 2, Status.FAILED)  # who has no address of the second leg
+        await publish_outcome(streams, root, 0, Status.FAILED)
+        await publish_outcome(streams, root, 2, Status.FAILED)  # who has no address of the second leg
         at_once = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
         assert (at_once.request, [recipient.n for recipient in at_once.recipients]) == (leg.request, [0])
         by_time = Job.model_validate_json((await arrivals(texts, 1, WITHIN_S))[0].body)
         assert [recipient.n for recipient in by_time.recipients] == [1]
         assert by_time.released_at is not None
-        await tell(streams, root, 1, Status.SENT)  # late, and on its own leg
-        await tell(streams, leg, 0, Status.SENT)
+        await publish_outcome(streams, root, 1, Status.SENT)  # late, and on its own leg
+        await publish_outcome(streams, leg, 0, Status.SENT)
         await wait_for_progress(history, 2, 1)
 
         async def is_removed() -> bool:

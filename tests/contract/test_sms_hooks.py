@@ -55,7 +55,7 @@ async def open_sender(broker_url: str, redis_url: str) -> AsyncIterator[httpx.As
         yield client
 
 
-async def take(url: str, model: type[W], count: int) -> list[W]:
+async def consume(url: str, model: type[W], count: int) -> list[W]:
     """Consume `count` messages from history's queue, or suppressions from the catalog's."""
     topology, key = Topology(methods=METHODS), KEYS.get(model)
     queue = topology.catalog if key is None else topology.history
@@ -89,7 +89,7 @@ async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
             write_report(phone_number="85261234567", success=False, err_code="X", sms_size="?"),
         )
         assert answer.json() == {"code": 0, "msg": "接收成功"}
-        first, second = await take(redis_url, Receipt, 2)
+        first, second = await consume(redis_url, Receipt, 2)
     assert (first.provider, first.provider_id, first.address, first.status) == (
         "aliyun",
         "123^0",
@@ -106,7 +106,7 @@ async def test_what_was_asked_about_is_told_under_our_own_id_too(redis_url: str)
         await sms.Receipts(broker, redis).remember("request/0")
     async with open_sender(redis_url, redis_url) as client:
         await push(client, write_report())
-        receipts = await take(redis_url, Receipt, 2)
+        receipts = await consume(redis_url, Receipt, 2)
     assert {receipt.provider_id for receipt in receipts} == {"123^0", "request/0"}
 
 
@@ -185,7 +185,7 @@ async def test_tencents_receipts_are_known_by_their_own_id(redis_url: str) -> No
         url = f"/hooks/sms/tencent/{TENCENT['hook_secret']}"
         answer = await push_until_kept(lambda: client.post(url, json=[entry, {"sid": "S1"}]))
         assert answer.json() == {"result": 0, "errmsg": "OK"}
-        (receipt,) = await take(redis_url, Receipt, 1)
+        (receipt,) = await consume(redis_url, Receipt, 1)
     assert (receipt.provider, receipt.provider_id, receipt.address) == ("tencent", "S0", "+8613800138000")
     assert (receipt.status, receipt.code, receipt.detail) == ("failed", "MK:0001", "空号")
     assert receipt.at.isoformat() == "2026-11-25T02:00:01+00:00"
@@ -203,7 +203,7 @@ async def test_volcengines_receipts_are_kept(redis_url: str) -> None:
     async with open_all(redis_url) as client:
         url = f"/hooks/sms/volcengine/{VOLCENGINE['hook_secret']}"
         assert (await push_until_kept(lambda: client.post(url, json=[entry]))).json()["code"] == 0
-        (receipt,) = await take(redis_url, Receipt, 1)
+        (receipt,) = await consume(redis_url, Receipt, 1)
     assert (receipt.provider, receipt.provider_id, receipt.status) == ("volcengine", "V1", "delivered")
 
 
@@ -221,7 +221,7 @@ async def test_twilios_callbacks_are_taken_where_they_are_signed(redis_url: str)
             path, data={**form, "MessageStatus": "delivered"}, headers={"x-twilio-signature": signature}
         )
         assert forged.status_code == 404
-        (receipt,) = await take(redis_url, Receipt, 1)
+        (receipt,) = await consume(redis_url, Receipt, 1)
     assert (receipt.provider, receipt.provider_id, receipt.address) == ("twilio", "SM1", "+12025550123")
     assert (receipt.status, receipt.code) == ("failed", "30003")
 
@@ -274,8 +274,8 @@ async def test_what_people_write_is_kept_and_a_word_of_opting_out_is_known(redis
         assert (await client.post(path, data=twilio, headers=_sign_twilio(path, twilio))).is_success
         assert (await client.post(f"{path}/inbound", data=twilio)).status_code == 404
         assert (await client.post("/hooks/sms/aliyun/wrong/inbound", json=[aliyun])).status_code == 404
-        found = await take(redis_url, Inbound, 5)
-        suppressed = await take(redis_url, Suppression, 3)
+        found = await consume(redis_url, Inbound, 5)
+        suppressed = await consume(redis_url, Suppression, 3)
     assert found[0] == Inbound(
         method="sms", provider="aliyun", id="17", address="+8613800138000", to="10690001", signature="天存",
         text="ＴＤ", opt_out=True, at=datetime(2026, 11, 25, 2, 0, 1, tzinfo=UTC),
@@ -308,7 +308,7 @@ async def test_a_reply_of_start_removes_an_opt_out(redis_url: str) -> None:
     async with open_all(redis_url) as client:
         await push_until_kept(lambda: client.post(f"/hooks/sms/aliyun/{secret}", json=[aliyun]))
         assert (await client.post(path, data=twilio, headers=_sign_twilio(path, twilio))).is_success
-        told = await take(redis_url, Suppression, 4)
+        told = await consume(redis_url, Suppression, 4)
     assert {
         (suppression.address, suppression.sender, suppression.category, suppression.lifts) for suppression in told
     } == {
@@ -332,8 +332,8 @@ async def test_a_receipt_of_a_number_on_a_black_list_is_told_to_the_catalog_too(
         )
         assert answer.json()["code"] == 0
         assert (await client.post(f"/hooks/sms/tencent/{secret}", json=[tencent])).is_success
-        told = await take(redis_url, Suppression, 4)
-        kept = await take(redis_url, Receipt, 3)
+        told = await consume(redis_url, Suppression, 4)
+        kept = await consume(redis_url, Receipt, 3)
     assert sorted(
         (suppression.address, suppression.sender, suppression.category, suppression.evidence) for suppression in told
     ) == [

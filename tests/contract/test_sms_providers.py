@@ -51,7 +51,7 @@ async def deliver(new: Job, times: int = 1, **settings: Any) -> Mapping[int, Res
     return results
 
 
-def take(*numbers: str, code: str = "Ok") -> dict[str, Any]:
+def write_answer(*numbers: str, code: str = "Ok") -> dict[str, Any]:
     """Write Tencent's answer."""
     entries = [
         {"SerialNo": f"S{at}", "PhoneNumber": number, "Fee": 1, "Code": code, "Message": code, "IsoCode": "CN"}
@@ -67,7 +67,7 @@ def failure(code: str) -> dict[str, Any]:
 
 async def test_tencent_answers_for_each_number(provider: Provider) -> None:
     """One refused number costs no second call, and the others have an id each."""
-    answer = take(ZHANG, LI)
+    answer = write_answer(ZHANG, LI)
     answer["Response"]["SendStatusSet"][0]["Fee"] = 3
     answer["Response"]["SendStatusSet"][1]["Code"] = "FailedOperation.PhoneNumberInBlacklist"
     provider.always = answer
@@ -88,7 +88,7 @@ async def test_tencent_answers_for_each_number(provider: Provider) -> None:
 
 async def test_parameters_stand_in_the_providers_order(provider: Provider) -> None:
     """A template may have a signature of its own, too."""
-    provider.always = take(ZHANG)
+    provider.always = write_answer(ZHANG)
     content = {"template": "visit", "params": {"name": "张三", "time": "9:00"}}
     await deliver(job([ZHANG], content), tencent={**TENCENT, "endpoint": provider.url})
     body = json.loads(provider.asked[0]["body"])
@@ -123,10 +123,10 @@ async def test_a_thousand_numbers_travel_in_calls_of_two_hundred(provider: Provi
         (failure("FailedOperation.ProhibitSubAccountUse"), Blocked, None),
         (failure("FailedOperation.ContainSensitiveWord"), Refused, None),
         (failure("NobodyHeardOf"), Again, "NobodyHeardOf"),
-        (take(ZHANG, code="LimitExceeded.PhoneNumberThirtySecondLimit"), Again, None),
-        (take(ZHANG, code="LimitExceeded.PhoneNumberDailyLimit"), Refused, None),
-        (take(ZHANG, code="LimitExceeded.AppDailyLimit"), Blocked, None),
-        (take(), Unknown, "not_answered"),
+        (write_answer(ZHANG, code="LimitExceeded.PhoneNumberThirtySecondLimit"), Again, None),
+        (write_answer(ZHANG, code="LimitExceeded.PhoneNumberDailyLimit"), Refused, None),
+        (write_answer(ZHANG, code="LimitExceeded.AppDailyLimit"), Blocked, None),
+        (write_answer(), Unknown, "not_answered"),
         ("cut", Unknown, "no_answer"),
         (reply("<html>", 502), Unknown, "http_502"),
         (reply("<html>", 404), Again, "http_404"),
@@ -162,7 +162,7 @@ async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider
         prepared = await channel.prepare(bad)
         assert not isinstance(prepared, Again | Blocked | Refused)
         outcomes = [(await channel.deliver(bad, prepared, bad.recipients))[0] for _ in range(6)]
-        provider.always = take(LI)
+        provider.always = write_answer(LI)
         prepared = await channel.prepare(good)
         assert not isinstance(prepared, Again | Blocked | Refused)
         after = (await channel.deliver(good, prepared, good.recipients))[0]
@@ -187,7 +187,7 @@ def accept(*identities: str) -> dict[str, Any]:
 
 
 async def test_volcengine_gets_named_parameters_and_our_own_id(provider: Provider) -> None:
-    provider.always = accept("V1")
+    provider.always = write_answer("V1")
     new = job([ZHANG, LI], CODE)
     results = await deliver(new, volcengine={**VOLCENGINE, "endpoint": provider.url})
     assert results == dict.fromkeys((0, 1), Sent("volcengine", "V1"))
@@ -350,7 +350,7 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
         body = json.loads(call["body"])
         if body["TemplateId"] != "1110":
             return failure("FailedOperation.TemplateIncorrectOrUnapproved")
-        return take(*body["PhoneNumberSet"])
+        return write_answer(*body["PhoneNumberSet"])
 
     provider.always = answer
     given = configure({

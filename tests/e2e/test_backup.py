@@ -152,7 +152,7 @@ def test_a_folder_at_rest_is_copied_too_and_one_that_is_none_is_refused(tmp_path
 class _sending:  # noqa: N801  a context
     """Sends a mail after the other in a thread for as long as the context lasts."""
 
-    def __init__(self, deployment: Deployment, note: Callable[[str], None]) -> None:
+    def __init__(self, deployment: Deployment, record: Callable[[str], None]) -> None:
         self._ending = Event()
         deployment.token()
 
@@ -161,7 +161,7 @@ class _sending:  # noqa: N801  a context
             while not self._ending.is_set():
                 answer: dict[str, Any] = deployment.send(f"user{number}@example.com")
                 if answer["errorCode"] == 0:
-                    note(answer["id"])
+                    record(answer["id"])
                 number += 1
 
         self._thread = Thread(target=send)

@@ -51,9 +51,9 @@ class Firms:
     def settle(self, request: str) -> dict[str, Any]:
         """Wait until the one message of a request is settled; return it with its timeline."""
         self.deployment.wait_settled(request)
-        return self.look(request)
+        return self.read_message(request)
 
-    def look(self, request: str) -> dict[str, Any]:
+    def read_message(self, request: str) -> dict[str, Any]:
         """Return the one message of a request with its timeline."""
         name, token = f"{request}-0", self.deployment.token()
         results: list[dict[str, Any]] = []
@@ -189,7 +189,7 @@ def test_what_came_while_all_were_off_goes_within_seconds_of_one_that_is_switche
     for name in ("aliyun", "tencent", "volcengine", "twilio"):
         assert firms.change(name, enabled=False)["errorCode"] == 0
     requests = [firms.send()["id"] for _ in range(3)]
-    wait(lambda: all(firms.look(request)["status"] == "queued" for request in requests))
+    wait(lambda: all(firms.read_message(request)["status"] == "queued" for request in requests))
     assert not firms.count_arrived()
     assert firms.change("tencent", enabled=True)["errorCode"] == 0
     wait(lambda: firms.count_arrived() == {"tencent": 3}, within_s=60, why=lambda: str(firms.count_arrived()))

@@ -64,9 +64,9 @@ def test_more_than_the_gateway_lets_wait(tmp_path: Path) -> None:
             assert (answer.json()["errorCode"], answer.json()["reason"]) == (10012, "overloaded")
             assert int(answer.headers["retry-after"]) > 0
             assert count_waiting(deployment) > MAX_DEPTH
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
         fault.clients.wait_for(100)
-    fault.tell(
+    fault.report(
         70,
         "More than may wait",
         f"With IMSG_MAX_DEPTH={MAX_DEPTH} the channel is paused under load: past it the gateway answers 10012 with "
@@ -90,8 +90,8 @@ def test_rabbitmq_restarted_with_much_waiting(deployment: Services) -> None:
                 every_s=0.5,
                 why=lambda: f"{count_waiting(deployment)} of {before}",
             )
-        fault.reconciler.note_restored()
-    fault.tell(
+        fault.reconciler.record_restored()
+    fault.report(
         71,
         f"RabbitMQ restarted with {RESTARTED_WITH:,} waiting",
         "The channel paused, so many single mails accepted, RabbitMQ restarted: all of them wait still. Resumed; "

@@ -99,12 +99,12 @@ def test_callbacks_killed(deployment: Services) -> None:
                 deployment.callbacks.process.kill()
                 fault.clients.wait_for(100)
                 fault.wait_for_arrivals(50)
-                fault.reconciler.note_restored()
+                fault.reconciler.record_restored()
                 deployment.callbacks.start()
                 fault.clients.wait_for(40)
         accepted = {request: len(to) for request, to in fault.clients.accepted.items()}
         wait_for_events(accepted, receiver)
-    fault.tell(
+    fault.report(
         16,
         "callbacks killed",
         "kill -9 of callbacks while each of a client's mails is told of; mails are accepted and sent without it; "

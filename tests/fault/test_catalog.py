@@ -38,7 +38,7 @@ def test_the_catalog_killed(deployment: Services) -> None:
             marketing.clients.send_to([second])
             notices.wait_for_arrivals(60)
             for fallback in (notices, marketing):
-                fallback.reconciler.note_restored()
+                fallback.reconciler.record_restored()
             deployment.catalog.start()
             marketing.wait_for_arrivals(40)
     for fault in (marketing, notices):
@@ -50,7 +50,7 @@ def test_the_catalog_killed(deployment: Services) -> None:
     }
     assert notices.reconciliation is not None
     assert notices.reconciliation.failed == 0
-    marketing.tell(
+    marketing.report(
         15,
         "The catalog killed",
         f"kill -9 of the catalog during a list of {LIST} and single mails of marketing, beside notices: all go on by "

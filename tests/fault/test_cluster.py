@@ -46,11 +46,11 @@ def test_the_leader_of_a_queue_killed_under_load(deployment: Services, cluster: 
         fault.wait_for_arrivals(100)
         leader = cluster.leader("imsg.smtp.bulk")
         leader.kill()
-        fault.reconciler.note_restored()  # the node stays dead while work goes on
+        fault.reconciler.record_restored()  # the node stays dead while work goes on
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(200)
         leader.start()
-    fault.tell(
+    fault.report(
         60,
         "A leader in the cluster killed",
         "Three nodes; kill -9 of the one that leads `imsg.smtp.bulk`, in the middle of a list of 1,000 beside single "
@@ -63,11 +63,11 @@ def test_each_node_killed_in_turn(deployment: Services, cluster: RabbitCluster) 
         for node in cluster.nodes:
             fault.clients.wait_for(30)
             node.kill()
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             fault.clients.wait_for(30)
             node.start()
             _wait_until_all_run(cluster)
-    fault.tell(61, "Each node killed in turn", "kill -9 of one node after the other, each back before the next dies.")
+    fault.report(61, "Each node killed in turn", "kill -9 of one node after the other, each back before the next dies.")
 
 
 def test_a_node_cut_off_from_the_others(deployment: Services, cluster: RabbitCluster) -> None:
@@ -77,11 +77,11 @@ def test_a_node_cut_off_from_the_others(deployment: Services, cluster: RabbitClu
         fault.wait_for_arrivals(50)
         alone = cluster.leader("imsg.smtp.normal")
         cluster.cut_off(alone)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(100)
         cluster.rejoin(alone)
-    fault.tell(
+    fault.report(
         62,
         "A node cut off",
         "The node that leads `imsg.smtp.normal` parted from the other two, not from its clients; it pauses itself "
@@ -94,10 +94,10 @@ def test_a_leader_that_freezes(deployment: Services, cluster: RabbitCluster) -> 
         fault.clients.wait_for(30)
         frozen = cluster.leader("imsg.history")
         frozen.pause()
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         fault.clients.wait_for(60)
         frozen.restart()  # woken instead, it would not know that time had passed, and stay apart (RabbitMQ's manual)
-    fault.tell(
+    fault.report(
         63,
         "A leader that freezes",
         "SIGSTOP of the node that leads `imsg.history`: its connections stay open and nobody answers, until the others "
@@ -112,11 +112,11 @@ def test_the_majority_away(deployment: Services, cluster: RabbitCluster) -> None
         first.kill()
         second.kill()
         fault.clients.wait_for_refusals(5)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         first.start()
         fault.clients.wait_for(40)
         second.start()
-    fault.tell(
+    fault.report(
         64,
         "Two of three nodes killed",
         "kill -9 of two nodes at once: nothing can be confirmed, and 10012 is answered. One started again.",

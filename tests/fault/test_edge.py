@@ -64,7 +64,7 @@ def test_one_of_two_gateways_frozen(deployment: Services) -> None:
             frozen.pause()
             began = time.monotonic()
             time.sleep(FROZEN_S)
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             frozen.signal(signal.SIGCONT)
             stopping.set()
             for asker in askers:
@@ -76,7 +76,7 @@ def test_one_of_two_gateways_frozen(deployment: Services) -> None:
     assert len(took) > 100  # of which one may be slow
     assert slow <= len(took) / 100, f"{slow} of {len(took)} waited over {SLOW_S:.0f} s"
     assert not waits.unanswered
-    fault.tell(
+    fault.report(
         17,
         "One of two gateways frozen",
         f"SIGSTOP of a gateway and its parent for {FROZEN_S:.0f} s, behind Caddy: after {FOUND_OUT_S:.0f} s "

@@ -21,10 +21,10 @@ def test_the_parent_killed_alone(tmp_path: Path) -> None:
             children = deployment.kill_alone()
             assert len(children) > 1, "the server, and a Valkey of its own"
             wait(lambda: not any(_runs(pid) for pid in children), 60)
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             deployment.start()
             fault.clients.wait_for(40)
-        fault.tell(
+        fault.report(
             90,
             "`imsg up` killed",
             "kill -9 of the parent alone during a list of 1,000 beside single mails: its Valkey goes with it, and a "
@@ -42,10 +42,10 @@ def test_a_full_disk(tmp_path: Path) -> None:
             fault.wait_for_arrivals(50)
             ballast = deployment.fill()
             fault.clients.wait_for_refusals(10)
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             ballast.unlink()
             fault.clients.wait_for(40)
-        fault.tell(
+        fault.report(
             91,
             "A full disk",
             "The disk under `imsg up` (64 MiB) filled to the last byte during a list of 300 beside single mails; "

@@ -31,7 +31,7 @@ class OnCall(Mailbox):
         self.extensions = (*self.extensions, "AUTH PLAIN")
         self.users = {"alerts@example.com": "a password"}
 
-    def keep(self, mail: Received) -> None:
+    def store(self, mail: Received) -> None:
         """Record a whole mail."""
         self.mails.append(mail)
 

@@ -37,11 +37,11 @@ def test_the_primary_killed_and_its_standby_promoted(deployment: Services, pair:
             tokens = list(pool.map(lambda _: deployment.new_user_token(), range(USERS)))
         pair.primary.kill()
         pair.standby.promote()
-        fault.reconciler.note_restored()  # the old primary stays dead
+        fault.reconciler.record_restored()  # the old primary stays dead
         fault.clients.wait_for(40)
     for token in tokens:
         assert deployment.call("GET", "/api/v2/me", token=token)["errorCode"] == 0
-    fault.tell(
+    fault.report(
         38,
         "PostgreSQL's standby promoted",
         f"A primary and a synchronous standby, named by one URL; after {USERS} registrations, in a list of 500 beside "
@@ -59,10 +59,10 @@ def test_pgbouncer_restarted_under_load(tmp_path_factory: pytest.TempPathFactory
                 fault.wait_for_arrivals(100)
                 pgbouncer.kill()
                 fault.clients.wait_for(20)
-                fault.reconciler.note_restored()
+                fault.reconciler.record_restored()
                 pgbouncer.start()
                 fault.clients.wait_for(40)
-            fault.tell(
+            fault.report(
                 39,
                 "PgBouncer killed",
                 "auth and history reach PostgreSQL by PgBouncer in transaction mode, four sessions each; kill -9 of it "

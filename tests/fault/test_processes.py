@@ -14,9 +14,9 @@ def test_a_sender_killed_in_mid_bulk(deployment: Services) -> None:
         fault.clients.send(2_000)
         fault.wait_for_arrivals(300)
         deployment.senders[0].process.kill()
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.senders[0].start()
-    fault.tell(
+    fault.report(
         10,
         "A sender killed in mid-bulk",
         "kill -9 of one of two senders in the middle of a list of 2,000, started again.",
@@ -34,10 +34,10 @@ def test_two_senders_killed_at_once(deployment: Services) -> None:
             for sender in deployment.senders:
                 sender.process.kill()
             fault.clients.wait_for(20)
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             for sender in deployment.senders:
                 sender.start()
-    fault.tell(
+    fault.report(
         11,
         "Two senders killed at once",
         "kill -9 of both senders during a list of 1,000 beside single mails; both started again.",
@@ -51,10 +51,10 @@ def test_the_gateway_killed_under_load(deployment: Services) -> None:
         for _ in range(3):
             fault.clients.wait_for(60)
             deployment.gateways[0].process.kill()
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             deployment.gateways[0].start()
         fault.clients.wait_for(60)
-    fault.tell(
+    fault.report(
         12,
         "The gateway killed under load",
         "kill -9 of the only gateway, three times, while eight clients send single mails; started again each time.",
@@ -67,10 +67,10 @@ def test_history_killed(deployment: Services) -> None:
         deployment.history.process.kill()
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(50)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.history.start()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         13,
         "history killed",
         "kill -9 of history under load; mails are accepted and sent without it; started again.",
@@ -82,7 +82,7 @@ def test_auth_killed(deployment: Services) -> None:
         fault.clients.wait_for(40)
         deployment.auth.process.kill()
         fault.clients.wait_for(100)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.auth.start()
         fault.clients.wait_for(40)
-    fault.tell(14, "auth killed", "kill -9 of auth under load; known tokens go on without it; started again.")
+    fault.report(14, "auth killed", "kill -9 of auth under load; known tokens go on without it; started again.")

@@ -26,10 +26,10 @@ def test_a_mail_server_that_hangs(deployment: Services) -> None:
         fault.clients.send(100)
         wait(lambda: deployment.mailbox.concurrent_requests >= IN_FLIGHT, 60)
         fault.clients.wait_for(40)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.mailbox.manner = Manner.TAKE
         deployment.mailbox.hang_up()
-    fault.tell(
+    fault.report(
         41,
         "A mail server that hangs",
         "It reads mails and answers none of them, then is restarted: its connections break, and it takes mail again.",
@@ -41,9 +41,9 @@ def test_a_mail_server_that_resets_before_it_has_a_mail(deployment: Services) ->
         deployment.mailbox.manner = Manner.RESET_BEFORE
         fault.clients.send(100)
         fault.clients.wait_for(100)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.mailbox.manner = Manner.TAKE
-    fault.tell(
+    fault.report(
         42, "A mail server that resets before accepting", "It cuts every connection when a mail is announced; recovers."
     )
 
@@ -54,10 +54,10 @@ def test_a_mail_server_that_resets_after_it_has_a_mail(deployment: Services) -> 
         fault.clients.send(100)
         fault.wait_for_arrivals(4)
         fault.clients.wait_for(40)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.mailbox.manner = Manner.TAKE
         unanswered = fault.count_received()
-    fault.tell(
+    fault.report(
         43,
         "A mail server that resets after accepting",
         "It takes each mail and cuts the connection instead of saying so; recovers.",
@@ -72,9 +72,9 @@ def test_a_mail_server_that_is_away(deployment: Services) -> None:
         deployment.mailbox.hang_up()
         fault.clients.send(100)
         fault.clients.wait_for(100)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.mailbox.manner = Manner.TAKE
-    fault.tell(44, "A mail server under maintenance", "It greets with 421 and hangs up; recovers.")
+    fault.report(44, "A mail server under maintenance", "It greets with 421 and hangs up; recovers.")
 
 
 def test_a_poison_message_among_50(deployment: Services, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_poison_message_among_50(deployment: Services, tmp_path: Path) -> None
         fault.clients.subject = "故障"
         for _ in range(SINGLES // 2):
             fault.clients.send()
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         with workers.running():
             for request in list(fault.clients.accepted):
                 deployment.wait_settled(request, within_s=180)
@@ -104,7 +104,7 @@ def test_a_poison_message_among_50(deployment: Services, tmp_path: Path) -> None
     assert workers.deaths == 3
     assert fault.reconciliation is not None
     assert fault.reconciliation.failed == 1
-    fault.tell(
+    fault.report(
         45,
         f"A poison message among {SINGLES}",
         "It kills its sender (SIGKILL) each time it is touched, and the sender is started again: after three deaths it "
@@ -132,10 +132,10 @@ def test_clocks_an_hour_off(tmp_path: Path) -> None:
         fault.clients.send(500)
         fault.wait_for_arrivals(100)
         deployment.senders[0].process.kill()
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.senders[0].start()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         46,
         "Senders' clocks an hour off",
         "One of two senders an hour ahead, the other an hour behind; the first killed (kill -9) in mid-bulk, so that "

@@ -23,7 +23,7 @@ def test_every_process_killed_once(deployment: Services) -> None:
         inject(fault, deployment.history.process.kill, deployment.history.start)
         inject(fault, deployment.auth.process.kill, deployment.auth.start)
         inject(fault, deployment.gateways[0].process.kill, deployment.gateways[0].start)
-    fault.tell(
+    fault.report(
         1,
         "Every process, one after the other",
         "kill -9 of a sender, RabbitMQ, Redis, PostgreSQL, history, auth and the gateway in turn, during a list of "
@@ -38,6 +38,6 @@ def inject(fault: Fault, begin: Callable[[], None], end: Callable[[], None], *, 
     begin()
     if is_missed:
         fault.clients.wait_for_refusals(3)
-    fault.reconciler.note_restored()
+    fault.reconciler.record_restored()
     end()
     fault.clients.wait_for(20)

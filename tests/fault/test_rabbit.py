@@ -27,10 +27,10 @@ def test_rabbitmq_killed(deployment: Services) -> None:
         fault.wait_for_arrivals(100)
         deployment.rabbit.kill()
         fault.clients.wait_for_refusals(5)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.rabbit.start()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         20,
         "RabbitMQ killed",
         "kill -9 of RabbitMQ during a list of 500 beside single mails; started again on the same data.",
@@ -44,10 +44,10 @@ def test_rabbitmq_restarted(deployment: Services) -> None:
         fault.wait_for_arrivals(100)
         deployment.rabbit.stop()
         fault.clients.wait_for_refusals(5)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.rabbit.start()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         21, "RabbitMQ restarted", "Shut down in good order during a list of 500 beside single mails; started again."
     )
 
@@ -70,20 +70,20 @@ def test_rabbitmq_blocked_by_an_alarm(
         try:
             wait(lambda: fault.clients.refused["broker_blocked"] > 4, 120, why=lambda: str(fault.clients.refused))
         finally:
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             deployment.rabbit.control(*calm)
         fault.clients.wait_for(40)
-    fault.tell(place, title, f"`rabbitmqctl {' '.join(alarm)}` under load, so that nothing can be published; undone.")
+    fault.report(place, title, f"`rabbitmqctl {' '.join(alarm)}` under load, so that nothing can be published; undone.")
 
 
 def test_a_queue_unbound_under_load(deployment: Services) -> None:
     with inject_faults(deployment) as fault, fault.clients.sending():
         fault.clients.wait_for(20)
         _unbind(deployment, "imsg.smtp.normal", "job.smtp.normal")
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         wait(lambda: _is_bound(deployment, "imsg.smtp.normal"), 60, every_s=0.2)
         fault.clients.wait_for(20)
-    fault.tell(
+    fault.report(
         24,
         "A queue unbound under load",
         "The binding of `imsg.smtp.normal` deleted: what is accepted meanwhile reaches history alone, which sends it "

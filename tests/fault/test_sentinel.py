@@ -41,10 +41,10 @@ def test_the_master_killed_under_a_list(deployment: Services, servers: Watched) 
         old = servers.master_port()
         servers.master.kill()
         wait(lambda: servers.master_port() != old, 60, every_s=0.1)
-        fault.reconciler.note_restored()  # the old one stays dead
+        fault.reconciler.record_restored()  # the old one stays dead
         fault.clients.wait_for(40)
     servers.master.start()  # as a replica, for the next test
-    fault.tell(
+    fault.report(
         37,
         "Redis' master killed, Sentinels",
         f"A master, its replica, three Sentinels; kill -9 of the master in a list of {LIST:,} beside single mails. "

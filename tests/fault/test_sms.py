@@ -55,9 +55,9 @@ def test_an_sms_provider_that_answers_5xx_for_minutes(deployment: Services, prov
             assert mails.reconciliation.accepted == mails.reconciliation.settled
             wait(lambda: time.monotonic() > until, DOWN_S + 1, every_s=0.5)
             assert not provider.count_sms()
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             provider.order("sms", "5xx", 0)
-    fault.tell(
+    fault.report(
         40,
         "A provider that answers 5xx for minutes",
         f"The SMS provider answers 503 to everything for {DOWN_S:.0f} s, then recovers; mail is not affected. Unknown "

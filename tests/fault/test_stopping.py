@@ -24,7 +24,7 @@ def plan() -> Plan:
 
 def again(fault: Fault, service: Service) -> None:
     """Start it again: from here on everything heals by itself."""
-    fault.reconciler.note_restored()
+    fault.reconciler.record_restored()
     service.start()
 
 
@@ -43,10 +43,10 @@ def test_before_it_has_connected(deployment: Services) -> None:
         sender.process.start()
         wait(sender.is_alive, 60)
         sender.stop()
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.rabbit.start()
         sender.start()
-    fault.tell(
+    fault.report(
         50, "SIGTERM before it has connected", "A sender asked to end while RabbitMQ is down, with work waiting."
     )
 
@@ -58,7 +58,7 @@ def test_while_it_takes(deployment: Services) -> None:
         sender.stop()
         again(fault, sender)
         fault.wait_for_arrivals(50)
-    fault.tell(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
+    fault.report(51, "SIGTERM while it takes", "A sender asked to end while single mails stream in; started again.")
 
 
 def test_while_it_splits(deployment: Services) -> None:
@@ -67,7 +67,7 @@ def test_while_it_splits(deployment: Services) -> None:
         fault.clients.send(5_000)
         sender.stop()
         again(fault, sender)
-    fault.tell(
+    fault.report(
         52, "SIGTERM while it splits", "A sender asked to end as soon as a list of 5,000 is accepted; started again."
     )
 
@@ -81,7 +81,7 @@ def test_in_the_middle_of_a_chunk(deployment: Services) -> None:
         sender.stop()
         assert fault.count_received() < 500, "it was in the middle"
         again(fault, sender)
-    fault.tell(53, "SIGTERM in mid-chunk", "A sender asked to end in the middle of a list of 500; started again.")
+    fault.report(53, "SIGTERM in mid-chunk", "A sender asked to end in the middle of a list of 500; started again.")
 
 
 def test_in_the_middle_of_a_delivery(deployment: Services) -> None:
@@ -95,7 +95,7 @@ def test_in_the_middle_of_a_delivery(deployment: Services) -> None:
         assert 0 < fault.count_received() < 20, "it was in the middle"
         deployment.mailbox.latency_s = 0.0
         again(fault, sender)
-    fault.tell(
+    fault.report(
         54,
         "SIGTERM in mid-delivery",
         "A sender asked to end while the mail server thinks for 3 s about each mail: it waits for the answers.",
@@ -114,7 +114,7 @@ def test_while_mails_wait(deployment: Services) -> None:
         sender.stop()
         deployment.mailbox.manner = Manner.TAKE
         again(fault, sender)
-    fault.tell(
+    fault.report(
         55, "SIGTERM while mails wait", "A sender asked to end while the mail server is away and its mails wait for it."
     )
 
@@ -131,7 +131,7 @@ def test_while_nothing_can_be_published(deployment: Services) -> None:
         finally:
             deployment.rabbit.control("set_vm_memory_high_watermark", "0.6")
         again(fault, sender)
-    fault.tell(
+    fault.report(
         56,
         "SIGTERM while the broker takes nothing",
         "A sender asked to end in the middle of a list while an alarm keeps its outcomes from being told.",
@@ -148,7 +148,7 @@ def test_twice(deployment: Services) -> None:
         wait(lambda: not sender.is_ready() if sender.process.runs else True, 60)
         sender.stop()
         again(fault, sender)
-    fault.tell(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
+    fault.report(57, "SIGTERM while it shuts down", "A sender asked to end a second time while it ends; started again.")
 
 
 def test_the_other_services(deployment: Services) -> None:
@@ -158,7 +158,7 @@ def test_the_other_services(deployment: Services) -> None:
             service.stop()
             again(fault, service)
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         58,
         "SIGTERM of the gateway, auth and history",
         "One after the other asked to end under load, and started again; there is no second one of either.",

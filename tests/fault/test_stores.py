@@ -31,10 +31,10 @@ def test_redis_killed(deployment: Services) -> None:
         fault.wait_for_arrivals(100)
         deployment.valkey.kill()
         stay_away()
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.valkey.start()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         30,
         "Redis killed",
         f"kill -9 of Redis during a list of 500 beside single mails; after {AWAY_S:.0f} s started again on its data.",
@@ -46,11 +46,11 @@ def test_redis_flushed(deployment: Services) -> None:
         deployment.mailbox.latency_s = 0.02
         fault.clients.send(LIST)
         fault.wait_for_arrivals(50)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         with redis.Redis.from_url(deployment.valkey.url, socket_timeout=30) as client:
             client.flushall()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         31, "Redis flushed", f"FLUSHALL during a list of {LIST} beside single mails: ledgers, limits and mirrors gone."
     )
 
@@ -64,9 +64,9 @@ def test_redis_made_slow(deployment: Services) -> None:
             for pause_ms in (1_500, 1_500, 1_500, 1_500, 6_000):
                 client.client_pause(pause_ms)
                 client.get("answers once the pause is over")
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         32,
         "Redis made slow",
         "CLIENT PAUSE for 1.5 s four times in a row, then for 6 s, during a list of 500 beside single mails.",
@@ -81,10 +81,10 @@ def test_redis_failed_over_to_an_empty_one(deployment: Services) -> None:
         deployment.valkey.kill()
         shutil.rmtree(deployment.valkey.folder / "appendonlydir")
         stay_away()
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.valkey.start()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         33,
         "Redis failed over to an empty one",
         f"kill -9 of Redis during a list of {LIST} beside single mails; after {AWAY_S:.0f} s "
@@ -107,10 +107,10 @@ def test_redis_demoted_by_hand_and_promoted_again(deployment: Services) -> None:
         fault.clients.wait_for_refusals(5)
         writers = (*deployment.gateways, *deployment.senders)
         wait(lambda: not any(writer.is_ready() for writer in writers), 60, why=lambda: deployment.logs)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         follow(deployment.valkey, None)
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         35,
         "Redis demoted by hand",
         f"During a list of {LIST} beside single mails Redis becomes another's replica, until nobody is ready; then "
@@ -126,10 +126,10 @@ def test_postgresql_killed(deployment: Services) -> None:
         deployment.postgres.kill()
         fault.clients.wait_for(100)
         fault.wait_for_arrivals(50)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.postgres.start()
         fault.clients.wait_for(40)
-    fault.tell(
+    fault.report(
         34,
         "PostgreSQL killed",
         "kill -9 of PostgreSQL under load; mails are accepted and sent without it; started again on its data.",

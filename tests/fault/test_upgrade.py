@@ -67,7 +67,7 @@ def test_every_service_is_rolled_up_and_back_under_load(deployment: Services, be
                 pages.go_on()
                 assert send_once(deployment, client, key, to) == first, "both know an Idempotency-Key"
                 fault.wait_for_arrivals(100)
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
     wait(
         lambda: set(client.accepted) <= list_reported(receiver),
         SETTLED_WITHIN_S,
@@ -76,7 +76,7 @@ def test_every_service_is_rolled_up_and_back_under_load(deployment: Services, be
     )
     assert fault.reconciliation is not None
     assert list_unsent(deployment, client.token) == []
-    fault.tell(
+    fault.report(
         95,
         "An upgrade, and its undoing",
         "Every service rolled from the version before to this one and back, replica by replica, beside at most 200 "

@@ -34,7 +34,7 @@ def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
             fault.clients.subject = "故障"
             for _ in range(SINGLES // 2):
                 fault.clients.send()
-            fault.reconciler.note_restored()
+            fault.reconciler.record_restored()
             wait(lambda: deployment.logs.count("of processor time without a sign of life") == 3, 600, every_s=0.5)
             deployment.wait_until_ready()
             deployment.wait_settled(poison, within_s=180)
@@ -47,7 +47,7 @@ def test_a_message_that_spins(tmp_path: Path, processor_s: float) -> None:
         assert "in prepare" in deployment.logs, "it says where it stood"
         assert deployment.call("GET", "/health/live")["errorCode"] == 0
         assert deployment.logs.count("of processor time without a sign of life") == 3
-    fault.tell(
+    fault.report(
         92 if processor_s > 2.0 else 93,
         f"A message that spins among {SINGLES}" + ("" if processor_s > 2.0 else ", with less patience"),
         f"A regular expression never ends over its subject; all of `imsg up` stands. Its parent ends it after "
@@ -72,7 +72,7 @@ def test_a_sender_stopped_for_a_minute_three_times(deployment: Services, whom: s
             time.sleep(MINUTE_S)  # the fault itself
             sender.signal(signal.SIGCONT)
             sender, other = other, sender
-        fault.reconciler.note_restored()
+        fault.reconciler.record_restored()
         deployment.mailbox.latency_s = 0.0
     assert fault.reconciliation is not None
     assert fault.reconciliation.failed == 0
@@ -80,7 +80,7 @@ def test_a_sender_stopped_for_a_minute_three_times(deployment: Services, whom: s
     said = "\n".join(sender.process.last_lines(100_000) for sender in deployment.senders)
     assert "of processor time" not in said
     assert said.count("was stopped") == (3 if whom == "the child alone" else 0)
-    fault.tell(
+    fault.report(
         15 if whom == "all of it" else 16,
         "A sender stopped for a minute, three times" + ("" if whom == "all of it" else ", its parent not"),
         "SIGSTOP of one of two senders, then of the other, and again, during a list of 600 beside single mails"

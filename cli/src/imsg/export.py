@@ -42,10 +42,10 @@ PATIENCE_S = 60.0
 """How long the services may take until they answer how much waits."""
 
 
-def export(target: Path, wait_s: float, tell: Callable[[Line], None]) -> RuntimeConfig:
+def export(target: Path, wait_s: float, report: Callable[[Line], None]) -> RuntimeConfig:
     """Run the services without their port until no queue holds anything, then copy what they keep to a new folder.
 
-    `tell` gets a line every few seconds while something waits. Raises StartError if something still waits after
+    `report` gets a line every few seconds while something waits. Raises StartError if something still waits after
     `wait_s`, or if iMSG runs; nothing is at `target` then.
     """
     settings = load(Settings)
@@ -57,13 +57,13 @@ def export(target: Path, wait_s: float, tell: Callable[[Line], None]) -> Runtime
     if target.exists():
         raise StartError("{0} exists already; name a new folder.", target)
     os.umask(0o077)  # it holds every secret
-    return asyncio.run(_export(settings, target, wait_s, tell))
+    return asyncio.run(_export(settings, target, wait_s, report))
 
 
-async def _export(settings: Settings, target: Path, wait_s: float, tell: Callable[[Line], None]) -> RuntimeConfig:
+async def _export(settings: Settings, target: Path, wait_s: float, report: Callable[[Line], None]) -> RuntimeConfig:
     draft = target.with_name(f"{target.name}.{os.getpid()}{backup.PART}")
     async with data_folder.hold(settings.data_dir) as lock:
-        config = await _drain(settings, lock, wait_s, tell)
+        config = await _drain(settings, lock, wait_s, report)
         try:
             (draft / all_in_one.SECRETS).mkdir(parents=True)
             await backup.copy_databases(settings.data_dir, draft)
@@ -82,7 +82,7 @@ def list_migrations() -> Mapping[str, str]:
     return {owner.name: owner.migrations.head for owner in TABLE_OWNERS}
 
 
-async def _drain(settings: Settings, lock: int, wait_s: float, tell: Callable[[Line], None]) -> RuntimeConfig:
+async def _drain(settings: Settings, lock: int, wait_s: float, report: Callable[[Line], None]) -> RuntimeConfig:
     """Run the services until nothing waits in a queue. Raises StartError."""
     async with AsyncExitStack() as stack:
         server = None if settings.redis_url else Valkey(settings.data_dir, lock)
@@ -108,7 +108,9 @@ async def _drain(settings: Settings, lock: int, wait_s: float, tell: Callable[[L
             if waiting and now > reported_at + TELL_S:
                 reported_at = now
                 left_s = round(began + wait_s - now)
-                tell(fill("waiting {0} s more at most: {1}", left_s, await _describe(waiting, broker.topology, redis)))
+                report(
+                    fill("waiting {0} s more at most: {1}", left_s, await _describe(waiting, broker.topology, redis))
+                )
             await asyncio.sleep(LOOK_S)
     return config
 

@@ -9,10 +9,10 @@ SILENT_S = 1.0
 
 
 @contextmanager
-def loading(tell: Callable[[], None] | None = None, *, silent_s: float = SILENT_S) -> Iterator[None]:
-    """Restore SIGINT's default action while the context is open: no traceback. Call `tell` after `silent_s`."""
+def loading(report: Callable[[], None] | None = None, *, silent_s: float = SILENT_S) -> Iterator[None]:
+    """Restore SIGINT's default action while the context is open: no traceback. Call `report` after `silent_s`."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    timer = Timer(silent_s, tell or (lambda: None))
+    timer = Timer(silent_s, report or (lambda: None))
     timer.daemon = True
     timer.start()
     try:

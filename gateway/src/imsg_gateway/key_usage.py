@@ -10,12 +10,12 @@ from imsg_web.service_client import Peer, ServiceFailed, ServiceUnavailable
 log = logger(__name__)
 
 EVERY_S = 5.0
-MAX_NOTED = 10_000
+MAX_USES = 10_000
 """Keys in one message to auth; those beyond it wait for their next use."""
 
 
 class KeyUsage:
-    """Notes the uses of keys, away from the path of a request."""
+    """Records the uses of keys, and reports them to auth every few seconds."""
 
     def __init__(self, auth: Peer, now: Callable[[], float] = time.time) -> None:
         self._auth = auth
@@ -24,7 +24,7 @@ class KeyUsage:
 
     def record(self, key_id: str, address: str) -> None:
         """Record that a key was used now, from an address."""
-        if key_id in self._uses or len(self._uses) < MAX_NOTED:
+        if key_id in self._uses or len(self._uses) < MAX_USES:
             self._uses[key_id] = (self._now(), address)
 
     async def watch(self) -> None:

@@ -21,7 +21,7 @@ return 1
 
 
 class NextDue:
-    """Notes what is accepted for scheduler; scheduler corrects it every other second."""
+    """Records when jobs accepted for scheduler are due; scheduler corrects it every other second."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

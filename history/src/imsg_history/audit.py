@@ -43,11 +43,11 @@ class Audit:
         await self._database.execute(insert_line(make_change(caller, action, target, self._now(), **more)))
 
     async def record_read(self, caller: Caller, action: str, target: str) -> None:
-        """Add a line of a caller's reading, unless the same was noted lately. Raises DatabaseUnavailable."""
+        """Add a line of a caller's reading, unless the same was recorded lately. Raises DatabaseUnavailable."""
         key = None if caller.key is None else caller.key.id
         read, now = (caller.user_id, key, action, target), self._now()
-        noted = self._reads.get(read)
-        if noted is not None and now - noted < READ_AGAIN:
+        recorded_at = self._reads.get(read)
+        if recorded_at is not None and now - recorded_at < READ_AGAIN:
             return
         await self.record(caller, action, target)
         self._reads[read] = now

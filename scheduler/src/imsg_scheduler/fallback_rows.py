@@ -111,7 +111,7 @@ class FallbackRows:
         return [await self._read(row) for row in rows]
 
     async def begin(self, request: str, job: Job, now_ms: int) -> None:
-        """Note that a request was released, as `job`."""
+        """Record that a request was released, as `job`."""
         fallback = await self.lock(request)
         if fallback is None:
             return

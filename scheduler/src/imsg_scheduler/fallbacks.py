@@ -69,7 +69,7 @@ Change = Callable[[Fallback, People], None]
 
 
 class Fallbacks:
-    """Begins legs, tells history how many people were reached, and gives back what never begins."""
+    """Begins legs, tells history how many people were reached, and refunds legs that never begin."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Fallbacks:
         raise DatabaseUnavailable("others changed the request each time")
 
     async def _decide_legs(self, fallback: Fallback, change: Change) -> LegDecision:
-        """Change the people, mark what is to begin, tell how many were reached, and give back what never begins."""
+        """Change the people, mark the legs to begin, publish the counts, and refund legs that never begin."""
         people, now_ms = fallback.read_people(), await self._clock.read_ms()
         before, counts = people.list_ended(), people.counts
         change(fallback, people)
@@ -254,7 +254,7 @@ class Fallbacks:
 
 
 def _record_outcomes(fallback: Fallback, people: People, outcomes_of_leg: Mapping[str, Sequence[Outcome]]) -> None:
-    """Note the outcomes of messages, leg by leg in their order."""
+    """Record the outcomes of messages, leg by leg in their order."""
     for place, job in enumerate(fallback.jobs):
         for outcome in outcomes_of_leg.get(job.request, ()):
             people.record_outcome(place, outcome.n, outcome.status)
@@ -272,7 +272,7 @@ def _begin(fallback: Fallback, leg: int, waiting: frozenset[int], now: datetime)
 
 
 def _cancel(fallback: Fallback, leaving: Sequence[tuple[int, int]], now_ms: int) -> list[Cancel]:
-    """Make the cancels of messages that are left; the request itself goes on, and is not given back."""
+    """Make the cancels of messages that are left; the request itself goes on, and is not refunded."""
     now = datetime.fromtimestamp(now_ms / 1_000, UTC)
     cancels = []
     for leg, n in leaving:

@@ -31,7 +31,7 @@ class State(IntEnum):
     REACHED = 1
     NOT_REACHED = 2
     STOPPED = 3
-    """No further leg begins; what is unused is not given back yet, so that it counts as open."""
+    """No further leg begins; what is unused is not refunded yet, so that it counts as open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +94,19 @@ class People:
         return Counts(reached, not_reached, len(self._states) - reached - not_reached)
 
     def release(self, leg: int, people: Collection[int], now_ms: int) -> None:
-        """Note that a leg of people was handed to its channel."""
+        """Record that a leg of people was handed to its channel."""
         for n in people:
             if self._legs[n] == leg and self._states[n] == State.OPEN and self._since[n] <= 0:
                 self._since[n] = now_ms
 
     def mark(self, leg: int, people: Collection[int], now_ms: int) -> None:
-        """Note that a leg of people is about to be published: from here on a cancel asks the claims."""
+        """Record that a leg of people is about to be published: from here on a cancel asks the claims."""
         for n in people:
             if self._legs[n] == leg and self._since[n] == WAITING:
                 self._since[n] = -now_ms
 
     def record_outcome(self, leg: int, n: int, status: Status) -> None:
-        """Note the outcome of a person's message of a leg; it may come late, twice, or after a later leg has begun."""
+        """Record the outcome of a person's message of a leg; it may come late, twice, or after a later leg began."""
         if not (0 <= n < len(self._legs) and 0 <= leg < len(self._rules)):
             return
         until = self._rules[leg].until
@@ -122,7 +122,7 @@ class People:
             self._states[n] = State.NOT_REACHED
 
     def advance(self, now_ms: int) -> None:
-        """Let those whose time has come leave their leg; the next one begins once they are let on."""
+        """Let those whose time has come leave their leg; the next one begins once `begin_next` is called."""
         for n in range(len(self._legs)):
             if self._since[n] > 0 and self._is_due(n, now_ms):
                 self._go_on(n)

@@ -70,10 +70,10 @@ async def test_rows_that_are_returned_need_few_statements_however_many_rows_ther
     async with connect(read_url(f"sqlite:///{tmp_path / 'imsg.db'}"), DatabaseOptions("test")) as database:
         await write(database, "CREATE TABLE numbers (i INTEGER PRIMARY KEY)")
 
-        def note(*arguments: object) -> None:
+        def record(*arguments: object) -> None:
             statements.add(str(arguments[2]))
 
-        event.listen(Engine, "before_cursor_execute", note)
+        event.listen(Engine, "before_cursor_execute", record)
         first = 0
         for count in range(1, 200):
             rows = [{"i": first + n} for n in range(count)]
@@ -81,7 +81,7 @@ async def test_rows_that_are_returned_need_few_statements_however_many_rows_ther
                 returned = await connection.execute(insert(table).returning(table.c.i), rows)
                 assert sorted(returned.scalars()) == [row["i"] for row in rows]
             first += count
-        event.remove(Engine, "before_cursor_execute", note)
+        event.remove(Engine, "before_cursor_execute", record)
 
     assert 0 < len([statement for statement in statements if statement.startswith("INSERT")]) <= FEW
 

@@ -38,7 +38,7 @@ class Fault:
             why=lambda: f"{self.count_received()} of {goal}",
         )
 
-    def tell(self, place: int, title: str, done: str, *, twice_at_most: int = 0, why: str = "") -> None:
+    def report(self, place: int, title: str, done: str, *, twice_at_most: int = 0, why: str = "") -> None:
         """Check the number of duplicates, and write the row."""
         assert self.reconciliation is not None, "it is not over"
         assert self.reconciliation.duplicates <= twice_at_most, (

@@ -34,7 +34,7 @@ def make_writer(database: Database, registry: CollectorRegistry | None = None) -
     return BatchWriter(database, lambda: NOW, RETENTION, WriterMetrics(registry or CollectorRegistry()))
 
 
-async def keep(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
+async def record(database: Database, *batch: Any) -> None:  # noqa: ANN401  messages or deliveries
     """Record one batch."""
     await make_writer(database).write(
         [event if isinstance(event, Delivery) else make_delivery(event) for event in batch]

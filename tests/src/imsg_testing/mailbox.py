@@ -93,7 +93,7 @@ class Mailbox(SmtpServer):
                 return Late(DEFAULTS["DOT"], self.latency_s)
         return DEFAULTS.get(command, "")
 
-    def keep(self, mail: Received) -> None:
+    def store(self, mail: Received) -> None:
         """Record a mail, unless the mailbox hangs: then it is neither recorded nor acknowledged."""
         if self.manner is Manner.HANG:
             return

@@ -46,7 +46,7 @@ class Reconciler:
     """How often each recipient got something, as the provider counts it."""
     began_at: float = field(default_factory=time.monotonic)
 
-    def note_restored(self) -> None:
+    def record_restored(self) -> None:
         """Record that the fault is over, and that recovery begins."""
         self.began_at = time.monotonic()
 

@@ -138,17 +138,17 @@ def _bounds(info: FieldInfo) -> Mapping[str, Any]:
     """Return the limits of a number: `ge`, `gt`, `le`."""
     found: dict[str, Any] = {}
 
-    def look(annotation: Any, metadata: Sequence[Any]) -> None:  # noqa: ANN401
+    def collect(annotation: Any, metadata: Sequence[Any]) -> None:  # noqa: ANN401
         for mark in metadata:
             found.update({name: getattr(mark, name) for name in ("ge", "gt", "le") if hasattr(mark, name)})
-            look(None, getattr(mark, "metadata", ()))
+            collect(None, getattr(mark, "metadata", ()))
         if get_origin(annotation) is Annotated:
-            look(annotation.__origin__, annotation.__metadata__)
+            collect(annotation.__origin__, annotation.__metadata__)
         else:
             for part in get_args(annotation):
-                look(part, ())
+                collect(part, ())
 
-    look(info.annotation, info.metadata)
+    collect(info.annotation, info.metadata)
     return found
 
 

@@ -148,7 +148,7 @@ class SmtpServer:
         self.commands.append(command)
         return next(self._replies.get(command, iter(())), DEFAULTS.get(command, ""))
 
-    def keep(self, mail: Received) -> None:
+    def store(self, mail: Received) -> None:
         """Keep a mail."""
         self.mails.append(mail)
 
@@ -238,7 +238,7 @@ class SmtpServer:
         reply = self.next_reply_for("DOT", envelope.rcpt_tos)
         connection.queue_id = next(self._queue_ids)
         if _has_code(reply, "250") or isinstance(reply, Act):
-            self.keep(
+            self.store(
                 Received(
                     envelope.mail_from or "",
                     tuple(envelope.rcpt_tos),

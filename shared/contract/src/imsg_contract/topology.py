@@ -200,7 +200,7 @@ COUNTS_OF_ALL = "imsg:used:all"
 
 
 def refunded_key(request: str) -> str:
-    """Return the set of what of a request was given back already."""
+    """Return the set of the parts of a request that were refunded already."""
     return f"imsg:refunded:{request}"
 
 

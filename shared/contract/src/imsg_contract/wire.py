@@ -86,7 +86,7 @@ class EventKind(IntFlag):
 
 
 class ChargeRecord(Wire):
-    """What an accepted request was counted as, so that what is not sent is given back to the periods charged."""
+    """What an accepted request was counted as, so that what is not sent is refunded to the periods charged."""
 
     username: str
     user_id: str

@@ -66,7 +66,7 @@ MARGIN_S = 1.0
 """They are not reused so close to a window's end, where only the server's clock tells the window."""
 
 REFUNDED_S = 62 * 86_400
-"""How long it is remembered what was given back: two months, as long as counts of a month are kept."""
+"""How long refunds are remembered: two months, as long as counts of a month are kept."""
 
 SLOWEST_S = 0.05
 """A time is not reused where its reply took longer than this."""

@@ -281,11 +281,11 @@ for place = 1, 2 do
 end
 return 1
 """)
-"""KEYS: the counts of the user, and of the installation, and what was given back of the request.
+"""KEYS: the counts of the user, and of the installation, and the refunded parts of the request.
 
-ARGV: the name of what is given back ('' : the caller knows that it was not), how long it is remembered (seconds), id,
-the number of the user's fields, then each field and what is given back to it: the user's, then the installation's.
-Returns 0 where it was given back already."""
+ARGV: the name of the part to refund ('' : the caller knows that it was not refunded), how long it is remembered
+(seconds), id, the number of the user's fields, then each field and its refund: the user's, then the installation's.
+Returns 0 where the part was refunded already."""
 
 COUNT = Script.of("""
 local amount = tonumber(ARGV[1])
