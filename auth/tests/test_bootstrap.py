@@ -207,7 +207,7 @@ async def test_a_reset_works_while_all_of_imsg_is_down(url: str, tmp_path: Path)
         ("admin", "Aa123456", "wrong_type"),
     ],
 )
-async def test_a_reset_that_cannot_be_says_why(
+async def test_a_reset_that_fails_reports_the_reason(
     url: str, tmp_path: Path, username: str, password: str, reason: str
 ) -> None:
     """As a refusal, whose detail is for people."""

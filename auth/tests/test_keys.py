@@ -81,7 +81,7 @@ async def test_a_key_that_is_ended_is_gone(user: Visitor, redis: Redis) -> None:
     assert (await user.delete(f"{KEYS}/{key_id}")).json()["reason"] == "not_found"
 
 
-async def test_a_rotated_key_overlaps_for_as_long_as_was_said(user: Visitor, redis: Redis) -> None:
+async def test_a_rotated_key_overlaps_for_as_long_as_requested(user: Visitor, redis: Redis) -> None:
     old_id, old = await add(user)
     answer = (await user.call("POST", f"{KEYS}/{old_id}/rotate", {"old_valid_s": 3_600})).json()
     assert await is_in_force(redis, user, old)

@@ -46,7 +46,7 @@ async def listening(url: str, count: int) -> AsyncIterator[Audit]:
                 return
 
 
-async def test_every_change_is_told_once_and_in_order(visitor: Visitor, admin: Visitor, url: str) -> None:
+async def test_every_change_is_published_once_and_in_order(visitor: Visitor, admin: Visitor, url: str) -> None:
     """Without passwords, tokens or whole addresses."""
     async with listening(url, 8) as audit:
         await admin.post("/api/register", username="甲", password="secret-horse-1", email="jia@example.com")

@@ -97,7 +97,7 @@ async def test_a_wrong_registration_adds_no_user(admin: Visitor) -> None:
         ("phone", "1591234125", "不是电话号码：应为 11 位手机号或+开头的国际号码"),
     ],
 )
-async def test_a_contact_written_otherwise_is_told_with_the_form_wanted(
+async def test_a_contact_written_otherwise_is_refused_with_the_form_wanted(
     admin: Visitor, field: str, text: str, said: str
 ) -> None:
     name = unique("fourth")

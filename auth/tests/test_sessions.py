@@ -55,7 +55,7 @@ WRONG_LOG_INS: tuple[tuple[object, int, int, str], ...] = (
 )
 
 
-async def test_a_log_in_that_fails_says_why(visitor: Visitor) -> None:
+async def test_a_log_in_that_fails_returns_the_reason(visitor: Visitor) -> None:
     """Nothing is coerced, and no length breaks it."""
     for body, status, code, reason in WRONG_LOG_INS:
         answer = await visitor.call("POST", "/api/login", body)

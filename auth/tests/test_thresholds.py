@@ -29,7 +29,7 @@ async def consume_events(url: str, count: int) -> Sequence[Event]:
     return events
 
 
-async def test_a_quota_tells_its_user_at_80_and_at_100_percent_and_all_administrators_of_a_shared_one(
+async def test_a_quota_notifies_its_user_at_80_and_100_percent_and_administrators_of_a_shared_one(
     admin: Visitor, user: Visitor, redis: Redis, url: str
 ) -> None:
     own = {"id": "mine", "counts": "recipients", "per": "day", "limit": 10}

@@ -72,7 +72,7 @@ async def test_a_wrong_modify_changes_nothing(admin: Visitor) -> None:
     assert (await record(admin, "admin"))["per_day"] == 20
 
 
-async def test_a_patch_sets_what_it_says_and_leaves_the_rest(admin: Visitor, redis: Redis) -> None:
+async def test_a_patch_sets_its_fields_and_leaves_the_rest(admin: Visitor, redis: Redis) -> None:
     """Null unsets; an empty contact is none."""
     name, phone = unique("王五"), some_phone()
     await register(admin, name, phone=phone, email=f"{phone}@example.com")
@@ -129,7 +129,7 @@ async def test_a_wrong_right_is_refused_by_its_name(admin: Visitor, user: Visito
     assert await record(admin, user.called) == before
 
 
-async def test_who_may_send_codes_is_said_in_the_cache_and_the_audit(admin: Visitor, redis: Redis) -> None:
+async def test_the_right_to_send_codes_is_written_to_the_cache_and_the_audit(admin: Visitor, redis: Redis) -> None:
     name = unique("赵六")
     await register(admin, name)
     assert (await read_cached(redis, name))["may_send_codes"] == "0"

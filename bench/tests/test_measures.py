@@ -59,7 +59,7 @@ def test_what_is_left_is_octets_by_seconds_of_what_has_grown() -> None:
     assert [note.split(":")[1] for note in found.notes[1:]] == ["settled`", "used`"]
 
 
-def test_a_kind_of_key_is_told_without_whose_it_is() -> None:
+def test_the_kind_of_a_key_is_its_name_without_its_owner() -> None:
     assert kind("imsg:used:{imsg:user:admin}:1") == "imsg:used"
     assert kind("imsg:claims:0197:3") == "imsg:claims"
 

@@ -72,7 +72,7 @@ async def test_a_refusal_is_counted() -> None:
     assert load.refused == 2
 
 
-async def test_what_is_accepted_while_requests_leave_is_told_apart() -> None:
+async def test_what_is_accepted_while_requests_leave_is_counted_apart() -> None:
     """The goodput of an overload: here the server stalls for longer than the whole schedule lasts."""
     async with answering(ANSWER, stall_s=0.2) as url:
         load = OpenLoop(url, b"{}", [number * 0.01 for number in range(10)], connections=1)

@@ -27,7 +27,7 @@ def test_trees_are_measured_in_turn_and_compared_round_by_round() -> None:
     assert pair.ratios == pytest.approx((0.6, 1.6))
 
 
-def test_the_table_says_medians_and_how_far_the_rounds_lie_apart() -> None:
+def test_the_table_shows_medians_and_how_far_the_rounds_lie_apart() -> None:
     pair = Pair("A", "accepted", "1/s", (100, 100, 100), (90, 110, 130))
     last = write_table(("main", "branch"), [pair]).splitlines()[-1]
     assert last == "| A | accepted | 100 1/s | 110 1/s | × 1.10 | 0.90 to 1.30 |"

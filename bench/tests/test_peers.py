@@ -72,7 +72,7 @@ async def test_a_server_that_goes_away_leaves_what_it_did_not_answer_uncounted()
     assert found.unanswered > 0
 
 
-def test_every_request_is_as_long_as_it_says() -> None:
+def test_every_request_is_as_long_as_its_content_length() -> None:
     head, _, body = fill(http_post("/", '{"to": "{number}"}'), 7).partition("\r\n\r\n")
     assert int(head.partition("content-length: ")[2]) == len(body)
     assert body == '{"to": "00000007"}'
@@ -129,13 +129,13 @@ def test_ours_is_held_against_the_best_that_loses_nothing() -> None:
     assert found.find("iMSG, gone after kill -9").is_met
 
 
-def test_the_page_has_those_first_that_lose_nothing_and_says_what_is_not_there() -> None:
+def test_the_page_lists_those_first_that_lose_nothing_and_names_what_is_missing() -> None:
     document = {"scale": "quick", "at": "now", "machine": {"cores": "2"}}
     said = page(document, [outcome("Quick", 5_000, 12), outcome("Safe", 250, 0)])
     assert said.index("| Safe | 500 | 250 | 1,000 | 0 |") < said.index("| Quick | 10,000 | 5,000 | 1,000 | 12 |")
     assert "Apprise-API" in said
 
 
-def test_every_contender_says_what_it_is_and_how_it_is_set() -> None:
+def test_every_contender_states_what_it_is_and_how_it_is_set() -> None:
     assert len({kind.NAME for kind in PEERS}) == len(PEERS)
     assert all(kind.WHAT and kind.SETTINGS for kind in PEERS)

@@ -19,7 +19,7 @@ def test_the_cores_together_bound_what_no_station_does() -> None:
     assert (round(rate), full) == (5_000, "the cores")
 
 
-def test_one_worker_keeps_messages_as_long_as_theory_says() -> None:
+def test_one_worker_keeps_messages_as_long_as_theory_predicts() -> None:
     """M/M/1 at half load: the time in the system is exponential with a mean of 1 / (µ - λ), its median ln 2 of it."""
     played = simulate([Station("one", 1_000)], rate=500, messages=200_000, random=Random(1))  # noqa: S311  the same for every run
     assert played.p50_ms == pytest.approx(0.693 * 2, rel=0.05)

@@ -11,7 +11,7 @@ def test_what_is_full_first_is_what_costs_most_and_a_part_without_cost_never_is(
     assert lines[2:] == ["| C, the floor | 4,000 | 5,000 | sender |"]
 
 
-def test_what_is_kept_grows_with_the_load_and_is_told_where_it_was_measured() -> None:
+def test_what_is_kept_grows_with_the_load_and_is_given_where_it_was_measured() -> None:
     """10 messages a second of 4 MB each beside the 10 MB of an empty server; 2,000 octets a row."""
     found = Result(
         "O",

@@ -30,7 +30,7 @@ def _start_holder(place: Path) -> "subprocess.Popen[str]":
     return child
 
 
-async def test_a_second_process_is_told_who_holds_it(tmp_path: Path) -> None:
+async def test_a_second_process_is_refused_with_the_holders_id(tmp_path: Path) -> None:
     child = _start_holder(tmp_path)
     try:
         with pytest.raises(StartError, match=rf"process {child.pid}.*IMSG_DATA_DIR"):

@@ -35,7 +35,7 @@ async def greeting(words: bytes) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def test_where_nothing_is_set_of_bounces_nothing_is_said() -> None:
+async def test_without_settings_of_bounces_nothing_is_reported() -> None:
     assert await check({}) == {}
     assert await check({"bounce_domain": "none"}) == {}
 

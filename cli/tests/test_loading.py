@@ -5,14 +5,14 @@ from threading import Event
 from imsg.loading import loading
 
 
-def test_a_person_is_told_what_lasts() -> None:
+def test_a_long_load_is_reported_to_a_terminal() -> None:
     told = Event()
 
     with loading(told.set, silent_s=0):
         assert told.wait(60)
 
 
-def test_nothing_is_said_of_what_is_quick() -> None:
+def test_a_quick_load_prints_nothing() -> None:
     told = Event()
 
     with loading(told.set, silent_s=3_600):

@@ -121,7 +121,7 @@ def test_an_answer_that_never_came_is_repeated_too(serve: Serve) -> None:
     assert len(server.keys) == 2
 
 
-def test_a_refusal_in_the_middle_says_how_far_it_came(serve: Serve) -> None:
+def test_a_refusal_in_the_middle_reports_how_many_were_sent(serve: Serve) -> None:
     server = serve(OK, USED_UP)
 
     with pytest.raises(sending.Interrupted) as stopped:

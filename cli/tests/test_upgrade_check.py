@@ -35,7 +35,7 @@ def set_version(folder: Path, owner: str, version: str) -> None:
         connection.execute(f"UPDATE {owner}_version SET version_num = ?", (version,))  # noqa: S608  ours
 
 
-def test_where_nothing_has_to_be_done_it_says_so_by_its_exit_code(folder: Path) -> None:
+def test_where_nothing_has_to_be_done_its_exit_code_shows_it(folder: Path) -> None:
     code, rows = check(folder, "--backup", str(folder), settings={}, language="en_US.UTF-8")
     assert code == 0, rows
     assert [row for row in rows if not row.startswith("✓")] == []

@@ -53,7 +53,7 @@ def _lives(pid: int) -> bool:
     return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-async def test_what_it_was_told_outlives_it(tmp_path: Path) -> None:
+async def test_what_was_written_outlives_it(tmp_path: Path) -> None:
     async with data_folder.hold(tmp_path) as lock:
         async with _running(tmp_path, lock) as server, redis.connect(server.url) as client:
             await client.call("SET", "name", "天存")

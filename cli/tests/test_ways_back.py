@@ -5,7 +5,7 @@ from imsg.findings import ENGLISH, Translate
 from imsg_smtp.settings import Smtp
 
 
-def test_of_each_server_it_is_said_how_bounces_come_back() -> None:
+def test_each_server_is_listed_with_how_its_bounces_come_back() -> None:
     own = {"host": "imap.qq.com", "username": "1@qq.com", "password": "x"}
     servers = {
         "netease": {"host": "smtp.163.com"},

@@ -28,7 +28,7 @@ class History:
         return {"messages": [{"created_at": at} for at in self._found], "next": None}
 
 
-async def test_the_oldest_is_told_to_the_moment() -> None:
+async def test_the_oldest_is_shown_to_the_moment() -> None:
     times = ["2026-11-25T09:40:00.000Z", "2026-11-25T09:12:00.000Z"]
     history = History({8: {"sent": 9}, 9: {"queued": 2, "sent": 1}, 11: {"queued": 5}}, times)
     hours = await Hours.load(history, NOW)
@@ -36,7 +36,7 @@ async def test_the_oldest_is_told_to_the_moment() -> None:
     assert [asked["since"] for asked in history.asked] == ["2026-11-25T09:00:00Z"]
 
 
-async def test_among_very_many_the_hour_is_told() -> None:
+async def test_among_very_many_the_hour_is_shown() -> None:
     history = History({9: {"queued": 400, "retrying": 200}}, [])
     hours = await Hours.load(history, NOW)
     assert await find_oldest(history, hours, "smtp") == Oldest("2026-11-25T09:00:00Z", "2026-11-25T10:00:00Z")

@@ -34,7 +34,7 @@ async def receive_by_post(said: str, *, is_known: bool) -> bytes:
     return body
 
 
-async def test_what_a_page_says_is_let_through() -> None:
+async def test_what_a_page_sends_is_let_through() -> None:
     assert await receive_by_socket(LONG, is_known=True) == "websocket.receive"
     assert await receive_by_post(LONG, is_known=True) == LONG.encode()
     handshake = "42" + json.dumps(["handshake", {"client_id": "x" * 36, "document_id": "y" * 36}])
@@ -53,7 +53,7 @@ async def test_what_a_page_says_is_let_through() -> None:
     ],
     ids=["lists", "fields", "bytes", "a stranger's lists", "a stranger's text"],
 )
-async def test_what_no_page_says_is_refused(said: str, is_known: bool) -> None:  # noqa: FBT001  a parameter
+async def test_what_no_page_sends_is_refused(said: str, is_known: bool) -> None:  # noqa: FBT001  a parameter
     assert await receive_by_socket(said, is_known=is_known) == "websocket.disconnect"
     with pytest.raises(Refusal, match="too_large"):
         await receive_by_post(said, is_known=is_known)

@@ -41,7 +41,7 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
 
 
-def test_a_line_holds_what_the_page_says_in_the_zone_of_the_installation() -> None:
+def test_a_line_holds_what_the_page_shows_in_the_zone_of_the_installation() -> None:
     sheet = MessageSheet(Texts("zh"), TimeFormat("Asia/Shanghai", english=False))
     (line,) = read(csvs.BOM + csvs.line(sheet.heading) + csvs.line(sheet.row(make_message())))
     assert len(line) == len(COLUMNS)

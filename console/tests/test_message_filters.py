@@ -28,7 +28,7 @@ def test_local_times_are_asked_in_utc_and_a_day_is_meant_whole() -> None:
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "2026-11-25T25:00", "9999-12-31", "２０２６-11-25"])
-def test_what_is_no_time_is_said(text: str) -> None:
+def test_what_is_no_time_is_reported(text: str) -> None:
     with pytest.raises(NotATimeError):
         Filters.of({"until": text}).as_parameters(SHANGHAI)
 
@@ -39,6 +39,6 @@ def test_an_id_is_read_as_people_paste_it(text: str, id_: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["12", f"{REQUEST}-", f"{REQUEST}-01", "../users"])
-def test_what_is_no_id_is_said(text: str) -> None:
+def test_what_is_no_id_is_reported(text: str) -> None:
     with pytest.raises(NotAnIdError):
         Filters.of({"id": text}).as_parameters(SHANGHAI)

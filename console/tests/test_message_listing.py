@@ -88,7 +88,7 @@ async def test_beyond_the_end_the_last_page_is_shown(count: int, last: int) -> N
         (60_000, "共 10,000 条以上"),
     ],
 )
-async def test_a_list_says_how_many_rows_it_has_up_to_a_bound(count: int, text: str) -> None:
+async def test_a_list_shows_how_many_rows_it_has_up_to_a_bound(count: int, text: str) -> None:
     listing = Listing(Messages(count).load, size=50, stride=10, counts=True)
     for number in (1, 3, 300):
         page = await listing.load(number)
@@ -97,7 +97,7 @@ async def test_a_list_says_how_many_rows_it_has_up_to_a_bound(count: int, text: 
     assert describe_total(Texts("zh"), await listing.load(1)) == text
 
 
-async def test_a_list_that_is_not_counted_says_what_is_known() -> None:
+async def test_a_list_that_is_not_counted_shows_what_is_known() -> None:
     listing = list_messages(Messages(120))
     shown = [describe_total(Texts("zh"), await listing.load(number)) for number in (1, 2, 3)]
     assert shown == ["已列出 50 条，后面还有", "已列出 100 条，后面还有", "共 120 条"]
@@ -123,7 +123,7 @@ def test_changes_are_found_in_place_and_news_are_counted_not_shown() -> None:
     assert (news.arrived, news.gone, news.changed) == (2, frozenset(), True)
 
 
-def test_what_fits_the_filter_no_more_is_told_from_what_was_pushed_down() -> None:
+def test_rows_outside_the_filter_are_distinguished_from_rows_pushed_down() -> None:
     shown = [message(5), message(4), message(3)]
     assert compare(shown, [message(6), message(4)], ended=False).gone == {message(5)["id"]}
     assert compare(shown, [message(4)], ended=True).gone == {message(5)["id"], message(3)["id"]}

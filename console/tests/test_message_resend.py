@@ -82,7 +82,7 @@ async def test_a_limit_that_is_used_up_ends_the_work_at_once() -> None:
     assert (gateway.keys, seen) == (["key-0", "key-1"], [1])
 
 
-async def test_a_refusal_of_one_is_told_and_the_others_go_on() -> None:
+async def test_a_refusal_of_one_is_reported_and_the_others_go_on() -> None:
     progress = await send_again(Gateway(NOTHING), write_asked("a", "b"), "key")
     assert (progress.done, progress.failures, progress.refused) == (2, 1, [("a", NOTHING.detail)])
     assert progress.requests == ["new-b"]

@@ -40,7 +40,7 @@ def test_a_page_asks_for_its_language_and_theme() -> None:
 
 
 @pytest.mark.parametrize("event", ["connect", "handshake", "event", "disconnect", "log", "javascript_response"])
-def test_sockets_hear_by_names_that_can_be_taken_over(event: str) -> None:
+def test_sockets_listen_under_names_that_can_be_taken_over(event: str) -> None:
     assert callable(nicegui_internals.read_handlers(core.sio)[event])
 
 

@@ -73,6 +73,6 @@ async def test_what_is_read_ends_with_its_page() -> None:
     assert [len(join([piece]).found) for piece in await waiting] == [1]
 
 
-async def test_a_bug_of_a_reader_is_told_from_what_can_not_be_read() -> None:
+async def test_a_bug_of_a_reader_is_distinguished_from_what_can_not_be_read() -> None:
     with pytest.raises(RuntimeError, match="KeyError"):
         await read(Readers(), read_pasted, b"a" * 40_000, None)

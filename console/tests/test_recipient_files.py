@@ -81,7 +81,7 @@ def test_a_first_row_that_is_mistyped_is_no_heading() -> None:
     assert found.read(found.column, has_heading=False).texts == ["zhang@@example.com", "li@example.com"]
 
 
-def test_rows_without_a_recipient_are_told_and_the_others_say_whose_they_are() -> None:
+def test_rows_without_a_recipient_are_reported_and_the_others_are_labelled_by_name() -> None:
     found = table("姓名,手机\n张三,13800138000\n李四,\n王五,13900139000.0\n".encode(), "sms")
     reading = found.read(found.column, has_heading=True)
     assert [(recipient.text, recipient.label) for recipient in reading.found] == [
@@ -114,7 +114,7 @@ def test_blank_rows_and_columns_around_a_table_are_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xff"])
-def test_what_is_no_text_is_said(content: bytes) -> None:
+def test_what_is_no_text_is_reported(content: bytes) -> None:
     with pytest.raises(UnreadableError) as refused:
         decode(content)
     assert refused.value.why == "files.unreadable"

@@ -75,12 +75,12 @@ def test_phone_numbers_lose_their_filling(pasted: str, expected: list[str]) -> N
         ("x" * 65, "wechat", Kind.WRONG, "send.too_long"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, method: str, kind: Kind, why: str) -> None:
+def test_a_wrong_recipient_is_explained(text: str, method: str, kind: Kind, why: str) -> None:
     found = classify(text, method)
     assert (found.kind, found.why) == (kind, why)
 
 
-async def test_a_recipient_written_twice_is_kept_once_and_told() -> None:
+async def test_a_recipient_written_twice_is_kept_once_and_reported() -> None:
     people = Recipients("sms")
     await people.add(people_of("13800138000", "+8613800138000", "13900139000", "13800138000"))
     assert (len(people), [ignored.text for ignored in people.ignored]) == (2, ["+8613800138000", "13800138000"])

@@ -133,7 +133,7 @@ def test_the_oldest_of_very_many_sessions_gives_way() -> None:
     assert len(sessions) == MAX_SESSIONS_PER_USER
 
 
-def test_a_cookie_whose_session_is_over_is_told_why() -> None:
+def test_a_cookie_whose_session_is_over_gets_the_reason() -> None:
     clock = Clock()
     sessions = clock.sessions()
     (left, left_secret), (_, idle_secret), (_, expired_secret) = (

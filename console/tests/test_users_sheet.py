@@ -66,7 +66,7 @@ def test_what_is_written_is_read_again(t: Texts) -> None:
     assert dict(read.lines[0].fields) == {name: USER[name] for name in kept} | {"phone": "13800138000"}
 
 
-def test_each_row_says_what_is_wrong_with_it() -> None:
+def test_each_row_shows_what_is_wrong_with_it() -> None:
     text = "username,role,per_hour,phone,available\n,,,,\nanna,boss,five,8.6138E+12,maybe\n,user,,,\nben,,,,\nben,,,,\n"
     read = parse(EN, text)
 
@@ -99,7 +99,7 @@ def test_the_preview_knows_what_the_api_would_refuse() -> None:
         ("用户名\n", "sheet_only_heading"),
     ],
 )
-def test_a_sheet_that_can_not_be_read_says_why(text: str, problem: str) -> None:
+def test_a_sheet_that_can_not_be_read_is_refused_with_the_reason(text: str, problem: str) -> None:
     assert parse(ZH, text).problem == ZH(f"users.{problem}")
 
 
@@ -152,7 +152,7 @@ def test_names_beside_usernames_are_no_second_column_of_them() -> None:
     assert [dict(line.fields) for line in read.lines] == [{"username": "xiaoming", "phone": "13800138000"}]
 
 
-def test_a_column_that_stands_there_twice_is_said() -> None:
+def test_a_duplicate_column_is_reported() -> None:
     assert "用户名" in parse(ZH, "用户名,用户名\na,b\n").problem
 
 

@@ -126,5 +126,5 @@ async def test_a_bomb_is_not_unpacked() -> None:
     ],
     ids=["nothing", "blanks", "no zip", "no xls", "password", "numbers", "word", "zip", "empty workbook"],
 )
-async def test_what_is_no_table_is_said_with_a_way_out(content: bytes, why: str) -> None:
+async def test_what_is_no_table_is_reported_with_a_way_out(content: bytes, why: str) -> None:
     assert await read_refusal(content) == why

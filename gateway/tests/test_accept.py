@@ -131,7 +131,7 @@ async def test_confirmed_is_accepted_and_counted(gateway: RunningGateway, bench:
     assert len(tried.broker.published) == 1
 
 
-async def test_refused_gives_the_limit_back_and_says_not_accepted(
+async def test_a_refused_publish_refunds_the_quota_and_answers_not_accepted(
     gateway: RunningGateway, bench: Callable[..., Bench]
 ) -> None:
     token, tried = await gateway.user(per_hour=1), bench(PublishRefused)

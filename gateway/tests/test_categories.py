@@ -105,7 +105,7 @@ async def test_v1_knows_no_categories(gateway: RunningGateway) -> None:
     assert job.category is Category.NOTICE
 
 
-async def test_a_check_says_whether_codes_may_be_sent(gateway: RunningGateway) -> None:
+async def test_a_check_reports_whether_codes_may_be_sent(gateway: RunningGateway) -> None:
     token = await gateway.user(may_send_codes="0")
     gateway.auth.answer = JSONResponse({**ME, "may_send_codes": False})
     refused = await post(gateway, "/api/v2/messages/check", token=token, category="code")

@@ -15,7 +15,7 @@ from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
 
 
-async def test_channels_tell_their_state_and_what_waits(gateway: RunningGateway) -> None:
+async def test_channels_show_their_state_and_what_waits(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     await gateway.send(token=token)
     await gateway.send(token=token, to=["a@example.com", "b@example.com"])
@@ -60,7 +60,7 @@ async def test_what_is_due_while_scheduler_is_away_is_late(gateway: RunningGatew
     await eventually(is_late)
 
 
-async def test_without_redis_the_metrics_do_not_say_how_late_anything_is() -> None:
+async def test_without_redis_the_metrics_hold_no_lateness() -> None:
     """The last value would tell, for hours, of what may long have gone."""
     with Valkey() as store:
         async with run_gateway(store.url) as gateway:
@@ -140,7 +140,7 @@ async def test_what_waits_is_a_number_for_prometheus(gateway: RunningGateway) ->
     assert "imsg_ready 1.0" in (await gateway.client.get("/metrics")).text
 
 
-async def test_channels_and_metrics_tell_how_many_senders_consume(gateway: RunningGateway) -> None:
+async def test_channels_and_metrics_show_how_many_senders_consume(gateway: RunningGateway) -> None:
     """None: what waits would wait for ever, which no state of the channel says, since its sender writes it."""
     token = await gateway.user(role="admin")
     topology = gateway.broker.topology
@@ -218,7 +218,7 @@ async def test_a_paused_channel_still_takes_requests_which_wait(gateway: Running
         ("smtp", {"paused": False, "reason": "x" * 201}, 10017),
     ],
 )
-async def test_what_is_wrong_about_a_pause_is_said(
+async def test_a_wrong_pause_is_refused_with_the_reason(
     gateway: RunningGateway, method: str, fields: dict[str, object], code: int
 ) -> None:
     token = await gateway.user(role="admin")

@@ -40,7 +40,7 @@ async def test_only_administrators_learn_that_a_name_and_an_address_are_one_pers
     assert (answer["count"], answer["duplicates"]) == counts
 
 
-async def test_problems_are_a_hundred_at_most_and_told_in_english_too(gateway: RunningGateway) -> None:
+async def test_problems_are_a_hundred_at_most_and_in_english_too(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.auth.answer = JSONResponse(ME)
     body = mail(token=token, to=[f"a/{n}" for n in range(101)])

@@ -116,7 +116,7 @@ async def test_a_key_of_a_names_predecessor_is_not_replayed(gateway: RunningGate
     assert second.request != first.request
 
 
-async def test_while_the_first_still_runs_a_repeat_waits_and_is_told_so(replays: IdempotencyKeys) -> None:
+async def test_while_the_first_still_runs_a_repeat_waits_and_gets_in_progress(replays: IdempotencyKeys) -> None:
     await claim(replays)
     with pytest.raises(Refusal, match="in_progress"):
         await claim(replays)

@@ -34,7 +34,7 @@ async def test_exactly_five_of_200_at_once_pass_through_two_gateways(gateway: Ru
     assert await gateway.waiting() == 5
 
 
-async def test_headers_tell_what_is_left_and_when_it_opens(either: RunningGateway) -> None:
+async def test_headers_report_what_is_left_and_when_it_opens(either: RunningGateway) -> None:
     token = await either.user(per_hour=5, per_day=20)
     answer = await either.send(token=token)
     assert answer.headers["ratelimit-policy"] == '"hour";q=5;w=3600, "day";q=20;w=86400'
@@ -44,7 +44,7 @@ async def test_headers_tell_what_is_left_and_when_it_opens(either: RunningGatewa
     assert int(told[1]) <= int(told[2]) <= 86_400
 
 
-async def test_recipients_a_day_are_told_and_counted_by_head(gateway: RunningGateway) -> None:
+async def test_recipients_a_day_are_shown_and_counted_by_head(gateway: RunningGateway) -> None:
     token = await gateway.user(recipients_per_day="3")
     answer = await gateway.send(token=token, to=["a@example.com", "b@example.com"])
     assert '"recipients";r=1;t=' in answer.headers["ratelimit"]
@@ -83,7 +83,9 @@ async def test_a_refusal_names_the_quota_what_is_left_and_when_it_opens(gateway:
     assert '"sms-month";r=0;t=' in short.headers["ratelimit"]
 
 
-async def test_a_quota_of_the_installation_holds_every_user_and_says_so(gateway: RunningGateway) -> None:
+async def test_a_quota_of_the_installation_holds_every_user_and_is_named_in_the_refusal(
+    gateway: RunningGateway,
+) -> None:
     tokens = [await gateway.user(name) for name in ("zhang", "li")]
     await gateway.redis.call("SET", QUOTAS_OF_ALL, encode_rows((QuotaRow("mail", "recipients", "day", 3, "smtp"),)))
     many = ["a@example.com", "b@example.com"]

@@ -111,7 +111,7 @@ def test_every_answer_of_our_own_is_a_closed_shape_with_its_keys() -> None:
         assert {"errorCode", "errorMessage"} <= set(schema["required"])
 
 
-async def test_answers_are_what_their_shapes_say(gateway: RunningGateway) -> None:
+async def test_answers_match_their_schemas(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     sms = {"method": "sms", "to": "13800138000", "content": "明天下雨"}
     for fields in ({}, sms):

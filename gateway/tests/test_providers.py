@@ -44,7 +44,7 @@ def field(at: int, process: str, *providers: dict[str, Any]) -> tuple[bytes, byt
     return f"{at} {process}".encode(), json.dumps({"providers": providers}).encode()
 
 
-def test_what_several_processes_tell_becomes_one_line_each() -> None:
+def test_the_reports_of_several_processes_become_one_line_each() -> None:
     error = {"concerns": "recipient", "code": "550", "detail": "", "at": "2026-11-26T10:00:09Z"}
     later = {**BLOCK, "since": "2026-11-26T10:00:01Z", "until": "2026-11-26T10:05:01Z"}
     fields = [

@@ -141,7 +141,7 @@ async def test_u0000_goes_to_no_owner(gateway: RunningGateway, field: str) -> No
         (("127.0.0.1",), "", "127.0.0.1"),
     ],
 )
-async def test_a_clients_address_is_what_trusted_proxies_say(
+async def test_a_clients_address_is_what_trusted_proxies_report(
     store_url: str, trusted: tuple[str, ...], forwarded: str, seen: str
 ) -> None:
     async with run_gateway(store_url, trusted_proxies=trusted) as opened:

@@ -114,7 +114,7 @@ async def test_bytes_no_longer_kept_refuse_the_resend(gateway: RunningGateway) -
 
 
 @pytest.mark.parametrize("reason", ["not_found", "nothing_to_resend"])
-async def test_what_history_refuses_the_client_hears(gateway: RunningGateway, reason: str) -> None:
+async def test_the_client_gets_the_reason_of_historys_refusal(gateway: RunningGateway, reason: str) -> None:
     token = await gateway.user()
     gateway.history.resend = JSONResponse({"errorCode": 10016, "reason": reason}, 409)
     answer = await resend(gateway, token)
@@ -208,7 +208,7 @@ async def test_what_was_not_accepted_can_be_sent_again_at_once(gateway: RunningG
     assert (await resend(gateway, token))["count"] == 2
 
 
-async def test_what_was_resent_already_is_said_and_the_reference_goes_with_it(gateway: RunningGateway) -> None:
+async def test_a_repeated_resend_is_refused_and_the_reference_is_kept(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.history.resend = JSONResponse({"errorCode": 10016, "reason": "already_resent"}, 409)
     answer = await gateway.client.post("/api/v2/resend", json={"token": token, "id": OLD})

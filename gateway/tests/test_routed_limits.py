@@ -171,7 +171,7 @@ async def test_a_country_that_neither_the_user_nor_a_provider_takes_is_lifted_in
     assert ("sms_countries" in problem["detail"], "（countries）" in problem["detail"]) == (True, True)
 
 
-async def test_a_check_blames_no_country_while_no_sender_says_what_it_takes(gateway: RunningGateway) -> None:
+async def test_a_check_refuses_no_country_while_no_sender_reports_its_countries(gateway: RunningGateway) -> None:
     token = await gateway.user()
     gateway.auth.answer = JSONResponse(ME)
     fields = {"token": token, "method": "sms", "to": ABROAD, "content": "天黑了"}

@@ -173,7 +173,7 @@ async def test_text_may_be_empty_beside_html_or_an_attachment(gateway: RunningGa
     assert job.content == content
 
 
-async def test_long_content_goes_to_history_and_the_job_says_where(gateway: RunningGateway) -> None:
+async def test_long_content_goes_to_history_and_the_job_holds_its_reference(gateway: RunningGateway) -> None:
     token = await gateway.user()
     content = {"subject": "长", "text": "天气预报\n" * 20_000}
     answer = await gateway.send(token=token, content=content)
@@ -209,7 +209,7 @@ async def test_content_keeps_its_own_fields_and_no_others(gateway: RunningGatewa
         ("😀" * 36, "+16502530000", 2),
     ],
 )
-async def test_an_sms_says_how_many_segments_one_message_is(
+async def test_the_answer_to_an_sms_holds_the_segments_of_one_message(
     gateway: RunningGateway, text: str, number: str, count: int
 ) -> None:
     token = await gateway.user()
@@ -297,7 +297,7 @@ async def test_where_the_followers_are_not_known_the_sender_settles(either: Runn
 @pytest.mark.parametrize(
     "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "a/b;c"]
 )
-async def test_the_body_is_json_whatever_the_content_type_says_with_or_without_a_slash(
+async def test_the_body_is_json_whatever_its_content_type_with_or_without_a_slash(
     gateway: RunningGateway, path: str, kind: str | None
 ) -> None:
     token = await gateway.user()
@@ -349,7 +349,7 @@ async def test_the_detail_is_chinese_or_english_where_that_is_preferred(
         ({"method": "smtp", "to": "li@example.com", "content": {"subject": "a", "text": "b"}}, 10010),
     ],
 )
-async def test_the_first_wrong_thing_in_the_promised_order_is_said(
+async def test_the_first_wrong_thing_in_the_promised_order_is_reported(
     either: RunningGateway, wrong: dict[str, Any], code: int
 ) -> None:
     token = await either.user(available=False, per_hour=0)

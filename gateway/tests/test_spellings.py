@@ -28,7 +28,7 @@ from imsg_testing.gateway import RunningGateway
         (" ｚhang@163.com,", "zhang@163.com", "前后有空白、含有全角字符、前后有引号、括号或标点"),
     ],
 )
-async def test_a_mail_address_written_otherwise_is_told(
+async def test_a_mail_address_written_otherwise_is_refused_with_the_form_wanted(
     gateway: RunningGateway, text: str, wanted: str, why: str
 ) -> None:
     answer = await gateway.send(token=await gateway.user(), to=[text, "li@example.com"])
@@ -52,7 +52,7 @@ async def test_a_mail_address_written_otherwise_is_told(
         ("tel:15912341256", "15912341256", "带有 tel:"),
     ],
 )
-async def test_a_phone_number_written_otherwise_is_told(
+async def test_a_phone_number_written_otherwise_is_refused_with_the_form_wanted(
     gateway: RunningGateway, text: str, wanted: str, why: str
 ) -> None:
     answer = await gateway.send(token=await gateway.user(), method="sms", to=text, content="您好")

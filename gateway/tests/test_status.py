@@ -132,7 +132,7 @@ async def test_the_worst_comes_first_in_the_language_of_the_request(gateway: Run
     assert "no replica runs" in {finding["state"] for finding in english.json()["findings"]}
 
 
-async def test_a_service_that_the_gateway_cannot_ask_is_a_fault_though_its_replicas_say_they_are_ready(
+async def test_a_service_the_gateway_cannot_reach_is_a_fault_though_its_replicas_report_ready(
     gateway: RunningGateway,
 ) -> None:
     token = await gateway.user(role="auditor")

@@ -44,7 +44,7 @@ def test_backups_by_other_means_are_not_missed(made: datetime | None) -> None:
     assert "IMSG_BACKUP_HOURS" in finding.state.en
 
 
-async def test_the_status_says_when_the_containers_were_backed_up(gateway: RunningGateway) -> None:
+async def test_the_status_shows_when_the_containers_were_backed_up(gateway: RunningGateway) -> None:
     token = await gateway.user(role="admin")
     gateway.history.report_nothing()
     await gateway.redis.call("SET", BACKED_UP, int(datetime.now(UTC).timestamp()) - 200_000)

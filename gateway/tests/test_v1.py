@@ -34,7 +34,7 @@ def is_of_v1(answer: httpx.Response, **fields: object) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_send_prints_the_two_keys_and_tells_the_rest_in_headers(gateway: RunningGateway, slash: str) -> None:
+async def test_a_send_answers_with_the_two_keys_and_the_rest_in_headers(gateway: RunningGateway, slash: str) -> None:
     token = await gateway.user()
     body = mail(token=token, to=["li@example.com", "LI@example.com", "wang@example.com"])
     answer = await gateway.client.post(f"/api/send{slash}", json=body)
@@ -50,7 +50,7 @@ async def test_a_send_prints_the_two_keys_and_tells_the_rest_in_headers(gateway:
     assert sms.headers["x-imsg-segments"] == "1"
 
 
-async def test_a_repeated_send_tells_the_same_headers(gateway: RunningGateway) -> None:
+async def test_a_repeated_send_returns_the_same_headers(gateway: RunningGateway) -> None:
     body, key = mail(token=await gateway.user()), {"idempotency-key": "once"}
     first = await gateway.client.post("/api/send", json=body, headers=key)
     again = await gateway.client.post("/api/send", json=body, headers=key)
@@ -59,7 +59,7 @@ async def test_a_repeated_send_tells_the_same_headers(gateway: RunningGateway) -
     assert read_answer(again) == read_answer(first)
 
 
-async def test_v2_says_it_all_in_the_body_and_nothing_in_headers_of_v1(gateway: RunningGateway) -> None:
+async def test_v2_answers_in_the_body_and_sends_no_header_of_v1(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.client.post("/api/v2/messages", json=mail(token=token))
     refused = await gateway.client.post("/api/v2/messages", json=mail(token=token, to=5))
@@ -192,7 +192,7 @@ async def test_v1_ignores_what_it_does_not_list_and_names_it(gateway: RunningGat
         ("PATCH /api/v2/channels/smtp", {"pause": True}, "pause", "paused"),
     ],
 )
-async def test_v2_refuses_what_it_does_not_know_and_says_what_was_meant(
+async def test_v2_refuses_an_unknown_field_and_suggests_the_nearest(
     gateway: RunningGateway, asked: str, fields: dict[str, Any], field: str, meant: str
 ) -> None:
     verb, path = asked.split()
@@ -205,7 +205,7 @@ async def test_v2_refuses_what_it_does_not_know_and_says_what_was_meant(
     assert forged.json()["reason"] == "token_invalid"
 
 
-async def test_v2_says_what_there_is_where_nothing_is_near(gateway: RunningGateway) -> None:
+async def test_v2_lists_the_fields_where_none_is_near(gateway: RunningGateway) -> None:
     token = await gateway.user()
     answer = await gateway.client.post("/api/v2/resend", json={"token": token, "xyz": 1})
     assert answer.json()["detail"] == "没有 xyz 这个参数；可用的有：again、id、uncertain。"

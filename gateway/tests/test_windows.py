@@ -56,7 +56,7 @@ async def test_what_comes_while_its_window_is_closed_is_held_and_codes_are_not(g
     assert (await gateway.jobs(lane=Lane.PRIORITY))[0].category == "code"
 
 
-async def test_what_is_scheduled_into_a_closed_window_is_told_and_judged_when_it_is_due(
+async def test_the_answer_shows_a_closed_window_and_the_window_is_checked_again_when_due(
     gateway: RunningGateway,
 ) -> None:
     token = await gateway.user()

@@ -37,7 +37,7 @@ def refuse(**fields: str) -> Refusal:
     return caught.value
 
 
-def test_a_page_has_fifty_messages_unless_the_query_says_otherwise() -> None:
+def test_a_page_has_fifty_messages_unless_the_query_sets_a_limit() -> None:
     assert (read().limit, read(limit="7").limit) == (50, 7)
 
 

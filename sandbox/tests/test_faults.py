@@ -25,7 +25,7 @@ async def test_reset_before_keeps_nothing(sandbox: OpenSandbox) -> None:
     assert await sandbox.inbox() == []
 
 
-async def test_reset_after_keeps_the_mail_and_says_nothing(sandbox: OpenSandbox) -> None:
+async def test_reset_after_keeps_the_mail_and_sends_no_reply(sandbox: OpenSandbox) -> None:
     await sandbox.order("reset_after")
 
     with pytest.raises((SMTPServerDisconnected, ConnectionError)):

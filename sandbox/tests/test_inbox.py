@@ -100,7 +100,7 @@ async def test_a_page_ends_where_it_grows_long() -> None:
         ("/sandbox/inbox?limit=0", 400),
     ],
 )
-async def test_what_is_not_there_is_said(path: str, status: int) -> None:
+async def test_a_path_that_does_not_exist_returns_its_reason(path: str, status: int) -> None:
     async with open_sandbox() as sandbox:
         await sandbox.send(mail())
         answer = await sandbox.client.get(path)

@@ -264,7 +264,7 @@ async def test_values_that_wechat_refuses_are_refused() -> None:
         assert {template["template_id"] for template in listed["template_list"]} == {"TM1", "TM2"}
 
 
-async def test_a_notice_uses_up_one_grant_and_tells_what_became_of_it() -> None:
+async def test_a_notice_uses_up_one_grant_and_its_result_is_sent_to_the_webhook() -> None:
     async with open_sandbox(templates={"notice": NOTICE}) as side:
         openid = await side.follow()
         data = {"thing1": {"value": "茶叶"}, "time2": {"value": "2026年11月25日 15:01"}}
@@ -299,7 +299,7 @@ async def test_a_text_has_600_characters_and_2048_bytes_at_most(side: Side) -> N
         assert await side.code("message/custom/send", body) == code
 
 
-async def test_a_code_tells_its_scene_to_the_webhook_until_it_ends(side: Side) -> None:
+async def test_a_code_sends_its_scene_to_the_webhook_until_it_ends(side: Side) -> None:
     asked = {"action_name": "QR_STR_SCENE", "action_info": {"scene": {"scene_str": "s1"}}, "expire_seconds": 600}
     made = await side.call("qrcode/create", asked)
     assert made["expire_seconds"] == 600

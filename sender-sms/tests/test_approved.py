@@ -57,7 +57,7 @@ async def test_volcengines_words_are_taken_where_they_are_approved() -> None:
     }
 
 
-async def test_who_has_no_such_call_is_not_asked_and_a_refusal_is_told() -> None:
+async def test_a_provider_without_the_call_is_not_asked_and_a_refusal_is_logged() -> None:
     assert await ask("twilio", TWILIO, {}) == {}
     with pytest.raises(AccountRefused, match="NoPermission"):
         await ask("aliyun", ACCOUNT, {"Code": "NoPermission", "Message": "ask your administrator"})

@@ -147,7 +147,7 @@ async def test_volcengine_is_asked_for_the_signature(
     assert (result[0], detail in result[1]) == (is_ok, True), result
 
 
-async def test_volcengine_says_why_it_does_not_take_a_key(provider: Provider) -> None:
+async def test_volcengines_reason_for_refusing_a_key_is_shown(provider: Provider) -> None:
     provider.always = reply({"ResponseMetadata": {"Error": {"Code": "InvalidAccessKey", "Message": "none"}}}, 401)
     assert await check("volcengine", VOLCENGINE, provider) == (False, "InvalidAccessKey none")
 
@@ -160,7 +160,7 @@ async def test_an_unreachable_provider_is_reported() -> None:
     assert CHINESE.search(result.detail.zh), result.detail
 
 
-async def test_a_provider_that_is_sent_free_text_says_so_in_place_of_templates() -> None:
+async def test_a_provider_that_is_sent_free_text_reports_it_in_place_of_templates() -> None:
     with pytest.raises(AccountFault) as fault:
         await sms.list_entries(configure({"twilio": TWILIO}), "twilio", "templates")
     assert "整条文字" in fault.value.trouble.zh

@@ -70,17 +70,17 @@ async def send(stand_in: StandIn, described: Http, *numbers: str, message: Messa
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_a_description_says_what_it_needs(name: str) -> None:
+def test_a_description_lists_the_settings_it_needs(name: str) -> None:
     with pytest.raises(ValidationError, match=f"{name} needs"):
         Http.model_validate({"use": name})
 
 
-def test_a_description_that_is_not_there_is_told() -> None:
+def test_a_missing_description_is_reported() -> None:
     with pytest.raises(ValidationError, match="there are chuanglan, luosimao, mas, smsbao, yunpian"):
         Http.model_validate({"use": "nobody"})
 
 
-async def test_chuanglan_is_asked_as_its_document_says(stand_in: StandIn) -> None:
+async def test_chuanglan_is_called_as_its_document_demands(stand_in: StandIn) -> None:
     stand_in.says = {"code": "0", "msgId": "17041010383624511", "time": "20170410103836", "errorMsg": ""}
     answer = await send(stand_in, describe("chuanglan"), ZHANG, LI)
     assert isinstance(answer.result, Sent)
@@ -156,7 +156,7 @@ async def test_mas_is_signed_and_wrapped(stand_in: StandIn) -> None:
         ("mas", {"rspcod": "IllegalMac", "success": False}, Blocked, "account"),
     ],
 )
-async def test_a_code_is_what_the_description_says(
+async def test_a_code_is_classified_by_the_description(
     stand_in: StandIn,
     name: str,
     says: Any,  # noqa: ANN401
@@ -258,7 +258,7 @@ PUSHES: Mapping[str, Callable[[], HookRequest]] = {
 }
 
 
-async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -> None:
+async def test_receipts_are_fetched_by_the_description(stand_in: StandIn) -> None:
     stand_in.says = {"code": 0, "data": [{"id": 7, "to": "13800138000", "state": "OK"}]}
     given = {
         "url": "http://x/",
@@ -286,7 +286,7 @@ async def test_receipts_are_fetched_as_the_description_says(stand_in: StandIn) -
 
 
 @pytest.mark.parametrize("name", PUSHES)
-def test_a_receipt_is_read_as_the_description_says(name: str) -> None:
+def test_a_receipt_is_read_by_the_description(name: str) -> None:
     reports = provider(name).read(PUSHES[name]())
     assert reports is not None
     ((receipt,),) = ([receipt.receipt for receipt in reports.receipts],)
@@ -294,7 +294,7 @@ def test_a_receipt_is_read_as_the_description_says(name: str) -> None:
     assert receipt.at == datetime.fromtimestamp(1735704000, UTC)
 
 
-def test_a_description_says_which_receipts_are_of_who_opted_out() -> None:
+def test_a_description_lists_which_receipts_are_opt_outs() -> None:
     receipts = {
         "format": "json", "id": "id", "number": "to", "status": "state", "detail": "why", "delivered": ["OK"],
         "opted_out": ["2:70"],
@@ -370,7 +370,7 @@ WRITTEN: Mapping[str, Callable[[], HookRequest]] = {
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_what_people_write_is_read_as_the_description_says(name: str) -> None:
+def test_replies_are_read_by_the_description(name: str) -> None:
     """By a URL of its own, or by that of receipts where the provider has one for both."""
     reports = provider(name).read(WRITTEN[name]())
     assert reports is not None

@@ -54,7 +54,7 @@ def test_a_number_that_opted_out_at_its_provider_gets_no_notices_nor_marketing(
     assert {(suppression.request, suppression.n) for suppression in told} == {(JOB.request, 3)}
 
 
-def test_any_other_refusal_says_nothing_of_what_a_person_wants() -> None:
+def test_no_other_refusal_is_an_opt_out() -> None:
     assert read_refusal(JOB, ZHANG, Refused("twilio", "21211", "", "recipient"), None, NOW, kind="twilio") == ()
     assert read_refusal(JOB, ZHANG, Refused("tencent", "21610", "", "recipient"), None, NOW, kind="tencent") == ()
 
@@ -95,7 +95,9 @@ def receipt(
         ("http", "BLACKLISTED", None),
     ],
 )
-def test_a_receipt_that_says_so_keeps_notices_and_marketing_back(provider: str, code: str, detail: str | None) -> None:
+def test_a_receipt_that_reports_an_opt_out_suppresses_notices_and_marketing(
+    provider: str, code: str, detail: str | None
+) -> None:
     told = read_receipt_opt_out(receipt(provider, code, detail), "天存", kind=provider)
     assert [
         (
@@ -123,7 +125,7 @@ def test_what_a_description_calls_an_opt_out_is_one_whatever_its_words() -> None
     ]
 
 
-def test_a_stop_told_by_a_callback_is_of_whatever_comes_from_there() -> None:
+def test_an_opt_out_by_callback_holds_for_every_sender_of_the_account() -> None:
     assert {
         suppression.sender for suppression in read_receipt_opt_out(receipt("twilio", "21610"), "天存", kind="twilio")
     } == {None}

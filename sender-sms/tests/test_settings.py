@@ -45,7 +45,7 @@ def test_providers_are_tried_in_the_order_given(configured: pytest.MonkeyPatch) 
         ("*", "{digits}", None),
     ],
 )
-def test_a_description_says_which_countries_it_takes(countries: str, place: str, wrong: str | None) -> None:
+def test_a_description_lists_the_countries_it_accepts(countries: str, place: str, wrong: str | None) -> None:
     """`{national}` is unambiguous for numbers of mainland China alone."""
     described = {"url": f"https://sms.example.com/?to={place}", "success": "status=200", "countries": countries}
     with pytest.raises(ValidationError, match=wrong) if wrong else nullcontext():
@@ -124,7 +124,7 @@ def test_an_account_has_the_kind_that_it_is_called_by_or_that_it_names(configure
         ("天存__SIGN_NAME", "天存", "an account can't be called 天存; its name has 1 to 32"),
     ],
 )
-def test_a_wrong_account_is_told_by_its_own_field(
+def test_a_wrong_account_is_reported_by_its_own_field(
     configured: pytest.MonkeyPatch, name: str, value: str, complaint: str
 ) -> None:
     configured.setenv(f"IMSG_SMS__ACCOUNTS__{name}", value)

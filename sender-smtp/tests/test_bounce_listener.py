@@ -153,7 +153,7 @@ async def test_a_token_that_is_not_known_after_all_is_refused() -> None:
 
 
 @pytest.mark.parametrize("to", ["postmaster", f"Postmaster@{DOMAIN}", f"abuse@{DOMAIN}"])
-async def test_postmaster_is_taken_and_said_in_the_log(to: str, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_mail_to_postmaster_is_accepted_and_logged(to: str, capsys: pytest.CaptureFixture[str]) -> None:
     async with listening(Recorder(verdict=Verdict.UNKNOWN_TOKEN)) as running:
         answered = await running.talk(
             b"EHLO x\r\nMAIL FROM:<li@example.org>\r\n", f"RCPT TO:<{to}>\r\nDATA\r\n".encode(), BOUNCE, b".\r\n"
@@ -278,7 +278,7 @@ async def test_one_address_holds_half_of_the_connections_and_the_others_are_for_
     await fill_halves()
 
 
-def test_who_comes_too_often_is_told_so_in_the_loop_of_the_services_too() -> None:
+def test_too_many_connections_of_one_network_are_refused_on_uvloop_too() -> None:
     """Its transports are no asyncio.Transport: a check for that left such connections open and uncounted."""
     uvloop.run(fill_halves())
 
@@ -297,7 +297,7 @@ def test_a_client_is_its_address_and_of_ipv6_its_network(address: str, name: str
     assert client_key(address) == name
 
 
-async def test_who_says_nothing_is_let_go_and_makes_room() -> None:
+async def test_a_silent_client_is_disconnected_and_makes_room() -> None:
     """Slow clients fill what there is only for as long as their time lasts."""
     async with listening(connections=2, timeout_s=5) as running:
         slow = [await come_from(address, running.port) for address in ("127.0.0.2", "127.0.0.3")]
@@ -381,14 +381,14 @@ def test_starttls_in_the_loop_of_the_services(tmp_path: Path) -> None:
     assert uvloop.run(speak()) == 1
 
 
-async def test_a_port_that_is_taken_is_said_at_the_start() -> None:
+async def test_a_port_in_use_is_reported_at_the_start() -> None:
     async with listening() as running:
         with pytest.raises(StartError, match="IMSG_SMTP__BOUNCE_LISTENER__PORT"):
             async with listening(port=running.port):
                 pass
 
 
-async def test_a_certificate_that_is_none_is_said_at_the_start(tmp_path: Path) -> None:
+async def test_an_unreadable_certificate_is_reported_at_the_start(tmp_path: Path) -> None:
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).write_text("nothing")
     with pytest.raises(StartError, match="IMSG_SMTP__BOUNCE_LISTENER__CERT_FILE"):

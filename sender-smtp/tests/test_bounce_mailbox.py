@@ -430,7 +430,7 @@ async def test_with_tls(dovecot: Dovecot, redis: Redis, user: str, security: str
         await until(recorder, 2)
 
 
-async def test_a_wrong_password_is_said_in_words_and_not_tried_again_at_once(
+async def test_a_wrong_password_is_explained_in_words_and_not_tried_again_at_once(
     dovecot: Dovecot, redis: Redis, user: str
 ) -> None:
     where = at(dovecot, user, password="wrong")

@@ -20,7 +20,7 @@ def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN4
     return BounceMailbox.model_validate(given)
 
 
-async def test_what_is_wrong_is_told_before_it_is_used(dovecot: Dovecot, user: str, reserved_port: int) -> None:
+async def test_a_wrong_mailbox_is_reported_before_it_is_used(dovecot: Dovecot, user: str, reserved_port: int) -> None:
     assert await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user), None, 5) is None
     no_folder = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, folder="退信"), None, 5)
     assert no_folder is not None
@@ -48,7 +48,7 @@ async def test_what_is_wrong_names_the_settings_of_its_own_server(dovecot: Dovec
         assert f"IMSG_SMTP__SERVERS__QQ__BOUNCE_MAILBOX__{named}" in said
 
 
-async def test_a_certificate_that_is_not_trusted_is_said_in_words(dovecot: Dovecot, user: str) -> None:
+async def test_an_untrusted_certificate_is_explained_in_words(dovecot: Dovecot, user: str) -> None:
     where = at(dovecot, user, host="localhost", port=dovecot.tls_port, security="tls")
     said = await asyncio.to_thread(mailbox.check_mailbox, where, ssl.create_default_context(), 5)
     assert said is not None
@@ -89,7 +89,7 @@ class Netease(asyncio.Protocol):
             self.transport.write(tag + b" OK done\r\n")
 
 
-async def test_netease_is_told_who_we_are(user: str) -> None:
+async def test_netease_gets_our_client_id(user: str) -> None:
     server = await asyncio.get_running_loop().create_server(Netease, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]

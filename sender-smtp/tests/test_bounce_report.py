@@ -93,7 +93,7 @@ def test_a_failure_is_read_with_the_servers_words(
         ("nonsense", "nonsense", "", False),
     ],
 )
-def test_only_what_says_that_the_address_is_not_there_is_hard(
+def test_only_an_address_reported_as_unknown_is_a_hard_bounce(
     status: str,
     diagnostic: str,
     code: str,
@@ -155,7 +155,7 @@ def test_qmails_status_in_brackets_is_one(
         ("FAILED", Kind.FAILED),
     ],
 )
-def test_the_action_says_what_becomes_of_a_message(action: str, kind: Kind) -> None:
+def test_the_action_decides_the_status_of_a_message(action: str, kind: Kind) -> None:
     report = read_report(bounces.dsn(TO, action=action, status="2.0.0", diagnostic="smtp; 250 2.0.0 Ok: queued"))
 
     assert (report.kind, report.is_hard) == (kind, False)
@@ -250,7 +250,7 @@ def test_of_a_report_without_a_reason_the_page_beside_it_gives_it() -> None:
         "From: system@corp.cn\nReturn-Path: <>",
     ],
 )
-def test_a_mail_server_is_known_by_its_name_or_by_what_it_says_of_itself(header: str) -> None:
+def test_a_mail_server_is_known_by_its_name_or_its_headers(header: str) -> None:
     raw = bounces.exmail(OWN, BY_HEADER).replace(b"From: postmaster@exmail.weixin.qq.com", header.encode())
 
     assert read_report(raw).names == (NAME,)

@@ -237,7 +237,7 @@ async def test_a_content_of_another_shape_fails_the_message_and_breaks_nothing(c
     "address",
     ["", "nobody", "a@b\r\nRCPT TO:<evil@example.com>", "a b@example.com", "<a@example.com>", "a@example.com> SIZE=1"],
 )
-async def test_what_is_no_address_is_refused_before_the_server_hears_of_it(address: str) -> None:
+async def test_what_is_no_address_is_refused_before_it_is_sent_to_the_server(address: str) -> None:
     async with smtp_server() as server, channel_to(server, Kept()) as channel:
         made = job(recipients=(Recipient(n=0, to="x", address=address),))
         results = await channel.deliver(made, await prepare(channel, made), made.recipients)

@@ -181,7 +181,7 @@ async def test_a_farewell_after_the_dot_is_a_no_and_ends_the_session() -> None:
         assert not connection.is_usable
 
 
-async def test_a_server_that_said_farewell_while_idle_is_found_out_by_noop() -> None:
+async def test_a_server_that_sent_421_while_idle_is_detected_by_noop() -> None:
     async with connecting({}) as (server, connection):
         assert isinstance(await connection.send(mail()), Sent)
         await server.close_connections()

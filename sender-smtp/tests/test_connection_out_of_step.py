@@ -230,7 +230,7 @@ async def interrupting_server(answer: bytes, thinks_s: float = 0.0) -> AsyncIter
 
 
 @pytest.mark.parametrize("thinks_s", [0.0, 0.5], ids=["at once", "once no socket holds more"])
-async def test_an_answer_within_the_body_is_heard_and_ends_the_session(thinks_s: float) -> None:
+async def test_an_answer_within_the_body_is_read_and_ends_the_session(thinks_s: float) -> None:
     async with interrupting_server(b"552 5.3.4 too big\r\n", thinks_s) as port:
         connection = await connect(ServerAddress("127.0.0.1", port, "none", "example.com", None), QUICK)
         assert isinstance(connection, Connection)

@@ -104,7 +104,7 @@ def test_another_implementation_verifies_both_signatures(letter: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_whatever_a_mail_says_its_signatures_hold(subject: str, text: str) -> None:
+def test_the_signatures_of_any_mail_are_valid(subject: str, text: str) -> None:
     assert verdicts(wire(sign(MailContent(subject, text)))) == [True, True]
 
 
@@ -147,7 +147,7 @@ def test_a_key_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("pem", [b"", b"not a key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
-def test_what_is_no_key_is_said_to_be_none(pem: bytes) -> None:
+def test_what_is_no_key_is_reported(pem: bytes) -> None:
     with pytest.raises(dkim.DkimKeyError, match="imsg dkim new"):
         dkim.load_key(pem)
 

@@ -192,7 +192,7 @@ async def test_a_server_that_is_back_is_used_again_at_full_width() -> None:
         assert all(isinstance(result, Sent) for result in results)
 
 
-async def test_a_server_that_takes_connections_and_then_says_nothing_is_left_alone_too() -> None:
+async def test_a_server_that_accepts_connections_and_sends_nothing_opens_the_breaker_too() -> None:
     impatient = replace(QUICK, command_s=0.3)
     async with smtp_server({"MAIL": Act.HANG}) as server, sending_to(address_of(server), timeouts=impatient) as sending:
         for _ in range(FAILURES):

@@ -156,7 +156,7 @@ async def test_an_spf_record_that_includes_itself_or_too_much_ends() -> None:
         assert server.questions.count("example.com TXT") <= MAX_SPF_LOOKUPS + 2
 
 
-async def test_a_server_that_does_not_answer_is_said_so_in_time() -> None:
+async def test_a_server_that_does_not_answer_is_reported_in_time() -> None:
     async with dns_server({}, silent=True) as (resolver, _), asyncio.timeout(60):
         facts = await find_facts(SETUP, resolver)
         assert "MX example.com" in facts.unanswered
@@ -231,7 +231,7 @@ async def test_the_spf_record_to_enter_lets_every_server_send_and_keeps_what_is_
     assert not [line for line in again if line.part == "SPF" and line.remedy], "what was to be entered is enough"
 
 
-async def test_auth_is_told_what_to_enter_and_what_is_found() -> None:
+async def test_the_examination_returns_the_records_to_enter_and_those_found() -> None:
     async with dns_server(without("s1._domainkey.example.com TXT", "_dmarc.example.com TXT")) as (resolver, _):
         found = await examine(SETUP, english=True, resolver=resolver)
     records = {record.record: record for record in found.records}

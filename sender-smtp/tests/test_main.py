@@ -95,7 +95,7 @@ NOT_FOUND = "550 Mailbox not found. http://service.mail.qq.com/cgi-bin/help?subt
 """QQ's, which has no enhanced code."""
 
 
-async def test_an_address_that_is_not_there_is_told_to_the_catalog_and_no_other_refusal_is(redis_url: str) -> None:
+async def test_only_an_unknown_address_is_published_to_the_catalog(redis_url: str) -> None:
     replies = {"RCPT": ["550 5.2.2 mailbox full", "550 5.1.1 no such user", "250 ok", "550 User suspended", NOT_FOUND]}
     people = [Recipient(n=n, to=f"{n}@tiancun.cn", address=f"{n}@tiancun.cn") for n in range(5)]
     async with smtp_server(replies) as server, service(redis_url, server).running(), open_ready(redis_url) as broker:

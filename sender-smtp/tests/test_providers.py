@@ -74,7 +74,7 @@ async def test_a_real_server_that_falls_silent_after_the_dot_is_not_replaced() -
 
 
 @pytest.mark.parametrize("step", ["GREETING", "EHLO"])
-async def test_a_server_that_says_nothing_gives_way_to_the_next_and_keeps_no_mail_waiting_twice(step: str) -> None:
+async def test_a_silent_server_is_replaced_by_the_next_and_no_mail_waits_for_it_twice(step: str) -> None:
     assert Timeouts().opening_s <= 25.0
     timeouts = Timeouts(opening_s=1.0)
     async with (

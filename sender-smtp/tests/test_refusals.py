@@ -124,7 +124,7 @@ def test_throttling_is_tried_again_whatever_its_first_digit(line: str, stage: St
 
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA])
 @pytest.mark.parametrize("line", ["550 5.7.1 Delivery not authorized", "554 5.7.0 no", "550 5.7.999 what?"])
-def test_a_no_about_permission_that_says_no_more_is_left_to_what_other_mail_tells(line: str, stage: Stage) -> None:
+def test_an_unspecific_refusal_of_permission_is_decided_by_other_mail(line: str, stage: Stage) -> None:
     result = judge_line(line, stage)
     assert isinstance(result, UnspecificRefusal)
     assert result.scope == DOMAIN

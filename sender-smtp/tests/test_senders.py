@@ -57,7 +57,7 @@ def test_anything_else_is_refused_with_a_sentence(text: str) -> None:
 
 
 @given(st.text() | st.builds("{} <{}@{}>".format, st.text(), st.text(), st.text()))
-def test_any_sender_is_read_or_told_what_is_wrong(text: str) -> None:
+def test_any_sender_is_read_or_refused_with_the_reason(text: str) -> None:
     with suppress(ValueError):
         sender = parse(text)
         assert sender.address.isascii()

@@ -109,7 +109,7 @@ async def test_pages_reach_every_follower(store: Store) -> None:
     assert found == sorted(made)
 
 
-async def test_who_leaves_is_told_and_who_comes_back_waits_until_the_list_knows(store: Store, redis: Redis) -> None:
+async def test_an_unfollow_is_published_and_a_return_waits_until_the_list_holds_it(store: Store, redis: Redis) -> None:
     told: list[Suppression] = []
 
     async def publish(suppression: Suppression) -> None:

@@ -156,7 +156,7 @@ async def test_wechats_question_is_answered_with_its_echo(side: Side) -> None:
     assert "4375" not in forged.text
 
 
-async def test_the_button_and_two_texts_tell_the_tag_the_same_each_time(side: Side) -> None:
+async def test_the_button_and_two_texts_answer_with_the_same_tag_each_time(side: Side) -> None:
     told = {content(await side.post(PRESS, nonce=str(n))) for n in range(2)}
     for n, text in enumerate(["openID", "OPENID", " 我的openid "]):
         told.add(content(await side.post({"MsgType": "text", "Content": text, "MsgId": str(n)})))
@@ -306,7 +306,7 @@ async def test_a_repeated_receipt_is_passed_on_once(side: Side) -> None:
     assert len(side.receipts) == 1
 
 
-async def test_a_receipt_just_after_a_renewal_is_told_of_both_tags(side: Side, followers: Followers) -> None:
+async def test_a_receipt_just_after_a_renewal_is_published_for_both_tags(side: Side, followers: Followers) -> None:
     before = content(await side.post(PRESS))
     renewed = await followers.renew(before, int(time.time()))
     assert renewed is not None

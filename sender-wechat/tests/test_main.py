@@ -108,7 +108,7 @@ async def test_a_job_becomes_a_message_and_its_receipt_reaches_history(redis_url
             assert receipt.status is Status.DELIVERED
 
 
-async def test_readiness_tells_of_a_template_that_the_account_has_not(redis_url: str, tmp_path: Path) -> None:
+async def test_readiness_reports_a_template_that_the_account_lacks(redis_url: str, tmp_path: Path) -> None:
     listed = {"template_list": [{"template_id": "TM2", "content": "{{thing1.DATA}}"}]}
     async with wechat_server(get_all_private_template=[listed]) as server:
         made = service(redis_url, server, tmp_path)
@@ -182,7 +182,7 @@ async def test_what_redis_did_not_know_the_sender_settles(redis_url: str, tmp_pa
             assert len(server.sent) == 1
 
 
-async def test_the_gateway_is_told_the_templates_again_where_redis_lost_them(redis_url: str, tmp_path: Path) -> None:
+async def test_the_templates_are_published_again_where_redis_lost_them(redis_url: str, tmp_path: Path) -> None:
     async with wechat_server() as server, connect(redis_url) as redis:
         async with service(redis_url, server, tmp_path).running():
 

@@ -44,7 +44,7 @@ def test_a_full_bar_takes_it_below_the_last_button_that_has_a_place() -> None:
     assert len(merged[2]["sub_button"]) == 5
 
 
-def test_a_menu_without_any_place_says_so() -> None:
+def test_a_full_menu_is_reported() -> None:
     with pytest.raises(CannotMerge, match="all places"):
         merge([NEWS, group("服务", 5), APP])
 

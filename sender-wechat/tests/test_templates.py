@@ -216,7 +216,7 @@ def test_ids_and_fields_are_listed_for_the_account_to_be_asked() -> None:
         ({"id": "T", "fields": {"thing1": "x"}, "colour": "red"}, "colour"),
     ],
 )
-def test_a_template_that_is_described_wrong_says_how(template: object, named: str) -> None:
+def test_a_template_that_is_described_wrong_is_refused_with_the_reason(template: object, named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         TypeAdapter(MessageTemplates).validate_python({"order": template})
 

@@ -76,7 +76,7 @@ async def test_without_redis_each_fetches_once_for_itself() -> None:
         assert len(server.of(TOKEN_PATH)) == 2
 
 
-async def test_a_refusal_is_told_and_leaves_no_lock_behind(redis: Redis) -> None:
+async def test_a_refusal_is_returned_and_leaves_no_lock_behind(redis: Redis) -> None:
     steps = [{"errcode": 40164, "errmsg": "invalid ip 1.2.3.4, not in whitelist"}, *write_tokens("then")]
     async with wechat_server(tokens=steps) as server, transport.connect(Timeouts()) as calls:
         made = tokens(server, redis, calls)

@@ -124,7 +124,7 @@ async def test_sender_wechat_reads_and_sets_tags_of_users_and_nothing_else(servi
     assert await find_opened_by(services["auth"], KEYS["sender-smtp"]) == set()
 
 
-async def test_callbacks_says_whose_events_are_wanted_and_nothing_else(services: dict[str, Service]) -> None:
+async def test_callbacks_may_write_whose_events_are_wanted_and_nothing_else(services: dict[str, Service]) -> None:
     assert await find_opened_by(services["auth"], KEYS["callbacks"]) == {("PUT", "/internal/events")}
     assert await find_opened_by(services["history"], KEYS["callbacks"]) == set()
 
@@ -166,6 +166,6 @@ async def test_every_rule_and_every_call_is_for_a_url_that_there_is(services: di
     assert {url for url in called if not any(path.startswith(url) for *_, path in there)} == set()
 
 
-def test_every_rule_is_about_services_whose_keys_can_be_told() -> None:
+def test_every_rule_names_services_whose_keys_are_known_apart() -> None:
     callers = set().union(*(rule.callers for rule in RULES))
     assert callers == set(CALLERS) == set(KEYS)

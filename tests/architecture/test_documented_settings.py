@@ -79,7 +79,7 @@ def test_every_variable_that_a_document_names_is_known(tmp_path: Path, name: str
     assert check() == ""
 
 
-def test_a_misspelt_one_is_still_told(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_still_reported(tmp_path: Path) -> None:
     (tmp_path / "imsg.toml").write_text('[sms.accounts.http.computed.sign]\nof = "a"\nbi = "md5"\nas = "hex"\n')
     (tmp_path / ".env").write_text("IMSG_WECHAT__ACCOUNTS__MAIN__TEMPLATE=x\nIMSG_WECHAT__ACCOUNTS__MAIN__TEMPLAT=x\n")
     assert re.findall(r"nothing reads (\w+)", check()) == [

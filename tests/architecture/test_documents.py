@@ -64,7 +64,7 @@ def test_the_appendix_names_every_key_of_redis() -> None:
 
 
 @pytest.mark.parametrize("names", [READMES, CONTRIBUTING], ids=lambda names: names[0])
-def test_both_languages_of_a_first_page_say_the_same(names: tuple[str, str]) -> None:
+def test_both_languages_of_a_first_page_hold_the_same(names: tuple[str, str]) -> None:
     english, chinese = ((ROOT / name).read_text() for name in names)
 
     assert blocks(english) == blocks(chinese)

@@ -21,6 +21,6 @@ def test_a_block_keeps_what_stands_around_it() -> None:
     assert filled == "a: 1\n  # made by make generate: b\n  fresh: 2\n\n  more: 2\n  # made so far\nc: 3\n"
 
 
-def test_a_block_that_is_not_there_is_told() -> None:
+def test_a_missing_block_is_reported() -> None:
     with pytest.raises(ValueError, match="no block for b"):
         fill("a: 1\n", {"b": lambda: iter(())})

@@ -38,7 +38,7 @@ def test_a_quick_download_is_silent() -> None:
         ({}, "hello"),
     ],
 )
-def test_what_is_set_up_is_told_in_the_language_of_the_shell(variables: dict[str, str], words: str) -> None:
+def test_what_is_set_up_is_printed_in_the_language_of_the_shell(variables: dict[str, str], words: str) -> None:
     done = subprocess.run(
         [str(ROOT / "scripts/in-language"), "hello", "您好"],
         env=variables, capture_output=True, text=True, timeout=60, check=True,

@@ -98,7 +98,7 @@ def test_a_callback_is_added_with_a_secret_shown_once_tried_and_disabled(
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_what_a_callback_was_told_is_read_with_its_answer_sent_again_and_recovered(
+def test_the_events_of_a_callback_are_shown_with_its_answers_sent_again_and_recovered(
     deployment: Deployment, visit: Visits, receiver: Receiver, look: Look
 ) -> None:
     words, user = WORDS[look.language], deployment.new_user()

@@ -66,7 +66,7 @@ def test_a_channel_is_tried_with_a_message_of_ones_own(visit: Visits, to: str, s
     expect(page.get_by_role("heading", level=1)).to_have_text("iMSG 试发")
 
 
-def test_a_wrong_address_is_said_in_the_dialog(visit: Visits) -> None:
+def test_a_wrong_address_is_reported_in_the_dialog(visit: Visits) -> None:
     seen = visit(Look("en", PHONE))
     page = log_in(seen)
     page.goto("/channels")

@@ -46,7 +46,7 @@ def test_a_hundred_are_confirmed_on_a_page(deployment: Deployment, visit: Visits
     expect(page).to_have_url(re.compile("/sent/"))
 
 
-def test_what_waits_says_that_its_channel_is_paused_to_its_sender(deployment: Deployment, visit: Visits) -> None:
+def test_a_waiting_message_shows_its_sender_that_the_channel_is_paused(deployment: Deployment, visit: Visits) -> None:
     name = deployment.new_user()
     token = deployment.token(name, "correct horse")
     deployment.call("PATCH", "/api/v2/channels/wechat", {"paused": False}, token=deployment.token())

@@ -116,7 +116,7 @@ def test_a_draft_is_its_writers_alone_and_goes_with_the_log_out(deployment: Depl
     assert read_kept(page) == "[]"
 
 
-def test_the_log_in_says_why_it_is_shown(deployment: Deployment, visit: Visits) -> None:
+def test_the_log_in_page_shows_why_it_appears(deployment: Deployment, visit: Visits) -> None:
     name = deployment.new_user()
     here, there = visit(LOOKS[0]), visit(LOOKS[0])
     here.page.goto("/limits")

@@ -63,7 +63,7 @@ def test_who_was_asked_first_is_a_line_of_its_own(two_providers: Deployment, vis
 
 
 @pytest.mark.parametrize("look", [Look("zh", PHONE), Look("en", DESK)], ids=lambda look: look.name)
-def test_a_blocked_provider_says_why_in_words_and_in_its_own(
+def test_a_blocked_provider_shows_the_reason_in_words_and_its_own_text(
     two_providers: Deployment, visit: Visits, look: Look
 ) -> None:
     body = {"to": f"137{secrets.randbelow(10**8):08d}", "method": "sms", "content": "明天下雨"}

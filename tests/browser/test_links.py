@@ -76,7 +76,7 @@ def _send(deployment: Deployment, token: str, method: str, to: list[str]) -> Non
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("role", ["admin", "user"])
-def test_every_link_opens_what_it_says(seeded: tuple[Deployment, str], visit: Visits, role: str) -> None:
+def test_every_link_opens_what_its_text_names(seeded: tuple[Deployment, str], visit: Visits, role: str) -> None:
     deployment, user = seeded
     hour = datetime.now(UTC).hour
     seen = visit(url=deployment.url)

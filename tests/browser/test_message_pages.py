@@ -215,7 +215,7 @@ def test_several_are_resent_and_everything_that_failed_within_a_filter(deploymen
     expect(rows(page)).to_have_count(4)
 
 
-def test_a_message_that_is_not_there_is_said_and_leads_on(visit: Visits) -> None:
+def test_a_missing_message_is_reported_with_a_way_on(visit: Visits) -> None:
     seen = visit(Look("en", PHONE))
     log_in(seen)
     for name in ("0" * 32 + "-0", "nonsense"):

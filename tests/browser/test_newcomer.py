@@ -83,7 +83,9 @@ def test_from_the_first_log_in_to_the_first_mail_that_arrives(
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_why_it_failed_is_said_and_it_is_sent_again(deployment: Deployment, visit: Visits, look: Look) -> None:
+def test_the_reason_of_a_failure_is_shown_and_the_message_is_sent_again(
+    deployment: Deployment, visit: Visits, look: Look
+) -> None:
     words, seen = WORDS[look.language], visit(look)
     page = log_in(seen)
     deployment.order("5xx", 1)

@@ -101,7 +101,7 @@ def test_the_log_in_redirects_to_no_other_site(visit: Visits, deployment: Deploy
     assert page.url.startswith(deployment.url + "/")
 
 
-def test_a_wrong_password_says_nothing_of_who_exists(visit: Visits, deployment: Deployment) -> None:
+def test_a_wrong_password_does_not_reveal_who_exists(visit: Visits, deployment: Deployment) -> None:
     seen = visit(Look("en", DESK))
     seen.complaints.expect("/login|status of 401")
     page, said = seen.page, []

@@ -213,7 +213,7 @@ def test_a_workbook_gives_the_column_of_the_sheet_that_was_chosen(visit: Visits)
     expect(page.locator(".recipient-label")).to_have_text(["张三 zhang@example.com", "李四"])
 
 
-def test_a_sheet_with_titles_and_two_columns_of_phones_says_what_is_taken(visit: Visits) -> None:
+def test_a_sheet_with_titles_and_two_columns_of_phones_shows_what_is_read(visit: Visits) -> None:
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
         sheet = book.add_worksheet()
@@ -239,7 +239,7 @@ def test_a_sheet_with_titles_and_two_columns_of_phones_says_what_is_taken(visit:
     expect(page.locator(".recipient-text")).to_have_text(["13800138000"])
 
 
-def test_the_path_says_where_on_it_one_is(visit: Visits) -> None:
+def test_the_path_marks_the_current_step(visit: Visits) -> None:
     seen = open_form(visit)
     page, step = seen.page, seen.page.locator(".steps [aria-current=step]")
     expect(step).to_have_text("收件人")
@@ -325,7 +325,7 @@ def test_what_the_api_refuses_is_named_at_the_recipient(deployment: Deployment, 
     expect(page.locator(".sent-said")).to_have_text("It is settled")
 
 
-def test_used_up_limits_are_said_before_and_after(deployment: Deployment, visit: Visits) -> None:
+def test_used_up_limits_are_shown_before_and_after(deployment: Deployment, visit: Visits) -> None:
     user = deployment.new_user(per_hour=1)
     token = deployment.token(user, PASSWORD)
     body = {"token": token, "method": "smtp", "to": address(), "content": {"subject": "a", "text": "b"}}

@@ -39,7 +39,7 @@ def test_all_are_healthy_and_none_was_started_again(bare: Containers) -> None:
         assert bare.compose("logs", "--no-log-prefix", service).count("no_provider") == 1
 
 
-def test_a_channel_without_a_provider_says_what_to_set_and_takes_nothing(bare: Containers) -> None:
+def test_a_channel_without_a_provider_reports_what_to_set_and_accepts_nothing(bare: Containers) -> None:
     def channels() -> dict[str, str]:
         told = bare.call("GET", "/api/v2/channels", token=bare.token)["channels"]
         return {channel["method"]: f"{channel['state']}: {channel['why']}" for channel in told}

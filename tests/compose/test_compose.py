@@ -101,7 +101,7 @@ def test_no_documented_account_and_no_open_sandbox(containers: Containers) -> No
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/internal/contacts", "/api/../internal/user-cache", "/hooks"])
-def test_nothing_else_is_reachable_and_says_so_in_the_public_shape(containers: Containers, path: str) -> None:
+def test_nothing_else_is_reachable_and_the_refusal_has_the_public_shape(containers: Containers, path: str) -> None:
     request = containers.client.build_request("POST", "/", json={})
     request.url = request.url.copy_with(raw_path=path.encode())
     answer = containers.client.send(request)

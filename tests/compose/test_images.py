@@ -15,7 +15,7 @@ ABOUT_MB = 3.0
 """Dependencies' own files differ a little from one processor to another."""
 
 
-def test_the_manual_tells_what_each_service_s_image_adds_to_its_base() -> None:
+def test_the_manual_states_what_each_services_image_adds_to_its_base() -> None:
     (base,) = re.findall(r"^FROM (\S+:\S+) AS service$", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE)
     told = dict(re.findall(r"\| `(imsg-[a-z-]+)`[^|]*\| (\d+) ", (ROOT / "docs/operations.md").read_text()))
     built = subprocess.run(

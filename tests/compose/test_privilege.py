@@ -113,7 +113,7 @@ def test_redis_refuses_a_connection_without_a_password(containers: Containers) -
     assert output.count("NOAUTH") == 3
 
 
-def test_what_redis_was_told_outlives_its_restart(containers: Containers) -> None:
+def test_what_was_written_to_redis_outlives_its_restart(containers: Containers) -> None:
     """Limits and claims are written by scripts, several writes at once: played back as a whole, or not at all."""
 
     def read_counted() -> str:

@@ -79,7 +79,7 @@ def test_the_doctor_outside_the_containers_guesses_nothing_either(containers: Co
     assert "SQLite" not in result
 
 
-def test_what_goes_by_settings_of_a_service_works_or_says_where_it_does(containers: Containers, imsg: Path) -> None:
+def test_commands_that_need_a_services_settings_work_or_name_where_they_do(containers: Containers, imsg: Path) -> None:
     checked = containers.run("docker", "compose", "run", "--rm", "-T", "-e", "COLUMNS=200", "cli", *CHECK)
     assert re.findall(r"^(.) +(smtp|sms|wechat|wecom)", checked, re.MULTILINE) == [
         ("✓", "smtp"),
@@ -111,7 +111,7 @@ def test_the_doctor_names_a_service_that_is_away(containers: Containers, imsg: P
     assert re.search(r"^✓ +history +1 replica ready", told, re.MULTILINE)
 
 
-def test_the_command_says_what_to_do_once_the_password_was_changed(containers: Containers) -> None:
+def test_the_command_shows_what_to_do_once_the_password_was_changed(containers: Containers) -> None:
     with pytest.raises(AssertionError, match="run --rm -e IMSG_PASSWORD cli"):
         containers.compose("run", "--rm", "-T", "-e", "IMSG_PASSWORD=not-this-one", "cli", "users", "list")
 

@@ -52,7 +52,7 @@ def test_a_code_of_a_senders_table_has_a_sentence(method: str, code: str) -> Non
 
 
 @pytest.mark.parametrize("texts", [Texts("zh"), Texts("en")], ids=["zh", "en"])
-def test_the_same_number_says_another_thing_at_another_described_provider(texts: Texts) -> None:
+def test_the_same_code_means_another_thing_at_another_described_provider(texts: Texts) -> None:
     said = [
         explain(texts, "sms", "failed", code) for code in ("yunpian:-1", "smsbao:-1", "yunpian:-50", "luosimao:-50")
     ]

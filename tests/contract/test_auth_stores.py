@@ -39,7 +39,7 @@ def store(database: Database) -> Store:
     return Store(database)
 
 
-async def test_what_the_migrations_make_is_what_the_tables_say(database: Database) -> None:
+async def test_the_migrations_make_the_tables_as_declared(database: Database) -> None:
     """No difference is left for the next revision."""
 
     def differences(connection: Connection) -> list[object]:

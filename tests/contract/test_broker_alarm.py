@@ -39,7 +39,7 @@ async def is_told(gateway: RunningGateway) -> bool:
 
 
 @pytest.mark.parametrize(("language", "remedy"), [("zh-CN", "释放内存或磁盘"), ("en", "frees memory or disk")])
-async def test_the_first_send_under_a_memory_alarm_is_told_of_it(
+async def test_the_first_send_under_a_memory_alarm_is_refused_with_it(
     rabbit: Rabbit, gateway: RunningGateway, language: str, remedy: str
 ) -> None:
     user, admin = await gateway.user(per_hour=2), await gateway.user("admin", role="admin")

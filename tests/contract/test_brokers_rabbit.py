@@ -115,7 +115,7 @@ async def test_a_host_that_is_lost_is_left_for_one_that_lives(rabbit: Rabbit, to
     await remove_queues(rabbit.url, f"{topology.prefix}.*")
 
 
-async def test_unacked_ones_are_asked_of_another_host_where_the_first_does_not_tell(
+async def test_unacked_messages_are_read_from_another_host_where_the_first_does_not_answer(
     rabbit: Rabbit, topology: Topology
 ) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)

@@ -34,7 +34,7 @@ async def test_jobs_travel_and_unacked_ones_are_counted_over_tls(clean: Rabbit, 
             await depth_is(gateway, queue, 3)  # only the management API can tell it of the other's two
 
 
-async def test_a_name_other_than_the_certificate_s_is_refused_and_may_be_told(
+async def test_a_name_other_than_the_certificates_is_refused_unless_server_name_sets_it(
     clean: Rabbit, topology: Topology
 ) -> None:
     by_number = clean.tls_url.replace("localhost", "127.0.0.1", 1)
@@ -52,7 +52,7 @@ async def test_a_certificate_signed_by_a_stranger_is_refused(clean: Rabbit, topo
     assert "cafile=" in await _why_not(url, topology)
 
 
-async def test_a_broker_that_wants_our_certificate_says_so(clean: Rabbit, topology: Topology) -> None:
+async def test_a_broker_that_wants_our_certificate_is_reported_as_such(clean: Rabbit, topology: Topology) -> None:
     assert "certfile=" in await _why_not(clean.tls_url_of_a_stranger, topology)
 
 
@@ -68,12 +68,12 @@ async def test_a_renewed_certificate_needs_no_restart(clean: Rabbit, topology: T
         await is_so(lambda: broker.ready)
 
 
-async def test_tls_spoken_to_a_port_without_it_is_told(clean: Rabbit, topology: Topology) -> None:
+async def test_tls_to_a_port_without_it_is_reported(clean: Rabbit, topology: Topology) -> None:
     url = clean.tls_url.replace(str(clean.tls_port), str(clean.amqp_port), 1)
     assert "speaks no TLS" in await _why_not(url, topology)
 
 
-async def test_a_wrong_password_is_told_with_its_setting(clean: Rabbit, topology: Topology) -> None:
+async def test_a_wrong_password_is_reported_with_its_setting(clean: Rabbit, topology: Topology) -> None:
     why = await _why_not(clean.tls_url.replace("guest:guest", "guest:wrong"), topology)
     assert "user and password in IMSG_BROKER_URL" in why
     assert "wrong" not in why

@@ -42,7 +42,7 @@ async def test_what_was_taken_by_one_that_died_is_taken_again_once_its_lease_end
     assert again.event == "evt_1"
 
 
-async def test_gone_disables_at_once_and_the_owner_is_told(bench: Bench) -> None:
+async def test_gone_disables_at_once_and_the_owner_is_notified(bench: Bench) -> None:
     await bench.add("gone")
     await bench.add("other")
     await bench.append(event("evt_1"), event("evt_2"))

@@ -107,7 +107,7 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
         assert (await bench.read(cursor, wait_s=60))[0] == ["evt_1"]
 
 
-async def test_an_event_that_is_told_twice_is_one(bench: Bench) -> None:
+async def test_an_event_published_twice_is_one(bench: Bench) -> None:
     await bench.add("a")
     await bench.append(event("evt_1"))
     await bench.append(event("evt_1"), event("evt_2"))
@@ -220,7 +220,7 @@ async def test_an_event_in_flight_during_an_erasure_arrives_empty(bench: Bench) 
     assert told == [None, "li@a.cn"], "the second is of a new relation"
 
 
-async def test_history_hears_that_nothing_remains_once_the_queue_is_past_it(bench: Bench) -> None:
+async def test_an_erasure_is_recorded_as_complete_once_the_queue_is_past_it(bench: Bench) -> None:
     async def told() -> int | None:
         said = await bench.redis.call("HGET", ERASED, "callbacks")
         return None if said is None else int(said)
@@ -245,7 +245,7 @@ async def test_history_hears_that_nothing_remains_once_the_queue_is_past_it(benc
     assert await told() == bench.now
 
 
-async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrators_who_listen_alone(
+async def test_a_channels_block_and_its_end_are_sent_to_subscribed_administrators_alone(
     bench: Bench,
 ) -> None:
     kinds = ("channel.blocked", "channel.open")
@@ -288,7 +288,7 @@ async def test_that_a_channel_is_blocked_and_open_again_is_told_to_administrator
     assert [await bench.try_all(name, EndpointReply(200)) for name in ("boss", "of-mail", "user")] == [2, 0, 0]
 
 
-async def test_what_is_wrong_with_a_provider_is_told_to_administrators_once_while_it_lasts(bench: Bench) -> None:
+async def test_a_providers_fault_is_sent_to_administrators_once_while_it_lasts(bench: Bench) -> None:
     boss = f"0199{'a' * 28}"
     await bench.add("boss", user_id=boss, is_admin=True, events=("provider.attention",))
     await bench.add("other", user_id=OTHER)
@@ -339,5 +339,5 @@ async def test_what_is_wrong_with_a_provider_is_told_to_administrators_once_whil
     assert (await bench.reader.read(OTHER, None, 0, 9)).bodies == []
 
 
-def test_a_reader_hears_of_messages_and_requests() -> None:
+def test_a_reader_is_notified_of_messages_and_requests() -> None:
     assert READER == 3

@@ -112,7 +112,9 @@ async def test_what_is_not_right_is_refused_with_its_reason(
     assert (await catalog.add(**fields))["reason"] == reason
 
 
-async def test_what_senders_tell_is_learned_once_and_taken_back(catalog: Catalog, redis_url: str, redis: Redis) -> None:
+async def test_published_suppressions_are_stored_once_and_lifted(
+    catalog: Catalog, redis_url: str, redis: Redis
+) -> None:
     topology = Topology(methods=METHODS)
     told = Suppression(
         method="sms",

@@ -220,7 +220,7 @@ async def test_a_message_is_found_on_a_later_page(provider: Provider) -> None:
     assert [call["CurrentPage"] for call in provider.asked] == ["1", "2"]
 
 
-async def test_who_is_found_on_a_black_list_by_asking_is_told_to_the_catalog(provider: Provider) -> None:
+async def test_a_number_found_blacklisted_by_a_status_query_is_published_to_the_catalog(provider: Provider) -> None:
     new, told = job([ZHANG]), Told()
     own = {"OutId": new.name, "SendStatus": 2, "ErrCode": "MOBILE_IN_BLACK"}
     provider.always = write_details([own], 1)
@@ -232,7 +232,7 @@ async def test_who_is_found_on_a_black_list_by_asking_is_told_to_the_catalog(pro
     ]
 
 
-async def test_who_opted_out_of_marketing_is_halved_out_and_told_of(provider: Provider) -> None:
+async def test_a_number_that_opted_out_of_marketing_is_found_by_halving_and_published(provider: Provider) -> None:
     def answer(call: Mapping[str, str]) -> dict[str, str]:
         return (
             write_refusal("isv.CUSTOMER_REFUSED", "用户已退订推广短信") if "13913800144" in call["PhoneNumbers"] else OK

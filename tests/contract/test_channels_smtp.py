@@ -116,7 +116,7 @@ async def test_a_provider_that_recovers_is_used_again(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_a_result_can_be_kept_whatever_the_provider_says(case: str) -> None:
+async def test_a_result_can_be_stored_whatever_the_provider_replies(case: str) -> None:
     async with smtp_server(CASES[case].replies) as server, channel_to(server, CASES[case].timeouts) as channel:
         made = job()
         (result,) = (await deliver(channel, made, made.recipients)).values()

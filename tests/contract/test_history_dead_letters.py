@@ -68,7 +68,7 @@ async def test_a_job_over_its_delivery_limit_is_dead(database: Database) -> None
     assert (await DeadLetters(database).show(letter["id"], ADMIN))["queue"] == "imsg.smtp.single"
 
 
-async def test_what_a_channel_says_stands_over_a_dead_letter(database: Database) -> None:
+async def test_a_channels_outcome_replaces_a_dead_letter(database: Database) -> None:
     accepted_job = job(at=NOW)
     await record(database, make_delivery(accepted_job, DEAD, reason="broke", queue="imsg.smtp.single"))
     await record(database, outcome(accepted_job, Status.SENT))

@@ -232,7 +232,7 @@ async def test_the_job_of_a_list_goes_on_without_them(database: Database, stones
     assert [recipient.address for recipient in Job.model_validate_json(found[0].body).recipients] == ["li@example.com"]
 
 
-async def test_what_is_said_of_others_goes_where_it_names_the_person(
+async def test_texts_about_others_are_erased_where_they_name_the_person(
     database: Database, stones: TombstoneStore
 ) -> None:
     """What another recipient brings, a provider's words of them, a part of a list that died: before and after."""
@@ -356,7 +356,7 @@ async def test_half_a_line_of_the_file_is_no_tombstone(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
 
 
-async def test_a_file_that_can_not_be_written_is_told_and_stops_nothing(
+async def test_a_file_that_can_not_be_written_is_reported_and_stops_nothing(
     database: Database, redis: Redis, tmp_path: Path
 ) -> None:
     stones = TombstoneStore(database, Tombstones(redis, DIGESTS), tmp_path / "nowhere" / "tombstones")

@@ -52,7 +52,7 @@ def relay_to(database: Database, broker: Listening) -> EventRelay:
     return EventRelay(database, told, event_relay.RelayMetrics(CollectorRegistry()))
 
 
-async def test_every_change_is_told_once_and_a_request_when_it_has_settled(database: Database) -> None:
+async def test_every_change_is_published_once_and_a_request_when_it_has_settled(database: Database) -> None:
     broker = Listening()
     relay = relay_to(database, broker)
     mine, others = make_wanted(to=("li@example.com", "wang@example.com")), job(at=NOW)
@@ -91,7 +91,7 @@ async def test_every_change_is_told_once_and_a_request_when_it_has_settled(datab
     assert await relay.relay() == 0
 
 
-async def test_what_came_before_its_job_is_told_with_it(database: Database) -> None:
+async def test_an_outcome_that_came_before_its_job_is_published_with_it(database: Database) -> None:
     broker = Listening()
     mine = make_wanted(events=int(EventKind.MESSAGE))
     await record(database, outcome(mine, Status.SENT, provider_id="m-2"))

@@ -104,7 +104,7 @@ async def test_what_a_provider_accepted_all_the_same_is_sent(database: Database,
     assert await read_statuses(database, late) == ["sent"]
 
 
-async def test_what_its_sender_lets_expire_too_is_told_of_once(database: Database, paused: Redis) -> None:
+async def test_a_message_that_its_sender_expires_too_is_reported_once(database: Database, paused: Redis) -> None:
     """The channel goes on, and its sender finds the same message late."""
     late = job(at=NOW, expires_at=NOW + LIFE, user_id="7" * 32, events=1)
     await record(database, late)

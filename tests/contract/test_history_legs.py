@@ -69,7 +69,7 @@ def list_events(recorder: Recorder) -> list[tuple[str, str, Any]]:
     return [(event.type, event.data["request"], event.data["leg"]) for batch in batches for event in batch.events]
 
 
-async def test_legs_are_shown_and_the_end_of_all_is_told_once(database: Database) -> None:
+async def test_legs_are_shown_and_the_end_of_all_is_published_once(database: Database) -> None:
     root, leg = make_legs()
     await record(database, make_delivery(root, SCHEDULE))
     (body,) = await database.fetch(select(jobs.c.body).where(jobs.c.request == root.request))

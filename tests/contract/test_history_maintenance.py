@@ -256,7 +256,7 @@ async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -
     assert await bench.rows(audit) == 0
 
 
-async def test_it_is_told_for_how_long_a_channels_oldest_message_waits(bench: Bench) -> None:
+async def test_the_metric_holds_how_long_a_channels_oldest_message_waits(bench: Bench) -> None:
     first, second, retried = (job(at=NOW + timedelta(seconds=n)) for n in (0, 30, -900))
     await bench.record(first, second, retried, outcome(retried, Status.RETRYING))
     bench.clock.at = NOW + timedelta(minutes=1)

@@ -97,7 +97,7 @@ async def test_a_receipt_of_an_earlier_attempt_counts_too(database: Database) ->
     assert await read_statuses(database, accepted_job) == ["delivered"]
 
 
-async def test_it_is_told_how_long_a_receipt_took(database: Database) -> None:
+async def test_the_metric_holds_how_long_a_receipt_took(database: Database) -> None:
     accepted_job = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW - timedelta(minutes=5))
     sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id="9006")
     registry = CollectorRegistry()

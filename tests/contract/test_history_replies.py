@@ -116,7 +116,7 @@ async def test_a_message_that_is_recorded_after_its_reply_is_found_later(databas
     assert [reply["message"] for reply in await find(database, OWNER)] == [f"{late.request}-0"]
 
 
-async def test_who_sent_the_message_is_told_of_its_reply_where_they_want_to_hear(database: Database) -> None:
+async def test_the_sender_of_a_message_is_notified_of_its_reply_where_subscribed(database: Database) -> None:
     """Under one id, and before the reply is recorded; without a subscription there is no event."""
     told: list[Event] = []
 
@@ -162,7 +162,7 @@ async def test_who_opts_out_of_a_notice_gets_none_of_that_signature(
     assert [reply["message"] for reply in await find(database)] == [f"{answered.request}-0"] * 2
 
 
-async def test_pages_and_filters_find_what_they_say(database: Database) -> None:
+async def test_pages_and_filters_find_what_matches(database: Database) -> None:
     sent_job = sms(timedelta(minutes=5))
     await record(database, sent_job, *(wrote(str(n), str(n), at=NOW - timedelta(seconds=n // 2)) for n in range(9)))
     await record(database, wrote("别人", "x", LI))

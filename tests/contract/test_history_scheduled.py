@@ -86,7 +86,7 @@ async def test_v1_shows_what_waits_as_queued_and_what_was_cancelled_as_expired(d
         assert (listed["id"], listed["status"]) == (shown["id"], in_v2)
 
 
-async def test_what_is_due_outside_its_window_is_held_in_whatever_order_history_hears_of_it(database: Database) -> None:
+async def test_what_is_due_outside_its_window_is_held_in_any_order_of_recording(database: Database) -> None:
     for tail, order in enumerate(permutations(range(3))):
         first = job(request=request_id(NOW, tail=tail), at=NOW, due_at=DUE, expires_at=DUE + LIFE)
         hold: dict[str, Any] = {"held_until": MOVED, "held_by": "night", "expires_at": MOVED + LIFE, "moves": 1}

@@ -160,7 +160,7 @@ async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
         await all_are(database, Status.DELIVERED, 20)
 
 
-async def test_a_recorder_told_to_stop_while_the_database_is_away_hands_back(
+async def test_a_recorder_stopped_while_the_database_is_away_requeues_its_messages(
     own_postgres: Postgres, valkey_url: str, topology: Topology
 ) -> None:
     url = own_postgres.create_database("history")

@@ -23,7 +23,7 @@ from imsg_testing.history import NOW, job, outcome, receipt, request_id
 from imsg_testing.history_store import ADMIN, OWNER, find, find_page, record
 
 
-async def test_whom_a_message_went_to_is_told_with_its_sender_and_category(database: Database) -> None:
+async def test_the_recipient_of_a_message_is_found_with_its_sender_and_category(database: Database) -> None:
     letter = {"subject": "s", "text": "t"}
     named = job(at=NOW, to=("a@corp.cn", "b@corp.cn"), content={**letter, "sender": "news"}, category="marketing")
     plain = job(at=NOW, content=letter)

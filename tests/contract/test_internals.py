@@ -70,7 +70,7 @@ async def test_pika_has_the_write_and_the_end_that_are_changed(rabbit_url: str) 
     assert written[:2] == ("self", "marshaled_frames"), "pika gives frames to be written in another way"
 
 
-async def test_aiosqlite_tells_its_thread_to_end_where_that_is_changed() -> None:
+async def test_aiosqlite_ends_its_thread_where_we_change_that() -> None:
     user = "imsg_database.sqlite_connections"
     require("aiosqlite", user, aiosqlite.Connection, "stop", "close")
     parameters = list(inspect.signature(aiosqlite.Connection).parameters)

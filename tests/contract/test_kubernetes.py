@@ -345,7 +345,7 @@ def test_a_pod_has_the_time_to_end_that_it_wants() -> None:
         assert pod(deployment)["terminationGracePeriodSeconds"] >= before + wanted
 
 
-def test_where_scalers_count_no_count_is_said() -> None:
+def test_where_autoscalers_count_no_replicas_are_set() -> None:
     manifests = build_folder("example")
     for scaler in manifests.of("HorizontalPodAutoscaler").values():
         scaled = scaler["spec"]["scaleTargetRef"]["name"]

@@ -95,7 +95,7 @@ async def test_a_forged_name_changes_nothing(place: Place) -> None:
     assert (await place.message(sent))["status"] == "sent"
 
 
-async def test_a_report_of_delivery_says_delivered_and_one_of_relaying_or_delay_nothing(place: Place) -> None:
+async def test_a_report_of_delivery_is_delivered_and_one_of_relaying_or_delay_nothing(place: Place) -> None:
     sent = await place.send()
     to = address_of(sent)
 

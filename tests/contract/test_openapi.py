@@ -46,7 +46,7 @@ def truthful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield deployment
 
 
-def test_the_committed_document_is_what_the_services_say(truthful: Deployment) -> None:
+def test_the_committed_document_is_what_the_services_generate(truthful: Deployment) -> None:
     served = read_served(truthful)
     assert DOCUMENT.read_text(encoding="utf-8") == served, f"{DOCUMENT.name} is not as served: {RENEW}"
     assert PERMISSIONS.read_text(encoding="utf-8") == write_permissions(served), f"{PERMISSIONS.name}: {RENEW}"
@@ -108,7 +108,7 @@ SOMETIMES = {
 """Fields of answers that are there only at times."""
 
 
-def test_every_answer_is_closed_and_says_what_is_always_there() -> None:
+def test_every_answer_is_closed_and_lists_what_is_always_there() -> None:
     found = list(answers())
     assert found
     for each in found:
@@ -143,7 +143,7 @@ def test_every_refusal_has_its_codes_and_reasons_from_the_table(name: str, opera
 
 
 @pytest.mark.parametrize(("name", "operation"), [each for each in operations() if each[1]["security"]])
-def test_every_url_that_wants_a_token_says_so(name: str, operation: dict[str, Any], truthful: Deployment) -> None:
+def test_every_url_that_wants_a_token_states_it(name: str, operation: dict[str, Any], truthful: Deployment) -> None:
     verb, path = name.split()
     url = path.replace("{", "").replace("}", "")
     absent = truthful.client.request(verb, url)

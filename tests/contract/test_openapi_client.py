@@ -88,7 +88,7 @@ def test_a_generated_client_logs_in_sends_and_queries(deployment: Deployment) ->
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_generated_client_is_told_by_type_why_it_is_refused(deployment: Deployment) -> None:
+def test_a_generated_client_gets_the_reason_of_a_refusal_by_type(deployment: Deployment) -> None:
     models = part("models")
     with part("client").Client(deployment.url) as anybody:
         wrong = models.Login(username="admin", password="not this one")

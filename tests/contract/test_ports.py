@@ -65,7 +65,7 @@ def test_a_reserved_port_is_ours_before_between_and_after_its_servers(tmp_path: 
         served.close()
 
 
-def test_a_stranger_on_our_port_is_told_apart(tmp_path: Path) -> None:
+def test_a_stranger_on_our_port_is_recognized(tmp_path: Path) -> None:
     port = reserve_port()
     stranger = _make_server(port, tmp_path)
     ours = Process([sys.executable, "-c", "input()"], log=tmp_path / "ours.log")

@@ -57,7 +57,7 @@ async def is_encrypted(url: str) -> bool:
 @pytest.mark.parametrize(
     ("mode", "is_tls"), [("disable", False), ("prefer", True), ("require", True), ("verify-ca", True)]
 )
-async def test_a_connection_is_encrypted_as_the_url_says(
+async def test_a_connection_is_encrypted_as_the_url_demands(
     encrypting: Postgres, certificates: Certificates, mode: str, *, is_tls: bool
 ) -> None:
     assert await is_encrypted(f"{encrypting.url}?sslmode={mode}&sslrootcert={certificates.ca}") == is_tls
@@ -105,7 +105,7 @@ async def test_encryption_that_is_required_is_not_done_without(postgres: Postgre
         ("target_session_attrs=whatever", "target_session_attrs"),
     ],
 )
-async def test_what_a_host_does_not_fulfil_is_told_as_an_outage(
+async def test_what_a_host_does_not_fulfil_is_reported_as_an_outage(
     postgres: Postgres, asked: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """It is no bug: services keep waiting for the database, and log why."""
@@ -114,7 +114,7 @@ async def test_what_a_host_does_not_fulfil_is_told_as_an_outage(
         await is_encrypted(f"{postgres.url}?{asked}")
 
 
-async def test_a_host_that_says_nothing_is_passed_by_and_a_dead_peer_is_noticed(postgres: Postgres) -> None:
+async def test_a_silent_host_is_passed_by_and_a_dead_peer_is_noticed(postgres: Postgres) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = postgres.url.rpartition("@")[2]
         url = f"postgresql://imsg:imsg@127.0.0.1:{silent.getsockname()[1]},{place}"

@@ -253,7 +253,7 @@ def is_in(language: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.account)
-def test_a_fault_is_said_in_words_with_its_remedy_wherever_a_person_looks(faults: Faults, fault: Fault) -> None:
+def test_a_fault_is_shown_in_words_with_its_remedy_wherever_a_person_looks(faults: Faults, fault: Fault) -> None:
     wait(lambda: faults.find(fault) != [], 60, why=lambda: f"nothing of {fault}\n{faults.deployment.logs[-4_000:]}")
     for language, duration in zip(LANGUAGES, DURATIONS.get(fault.name, ("", "")), strict=True):
         check = faults.call("POST", "/providers/check", faults.describe(fault), language)
@@ -284,7 +284,7 @@ def test_a_fault_is_said_in_words_with_its_remedy_wherever_a_person_looks(faults
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.account)
-def test_a_message_says_why_it_waits_and_what_is_to_be_done(faults: Faults, fault: Fault) -> None:
+def test_a_message_shows_why_it_waits_and_what_to_do(faults: Faults, fault: Fault) -> None:
     for request in (faults.tests[fault.account], faults.sends[fault.account]):
         messages: list[dict[str, Any]] = []
 

@@ -52,7 +52,7 @@ async def test_a_policy_for_everybody_does_not_reach_ours(operated: Rabbit) -> N
         (await client.delete("/policies/%2F/everybody")).raise_for_status()
 
 
-async def test_a_policy_that_contradicts_us_is_told_to_the_operator(operated: Rabbit, topology: Topology) -> None:
+async def test_a_policy_that_contradicts_us_is_reported_to_the_operator(operated: Rabbit, topology: Topology) -> None:
     worse = {"pattern": f"^{topology.prefix}", "apply-to": "all", "definition": {"delivery-limit": 5}, "priority": 200}
     async with management(operated.url) as client:
         (await client.put("/policies/%2F/worse", json=worse)).raise_for_status()
@@ -100,7 +100,7 @@ async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, top
     await remove_queues(operated.url, "imsg.*")
 
 
-def test_no_policy_says_what_a_queue_s_arguments_say() -> None:
+def test_no_policy_sets_an_argument_of_a_queue() -> None:
     """RabbitMQ takes the smaller of two limits, so a policy could undo what the queues stand on."""
     arguments = {"max-length", "max-length-bytes", "delivery-limit", "overflow", "message-ttl", "expires"}
     for policy in json.loads(POLICIES.read_text())["policies"]:

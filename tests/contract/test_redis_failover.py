@@ -52,7 +52,7 @@ async def test_a_demoted_server_is_unavailable_and_found_again_once_it_is_promot
             await succeeds(lambda: server.run(ADD, ["a"], [1]))
 
 
-async def test_the_probe_tells_a_demoted_server_from_one_that_takes_writes() -> None:
+async def test_the_probe_distinguishes_a_demoted_server_from_one_that_takes_writes() -> None:
     with Valkey() as first, Valkey() as second:
         async with connect(first.url) as server:
             watching = asyncio.create_task(server.watch())
@@ -156,7 +156,7 @@ async def test_a_sentinel_that_is_gone_is_passed_over() -> None:
         ("redis+sentinel://h1/imsg?timeout=1", "holds what is unknown: timeout"),
     ],
 )
-def test_a_wrong_url_is_told_what_is_wrong_with_it(url: str, complaint: str) -> None:
+def test_a_wrong_url_is_refused_with_the_reason(url: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint.replace("?", r"\?")):
         redis_address.read(url)
 

@@ -138,7 +138,7 @@ async def place(
 
 
 @pytest.mark.parametrize("place", ["history"], indirect=True)
-async def test_lists_say_up_to_when_they_are_complete(place: Place) -> None:
+async def test_lists_report_up_to_when_they_are_complete(place: Place) -> None:
     async def read(path: str = "messages") -> tuple[int, str]:
         async with connect("http://history", KEY, {"history": place.service}) as peer:
             answer = (await peer.call("GET", f"/api/{path}", caller=user("admin", role="admin"))).json()

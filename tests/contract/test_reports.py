@@ -169,7 +169,7 @@ async def test_a_report_may_reach_to_the_end_of_all_time(database: Database, des
     assert (total["messages"], message["status"]) == (1, "sent")
 
 
-async def test_a_report_says_how_far_it_is_and_ends_after_a_day(database: Database, desk: Desk) -> None:
+async def test_a_report_shows_its_progress_and_ends_after_a_day(database: Database, desk: Desk) -> None:
     await send(database, "library", NOW, [Status.SENT])
     name = await desk.store.begin(NewReport.model_validate({"kind": "usage", "by": ["user"], **NOVEMBER}), ADMIN)
     waiting = await desk.store.show(name, ADMIN)

@@ -130,7 +130,9 @@ async def test_a_service_reads_what_is_its_own_business(accounts: ServiceAccount
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
-async def test_a_sender_tells_of_its_own_channel_alone(accounts: ServiceAccounts, server: str, service: str) -> None:
+async def test_a_sender_writes_the_state_of_its_own_channel_alone(
+    accounts: ServiceAccounts, server: str, service: str
+) -> None:
     written = {
         method
         for method in METHODS
@@ -148,7 +150,7 @@ async def test_only_history_buries(accounts: ServiceAccounts, server: str, servi
 
 
 @pytest.mark.parametrize("service", rights.SERVICES)
-async def test_only_who_erases_by_itself_says_how_far_it_is(
+async def test_only_services_that_erase_by_themselves_write_their_progress(
     accounts: ServiceAccounts, server: str, service: str
 ) -> None:
     erases = service in ("callbacks", "catalog", "scheduler", "sender-wechat")
@@ -345,7 +347,7 @@ async def _consume_refused(url: str, queue: str) -> None:
         await link.close()
 
 
-def test_what_is_told_to_rabbitmq_holds_no_password(tmp_path: Path) -> None:
+def test_what_is_sent_to_rabbitmq_holds_no_password(tmp_path: Path) -> None:
     ServiceAccounts(tmp_path)
     told = rights.definitions(tmp_path)
 

@@ -101,7 +101,7 @@ async def test_a_receipt_is_kept_in_its_normal_form(redis_url: str) -> None:
     assert (second.address, second.status, second.code) == ("+85261234567", "failed", "X")
 
 
-async def test_what_was_asked_about_is_told_under_our_own_id_too(redis_url: str) -> None:
+async def test_a_receipt_of_a_queried_message_is_published_under_our_own_id_too(redis_url: str) -> None:
     async with connect_redis(redis_url) as redis, open_broker(redis_url) as broker:
         await sms.Receipts(broker, redis).remember("request/0")
     async with open_sender(redis_url, redis_url) as client:
@@ -124,7 +124,7 @@ async def test_a_wrong_secret_finds_nothing_there(redis_url: str) -> None:
             assert (answer.status_code, answer.json()["errorCode"]) == (404, 10001)
 
 
-async def test_the_gateways_are_told_the_templates(redis_url: str) -> None:
+async def test_the_templates_are_published_to_the_gateways(redis_url: str) -> None:
     async with open_sender(redis_url, redis_url), connect_redis(redis_url) as redis:
 
         async def are_limits_told() -> bool:
@@ -318,7 +318,7 @@ async def test_a_reply_of_start_removes_an_opt_out(redis_url: str) -> None:
     }
 
 
-async def test_a_receipt_of_a_number_on_a_black_list_is_told_to_the_catalog_too(redis_url: str) -> None:
+async def test_a_receipt_of_a_blacklisted_number_is_published_to_the_catalog_too(redis_url: str) -> None:
     """By what each provider says, with its words as the evidence; of the one signature that all its templates have."""
     aliyun = write_report(success=False, err_code="MOBILE_IN_BLACK", err_msg="手机号在黑名单")
     tencent = {

@@ -299,7 +299,7 @@ async def test_a_text_too_long_for_every_template_is_refused_by_name(provider: P
     assert provider.asked == []
 
 
-async def test_a_number_that_opted_out_at_its_provider_is_told_to_the_catalog(provider: Provider) -> None:
+async def test_a_number_that_opted_out_at_its_provider_is_published_to_the_catalog(provider: Provider) -> None:
     provider.always = reply(json.dumps({"code": 21610, "message": "unsubscribed recipient", "status": 400}), 400)
     settings, told = configure({"twilio": {**TWILIO, "endpoint": provider.url}}), Told()
     new = job([ABROAD], "hello")
@@ -317,7 +317,7 @@ async def test_a_number_that_opted_out_at_its_provider_is_told_to_the_catalog(pr
     ]
 
 
-async def test_a_described_provider_says_which_refusals_are_opt_outs(provider: Provider) -> None:
+async def test_a_providers_description_lists_which_refusals_are_opt_outs(provider: Provider) -> None:
     """By its file, and by what an administrator writes; another refusal of a number says nothing of its will."""
     provider.always = {"code": "7"}
     errors = {
@@ -404,9 +404,7 @@ async def test_a_number_of_a_country_without_a_provider_is_refused_and_never_sen
 
 
 @pytest.mark.parametrize("name", OF_MAINLAND)
-async def test_a_provider_that_says_not_now_hands_no_number_abroad_to_one_of_mainland_china(
-    name: str, provider: Provider
-) -> None:
+async def test_a_busy_provider_hands_no_foreign_number_to_one_of_mainland_china(name: str, provider: Provider) -> None:
     """Twilio throttles, and would be followed by a provider whose templates are for the mainland."""
     provider.always = b'HTTP/1.1 429 Too Many Requests\r\ncontent-length: 15\r\n\r\n{"code": 20429}'
     mainland = {name: {**OF_MAINLAND[name], "endpoint" if name != "http" else "url": f"{provider.url}mainland"}}

@@ -147,7 +147,7 @@ async def test_who_is_rolled_back_works_on_tables_to_which_a_later_version_has_a
     assert await count(database) == 2
 
 
-async def test_who_is_rolled_back_behind_a_migration_that_took_away_is_told_so(
+async def test_a_version_older_than_a_removing_migration_is_refused(
     url: URL, migrations: Migrations, database: Database
 ) -> None:
     async with database.writing() as connection:
@@ -197,7 +197,7 @@ async def test_a_reader_never_waits_for_a_writer(url: URL, database: Database) -
     assert await count(database) == 5
 
 
-async def test_who_waits_too_long_for_another_writer_is_told_the_store_is_away(url: URL, database: Database) -> None:
+async def test_waiting_too_long_for_another_writer_raises_database_unavailable(url: URL, database: Database) -> None:
     async with connect(url, OPTIONS) as other:
         async with database.writing() as connection:
             await connection.execute(text("UPDATE things SET count = 1"))

@@ -198,7 +198,7 @@ async def test_two_hundred_broken_templates_are_refused_by_their_places_and_noth
     assert (await call(catalog, "POST", json=make()))["errorCode"] == 0
 
 
-async def test_marketing_by_sms_says_how_to_refuse_it(catalog: Catalog) -> None:
+async def test_marketing_by_sms_contains_how_to_refuse_it(catalog: Catalog) -> None:
     sources = {"sms": {"providers": {"aliyun": {"template": "SMS_2", "variables": {"name": "{{ name }}"}}}}}
     refused = await call(catalog, "POST", json=make(category="marketing", languages={"zh": sources}))
     assert "拒收请回复R" in refused["detail"]

@@ -214,7 +214,7 @@ def message(event: str, **items: str) -> replies.Message:
     )
 
 
-async def test_what_followers_do_is_counted_from_what_wechat_tells(pair: tuple[Database, Database]) -> None:
+async def test_what_followers_do_is_counted_from_wechats_events(pair: tuple[Database, Database]) -> None:
     allowances = Allowances(pair[0])
     events = FollowerEvents(allowances, {"main": 2}, lambda: NOW)
     await events.record("main", message(GRANTING, SUB1="accept", SUB2="reject", SUB3="accept"))

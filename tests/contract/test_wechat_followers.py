@@ -152,7 +152,7 @@ async def test_a_code_belongs_to_its_first_scanner_and_expires(pair: tuple[Datab
     assert unseen.state_at(now) == "expired"
 
 
-async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_is(
+async def test_replicas_that_process_follows_and_unfollows_leave_redis_as_the_table_is(
     pair: tuple[Database, Database], redis: Redis
 ) -> None:
     replicas = [Followers(store(opened), redis, ("main",)) for opened in pair]
@@ -167,7 +167,7 @@ async def test_replicas_that_hear_of_coming_and_going_leave_redis_as_the_table_i
         assert (bool(here), bool(gone)) == (follows, not follows), second
 
 
-async def test_a_database_that_is_not_there_is_said_to_be_away() -> None:
+async def test_a_missing_database_is_reported_as_unavailable() -> None:
     async with connect(read_url("postgresql://imsg@127.0.0.1:1/imsg"), DatabaseOptions("test")) as nowhere:
         with pytest.raises(DatabaseUnavailable):
             await store(nowhere).find("main", "oA")

@@ -35,7 +35,7 @@ from imsg_testing.worker_harness import (
 from imsg_web.service import Service
 
 
-async def test_a_single_message_is_sent_and_history_hears_of_it(
+async def test_a_single_message_is_sent_and_its_outcome_is_published(
     broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job()
@@ -222,7 +222,7 @@ async def test_what_may_be_repeated_for_a_while_only_ends_uncertain_after_it(
     assert provider.asked[0] == 2
 
 
-async def test_a_settled_part_that_comes_again_is_told_again_and_not_sent_again(
+async def test_a_settled_chunk_delivered_again_is_published_again_and_not_sent_again(
     broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(4, chunk=0)

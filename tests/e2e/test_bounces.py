@@ -62,7 +62,7 @@ def has_status(back: Deployment, request: str, status: str) -> dict[str, Any]:
     return found
 
 
-def test_a_report_of_delivery_makes_a_mail_delivered_and_is_told(back: Deployment) -> None:
+def test_a_report_of_delivery_makes_a_mail_delivered_and_is_published(back: Deployment) -> None:
     token = {"token": back.token()}
     start = back.call("GET", "/api/v2/events", token)["next"]
     request, path = send(back, "li@tiancun-shili.cn")

@@ -39,7 +39,7 @@ def add(told: Deployment, receiver: Receiver, *events: str, path: str = "/") -> 
     return {"id": answer["id"], "secret": answer["secret"]}
 
 
-def test_a_sent_message_is_told_and_the_published_library_believes_it(told: Deployment, receiver: Receiver) -> None:
+def test_a_sent_messages_event_is_verified_by_the_published_library(told: Deployment, receiver: Receiver) -> None:
     made = add(told, receiver, "message.sent", "message.failed", "request.settled")
     start = told.call("GET", "/api/v2/events", {"token": told.token()})["next"]
 

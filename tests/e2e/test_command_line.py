@@ -211,11 +211,11 @@ def test_a_token_that_cannot_be_saved_is_one_line(deployment: Deployment, tmp_pa
     assert "XDG_CONFIG_HOME" in line
 
 
-def test_it_says_its_version(deployment: Deployment) -> None:
+def test_it_prints_its_version(deployment: Deployment) -> None:
     assert call(deployment, "--version").stdout == f"imsg {VERSION}\n"
 
 
-def test_who_has_no_token_is_told_how_to_get_one(deployment: Deployment, tmp_path: Path) -> None:
+def test_without_a_token_it_prints_how_to_get_one(deployment: Deployment, tmp_path: Path) -> None:
     done = deployment.run("query", XDG_CONFIG_HOME=str(tmp_path))
     assert done.returncode == 1
     assert "imsg login NAME" in done.stderr

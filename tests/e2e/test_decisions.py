@@ -19,7 +19,7 @@ MESSAGE_KEYS = {
 }
 
 
-def test_the_body_is_read_whatever_its_content_type_says(decided: VersionedApi) -> None:
+def test_the_body_is_read_whatever_its_content_type(decided: VersionedApi) -> None:
     body = json.dumps({"username": "admin", "password": "123"}).encode()
     for kind in (None, "application/x-www-form-urlencoded", "text/plain; charset=gbk", "no type at all"):
         decided.check_ok(decided.ask("POST", "/api/login", body, {"Content-Type": kind} if kind else None))

@@ -147,7 +147,7 @@ def test_10009_the_content_of_a_mail(decided: VersionedApi, content: object, *, 
         decided.check_refused(answer, 10009, 400)
 
 
-def test_10009_an_sms_has_at_most_500_characters_and_says_its_segments(decided: VersionedApi) -> None:
+def test_10009_an_sms_has_at_most_500_characters_and_its_answer_holds_the_segments(decided: VersionedApi) -> None:
     token = decided.user()
     assert decided.check_ok(decided.send(token, method="sms", to="13800138000", content="天" * 71))["segments"] == 2
     for wrong in ("x" * 501, "", 5, {"subject": "a", "text": "b"}):
@@ -262,7 +262,7 @@ def test_resend_makes_a_new_request_of_what_failed_for_its_owner_or_an_administr
     decided.check_refused(over, 10013, 429)
 
 
-def test_a_reference_is_shown_and_found_and_a_request_tells_how_it_stands(decided: VersionedApi) -> None:
+def test_a_reference_is_shown_and_found_and_a_request_shows_its_status(decided: VersionedApi) -> None:
     token, reference = decided.user(), f"订单-{time.time_ns()}"
     answer = decided.send(token, to=["a@example.com", "bounce@example.com"], reference=reference, expires_in=3_600)
     sent = decided.check_ok(answer)
@@ -288,7 +288,7 @@ def test_a_message_whose_own_life_leaves_no_time_for_another_try_expires(undecid
     assert message["status"] == "expired"
 
 
-def test_a_check_sends_nothing_and_says_what_a_send_would_meet(decided: VersionedApi) -> None:
+def test_a_check_sends_nothing_and_reports_what_a_send_would_meet(decided: VersionedApi) -> None:
     token = decided.user(per_hour=2)
     body: dict[str, Any] = {"token": token, "to": ["a@example.com", "a@example.com", "nobody-at-all"], "method": "smtp"}
     body["content"] = {"subject": "hi", "text": "您好"}

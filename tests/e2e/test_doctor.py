@@ -17,7 +17,7 @@ def _doctor(folder: Path, **settings: str) -> Ended:
     return run_imsg("doctor", env=environment({"COLUMNS": "2000", **settings}), cwd=folder)
 
 
-def test_it_says_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: Path) -> None:
+def test_it_shows_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("IMSG_SMTP__HOST=from-dotenv.example\nIMSG_TOKEN_HOURS=6\n")
     (tmp_path / "imsg.toml").write_text(
         'token_hours = 3\n[smtp]\nhost = "from-toml.example"\nsender = "a@example.com"\nusername = "imsg"\n'

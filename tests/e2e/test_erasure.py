@@ -128,7 +128,7 @@ def test_what_is_sent_to_them_afterwards_is_a_new_relation(deployment: Deploymen
     assert (message["to"], message["status"]) == ("New@example.com", "sent")
 
 
-def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deployment) -> None:
+def test_what_waits_for_its_next_attempt_is_reported_as_remaining(deployment: Deployment) -> None:
     deployment.order("greylist", times=1)
     request = mail(deployment, "waiting@example.com")
     wait(lambda: [message["status"] for message in deployment.messages(request)] == ["retrying"])
@@ -147,7 +147,7 @@ def test_what_waits_for_its_next_attempt_is_said_to_remain(deployment: Deploymen
     assert (message["to"], message["status"]) == (None, "failed"), "though its job waits still"
 
 
-def test_a_users_contact_is_not_erased_and_the_remedy_is_said(deployment: Deployment) -> None:
+def test_a_users_contact_is_not_erased_and_the_remedy_is_shown(deployment: Deployment) -> None:
     name = deployment.new_user(email="Contact@example.com")
     body = {"token": deployment.token(), "method": "smtp", "to": "contact@EXAMPLE.com"}
     answer = deployment.call("POST", "/api/v2/erasures", body)
@@ -172,7 +172,7 @@ def test_a_wrong_erasure_is_refused(deployment: Deployment, asked: dict[str, Any
     assert deployment.call("POST", "/api/v2/erasures", {"token": deployment.token(), **asked})["errorCode"] == code
 
 
-def test_an_erasure_of_a_number_written_otherwise_says_how_it_is_written(deployment: Deployment) -> None:
+def test_an_erasure_of_a_number_written_otherwise_is_refused_with_the_form_wanted(deployment: Deployment) -> None:
     body = {"token": deployment.token(), "method": "sms", "to": "１５９ 1234 1256"}
     answer = deployment.call("POST", "/api/v2/erasures", body)
     assert answer["detail"] == "收件人不正确：to 含有全角字符、中间有空白，请写成 15912341256。"

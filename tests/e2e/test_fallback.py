@@ -399,7 +399,7 @@ def test_a_wechat_grant_that_is_used_up_goes_on_by_sms_at_once(deployment: Deplo
     assert list_texts(deployment, "1380013850") == ["13800138501"]
 
 
-def test_an_alarm_by_wechat_goes_by_sms_where_the_receipt_says_it_failed(deployment: Deployment) -> None:
+def test_an_alarm_by_wechat_goes_by_sms_where_the_receipt_reports_a_failure(deployment: Deployment) -> None:
     _, tag = follow(deployment)
     _, blocking = follow(deployment, blocks=True)
     reached, blocked = (

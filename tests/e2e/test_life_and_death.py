@@ -65,7 +65,7 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         _is_one_clear_line(_up(tmp_path, IMSG_PORT=port), port, "IMSG_PORT")
 
 
-def test_a_start_that_waits_for_a_store_says_so_while_it_waits(tmp_path: Path, reserved_port: int) -> None:
+def test_a_start_that_waits_for_a_store_reports_it_while_it_waits(tmp_path: Path, reserved_port: int) -> None:
     url = f"postgresql://imsg:imsg@127.0.0.1:{reserved_port}/imsg"
     deployment = Deployment(tmp_path, {"IMSG_DATABASE_URL": url})
     try:
@@ -144,7 +144,7 @@ def test_behind_a_proxy_of_this_machine_it_is_as_closed_as_off_loopback(tmp_path
 
 
 @pytest.mark.timeout(300)
-def test_an_installation_from_loopback_is_told_the_command_that_lets_it_start_anywhere_else(tmp_path: Path) -> None:
+def test_an_installation_from_loopback_prints_the_command_that_lets_it_start_elsewhere(tmp_path: Path) -> None:
     """Neither off loopback nor behind a proxy does it open to the world with its documented passwords."""
     with running(tmp_path):
         pass

@@ -88,7 +88,7 @@ def test_all_that_one_box_keeps_goes_on_in_several_services(tmp_path: Path) -> N
                 assert (late.returncode, "is not empty" in late.stderr) == (2, True), late
 
 
-def test_an_export_says_what_it_waits_for_and_stops(tmp_path: Path) -> None:
+def test_an_export_reports_what_it_waits_for_and_stops(tmp_path: Path) -> None:
     export = tmp_path / "export"
     with run_sandbox(tmp_path) as sandbox, running(tmp_path / "box", sandbox.settings) as box:
         paused = {"token": box.token(), "paused": True, "reason": "年检"}

@@ -58,7 +58,7 @@ def provider() -> Iterator[tuple[str, list[dict[str, str]]]]:
         server.server_close()
 
 
-def test_a_channel_that_is_merely_installed_idles_and_says_what_to_set(tmp_path: Path) -> None:
+def test_a_channel_that_is_merely_installed_idles_and_reports_what_to_set(tmp_path: Path) -> None:
     """It has no stand-in, so that nothing plays its provider; the other methods go on."""
     path = install(tmp_path / "site")
     with running(tmp_path / "run", {"PYTHONPATH": path}) as deployment:

@@ -24,7 +24,7 @@ def put_prices(deployment: Deployment, *prices: dict[str, Any]) -> httpx.Respons
     return httpx.put(f"{deployment.url}/api/v2/prices", json={"prices": prices}, headers=headers, timeout=20)
 
 
-def test_a_message_costs_what_was_estimated_and_its_report_says_so(deployment: Deployment) -> None:
+def test_a_message_and_its_report_cost_what_was_estimated(deployment: Deployment) -> None:
     assert put_prices(deployment, PRICE).json()["prices"] == [PRICE]
     name = deployment.new_user()
     token = deployment.token(name, PASSWORD)

@@ -251,7 +251,7 @@ def read_secret(console: Console, name: str) -> str:
     return (console.deployment.data / "secrets" / name).read_text().strip()
 
 
-def test_an_sms_account_is_set_up_and_what_is_wrong_with_one_is_said_with_its_remedy(console: Console) -> None:
+def test_an_sms_account_is_set_up_and_its_faults_are_shown_with_their_remedy(console: Console) -> None:
     settings: dict[str, object] = {
         "endpoint": f"{console.deployment.url}/sandbox/aliyun/",
         "access_key_id": "LTAI-imsg-sandbox",

@@ -115,7 +115,7 @@ def as_set(firms: Firms) -> Iterator[None]:
         assert firms.change(name, enabled=True, weight=weight)["errorCode"] == 0
 
 
-def test_the_next_provider_carries_what_the_first_says_no_to_and_the_timeline_says_so(firms: Firms) -> None:
+def test_the_next_provider_sends_what_the_first_refuses_and_the_timeline_shows_it(firms: Firms) -> None:
     message = firms.settle(firms.send()["id"])
 
     assert (message["status"], message["provider"], message["attempts"]) == ("sent", "tencent", 1)
@@ -254,7 +254,7 @@ def test_every_provider_is_asked_for_its_log_in_its_templates_and_what_is_left(f
     assert checked.returncode == 0
 
 
-def test_a_wrong_key_and_a_wrong_template_are_said_in_words(firms: Firms) -> None:
+def test_a_wrong_key_and_a_wrong_template_are_explained_in_words(firms: Firms) -> None:
     wrong = {
         "IMSG_SMS__ACCOUNTS__TENCENT__SECRET_KEY": "another",
         "IMSG_SMS__ACCOUNTS__ALIYUN__TEMPLATE": "SMS_9",

@@ -40,7 +40,7 @@ def list_operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[s
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_may_what_the_document_says_and_nothing_else(deployment: Deployment, role: str) -> None:
+def test_a_role_may_do_what_the_document_grants_and_nothing_else(deployment: Deployment, role: str) -> None:
     document = deployment.client.get("/openapi.json").json()
     token, tried, wrong = log_in(deployment, role), 0, []
     for verb, path, operation in list_operations(document):

@@ -197,7 +197,7 @@ def test_recording_gives_way_to_urgent_messages(services: Services) -> None:
     assert niceness(services.history) > others.pop()
 
 
-def test_what_is_due_while_scheduler_is_away_is_accepted_said_to_be_late_and_goes_when_it_is_back(
+def test_what_is_due_while_scheduler_is_away_is_accepted_shown_as_late_and_sent_when_it_is_back(
     services: Services,
 ) -> None:
     """A code, a single message, a list: all overdue when it comes back."""

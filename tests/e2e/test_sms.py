@@ -118,7 +118,7 @@ def test_a_bad_number_fails_alone(deployment: Deployment) -> None:
     assert {messages[to]["status"] for to in good} == {"delivered"}
 
 
-def test_a_receipt_may_come_before_the_answer_and_may_say_no(deployment: Deployment) -> None:
+def test_a_receipt_may_come_before_the_answer_and_may_report_a_failure(deployment: Deployment) -> None:
     wait_for_status(deployment, send(deployment, "19900000005")["id"], "delivered")
     (failed,) = wait_for_status(deployment, send(deployment, "19900000001")["id"], "failed")
     assert failed["error"] == {"code": "MK:0001", "detail": "用户未接收"}
@@ -232,7 +232,7 @@ def test_a_person_who_opts_out_gets_codes_alone_until_they_opt_in(deployment: De
     wait_for_status(deployment, send_of("marketing"), "delivered")
 
 
-def test_a_receipt_that_says_black_list_keeps_the_next_notice_back_and_shows_why(deployment: Deployment) -> None:
+def test_a_receipt_of_a_blacklisted_number_keeps_the_next_notice_back_and_shows_why(deployment: Deployment) -> None:
     """By the provider's push, the catalog, and the claim of the next message; an administrator takes it away."""
     to, token = number(), deployment.token()
     first = send(deployment, to)

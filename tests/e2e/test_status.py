@@ -56,7 +56,7 @@ def test_it_shows_stores_channels_and_what_waits(deployment: Deployment) -> None
     assert any("E-mail" in row and "the server moves" in row and "imsg channels resume smtp" in row for row in faults)
 
 
-def test_without_a_log_in_it_says_how_and_shows_the_rest(deployment: Deployment, tmp_path: Path) -> None:
+def test_without_a_log_in_it_shows_how_to_log_in_and_the_rest(deployment: Deployment, tmp_path: Path) -> None:
     code, rows = examine(deployment, XDG_CONFIG_HOME=str(tmp_path))
 
     assert code == 1

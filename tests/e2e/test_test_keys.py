@@ -184,7 +184,7 @@ def test_a_flood_of_tests_delays_no_message(tmp_path: Path) -> None:
         assert {mail["to"] for mail in deployment.inbox(method="smtp")} == set(people)
 
 
-def test_events_and_callbacks_of_tests_say_so(deployment: Deployment) -> None:
+def test_events_and_callbacks_of_tests_are_marked(deployment: Deployment) -> None:
     token = deployment.new_user_token()
     key, live = make_key(deployment, token), make_key(deployment, token, "live")
     start = deployment.call("GET", "/api/v2/events", token=token)["next"]

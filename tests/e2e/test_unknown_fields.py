@@ -131,7 +131,7 @@ def test_a_scope_that_cannot_be_meant_suppresses_nothing(
 @pytest.mark.parametrize(
     ("field", "value"), [("content", {"subjekt": "x"}), ("attachment", {"name": "x"}), ("attachment", [{"name": "x"}])]
 )
-def test_where_nothing_can_be_read_the_fields_own_code_says_so(
+def test_where_nothing_can_be_read_the_fields_own_code_is_returned(
     deployment: Deployment, field: str, value: object
 ) -> None:
     body = {
@@ -146,7 +146,7 @@ def test_where_nothing_can_be_read_the_fields_own_code_says_so(
     assert answer["errorCode"] == OWN_CODES[field]
 
 
-def test_v1_ignores_them_and_says_which(deployment: Deployment) -> None:
+def test_v1_ignores_them_and_lists_which(deployment: Deployment) -> None:
     content = {"subject": "s", "text": "t", "foo": 1}
     body = {"token": deployment.token(), "method": "smtp", "to": "a@example.com", "content": content, "bar": 2}
 

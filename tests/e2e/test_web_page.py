@@ -182,7 +182,7 @@ def test_a_log_in_leads_to_no_other_site(stranger: Visitor) -> None:
     assert stranger.enter(going="//evil.example").headers["location"] == "/"
 
 
-def test_a_wrong_password_is_said_in_a_sentence_and_keeps_the_name(stranger: Visitor) -> None:
+def test_a_wrong_password_is_explained_in_a_sentence_and_the_name_stays(stranger: Visitor) -> None:
     wrong = stranger.enter(HOSTILE, "wrong password", **{"accept-language": "en"})
     unknown = stranger.enter("nobody-of-this-name", "wrong password", **{"accept-language": "en"})
 

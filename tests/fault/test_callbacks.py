@@ -112,7 +112,7 @@ def test_callbacks_killed(deployment: Services) -> None:
     )
 
 
-def test_every_event_is_told_while_all_are_killed_in_turn(deployment: Services) -> None:
+def test_every_event_is_delivered_while_all_are_killed_in_turn(deployment: Services) -> None:
     with receiving() as receiver:
         subscribe(deployment, receiver, deployment.token())
         victims = list_victims(deployment)

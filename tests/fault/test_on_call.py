@@ -56,7 +56,7 @@ def plan() -> Plan:
     return Plan(senders=1)
 
 
-def test_a_person_is_told_while_all_of_imsg_is_down(deployment: Services, tmp_path: Path) -> None:
+def test_the_operator_is_notified_while_all_of_imsg_is_down(deployment: Services, tmp_path: Path) -> None:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for service in deployment.services:
         found[service.package].append(service.url.removeprefix("http://"))

@@ -57,7 +57,7 @@ def test_while_a_secret_is_changed_either_will_do() -> None:
         ("{", sign("{"), "no event"),
     ],
 )
-def test_all_else_is_refused_and_says_why(body: str, headers: dict[str, str], why: str) -> None:
+def test_all_else_is_refused_with_the_reason(body: str, headers: dict[str, str], why: str) -> None:
     with pytest.raises(CallbackInvalid, match=why):
         verify(body.encode(), headers, SECRET, clock=clock)
 
@@ -67,6 +67,6 @@ def test_what_is_older_than_five_minutes_is_refused() -> None:
         verify(BODY.encode(), sign(), SECRET, clock=lambda: AT.timestamp() + 301)
 
 
-def test_a_secret_that_is_none_says_so() -> None:
+def test_an_invalid_secret_is_refused() -> None:
     with pytest.raises(CallbackInvalid, match="whsec_"):
         verify(BODY.encode(), sign(), "whsec_!", clock=clock)

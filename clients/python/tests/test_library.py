@@ -91,7 +91,7 @@ async def test_the_asynchronous_one_does_the_same(waiting: AsyncClient) -> None:
     assert [template async for template in waiting.templates() if template.default]
 
 
-def test_a_check_tells_who_cannot_be_reached_and_counts_nothing(imsg: Client) -> None:
+def test_a_check_lists_who_cannot_be_reached_and_counts_nothing(imsg: Client) -> None:
     check = imsg.check("sms", ["13800138000", "13800138000", "nobody"], "hi")
     assert (check.count, check.duplicates, check.problems_total) == (1, 1, 1)
     assert check.problems[0].to == "nobody"
@@ -108,7 +108,7 @@ def test_a_refusal_names_what_is_wrong_in_the_language_asked_for(imsg: Client) -
         imsg.send_wechat("7K3-M9Q-2XH", template("no such template", {"a": "b"}))
 
 
-def test_a_limit_that_is_used_up_says_when_it_opens(stack: Deployment) -> None:
+def test_a_used_up_limit_reports_when_it_opens(stack: Deployment) -> None:
     avoid_full_hour()
     with Client(stack.url, stack.new_user(password=PASSWORD, per_hour=1, per_day=9), PASSWORD, patience_s=1) as imsg:
         imsg.send_mail("a@example.com", "x", "y")
@@ -193,7 +193,7 @@ def test_a_token_alone_serves_until_it_ends(stack: Deployment, user: str) -> Non
         Client(stack.url, user)
 
 
-def test_a_wrong_password_is_said_and_not_repeated(stack: Deployment, user: str) -> None:
+def test_a_wrong_password_is_reported_and_not_retried(stack: Deployment, user: str) -> None:
     with Client(stack.url, user, "wrong") as imsg, pytest.raises(Unauthenticated) as caught:
         imsg.me()
     assert caught.value.code == 10007
@@ -237,7 +237,7 @@ def test_a_send_whose_answer_is_lost_is_repeated_under_its_key_and_sent_once(sta
         assert imsg.me().left_hour == 999
 
 
-def test_who_is_not_there_and_who_is_no_imsg_are_told_apart(stack: Deployment) -> None:
+def test_an_unreachable_server_and_one_that_is_not_imsg_are_distinguished(stack: Deployment) -> None:
     with Client("http://127.0.0.1:9", "a", "b", patience_s=0.5) as imsg, pytest.raises(ConnectionFailed, match="login"):
         imsg.me()
     with Client(stack.url + "/docs", "a", "b", patience_s=0.5) as imsg, pytest.raises(ImsgError):
@@ -253,7 +253,7 @@ def test_who_is_not_there_and_who_is_no_imsg_are_told_apart(stack: Deployment) -
         imsg.me()
 
 
-def test_what_is_not_settled_in_time_says_what_is_open(stack: Deployment, imsg: Client) -> None:
+def test_a_request_not_settled_in_time_reports_what_is_open(stack: Deployment, imsg: Client) -> None:
     stack.order("greylist", times=1, method="smtp")
     sent = imsg.send_mail("a@example.com", "x", "y")
     with pytest.raises(NotSettled, match="1 of its messages"):

@@ -128,7 +128,7 @@ def test_no_heading_is_a_recipient_and_no_row_is_left_out_silently(tmp_path: Pat
         assert read_recipients(path) == ["a@x.cn", "b@x.cn"]
 
 
-def test_usernames_are_recipients_and_who_knows_says_whether_a_row_heads(tmp_path: Path) -> None:
+def test_usernames_are_recipients_and_the_caller_may_state_whether_there_is_a_heading(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("王小明\nlisi\n", encoding="utf-8")
     assert read_recipients(path) == ["王小明", "lisi"]
@@ -147,7 +147,7 @@ def test_usernames_are_recipients_and_who_knows_says_whether_a_row_heads(tmp_pat
         read_recipients(path)
 
 
-def test_what_cannot_be_told_is_asked_and_not_guessed(tmp_path: Path) -> None:
+def test_an_ambiguous_column_is_asked_for_and_not_guessed(tmp_path: Path) -> None:
     path = workbook(tmp_path / "two.xlsx", [["邮箱", "电子邮箱"], ["a@x.cn", "b@x.cn"]])
     with pytest.raises(SheetError, match="several columns"):
         read_recipients(path)
@@ -162,7 +162,7 @@ def test_what_cannot_be_told_is_asked_and_not_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "data"), [("a.xlsx", b"PK no book"), ("a.csv", b"\xff\xff\xff"), ("a.csv", b"")])
-def test_what_is_no_sheet_says_so(tmp_path: Path, name: str, data: bytes) -> None:
+def test_what_is_no_sheet_is_refused_as_such(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(SheetError, match=name):

@@ -55,7 +55,7 @@ def test_a_password_is_read_as_a_url_writes_it() -> None:
         ("amqp://u:pass#word@host/", "%23"),
     ],
 )
-def test_a_wrong_url_is_told_with_what_is_wrong_in_it(url: str, complaint: str) -> None:
+def test_a_wrong_url_is_refused_with_what_is_wrong_in_it(url: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint) as error:
         parse(url)
     assert "pass" not in str(error.value).replace("password", "")

@@ -6,7 +6,7 @@ import unicodedata
 from imsg_channels.one_line import has_control
 
 
-def test_a_control_character_is_what_unicode_says_it_is() -> None:
+def test_a_control_character_is_decided_by_its_unicode_category() -> None:
     """Of all there are, alone and beside others."""
     for code in range(sys.maxunicode + 1):
         letter = chr(code)

@@ -31,7 +31,7 @@ def test_a_template_names_its_parameters_as_they_stand() -> None:
         ({"text": "${a}", "parameters": {"a": {"kind": "colour"}}}, "kind"),
     ],
 )
-def test_what_does_not_fit_is_told(given: dict[str, Any], why: str) -> None:
+def test_a_setting_that_does_not_fit_is_refused_with_the_reason(given: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         SmsTemplate.model_validate({"providers": WAYS, **given})
 

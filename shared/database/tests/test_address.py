@@ -43,7 +43,7 @@ def test_a_new_file_is_for_its_owners_eyes(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_file_that_cannot_be_made_is_said_with_its_name(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made_is_reported_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match=r"file/imsg\.db of IMSG_DATABASE_URL can't be written"):
         create_file(read_url(f"sqlite:///{tmp_path}/file/imsg.db"))

@@ -143,7 +143,7 @@ async def test_writing_and_claiming_share_one_step(claims: Claims, chunk: Job) -
     assert isinstance(records[2], Free)
 
 
-async def test_what_is_delayed_is_told_again_to_its_own_delivery_until_its_copy_is_kept(
+async def test_a_delayed_record_is_returned_to_its_own_delivery_until_its_copy_is_queued(
     claims: Claims, chunk: Job
 ) -> None:
     mine = view(chunk, "mine")
@@ -305,7 +305,7 @@ async def test_starts_of_a_process_that_was_merely_stopped_count_for_nothing(
     assert (await begin(claims, view(chunk, "last"), alone=True)).answer == "dead", "the others count as they did"
 
 
-async def test_a_lapsed_claim_says_whose_it_was(redis: Redis, chunk: Job) -> None:
+async def test_a_lapsed_claim_names_its_owner(redis: Redis, chunk: Job) -> None:
     short = Claims(redis, lease_s=0.05)
     await claim(short, view(chunk, "gone"), 0)
 

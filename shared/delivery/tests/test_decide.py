@@ -97,7 +97,7 @@ def status_of(transition: Transition | None) -> Status | None:
     return None if transition is None else transition.outcome.status
 
 
-def test_what_the_provider_said_is_kept() -> None:
+def test_the_providers_reply_is_kept() -> None:
     assert decide_next(SENT).outcome.provider_id == "id"
     assert decide_next(SENT).outcome.detail == "2.0.0 Ok"
     assert (decide_next(REFUSED).outcome.code, decide_next(REFUSED).outcome.detail) == ("550", "no such user")
@@ -204,7 +204,9 @@ def test_whose_worker_died_is_judged_by_the_rule_for_the_unknown(
         (2, AGAIN, "retrying", 10),
     ],
 )
-def test_what_the_provider_says_when_asked(asked: int, result: Result, status: Status, step_s: int | None) -> None:
+def test_the_answer_to_a_status_query_decides_the_next_step(
+    asked: int, result: Result, status: Status, step_s: int | None
+) -> None:
     standing = replace(FRESH, asked=asked, doubtful=True)
     transition = decide_status(standing.state, result, NOW_S, standing.terms(QUERYING, UNJITTERED))
     assert (transition.outcome.status, transition.step_s) == (status, step_s)

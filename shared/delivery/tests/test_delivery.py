@@ -129,7 +129,7 @@ async def bed(valkey_url: str) -> AsyncIterator[Bed]:
         yield Bed(broker, redis)
 
 
-async def test_a_group_is_told_of_in_few_messages_and_each_of_it_is_acked(bed: Bed) -> None:
+async def test_a_groups_outcomes_are_published_in_few_messages_and_each_job_is_acked(bed: Bed) -> None:
     jobs = [job() for _ in range(32)]
     for queued_job in jobs:
         await accept(bed.broker, queued_job)
@@ -142,7 +142,7 @@ async def test_a_group_is_told_of_in_few_messages_and_each_of_it_is_acked(bed: B
     await depth_is(bed.broker, bed.queue, 0)
 
 
-async def test_it_is_told_how_long_a_message_took_from_its_acceptance(bed: Bed) -> None:
+async def test_the_metric_holds_how_long_a_message_took_from_its_acceptance(bed: Bed) -> None:
     old = job().model_copy(update={"accepted_at": datetime.now(UTC) - timedelta(minutes=2)})
     await accept(bed.broker, old)
     async with bed.broker.consume(bed.queue, 32) as deliveries:

@@ -79,7 +79,7 @@ async def test_it_closes_at_once_when_a_call_finds_redis_unavailable(redis: Redi
         await asyncio.wait_for(switch.wait_open(), 60)
 
 
-async def test_a_block_is_told_with_its_end_and_so_is_its_end(redis: Redis, method: str) -> None:
+async def test_a_block_is_published_with_its_end_and_its_end_is_published_too(redis: Redis, method: str) -> None:
     watch = Watch()
     async with watching(redis, method, watch) as switch:
         await becomes(redis, method, b"open")

@@ -98,7 +98,7 @@ async def test_a_switch_takes_a_provider_out_and_weighs_another_until_it_is_take
     assert [provider.name for provider in all_.rank(facts())] == ["aliyun", "tencent"]
 
 
-async def test_where_all_are_switched_off_messages_wait_and_say_how_to_go_on() -> None:
+async def test_where_all_are_switched_off_messages_wait_and_show_how_to_go_on() -> None:
     all_ = pool(ALIYUN)
     all_.apply({"aliyun": Switch(enabled=False)})
     assert not all_.rank(facts())
@@ -129,7 +129,7 @@ async def test_after_any_other_result_no_other_provider_is_called(first: Result)
     assert await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told) == {0: first}
 
 
-async def test_of_noes_alone_the_one_with_hope_is_told_with_the_shortest_wait() -> None:
+async def test_of_refusals_alone_the_retryable_one_is_returned_with_the_shortest_wait() -> None:
     all_, told = pool(ALIYUN, TENCENT), Told(aliyun=BLOCKED, tencent=Again("tencent", "busy", "later", 90.0))
     (result,) = (await all_.send_batch(all_.rank(facts()), {0: "m-0"}, told)).values()
     assert isinstance(result, Again)
@@ -157,7 +157,7 @@ async def test_what_one_may_have_is_never_given_to_another_at_later_attempts() -
     assert len(all_._doubtful) == MAX_DOUBTFUL
 
 
-def test_nothing_gets_through_where_no_provider_that_is_on_takes_anything_and_the_first_to_try_says_when() -> None:
+def test_an_outage_of_all_enabled_providers_lasts_until_the_first_may_try_again() -> None:
     all_, soon = pool(ALIYUN, TENCENT), replace(BLOCKED, scope="tencent", after_s=5.0)
     assert all_.find_outage({"aliyun": BLOCKED}) is None
     assert all_.find_outage({"aliyun": BLOCKED, "tencent": soon}) == soon

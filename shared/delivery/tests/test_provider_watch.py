@@ -123,7 +123,7 @@ async def test_a_changed_account_is_looked_at_at_once_and_a_removed_one_forgotte
     assert await provider.read() == {"spare": []}
 
 
-async def test_an_account_out_of_reach_is_told_of_at_the_second_look_and_looked_at_again_soon(redis: Redis) -> None:
+async def test_an_unreachable_account_is_reported_at_the_second_check_and_checked_again_soon(redis: Redis) -> None:
     provider = Provider(redis, main="one")
     provider.faults["main"] = (AWAY,)
     watch = provider.start()
@@ -147,7 +147,7 @@ async def test_a_flushed_redis_is_filled_again(redis: Redis) -> None:
     assert await provider.read() == {"main": [("login", 1_000_000.0)]}
 
 
-async def test_what_sends_are_refused_for_is_told_until_a_message_goes_again(redis: Redis) -> None:
+async def test_a_fault_found_by_refused_sends_is_reported_until_a_message_is_sent_again(redis: Redis) -> None:
     """The provider says nothing of it when it is asked."""
     provider = Provider(redis, main="one")
     first, second = provider.start(), provider.start()
@@ -182,7 +182,7 @@ async def test_what_was_refused_before_an_account_was_changed_is_not_held_agains
     assert await provider.read() == {"main": []}
 
 
-async def test_what_the_provider_says_itself_goes_before_what_sends_were_refused_for(redis: Redis) -> None:
+async def test_a_fault_the_provider_reports_goes_before_one_found_by_refused_sends(redis: Redis) -> None:
     provider = Provider(redis, main="one")
     provider.faults["main"] = (LOGIN,)
     watch = provider.start()

@@ -25,9 +25,7 @@ def method() -> str:
     return f"trial{secrets.token_hex(4)}"
 
 
-async def test_a_process_tells_of_its_providers_and_obeys_their_switches_over_a_flush(
-    redis: Redis, method: str
-) -> None:
+async def test_a_process_reports_its_providers_and_obeys_their_switches_over_a_flush(redis: Redis, method: str) -> None:
     pool = ProviderPool(method, [Route("aliyun"), Route("tencent", weight=0)], time.monotonic)
     pool.all[0].stats.record(Sent("aliyun"))
     pool.all[0].stats.record(Blocked("aliyun", "aliyun", "no_money", "pay", 60.0, "account"))

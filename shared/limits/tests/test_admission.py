@@ -62,7 +62,7 @@ async def test_all_of_them_are_bounded_too() -> None:
     assert len(requests.count) == MAX_ADMITTED + 5
 
 
-async def test_who_waits_in_vain_is_told_and_leaves_nothing_taken() -> None:
+async def test_a_request_that_waits_in_vain_is_refused_and_holds_no_place() -> None:
     admission = Admission(in_time(), patience_s=0.05)
     requests = Requests(admission)
     await requests.come("flood", MAX_PER_USER)

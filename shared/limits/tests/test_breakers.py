@@ -56,7 +56,7 @@ def test_an_account_s_trouble_stops_all_of_the_provider(breakers: Breakers) -> N
     assert breakers.find_block(VISITS) is not None
 
 
-def test_what_may_pass_is_left_alone_only_after_failures_in_a_row_and_says_the_last(breakers: Breakers) -> None:
+def test_passing_failures_open_the_breaker_only_in_a_row_and_it_shows_the_last(breakers: Breakers) -> None:
     for _ in range(2):
         breakers.record_result(CODES, BUSY)
     assert breakers.find_block(CODES) is None
@@ -99,7 +99,7 @@ def test_once_the_time_is_over_one_call_tries_and_decides(breakers: Breakers, wa
     assert breakers.find_block(CODES) is None
 
 
-def test_a_recipient_s_no_says_nothing_of_the_way_from_domain_to_domain(breakers: Breakers) -> None:
+def test_a_recipients_refusal_does_not_count_for_the_pair_of_domains(breakers: Breakers) -> None:
     way: CallScopes = {"sender": "a@x.cn", "domain": "x.cn to qq.com"}
     breakers.record_result(way, Blocked("smtp", "x", "550", "DMARC", 60.0, "domain"))
     breakers.record_result(way, Refused("smtp", "550 5.1.1", "", "recipient"))

@@ -48,7 +48,7 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
     assert sum(isinstance(answer, Exhausted) for answer in answers) == 195
 
 
-async def test_a_charge_tells_what_is_left(redis: Redis, name: str) -> None:
+async def test_a_charge_returns_what_is_left(redis: Redis, name: str) -> None:
     """For the RateLimit headers."""
     await cache_user(redis, name, recipients_per_day=100)
     hour, day, people = (await charge(Quota(redis, SHANGHAI), name, recipients=7)).windows

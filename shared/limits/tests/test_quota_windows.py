@@ -246,7 +246,7 @@ async def count_times(redis: Redis) -> int:
     return int(found[0].partition("calls=")[2].partition(",")[0]) if found else 0
 
 
-async def test_windows_and_time_that_were_told_a_moment_ago_are_not_found_again(redis: Redis, name: str) -> None:
+async def test_windows_and_time_read_a_moment_ago_are_not_read_again(redis: Redis, name: str) -> None:
     """The answers are the same: for five seconds, and not within a second of a window's end."""
     await cache_user(redis, name, per_hour=10_000, per_day=10_000, recipients_per_day=5_000)
     watch, server_s = Watch(), int((await redis.call("TIME"))[0])

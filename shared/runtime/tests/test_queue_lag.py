@@ -71,7 +71,7 @@ async def test_what_is_not_recorded_ages_and_what_is_older_is_complete(queue: Qu
     assert queue.lag.as_of_ms == 1_030_000
 
 
-async def test_while_the_broker_cannot_be_asked_nothing_is_said_to_be_new(queue: Queue) -> None:
+async def test_while_the_broker_cannot_be_asked_no_newer_time_is_published(queue: Queue) -> None:
     await queue.lag.update()
     queue.depth, queue.now_ms = None, queue.now_ms + 300_000
     await queue.lag.update()
@@ -79,7 +79,7 @@ async def test_while_the_broker_cannot_be_asked_nothing_is_said_to_be_new(queue:
     assert queue.read("imsg_consumer_queue_oldest_seconds") == 300
 
 
-async def test_the_slowest_of_two_replicas_says_what_is_complete_until_it_is_gone(redis: Redis, name: str) -> None:
+async def test_the_slowest_of_two_replicas_decides_what_is_complete_until_it_is_gone(redis: Redis, name: str) -> None:
     slow, fast = Queue(redis, name, forget_s=5.0), Queue(redis, name, forget_s=5.0)
     slow.lag.record(1_000_000)
     slow.depth = fast.depth = 7

@@ -111,7 +111,7 @@ def refuse(_value: int) -> int:
     raise ValueError("IMSG_PORT is another")
 
 
-def test_a_config_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_config_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistyped path must not mean defaults in silence."""
     monkeypatch.setenv("IMSG_CONFIG", "/nowhere/imsg.toml")
     with pytest.raises(StartError, match=r"IMSG_CONFIG names /nowhere/imsg\.toml"):
@@ -147,7 +147,7 @@ def test_a_list_reads_as_what_stands_between_its_commas(items: list[str]) -> Non
 
 
 @given(st.text() | st.builds("amqps://{}:{}@{},{}/{}?{}".format, *[st.text()] * 6))
-def test_any_broker_url_is_read_or_told_what_is_wrong(url: str) -> None:
+def test_any_broker_url_is_read_or_refused_with_the_reason(url: str) -> None:
     """Whatever an operator pastes."""
     with suppress(ValueError):
         assert parse(url).hosts

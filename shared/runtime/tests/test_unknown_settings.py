@@ -60,7 +60,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("IMSG_QQQ", ""),
     ],
 )
-def test_a_misspelt_name_is_told_with_the_nearest(monkeypatch: pytest.MonkeyPatch, name: str, nearest: str) -> None:
+def test_a_misspelt_name_is_reported_with_the_nearest(monkeypatch: pytest.MonkeyPatch, name: str, nearest: str) -> None:
     monkeypatch.setenv(name, "x")
     assert find([Sender]) == [Misspelt(name.upper(), nearest)]
 
@@ -87,7 +87,7 @@ def test_what_is_read_here_or_by_another_is_left_alone(
     assert find([Sender]) == []
 
 
-def test_who_asks_for_a_part_has_no_say_over_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_alone_reports_no_misspelt_name_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMSG_SMTP__HOTS", "x")
     assert find([Whole]) == []
     assert [misspelling.nearest for misspelling in find([Whole, Sender])] == ["IMSG_SMTP__HOST"]

@@ -97,7 +97,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
 Start = Callable[..., Watched]
 
 
-def test_a_child_that_spins_says_where_and_is_replaced(start: Start, tmp_path: Path) -> None:
+def test_a_child_that_spins_logs_where_and_is_replaced(start: Start, tmp_path: Path) -> None:
     watched = start("spin once", str(tmp_path / "once"))
 
     first, second = watched.children(2)
@@ -121,7 +121,7 @@ def test_a_child_that_spins_and_is_asked_to_end_is_not_replaced(start: Start) ->
 
 
 @pytest.mark.long
-def test_a_child_that_stands_still_is_replaced_by_one_that_is_told_so(start: Start) -> None:
+def test_a_stopped_child_is_replaced_by_one_that_learns_of_it(start: Start) -> None:
     watched = start("wait")
     (child,) = watched.children()
     os.kill(child, signal.SIGSTOP)
@@ -213,7 +213,7 @@ def test_the_child_ends_with_its_parent_however_that_ends(start: Start) -> None:
     _wait(lambda: not _lives(child), 60)
 
 
-def test_what_the_parent_tells_is_for_the_child_alone(start: Start) -> None:
+def test_the_environment_for_the_child_is_removed_before_others_inherit_it(start: Start) -> None:
     assert start("0").children()
     watched = start("wait")
     watched.children()

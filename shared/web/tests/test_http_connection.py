@@ -153,7 +153,7 @@ async def test_what_comes_behind_an_answer_is_no_other_call_s(bound: BodyBound) 
     assert connections == 2
 
 
-async def test_a_connection_that_was_closed_without_a_word_is_told_from_a_lost_answer() -> None:
+async def test_a_connection_closed_without_a_byte_is_distinguished_from_a_lost_answer() -> None:
     for answer, error in ((BreakOff(), StaleConnection), (BreakOff(OK), NoAnswer)):
         server = HttpStub(lambda _, answer=answer: answer)  # type: ignore[misc]
         async with server.running():
@@ -227,5 +227,5 @@ async def _stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     ("kind", "content", "text"),
     [("text/plain; charset=gbk", "成功".encode("gbk"), "成功"), ("application/json", "成功".encode(), "成功")],
 )
-def test_a_text_is_read_as_the_answer_says(kind: str, content: bytes, text: str) -> None:
+def test_a_text_is_decoded_by_the_answers_content_type(kind: str, content: bytes, text: str) -> None:
     assert HttpAnswer(200, ((b"content-type", kind.encode()),), content).text == text

@@ -182,7 +182,7 @@ async def test_no_more_of_an_answer_is_read_than_its_bound(bound: BodyBound) -> 
                 await pool.call("GET", server.url, {})
 
 
-async def test_the_answer_to_a_head_has_no_body_whatever_its_length_says() -> None:
+async def test_the_answer_to_a_head_has_no_body_whatever_its_content_length() -> None:
     pool = open_pool()
     server = HttpStub(
         lambda asked: b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n" if asked.verb == "HEAD" else reply("hello")

@@ -65,7 +65,7 @@ async def test_a_background_task_that_dies_is_the_failure_of_the_service() -> No
             assert isinstance(await service.failure(), ZeroDivisionError)
 
 
-async def test_services_that_share_a_port_are_told_apart_by_the_host_of_a_request() -> None:
+async def test_services_that_share_a_port_are_distinguished_by_the_host_of_a_request() -> None:
     """Who asks by an address or by the name of people means the first; ready are they only together."""
     names = ("catalog", "scheduler")
     catalog, scheduler = (Service(name, Common(), opening) for name in names)
