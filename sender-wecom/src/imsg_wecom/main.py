@@ -64,7 +64,17 @@ async def check_account(settings: WeCom, name: str) -> Sequence[ProviderTrouble]
                 remedy_zh="请确认本机能访问 qyapi.weixin.qq.com 的 443 端口。",
                 remedy_en="See that this machine reaches qyapi.weixin.qq.com on port 443.",
             )
-        case Again() | Blocked():
+        case Again():  # too many calls, or a code that says nothing about the key
+            trouble = ProviderTrouble(
+                code="busy",
+                zh=f"企业微信暂时没有校验密钥：{result.detail}",
+                en=f"WeCom has not checked the key yet: {result.detail}",
+                remedy_zh="请一分钟后再检查；每个机器人每分钟最多发 20 条。仍然如此的，"
+                "请在企业微信开发者中心的“全局错误码”中查找。",
+                remedy_en="Check again in a minute: a robot may post 20 messages a minute. If it stays so, look the "
+                "code up in WeCom's documents.",
+            )
+        case Blocked():
             trouble = ProviderTrouble(
                 code="key",
                 zh=f"企业微信不认这个密钥：{result.detail}",

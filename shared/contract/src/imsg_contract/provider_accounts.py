@@ -11,7 +11,7 @@ MIRROR, CALLS, ANSWERS = "mirror", "calls", "answers"
 
 PURPOSE = "provider accounts"
 
-TRANSIENT = frozenset({"unreachable", "timeout"})
+TRANSIENT = frozenset({"unreachable", "timeout", "busy"})
 """The codes of troubles that may be gone in a minute."""
 
 CALL_VALID_S = 60
