@@ -1,5 +1,6 @@
 """A request with a fallback in history: its legs, the people they reach, and one end for all of them."""
 
+import asyncio
 import base64
 from datetime import timedelta
 from itertools import permutations
@@ -16,7 +17,7 @@ from imsg_history.event_relay import EventRelay, RelayMetrics
 from imsg_history.ids import rfc3339
 from imsg_history.open_messages import OpenMessages
 from imsg_history.request_list import RequestList
-from imsg_history.tables import jobs, requests
+from imsg_history.tables import early_progress, jobs, requests
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_testing.history_store import ADMIN, find_page, record
 
@@ -194,3 +195,30 @@ async def test_of_counts_of_people_the_newest_one_holds(database: Database, orde
         await record(database, make_delivery(counts[place], PROGRESS))
     shown = await RequestList(database, lambda: LATER, None).show(root.request, ADMIN)  # type: ignore[arg-type]
     assert (shown["reached"], shown["not_reached"], shown["open"]) == (2, 0, 0)
+
+
+async def test_counts_of_people_that_arrive_before_their_request_end_it(database: Database) -> None:
+    root, _ = make_legs()
+    counts = [
+        Progress(request=root.request, reached=0, not_reached=2 - still_open, open=still_open, at=LATER)
+        for still_open in (0, 1)
+    ]
+    for progress in counts:
+        await record(database, make_delivery(progress, PROGRESS))
+    await record(database, make_delivery(root, SCHEDULE))
+    await record(database, outcome(root, Status.CANCELLED), outcome(root, Status.CANCELLED, n=1))
+    assert ("request.settled", root.request, 1) in list_events(await relay(database))
+    shown = await RequestList(database, lambda: LATER, None).show(root.request, ADMIN)  # type: ignore[arg-type]
+    assert (shown["state"], shown["reached"], shown["not_reached"], shown["open"]) == ("settled", 0, 2, 0)
+    assert await database.fetch(select(early_progress)) == []
+
+
+async def test_counts_and_their_request_at_two_histories_at_once_end_it(database: Database) -> None:
+    for tail in range(0, 40, 2):
+        root, _ = make_legs(tail + 1)
+        last = Progress(request=root.request, reached=0, not_reached=2, open=0, at=LATER)
+        await record(database, outcome(root, Status.CANCELLED), outcome(root, Status.CANCELLED, n=1))
+        await asyncio.gather(
+            record(database, make_delivery(root, SCHEDULE)), record(database, make_delivery(last, PROGRESS))
+        )
+        assert ("request.settled", root.request, 1) in list_events(await relay(database))

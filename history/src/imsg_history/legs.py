@@ -1,16 +1,17 @@
 """The legs of requests with a fallback: how far their people are, and what is shown of them."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, literal, or_, select, update
+from sqlalchemy import Row, and_, delete, exists, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import EventKind, Progress
 from imsg_database.inserts import insert_into
+from imsg_history.ids import time_of
 from imsg_history.records import RequestRow
-from imsg_history.tables import events, messages, requests
+from imsg_history.tables import early_progress, events, messages, requests
 
 WAITING, UNUSED = "waiting", "unused"
 """States of a leg that has not begun: it still may, or never will."""
@@ -30,7 +31,8 @@ async def write_progress(
     """Write how many people requests have reached, where it is newer than what is there.
 
     Where no person is open any more, an event of the request's first message makes the relay look whether all is
-    settled; return how many there are. `columns` are those of an event.
+    settled; return how many there are. `columns` are those of an event. The counts of a request that is not recorded
+    yet are kept for `write_early_progress`.
     """
     added = 0
     for name, of_people in sorted(progress.items()):
@@ -41,6 +43,9 @@ async def write_progress(
         )
         counts = {"reached": of_people.reached, "not_reached": of_people.not_reached, "open_people": of_people.open}
         changed = await connection.execute(update(requests).where(requests.c.request == name, is_newer).values(counts))
+        if not changed.rowcount and not await connection.scalar(select(exists().where(requests.c.request == name))):
+            insert = insert_into(early_progress, is_postgres=is_postgres).values(request=name, **counts)
+            await connection.execute(insert.on_conflict_do_nothing())
         if not changed.rowcount or of_people.open:
             continue
         wants_end = messages.c.events.bitwise_and(literal(int(EventKind.REQUEST))) > 0
@@ -52,6 +57,37 @@ async def write_progress(
         )
         insert = insert_into(events, is_postgres=is_postgres).from_select(list(columns), last)
         added += (await connection.execute(insert.on_conflict_do_nothing())).rowcount
+    return added
+
+
+async def list_early(connection: AsyncConnection, names: Collection[str]) -> Mapping[str, Progress]:
+    """Return the newest early counts of these requests, of those that are recorded by now."""
+    is_recorded = exists().where(requests.c.request == early_progress.c.request)
+    early = select(early_progress).where(early_progress.c.request.in_(names), is_recorded)
+    oldest_first = early.order_by(early_progress.c.open_people.desc(), early_progress.c.reached)
+    return {
+        row.request: Progress(
+            request=row.request,
+            reached=row.reached,
+            not_reached=row.not_reached,
+            open=row.open_people,
+            at=time_of(row.request),
+        )
+        for row in await connection.execute(oldest_first)
+    }
+
+
+async def write_early_progress(
+    connection: AsyncConnection, names: Collection[str], columns: Sequence[str], *, is_postgres: bool
+) -> int:
+    """Write the counts that arrived before their request; return the number of events, as `write_progress` does.
+
+    It runs after the batch with the request or the counts is committed: of two histories that wrote them at the same
+    time, the one that commits last sees both.
+    """
+    early = await list_early(connection, names)
+    added = await write_progress(connection, early, columns, is_postgres=is_postgres)
+    await connection.execute(delete(early_progress).where(early_progress.c.request.in_(early)))
     return added
 
 

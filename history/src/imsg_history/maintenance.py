@@ -27,6 +27,7 @@ from imsg_history.tables import (
     attempts,
     audit,
     dead,
+    early_progress,
     jobs,
     messages,
     receipts,
@@ -144,7 +145,7 @@ class Maintenance:
         await self._delete_rows(jobs, jobs.c.request < oldest)
         if self.database.is_postgres:
             await self._rotate_partitions(now)
-        for table in (attempts, messages, requests):
+        for table in (attempts, messages, requests, early_progress):
             await self._delete_rows(table, table.c.request < oldest)
         while await self.database.write(redact_codes) == CODES:
             pass  # those that two histories settled at the same time

@@ -121,6 +121,11 @@ class MergedBatch:
         of_messages = (request for request, _ in self.messages)
         return list(dict.fromkeys((*self.requests, *of_messages, *self.progress)))
 
+    def list_with_legs(self) -> Sequence[str]:
+        """Return the requests with a fallback that the batch changes."""
+        first_legs = (row.request for row in self.requests.values() if row.leg == 1)
+        return sorted({*first_legs, *self.progress})
+
     def settle_dead_letters(self, since: dict[str, datetime]) -> None:
         """Settle the recipients of dead-lettered jobs, each at the time when its dead letter was first kept."""
         for name, job in self.dead_jobs.items():

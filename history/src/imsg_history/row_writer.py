@@ -137,6 +137,10 @@ class RowWriter:
         await day_facts.record(connection, changes.counted)  # last: these rows are everybody's
         return changes.events
 
+    async def write_early_progress(self, connection: AsyncConnection, names: Sequence[str]) -> int:
+        """Write the counts of people that arrived before their request; return the number of events for callbacks."""
+        return await legs.write_early_progress(connection, names, EVENT_COLUMNS, is_postgres=self._is_postgres)
+
     async def insert_new(self, connection: AsyncConnection, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows, sorted by key, unless they exist."""
         for part in slices(rows):

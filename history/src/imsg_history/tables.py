@@ -281,6 +281,16 @@ Index(
     sqlite_where=HAS_PROVIDER_ID,
 )
 
+early_progress = Table(  # `wire.Progress` of requests that are not recorded yet
+    "early_progress",
+    metadata,
+    Column("request", RequestId, nullable=False),
+    Column("reached", Integer, nullable=False),
+    Column("not_reached", Integer, nullable=False),
+    Column("open_people", Integer, nullable=False),
+    PrimaryKeyConstraint("request", "open_people", "reached"),
+)
+
 receipts = Table(  # only those that no message has been found for yet
     "receipts",
     metadata,

@@ -12,6 +12,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.facts import NOT_RECORDED, make_dead_letter, read_fact
 from imsg_history.ids import first_id
+from imsg_history.legs import list_early
 from imsg_history.merge import MergedBatch
 from imsg_history.receipt_matching import ReceiptMatcher
 from imsg_history.reply_matching import ReplyMatcher
@@ -120,6 +121,7 @@ class BatchWriter:
     async def _commit(self, merged: MergedBatch) -> None:
         if await self._database.write(lambda connection: self._writer.write(connection, merged)):
             self._wake()
+        await self._write_early_progress(merged.list_with_legs())
         lags = await self._receipt_matcher.match(merged)
         for _, provider, lag_s in lags:
             self._metrics.lag.labels(provider).observe(lag_s)
@@ -133,6 +135,12 @@ class BatchWriter:
             job = merged.dead_jobs.get(letter.id)
             about = {"request": job.request} if job is not None else {}
             log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue, **about)
+
+    async def _write_early_progress(self, names: Sequence[str]) -> None:
+        if not names or not await self._database.read(lambda connection: list_early(connection, names)):
+            return  # nearly always, and reading is cheap
+        if await self._database.write(lambda connection: self._writer.write_early_progress(connection, names)):
+            self._wake()
 
 
 def _merge_batch(batch: Sequence[Delivery], now: datetime, oldest: str, zone: tzinfo) -> MergedBatch:
