@@ -1,7 +1,7 @@
 """Log-in codes by an open loop: each with an address of its own, so that its arrival can be found.
 
-A code leaves by the schedule, whatever became of those before, on a connection that is free; where none is it opens
-another: a code is never late because the generator waited.
+Codes are sent by the schedule, however long earlier answers take. Each uses an idle connection or opens a new one, so
+that no code waits for another.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ ANSWER_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code: when it was due, and when its answer was there (CLOCK_MONOTONIC)."""
+    """One code: when it was due, and when its answer arrived (CLOCK_MONOTONIC)."""
 
     address: str
     due_at: float
@@ -38,7 +38,7 @@ class Codes:
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def run(self, due: Sequence[float]) -> list[Code]:
-        """Send all, and return what became of them in order."""
+        """Send all codes; return their results in the same order."""
         begin = monotonic() + 0.1
         tasks = []
         for number, offset in enumerate(due):
@@ -56,14 +56,14 @@ class Codes:
         answer = b""
         with suppress(TimeoutError, OSError):
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                answer = await self._ask(request(self.url, body))
+                answer = await self._post(request(self.url, body))
         return Code(address, due, monotonic(), ACCEPTED in answer)
 
-    async def _ask(self, written: bytes) -> bytes:
+    async def _post(self, written: bytes) -> bytes:
         while self._free:
             reader, writer = self._free.pop()
             try:
-                return await self._answer(reader, writer, written)
+                return await self._exchange(reader, writer, written)
             except (asyncio.IncompleteReadError, ConnectionError) as closed:
                 writer.close()
                 if getattr(closed, "partial", b""):
@@ -72,12 +72,12 @@ class Codes:
         parts = urlsplit(self.url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
         try:
-            return await self._answer(reader, writer, written)
+            return await self._exchange(reader, writer, written)
         except asyncio.IncompleteReadError as closed:
             writer.close()
             raise ConnectionResetError from closed
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, written: bytes) -> bytes:
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, written: bytes) -> bytes:
         writer.write(written)
         head = await reader.readuntil(b"\r\n\r\n")
         _, _, length = head.lower().partition(b"content-length:")

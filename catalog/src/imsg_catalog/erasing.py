@@ -64,6 +64,7 @@ class CatalogErasure:
     """Erases people from the suppressions, and from the other tables of the catalog."""
 
     def __init__(self, erased: ErasedPeople, store: Store, mirror: Mirror, others: Sequence[Erase] = ()) -> None:
+        """`others` erase from the other tables."""
         self._others = others
         self._erased = erased
         self._store = store
@@ -81,7 +82,7 @@ class CatalogErasure:
         after, count = "", 0
         while True:
             async with self._store.writing() as rows:
-                page = await rows.after(after, PAGE)
+                page = await rows.list_after(after, PAGE)
                 if not page:
                     return count
                 after = page[-1].id

@@ -18,7 +18,7 @@ from imsg_runtime.redis import Argument, Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
-LOOK_S = 0.25
+POLL_S = 0.25
 """How often the mirror is checked for completeness: a sender without it waits a second for the catalog."""
 
 COMPARE_S = 600.0
@@ -74,7 +74,7 @@ class Mirror:
                 self.is_whole = False
                 problem.report(error)
                 await asyncio.sleep(1)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def _find_incomplete(self) -> list[str]:
         answers = await asyncio.gather(

@@ -26,7 +26,7 @@ log = logger(__name__)
 LOCK = zlib.crc32(b"imsg prices")
 """PostgreSQL's advisory lock for changing and publishing the list, so that versions are published in order."""
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """How often it is checked that Redis has the prices."""
 
 SLICE = 500
@@ -76,7 +76,7 @@ class Prices:
                         await _lock(connection)
                         await self._redis.call("SET", PRICES, write_prices(await _read(connection)))
                 is_first = False
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def _publish_audit(self, by: Caller, before: Sequence[Price], after: Sequence[Price]) -> None:
         removed = [_describe(price) for price in before if price not in after]

@@ -136,7 +136,7 @@ class Rows:
         query = select(SUPPRESSIONS).where(SUPPRESSIONS.c.until_ms <= now_ms).limit(limit)
         return [_row(row) for row in (await self._connection.execute(query)).mappings()]
 
-    async def after(self, name: str, limit: int) -> list[Row]:
+    async def list_after(self, name: str, limit: int) -> list[Row]:
         """Read the suppressions after an id, in the order of ids."""
         table = SUPPRESSIONS.c
         query = select(SUPPRESSIONS).where(table.id > name).order_by(table.id).limit(limit)

@@ -16,7 +16,7 @@ from imsg_runtime.settings import StartError, variable
 
 log = logger(__name__)
 
-LOOK_S = 30.0
+POLL_S = 30.0
 """How often the schedule is looked at, by the clock on the wall: the machine may have slept."""
 
 RETRY_S = 600.0
@@ -95,7 +95,7 @@ class BackupSchedule:
         now = datetime.now(self.zone)
         newest = find_newest(self.folder, self.zone)
         if newest is not None and newest >= last_due(now, self.at):
-            return LOOK_S
+            return POLL_S
         for name in filter(_HALF.fullmatch, self._list()):  # of a process that was killed
             await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
         target = self.folder / now.strftime(NAME)
@@ -108,7 +108,7 @@ class BackupSchedule:
             await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
         problem.clear()
         log.info("backup_made", folder=str(target))
-        return LOOK_S
+        return POLL_S
 
     def _list(self) -> list[str]:
         return [path.name for path in self.folder.iterdir()]

@@ -30,7 +30,7 @@ from imsg_runtime.settings import StartError, load, variable
 
 MANIFEST = "export.json"
 
-LOOK_S = 1.0
+POLL_S = 1.0
 
 TELL_S = 5.0
 """How often a line says what still waits."""
@@ -111,7 +111,7 @@ async def _drain(settings: Settings, lock: int, wait_s: float, report: Callable[
                 report(
                     fill("waiting {0} s more at most: {1}", left_s, await _describe(waiting, broker.topology, redis))
                 )
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
     return config
 
 
@@ -153,7 +153,7 @@ async def _count_waiting(broker: Broker) -> Mapping[str, int]:
         except Unreachable as error:
             if time.monotonic() > deadline:
                 raise StartError("the broker does not say what waits: {0}.", error) from error
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
 
 def _list_queues(topology: Topology) -> list[str]:

@@ -10,7 +10,7 @@ from imsg_runtime.settings import StartError, variable
 
 log = logger(__name__)
 
-LOOK_S = 2.0
+POLL_S = 2.0
 """How often the files are looked at."""
 
 
@@ -43,7 +43,7 @@ class CertificateFiles:
         known = self._stamp()
         problem = RecurringProblem(log, "certificate_refused", file=str(self.certificate))
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             if (stamp := self._stamp()) == known:
                 continue
             known = stamp

@@ -1,4 +1,4 @@
-"""The layout of every page: header, navigation, banners; and what is shown of errors that a page does not catch."""
+"""The layout of every page: header, navigation, banners, and the errors that a page does not catch."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ class Tab:
 
 
 def render_layout(view: View, page: Page, pages: Sequence[Page]) -> Callable[[], object]:
-    """Draw the layout around a page. Return what starts its timers; call it once the page is drawn."""
+    """Draw the layout around a page. Return a function that starts its timers, to be called once the page is drawn."""
     client = ui.context.client
     link_style_sheets(client)
     ui.page_title(f"{view.t(f'layout.{page.name}')} · iMSG")
@@ -58,7 +58,7 @@ def render_layout(view: View, page: Page, pages: Sequence[Page]) -> Callable[[],
     start_timers = _draw_header(view, drawer.toggle)
     if page.name == "overview" and view.session.warned and view.session.is_admin:
         _draw_banner(view)
-    ui.skip_link(view.t("layout.skip"), target=content)  # last: it moves before what is there
+    ui.skip_link(view.t("layout.skip"), target=content)  # last: NiceGUI moves it to the beginning of the page
     client.on_exception(lambda error: show_error(view, error))
     return start_timers
 
@@ -71,11 +71,11 @@ def link_style_sheets(client: Client) -> None:
 
 
 def show_error(view: View, error: Exception) -> None:
-    """Show an error of an event: a refusal in the API's words, an ended session as the log-in, a bug by its number."""
+    """Show an error of an event: a refusal's detail, the log-in page for an ended session, or a bug's number."""
     if isinstance(error, SessionOver):
         Tab(ui.context.client, view.path).close("ended")
     elif isinstance(error, ApiError):
-        toast(sentence(view.t, error), good=False)
+        toast(describe_error(view.t, error), good=False)
     else:
         toast(view.t("layout.bug", trace=log_bug(error)), good=False)
 
@@ -85,13 +85,13 @@ def show_failure(view: View, error: Exception) -> None:
     t = view.t
     with element("div"):
         if isinstance(error, ApiError):
-            error_notice(t("layout.failed_title"), sentence(t, error), t("layout.retry"), ui.navigate.reload)
+            error_notice(t("layout.failed_title"), describe_error(t, error), t("layout.retry"), ui.navigate.reload)
         else:
             trace = log_bug(error)
             error_notice(t("layout.bug_title"), t("layout.bug", trace=trace), t("layout.retry"), ui.navigate.reload)
 
 
-def sentence(t: Texts, error: ApiError) -> str:
+def describe_error(t: Texts, error: ApiError) -> str:
     """Return an error as a sentence: what happened, and what to do."""
     return error.detail or t("layout.unreachable")
 
@@ -129,8 +129,8 @@ def _draw_navigation(view: View, page: Page, pages: Sequence[Page]) -> ui.left_d
 
 def is_visible(page: Page, view: View) -> bool:
     """Return whether a person may see a page here."""
-    is_for = view.session.role in page.roles and (page.group is Group.USER or view.session.sees_all)
-    return is_for and (view.has_sandbox or not page.needs_sandbox)
+    is_allowed = view.session.role in page.roles and (page.group is Group.USER or view.session.sees_all)
+    return is_allowed and (view.has_sandbox or not page.needs_sandbox)
 
 
 def _draw_header(view: View, toggle: Callable[[], object]) -> Callable[[], object]:

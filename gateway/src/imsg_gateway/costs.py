@@ -15,7 +15,7 @@ from imsg_gateway.shares import Share
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """How often it is looked which provider of a channel is tried first."""
 
 
@@ -58,7 +58,7 @@ class CostEstimator:
             for method in METHODS:
                 if method in self._prices.current.methods:
                     await self._find_first(method)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def _find_first(self, method: str) -> None:
         try:

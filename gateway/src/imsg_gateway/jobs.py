@@ -1,6 +1,6 @@
-"""A new Job as bytes, written field by field from a draft: a quarter of what building the model first costs.
+"""Encodes a new Job field by field from a draft, at a quarter of the cost of building the model first.
 
-docs/performance.md has the figures. A test holds it to `wire.Job`'s own encoding, whatever the draft.
+docs/performance.md has the figures. A test compares the result with `wire.Job`'s own encoding, for any draft.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def encode(
 ) -> bytes:
     """Encode the whole Job of a request.
 
-    `key` is the API key that sends it, `content_at` says where its content is kept, if not in it.
+    `key` is the API key that sends it; `content_at` refers to its content, where history stores that.
     """
     return to_json(
         {
@@ -92,7 +92,7 @@ _BEGINNING = b'{"v":1,'
 
 
 def stamp(body: bytes, events: int, charge: ChargeRecord, department: str = "") -> bytes:
-    """Write into an encoded Job what is known once it was counted: its charge, department and wanted events."""
+    """Add to an encoded Job what is known after it was charged: the charge, department and wanted events."""
     stamped = {
         **({"events": events} if events else {}),
         "charge": charge.model_dump(),
@@ -102,7 +102,7 @@ def stamp(body: bytes, events: int, charge: ChargeRecord, department: str = "") 
 
 
 def add_legs(body: bytes, request: str, draft: Draft, legs: Sequence[tuple[LegDraft, bytes]]) -> bytes:
-    """Write into an encoded Job that it is the first of several legs, and the further ones with their Jobs."""
+    """Mark an encoded Job as the first of several legs, and add the further legs with their Jobs."""
     further = [
         b'{"after_s":%d,"lifetime_s":%b,"job":%b}'
         % (leg.after_s, to_json(_find_lifetime_s(leg.draft)), add_leg(job, number, request, leg.draft))
@@ -113,11 +113,11 @@ def add_legs(body: bytes, request: str, draft: Draft, legs: Sequence[tuple[LegDr
 
 
 def add_leg(body: bytes, number: int, request: str, draft: Draft) -> bytes:
-    """Write into an encoded Job which leg of a request it is."""
+    """Add to an encoded Job its number among the legs of a request."""
     fields = to_json({"leg": number, "leg_of": request, "until": draft.until})
     return b"%b%b,%b" % (_BEGINNING, fields[1:-1], body[len(_BEGINNING) :])
 
 
 def _find_lifetime_s(draft: Draft) -> int | None:
-    """Return how long a leg is tried by itself; None where the client gives the time of all legs."""
+    """Return the lifetime of a leg by itself; None where the client set one lifetime for all legs."""
     return None if draft.lifetime is not None else int(draft.method.lifetime.total_seconds())

@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 from imsg_contract.topology import next_due_key
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
-LOOK_EVERY_S = 1.0
+POLL_S = 1.0
 
 _RECORD = Script.of("""
 local known = tonumber(redis.call('GET', KEYS[1]) or 0)
@@ -49,4 +49,4 @@ class NextDue:
                     late.labels(method).set(await self.find_late_s(method))
             except (RedisUnavailable, RedisRefused):
                 late.clear()
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)

@@ -7,7 +7,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import no_provider_key
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
-LOOK_EVERY_S = 1.0
+POLL_S = 1.0
 RETRY_AFTER_S = 60
 """A person has to set something."""
 
@@ -30,7 +30,7 @@ class Providers:
             else:
                 pairs = zip(self._methods, remedies, strict=True)
                 self._missing = {method: remedy.decode() for method, remedy in pairs if remedy is not None}
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
 
     def check(self, method: str) -> None:
         """Raise Refusal no_provider where a channel has no provider."""

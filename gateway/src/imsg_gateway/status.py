@@ -32,7 +32,7 @@ LOOKED_BACK = timedelta(hours=50)
 COUNTED = 100
 """The most dead letters that are counted."""
 
-LOOK_EVERY_S = 5.0
+POLL_S = 5.0
 """How often the metrics are brought up to date."""
 
 SUCCESS = 200
@@ -87,7 +87,7 @@ class Status:
             for finding in known:
                 if finding.level != "well":
                     wrong.labels(finding.part, finding.name, finding.level).set(1)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_S)
 
     async def _find_known(self) -> tuple[Sequence[Replica], Sequence[Finding]]:
         """Return the replicas, and what they, Redis and this machine say. Raises RedisUnavailable, RedisRefused."""

@@ -16,7 +16,7 @@ from imsg_runtime.redis import Redis
 DISK = Path("/")
 """In a container: the disk of the engine, where the volumes are too unless they were put elsewhere."""
 
-LOOK_S = 3_600.0
+POLL_S = 3_600.0
 
 TIMEOUT_S = 10.0
 
@@ -41,11 +41,11 @@ class Surroundings:
         self._seen: datetime | ssl.SSLCertVerificationError | None = None
 
     async def watch(self) -> None:
-        """Fetch the certificate every LOOK_S until cancelled; return at once where the public URL has none."""
+        """Fetch the certificate every POLL_S until cancelled; return at once where the public URL has none."""
         while self._address is not None:
             context = await asyncio.to_thread(ssl.create_default_context)
             self._seen = await look_at(*self._address, context)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def find(self) -> Sequence[Finding]:
         """Return the findings on disk, certificate and last backup. Raises RedisUnavailable, RedisRefused."""

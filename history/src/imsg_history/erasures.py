@@ -1,4 +1,4 @@
-"""Erasures as administrators begin and follow them."""
+"""The erasures that administrators begin, and their progress."""
 
 import json
 import secrets
@@ -46,14 +46,14 @@ class Erasures:
     async def begin(self, method: str, to: str, caller: Caller) -> str:
         """Place the tombstone of an address, and return the erasure's id.
 
-        What was accepted before is no longer sent or recorded.
+        Messages accepted before are no longer sent or recorded.
         Raises Refusal no_erasure_key, recipients_invalid; DatabaseUnavailable.
         """
         if not self._digests:
             raise Refusal("no_erasure_key")
         address = BY_NAME[method].address.parse(to.strip())
         if address is None:
-            raise _no_address(method, to)
+            raise _refuse_address(method, to)
         at = self._now()
         stone = Tombstone(make_erasure_id(at, secrets.token_bytes(10)), self._digests.of(address), at)
         record = make_change(caller, ACTION, stone.id, at, after={"method": method})
@@ -90,7 +90,7 @@ def _show(row: Row[Any]) -> dict[str, Any]:
     return {"id": row.id, "method": row.method, **_show_state(row), "at": rfc3339(row.at)}
 
 
-def _no_address(method: str, to: str) -> Refusal:
+def _refuse_address(method: str, to: str) -> Refusal:
     zh, en = "to 应是一个该方式的地址", "to must be one address of this method"
     if meant := BY_NAME[method].address.find_spelling(to):
         zh, en = f"to {meant.zh}，请写成 {meant.wanted}", f"to: {meant.en}; write {meant.wanted}"

@@ -19,7 +19,7 @@ from imsg_runtime.redis import Redis, RedisRefused
 
 AT_ONCE = 500
 
-LOOK_S = 0.2
+POLL_S = 0.2
 REWRITE_TIMEOUT_S = 300.0
 """How long a rewrite of the append-only file may take; gigabytes take minutes."""
 
@@ -119,7 +119,7 @@ class RedisErasure:
         try:
             async with asyncio.timeout(REWRITE_TIMEOUT_S):
                 while await self._info_has("aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1"):  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(POLL_S)
         except TimeoutError as error:
             raise RewritePostponed("the rewrite of the append-only file takes long") from error
 

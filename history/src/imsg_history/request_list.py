@@ -37,7 +37,7 @@ ROWS = 200
 MAX_READS = 100
 """Reads for one page; the next page continues where the last one ended."""
 
-LOOK_EVERY_S = 0.5
+POLL_S = 0.5
 """How often a waiting read looks: senders' outcomes may be recorded by another process."""
 
 MAX_WAITING_READS = 8
@@ -72,7 +72,7 @@ class RequestList:
                 left_s = end - monotonic()
                 may_change = self._is_new(name.request) if row is None else row["state"] != "settled"
                 if may_change and left_s > 0 and count <= MAX_WAITING_READS and not self._stopping.is_set():
-                    await wait_for_any(self._stopping, within_s=min(LOOK_EVERY_S, left_s))
+                    await wait_for_any(self._stopping, within_s=min(POLL_S, left_s))
                 elif row is None:
                     raise Refusal("not_found", what=name.request)
                 else:

@@ -90,12 +90,13 @@ class Webhook:
         if name is None:
             return 93000
         kind, content = read(body)
-        code = find_error(kind, content) or (45009 if self._is_over(name) else 0)
+        code = find_error(kind, content) or (45009 if self._exceeds_rate(name) else 0)
         if not code:
             self.inbox.add(ReceivedMessage(METHOD, name, "", body, datetime.now(UTC), text=content))
         return code
 
-    def _is_over(self, name: str) -> bool:
+    def _exceeds_rate(self, name: str) -> bool:
+        """Return whether a robot has used up its calls of a minute; otherwise count this call."""
         calls, now = self._calls.setdefault(name, deque()), self.now()
         while calls and calls[0] <= now - MINUTE_S:
             calls.popleft()

@@ -31,7 +31,7 @@ BUSY_S = 5.0
 The client waits for the answer, so messages that a slow provider still has by then are answered as too late.
 """
 
-LOOK_S = 0.2
+POLL_S = 0.2
 
 BATCH = 500
 """Outcomes of one publish."""
@@ -109,7 +109,7 @@ class CancelSettler:
         cancellation = await self._claims.cancel(job, [recipient.n for recipient in job.recipients], cancel.at)
         until = asyncio.get_running_loop().time() + busy_s
         while cancellation.busy and asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             again = await self._claims.cancel(job, cancellation.busy, cancel.at)
             cancellation.cancelled += again.cancelled
             cancellation.settled += again.settled

@@ -32,7 +32,7 @@ YOUNG_S = 60.0
 """A request of this age may not be recorded yet: history is asked for it for up to RECORDED_S."""
 
 RECORDED_S = 5.0
-LOOK_S = 0.2
+POLL_S = 0.2
 
 BATCH = 500
 """Jobs of one transaction."""
@@ -228,7 +228,7 @@ class Canceller:
         while (answer := await self._history.call("GET", path, caller=caller)).status_code == NOT_FOUND:
             if not is_young or loop.time() >= until:
                 raise Refusal("not_found", what=name)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         if answer.status_code != OK:
             raise ServiceFailed(f"history answered {answer.status_code} to /internal/open/ID")
         open_request: dict[str, Any] = answer.json()

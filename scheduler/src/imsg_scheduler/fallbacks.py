@@ -1,7 +1,7 @@
-"""The further legs of requests: begun where those before have not reached a person, by outcomes and by the time.
+"""Begins the further legs of requests for people whom earlier legs have not reached, by outcomes and by the time.
 
-That a leg may have been published is kept before it is, so that a cancel asks the claims; a crash in between publishes
-it again, under its id. No transaction waits for the broker.
+A publish is recorded before it happens, so that a cancel asks the claims. After a crash in between the leg is published
+again, under the same id. No transaction waits for the broker.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ log = logger(__name__)
 
 BATCH = 200
 TRIES = 10
-"""How often the people of a request are decided again because others have changed them meanwhile."""
+"""How often the people of a request are decided again because another process changed them meanwhile."""
 
-LOOK_S = 0.5
+POLL_S = 0.5
 """How late a leg may begin."""
 
-BUSY_LOOK_MS = 1_000
-"""How often it is looked whether a worker is still sending a message of the leg that is left.
+BUSY_POLL_MS = 1_000
+"""The time between checks whether a worker is still sending a message of the leg that is left.
 
-It is awaited as long as the worker has its lease, however slow the provider is: the message may reach the person yet.
+The wait lasts as long as the worker has its lease, however slow the provider is: the message may still arrive.
 """
 
 NO_CONTACT = "no_contact"
@@ -53,14 +53,14 @@ class LegDecision(NamedTuple):
 
     people: People
     opens_ms: int | None
-    """When the window of a leg opens that is held."""
+    """When the window of a held leg opens."""
     legs: Mapping[int, Sequence[int]]
     """Which legs begin, and for whom."""
     now_ms: int
 
     def find_due_ms(self, people: People) -> int | None:
         """Return when there is something to do next for people."""
-        busy_ms = self.now_ms + BUSY_LOOK_MS if people.list_leaving() else None
+        busy_ms = self.now_ms + BUSY_POLL_MS if people.list_leaving() else None
         return min((due for due in (people.find_due_ms(), self.opens_ms, busy_ms) if due is not None), default=None)
 
 
@@ -69,7 +69,7 @@ Change = Callable[[Fallback, People], None]
 
 
 class Fallbacks:
-    """Begins legs, tells history how many people were reached, and refunds legs that never begin."""
+    """Begins legs, publishes how many people were reached, and refunds legs that never begin."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Fallbacks:
             with problem.catch(*AWAY):
                 while await self.advance() and not stopping.is_set():
                     pass
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def consume(self, stopping: asyncio.Event) -> None:
         """Process the outcomes of legs until `stopping`; what is not acknowledged by then is delivered again."""
@@ -116,7 +116,7 @@ class Fallbacks:
             people = fallback.read_people()
             people.advance(now_ms)
             leaving = people.list_leaving()
-            if leaving:  # kept first, so that what the cancel is told of ends nobody
+            if leaving:  # stored first: the outcomes of the cancels then concern a leg that is left
                 await rows.fallbacks.write(fallback, people, now_ms)
                 await rows.add_cancels(cancels := _cancel(fallback, leaving, now_ms))
         busy = set[int]()

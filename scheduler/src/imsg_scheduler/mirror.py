@@ -13,7 +13,7 @@ from imsg_scheduler.tables import ALL_MESSAGES
 
 log = logger(__name__)
 
-LOOK_S = 0.5
+POLL_S = 0.5
 """How long senders may wait for the mirror once Redis was flushed."""
 
 COUNT_EVERY = 20
@@ -53,7 +53,7 @@ class CancelMirror:
             with problem.catch(DatabaseUnavailable, RedisUnavailable, RedisRefused):
                 await self._complete(is_to_be_compared=looks % COUNT_EVERY == 0)
                 looks += 1
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def _complete(self, *, is_to_be_compared: bool) -> None:
         is_complete = await self._redis.call("HGET", CANCELS, CANCELS_COMPLETE) is not None

@@ -29,7 +29,7 @@ log = logger(__name__)
 BATCH = 200
 """Jobs of one transaction. Where so many are due at once they are a crowd, as many sends of one moment are."""
 
-LOOK_S = 0.5
+POLL_S = 0.5
 """How late a job may be found due."""
 
 MEASURE_S = 2.0
@@ -98,7 +98,7 @@ class Releaser:
     async def run(self, stopping: asyncio.Event) -> None:
         """Release until `stopping`."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(partial(self._release_all, stopping), LOOK_S, stopping))
+            group.create_task(self._repeat(partial(self._release_all, stopping), POLL_S, stopping))
             group.create_task(self._repeat(self._measure, MEASURE_S, stopping))
 
     async def _repeat(self, act: Callable[[], Awaitable[None]], every_s: float, stopping: asyncio.Event) -> None:

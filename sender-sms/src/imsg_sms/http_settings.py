@@ -16,19 +16,19 @@ from imsg_sms.countries import MAINLAND, Countries
 _FOLDER = resources.files("imsg_sms") / "http_providers"
 
 
-def _with_scheme(value: object) -> object:
+def _add_scheme(value: object) -> object:
     """Accept a host without a scheme, as the providers' documents write it."""
     return f"https://{value}" if isinstance(value, str) and value and "://" not in value else value
 
 
-def _is_url(value: str) -> str:
+def _require_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(fill("must be a URL that begins with https:// or http://"))
     return value
 
 
-Url = Annotated[str, BeforeValidator(_with_scheme), AfterValidator(_is_url)]
+Url = Annotated[str, BeforeValidator(_add_scheme), AfterValidator(_require_url)]
 
 WithPlaceholders = Annotated[str, HOLDS_SECRETS]
 """A text with placeholders. Secrets belong into placeholders (`secrets`), but are hidden in the text too."""
@@ -48,7 +48,7 @@ class ComputedValue(BaseModel):
 
 
 class ErrorMeaning(BaseModel):
-    """What one code of a described provider means."""
+    """The meaning of one code of a described provider."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,7 +83,7 @@ class PushSignature(ComputedValue):
     """The header that holds it, instead of a field."""
 
     @model_validator(mode="after")
-    def _has_one_place(self) -> "PushSignature":
+    def _require_one_place(self) -> "PushSignature":
         if bool(self.field) == bool(self.header):
             raise ValueError(fill("needs either a field or a header"))
         return self
@@ -246,7 +246,7 @@ class Http(BaseModel):
         return {**{name: value for name, value in description.items() if name != "form"}, **values}
 
     @model_validator(mode="after")
-    def _has_secrets(self) -> "Http":
+    def _require_secrets(self) -> "Http":
         if missing := [name for name in self.needs if name not in self.secrets]:
             raise ValueError(fill("{0} needs {1} under its `secrets`", self.use, ", ".join(missing)))
         if self.pull is not None and self.receipts is None:
@@ -254,7 +254,7 @@ class Http(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _has_unambiguous_national(self) -> "Http":
+    def _require_unambiguous_national(self) -> "Http":
         """Allow `{national}` for mainland China only: +1 386 555 1234 looks like a number of China without its plus.
 
         Raises ValueError.

@@ -23,12 +23,12 @@ def make_terms(connections: int, uncertain: Uncertain) -> Terms:
 
     A code that finds none free gets the next one, before any single mail. With one connection all lanes share it.
     """
-    of_singles = max(1, connections - 1)
-    of_lists = max(1, connections - ceil(connections / 4))
+    for_singles = max(1, connections - 1)
+    for_lists = max(1, connections - ceil(connections / 4))
     return Terms(
         chunk_size=CHUNK_SIZES["smtp"],
         call_size=1,
-        concurrency={Lane.PRIORITY: connections, Lane.NORMAL: of_singles, Lane.BULK: min(of_lists, of_singles)},
+        concurrency={Lane.PRIORITY: connections, Lane.NORMAL: for_singles, Lane.BULK: min(for_lists, for_singles)},
         uncertain=uncertain,
     )
 

@@ -24,7 +24,7 @@ class VersionedApi:
     is_v2: bool
 
     def read(self, answer: httpx.Response) -> dict[str, Any]:
-        """Read an answer, its headers too, and hold the body to the keys that its version may print."""
+        """Read an answer with its headers, and check that the body holds only keys of its version."""
         body = answer.json()
         if is_documented(answer.request.url.path):
             printed = set(body) - {"errorCode", "errorMessage"}
@@ -44,7 +44,7 @@ class VersionedApi:
         return self.api.client.request(verb, path, content=content, headers=headers, params=params or None)
 
     def send(self, token: object, headers: Mapping[str, str] | None = None, /, **fields: object) -> httpx.Response:
-        """Send a valid mail with these fields changed; `...` leaves a field out."""
+        """Send a valid mail with these fields changed; `...` omits a field."""
         body = {
             "token": token,
             "to": "zhang@example.com",

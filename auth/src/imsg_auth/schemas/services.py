@@ -1,4 +1,4 @@
-"""What other services ask and are answered."""
+"""The requests of other services, and their answers."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ class UserCacheRequest(RequestModel):
 
     username: str
     token: str | None = None
-    """The token that the gateway wants to judge by the entry; None where it only wants to know the user."""
+    """The token that the gateway checks by the cached user; None where it needs the user only."""
 
 
 class KeyLookup(RequestModel):

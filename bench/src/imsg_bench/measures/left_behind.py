@@ -34,7 +34,7 @@ RATE = 300.0
 WARM = 100
 """Messages before any is counted: partitions, users and counters are there then."""
 
-REST_S, LOOK_EVERY_S, STEADY_LOOKS = 40.0, 3.0, 3
+REST_S, POLL_S, STEADY_POLLS = 40.0, 3.0, 3
 """How long nothing is looked at, and how often in a row it must not have become less."""
 
 PATIENCE_S = 300.0
@@ -171,13 +171,13 @@ def _rest(deployment: Deployment) -> None:
     least, steady = float("inf"), 0
     end = time.monotonic() + PATIENCE_S
     with redis.Redis.from_url(deployment.share.redis_url) as client:
-        while steady < STEADY_LOOKS:
+        while steady < STEADY_POLLS:
             if time.monotonic() > end:
                 raise TimeoutError("what is in Redis becomes less and less")
             held = sum(kept.octets for kept in _keys(client).values())
             steady = steady + 1 if held >= least * 0.99 else 0
             least = min(least, held)
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_S)
 
 
 def _rewrite(deployment: Deployment) -> int:

@@ -27,7 +27,7 @@ TITLE = "100,000 scheduled messages that are due at one moment, of 1,100,000"
 
 WITHIN_S = 60.0
 PATIENCE_S = 900.0
-LOOK_S = 0.25
+POLL_S = 0.25
 DUE_IN_S = 5.0
 MADE_A_SECOND = 5_000
 LATER = timedelta(days=30)
@@ -138,6 +138,6 @@ def time_release(connection: "psycopg.Connection[Any]", at: datetime) -> Due:
             row = connection.execute(_IS_DUE, (urgency, due_ms)).fetchone()
             return row is not None and not row[0]
 
-        wait_until(are_gone, PATIENCE_S, every_s=LOOK_S)
+        wait_until(are_gone, PATIENCE_S, every_s=POLL_S)
         took.append((datetime.now(UTC) - at).total_seconds())
     return Due(codes_s=took[0], all_s=took[1])

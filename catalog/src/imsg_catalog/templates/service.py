@@ -44,7 +44,7 @@ log = logger(__name__)
 MAX_TEMPLATES = 1_000
 """Of one user."""
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """How often it is checked that Redis has the templates."""
 
 
@@ -217,7 +217,7 @@ class Templates:
                     async with self._writing() as rows:
                         await self._write_all(rows)
                 is_first = False
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[TemplateRows]:

@@ -86,8 +86,8 @@ def read_recipients(
     """Read one column of recipients, in their order, as they are written.
 
     `column` is its heading or its number from 1; without it the one that is headed as the method's recipients usually
-    are, or the only column. Headings, in one row or several, and titles above them are left out; `heading` says whether
-    there is one where nothing tells a heading from a username. Hints and examples below the headings, totals, notes,
+    are, or the only column. Headings, in one row or several, and titles above them are left out; `heading` states
+    whether there is one, where a heading looks like a username. Hints and examples below the headings, totals, notes,
     and rows without a recipient are left out with a SheetWarning that names the first of them. `sheet` is a sheet of a
     workbook (.xlsx, .xls, .ods) by its name; else the first. Raises SheetError, OSError.
     """
@@ -138,7 +138,7 @@ def _find_column(rows: Rows, method: str, column: str | int | None, name: str) -
         return column - 1, headed
     headings = rows[headed - 1] if headed else rows[0]
     columns: list[int] = []
-    for row in reversed(above[:headed]):  # of several rows of headings the last says most
+    for row in reversed(above[:headed]):  # the last of several heading rows is the most specific
         if not columns and any(_normalize(cell) in HEADINGS for cell in row):
             columns = [at for at, cell in enumerate(row) if _normalize(cell) in TITLES.get(method, "").split()]
     filled = [at for at in range(width) if any(at < len(row) and row[at] for row in rows)]
@@ -180,7 +180,7 @@ def _count_headed(above: Rows) -> int:
 
 
 def _has_no_person(row: Sequence[str], cell: str, method: str, *, is_first: bool) -> bool:
-    """Return whether a row is a total, a note, or a hint or an example above the `is_first` recipient, its `cell`."""
+    """Return whether a row is a total, a note, or, before the first recipient, a hint or an example."""
     beside = [cell] if _is_address(cell, method) else row
     if _NOTE.match(cell) or any(_TOTAL.fullmatch(text) for text in beside):
         return True
@@ -188,14 +188,14 @@ def _has_no_person(row: Sequence[str], cell: str, method: str, *, is_first: bool
 
 
 def _is_title(row: Sequence[str], at: int) -> bool:
-    """Return whether a cell is how a column of recipients is headed."""
+    """Return whether a cell is a usual heading of a column of recipients."""
     return at < len(row) and any(_normalize(row[at]) in titles.split() for titles in TITLES.values())
 
 
 def _count_titles(cells: Sequence[str], method: str, name: str, *, is_headed: bool) -> int:
-    """Count the cells above the first address of a column: they head it where all below are addresses.
+    """Count the cells above the first address of a column: they are headings where all cells below are addresses.
 
-    Raises SheetError where some below are none either, or a row above seems to head: they may be usernames as well.
+    Raises SheetError where a cell below is no address, or a heading is known already: the cells may be usernames.
     """
     first = next((at for at, cell in enumerate(cells) if _is_address(cell, method)), 0)
     above = [cell for cell in cells[:first] if cell]

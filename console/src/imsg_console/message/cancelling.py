@@ -1,7 +1,7 @@
 """Cancels messages that are not sent yet: asks first, and shows the result."""
 
 from imsg_console.client import ApiError
-from imsg_console.layout import sentence
+from imsg_console.layout import describe_error
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import confirm
 from imsg_console.widgets.notices import toast
@@ -20,7 +20,7 @@ async def cancel(view: View, path: str) -> bool:
     try:
         answer = await view.api.post(f"/api/v2/{path}/cancel", {})
     except ApiError as error:
-        toast(sentence(view.t, error), good=False)
+        toast(describe_error(view.t, error), good=False)
         return False
     totals = {name: answer[name] for name in ("cancelled", "too_late", "settled")}
     toast(view.t("messages.cancel_done", **totals), good=not answer["too_late"])

@@ -25,7 +25,7 @@ class Parameter(BaseModel):
     """The most characters; None: the limit of the provider's account."""
 
 
-def _read(given: object) -> object:
+def _read_most(given: object) -> object:
     """Read `code = 6` as the most characters."""
     return {"most": given} if isinstance(given, int) and not isinstance(given, bool) else given
 
@@ -52,7 +52,7 @@ class SmsTemplate(BaseModel):
 
     text: Annotated[str, Field(min_length=1)]
     """The text around `${parameter}`, without the signature."""
-    parameters: Mapping[str, Annotated[Parameter, BeforeValidator(_read)]] = {}
+    parameters: Mapping[str, Annotated[Parameter, BeforeValidator(_read_most)]] = {}
     """The limits of each parameter."""
     default: bool = False
     """Whether free text goes into the template's one parameter."""

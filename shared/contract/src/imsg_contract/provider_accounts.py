@@ -7,12 +7,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 MIRROR, CALLS, ANSWERS = "mirror", "calls", "answers"
-"""For what a text is sealed: it opens as nothing else."""
+"""What a text is sealed for: it can't be opened for another use."""
 
 PURPOSE = "provider accounts"
 
 TRANSIENT = frozenset({"unreachable", "timeout", "busy"})
-"""The codes of troubles that may be gone in a minute."""
+"""The codes of problems that may be over in a minute."""
 
 CALL_VALID_S = 60
 """How long a call waits for a sender, and its answer for auth."""
@@ -29,7 +29,7 @@ class ProviderAccount(BaseModel):
 
 
 class NamedSender(BaseModel):
-    """A sender that a send may name: of mail an address, of SMS a signature."""
+    """A sender that a request may name: an address for mail, a signature for SMS."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class ProviderCall(BaseModel):
 
     what: Literal["validate", "check", "signatures", "templates", "dns", "signature"]
     name: str
-    """Of an account; of `dns` the domain of a sender, empty for that of the default one; of `signature` its words."""
+    """The account's name; for `dns` a sender's domain, empty for the default sender's; for `signature` its text."""
     accounts: tuple[ProviderAccount, ...]
     """All accounts as they would be."""
     english: bool = False
@@ -81,7 +81,7 @@ class ProviderTrouble(BaseModel):
 
 
 class Attention(BaseModel):
-    """Something about an account that a person has to attend to."""
+    """A problem of an account that an administrator has to solve."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,7 +90,7 @@ class Attention(BaseModel):
 
 
 class AccountState(BaseModel):
-    """What the last look at an account found, as senders record it."""
+    """The result of the last check of an account, as senders record it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -100,7 +100,7 @@ class AccountState(BaseModel):
     """Of the account's settings."""
     found: tuple[Attention, ...] = ()
     is_of_sends: bool = False
-    """Whether sends were refused for it: the provider's check did not report it."""
+    """Whether the problem was found by refused messages: the provider's check did not report it."""
 
 
 class Words(BaseModel):
@@ -118,7 +118,7 @@ Filing = Literal["filed", "filing", "unfiled", "failed", "lapsed"]
 
 
 class ProviderEntry(BaseModel):
-    """A signature or a template, as its provider has it."""
+    """A signature or a template, as its provider reports it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -134,7 +134,7 @@ DnsVerdict = Literal["good", "missing", "wrong", "unknown"]
 
 
 class DnsRecord(BaseModel):
-    """A DNS record of a sender's domain: what it has to be, and what it is."""
+    """A DNS record of a sender's domain: its wanted value, and the values found."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -160,7 +160,7 @@ class ReceiverVerdict(BaseModel):
 
 
 class SenderDns(BaseModel):
-    """What DNS says of a sender's domain, and what it has to say."""
+    """The DNS records of a sender's domain, and those it needs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -186,15 +186,15 @@ class ProviderCheck(BaseModel):
     errors: tuple[Mapping[str, Any], ...] = ()
     """Pydantic's errors (`loc`, `type`, `msg`, `ctx`) of the account's settings."""
     is_taken: bool = False
-    """Whether an account of the settings has the name."""
+    """Whether an account in the settings has the name."""
     trouble: ProviderTrouble | None = None
-    """Why the provider does not take the account; None: it does."""
+    """Why the provider refuses the account; None: it accepts it."""
     entries: tuple[ProviderEntry, ...] | None = None
     """The signatures or templates that were asked for; None: the provider has no call for them."""
     dns: SenderDns | None = None
     """The records of the domain that was asked for."""
     remarks: tuple[Remark, ...] = ()
-    """What accounts say of the signature that was asked for, where something is wrong with it."""
+    """The problems of the signature that was asked for, by account."""
 
 
 class KindField(BaseModel):
@@ -210,16 +210,16 @@ class KindField(BaseModel):
     secret: bool = False
     required: bool = False
     rare: bool = False
-    """Whether few need it: the form shows it behind the others."""
+    """Whether few need it: the form shows it after the others."""
     route: bool = False
-    """Whether it says what the account is used for: the API has it in `routes`."""
+    """Whether it restricts what the account is used for: the API shows it in `routes`."""
     key: str = ""
-    """Under which the account keeps it; empty: its name."""
+    """The field's key in the account; empty: its name."""
     default: Any = None
 
 
 class Preset(BaseModel):
-    """Settings that fit a well-known provider, and what to know of it."""
+    """Settings that fit a well-known provider, with a hint."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -251,7 +251,7 @@ class Kind(BaseModel):
 
 
 class ShownAccount(BaseModel):
-    """An account of the settings of a sender, without its secrets."""
+    """An account in a sender's settings, without its secrets."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -262,11 +262,11 @@ class ShownAccount(BaseModel):
 
 
 class ChannelProviders(BaseModel):
-    """What a sender publishes: the kinds of accounts that it knows, and those of its settings. It has no secret."""
+    """What a sender publishes: its kinds of accounts, and the accounts in its settings, without secrets."""
 
     model_config = ConfigDict(frozen=True)
 
     kinds: tuple[Kind, ...]
     settings: tuple[ShownAccount, ...] = ()
     senders: tuple[NamedSender, ...] = ()
-    """Those of the settings."""
+    """The senders in the settings."""

@@ -21,7 +21,7 @@ log = logger(__name__)
 TRY_S = 10.0
 """The time after which a second call may try: the provider may not answer the first."""
 
-LOOK_S = 0.25
+POLL_S = 0.25
 """How often the guard checks whether an outage began or ended without a call: a provider was switched."""
 
 REMEMBERED = 200
@@ -73,7 +73,7 @@ class OutageGuard:
     async def watch(self) -> None:
         """Check again and again, as long as the worker runs."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             if (self._find_outage() is None) == self.is_on:
                 self.check()
 

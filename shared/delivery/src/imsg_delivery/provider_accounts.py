@@ -25,7 +25,7 @@ from imsg_runtime.sealing import Sealer
 
 log = logger(__name__)
 
-LOOK_S = 0.5
+POLL_S = 0.5
 """How often the version in Redis is read: a change is in force within 2 s."""
 
 PUBLISH_S = 10.0
@@ -81,7 +81,7 @@ class ProviderAccounts:
                 elif changed is not None:
                     self.announce()
                 await self._answer_calls(answer)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     def announce(self) -> None:
         """Wake `publish` to write at once."""

@@ -1,4 +1,4 @@
-"""Backpressure: a request is refused where too much waits at the broker, or the broker accepts nothing (promise 9)."""
+"""Backpressure: requests are refused while too many messages wait at the broker, or it accepts nothing."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from imsg_contract.topology import LIVE_LANES, Lane
 
 READ_EVERY_S = 1.0
 RETRY_AFTER_S = 10
-"""A backlog past the limit lasts longer than a second; a person unblocks a broker."""
+"""More than a second, since a backlog takes longer to drain, and an operator has to unblock a broker."""
 
 
 class Backpressure:
@@ -46,7 +46,7 @@ class Backpressure:
         return nan if loads is None or not self._is_reachable else count_consumers(loads)
 
     def count_waiting(self, method: str, lane: Lane | None = None) -> float:
-        """Return how much waits for a channel, or in a lane of it, as last read; NaN where that is not known."""
+        """Return how many messages wait for a channel, or in a lane of it, as last read; NaN where not known."""
         loads = self._loads.get(method)
         if loads is None or not self._is_reachable:
             return nan
@@ -55,8 +55,8 @@ class Backpressure:
     def check(self, method: str, lane: Lane) -> None:
         """Raise Refusal where a request can't be accepted.
 
-        broker_blocked: an alarm (memory, disk) blocks the broker; not_accepted: it is unreachable; overloaded: too much
-        waits for the channel. For a code and for a test only its own lane counts, since it waits for no other.
+        broker_blocked: an alarm (memory, disk) blocks the broker; not_accepted: it is unreachable; overloaded: too many
+        messages wait for the channel. For a code and for a test only its own lane counts, since it waits for no other.
         """
         if self._broker.blocked:
             raise Refusal("broker_blocked", retry_after_s=RETRY_AFTER_S)

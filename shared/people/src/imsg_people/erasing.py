@@ -10,7 +10,7 @@ from imsg_runtime.watermark import Watermark
 
 log = logger(__name__)
 
-LOOK_S = 2.0
+POLL_S = 2.0
 
 Stones = Mapping[str, int]
 """Digest → the tombstone's time (Unix ms): what was known until then is erased."""
@@ -44,7 +44,7 @@ class Erasing:
         while True:
             with problem.catch(self._unavailable, RedisUnavailable, RedisRefused):
                 await self.run_once()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
 
     async def run_once(self) -> None:
         """Erase the people of new tombstones, and report to history. Raises what `erase` and Redis raise."""

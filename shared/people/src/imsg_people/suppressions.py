@@ -30,7 +30,7 @@ DETECTION_S = 1.0
 FILLING_S = 10.0
 """How long a sender waits while the catalog writes the mirror: enough for a million suppressions."""
 
-LOOK_S = 0.05
+POLL_S = 0.05
 
 UNKNOWN = "unknown"
 """In place of a reason: the mirror is incomplete, and the message is marketing, which can wait."""
@@ -127,6 +127,6 @@ class SuppressionMirror:
                 return
             if self._clock() >= begun + (DETECTION_S if is_filling is None else FILLING_S):
                 break
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         self._has_timed_out = True
         log.warning("suppressions_unknown", remedy="see whether catalog runs; marketing waits until it does")

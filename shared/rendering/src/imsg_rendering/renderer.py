@@ -1,4 +1,4 @@
-"""Checks and renders templates in a process with bounds, since a person wrote them."""
+"""Checks and renders templates in a process with limits of time and memory, since users write them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -42,17 +42,17 @@ class Renderer:
         await self._process.close()
 
     async def inspect(self, source: Source) -> Sequence[Param]:
-        """Return what a template takes. Raises TemplateError."""
+        """Return the parameters of a template. Raises TemplateError."""
         (reply,) = await self._call(source, "inspect")
         return [Param(**{**param, "alone_in": tuple(param["alone_in"])}) for param in reply["params"]]
 
     async def render(self, source: Source, rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any] | Problem]:
-        """Return the content of each row of params, or what is wrong with it."""
+        """Return the content of each row of params, or its problem."""
         contents: list[dict[str, Any] | Problem] = []
         for first in range(0, len(rows), ROWS_PER_CALL):
-            some = rows[first : first + ROWS_PER_CALL]
+            batch = rows[first : first + ROWS_PER_CALL]
             try:
-                replies = await self._call(source, "render", some)
+                replies = await self._call(source, "render", batch)
             except TemplateError as error:
                 return [error.problem] * len(rows)
             contents += [Problem(**reply["problem"]) if "problem" in reply else reply["content"] for reply in replies]
@@ -68,7 +68,7 @@ class Renderer:
     async def render_for(
         self, content: Mapping[str, Any], recipients: Sequence[Recipient]
     ) -> list[dict[str, Any] | Problem]:
-        """Return what each recipient gets of a content by a template, or what is wrong with it."""
+        """Return each recipient's content by a template, or its problem."""
         chosen = [choose_source(content, recipient) for recipient in recipients]
         rendered: list[dict[str, Any] | Problem] = [{}] * len(chosen)
         for language in {language for language, _, _ in chosen}:

@@ -1,4 +1,4 @@
-"""Calls functions that read what strangers wrote in a process with bounds of time and memory."""
+"""Calls functions that parse untrusted input, in a process with bounds of time and memory."""
 
 import asyncio
 import importlib
@@ -29,13 +29,13 @@ class Bounds:
     """What a process may use."""
 
     cpu_s: int
-    """Of one call."""
+    """The CPU time of one call."""
     memory_bytes: int
     """Its address space."""
     timeout_s: float
     """How long one call may take, however busy the machine is."""
     niceness: int = 0
-    """By how much it gives way to others: a file may wait, the words of a log-in code may not."""
+    """Its nice value: an uploaded file may wait, the text of a log-in code may not."""
 
 
 class BoundsExceededError(Exception):

@@ -55,4 +55,4 @@ async def _beat(descriptor: int) -> NoReturn:
     while True:
         with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the parent is slow, or gone
             os.write(descriptor, b".")
-        await asyncio.sleep(watchdog.LOOK_S)
+        await asyncio.sleep(watchdog.POLL_S)

@@ -14,7 +14,7 @@ from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
 
 log = logger(__name__)
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """How often a replica looks whether it has something else to say."""
 
 EVERY_S = 5.0
@@ -37,7 +37,7 @@ async def announce(redis: Redis, describe: Callable[[], Replica]) -> None:
                 with problem.catch(*AWAY):
                     await _write(redis, field, report)
                     last, written = report, time.monotonic()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
     finally:
         with suppress(*AWAY):
             await redis.call("HDEL", REPLICAS, field)

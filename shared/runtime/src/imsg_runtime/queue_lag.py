@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from imsg_contract.topology import RECORDED_BY_ALL, recorded_key
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable, Script
 
-LOOK_S = 1.0
+POLL_S = 1.0
 
 FORGET_S = 60.0
 """How long the mark of a replica that no longer writes it counts: within two heartbeats of AMQP (30 s each) RabbitMQ
@@ -91,7 +91,7 @@ class QueueLag:
         """Share the mark until `stopping`; then withdraw it, since the replica processes no more batches."""
         while not stopping.is_set():
             await self.update()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
         with suppress(RedisUnavailable, RedisRefused):
             await self._redis.call("HDEL", recorded_key(self._queue), self._replica)
 

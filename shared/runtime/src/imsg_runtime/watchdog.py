@@ -18,7 +18,7 @@ PROCESSOR_S = 20.0
 STOPPED_S = 50.0
 """How long a child may be stopped (SIGSTOP) while the parent runs: a supervisor waits for a minute."""
 
-LOOK_S = 1.0
+POLL_S = 1.0
 """How often the parent checks, and a child writes its heartbeat."""
 
 LAST_WORDS_S = 1.0
@@ -56,7 +56,7 @@ def watch(processor_s: float = PROCESSOR_S, stopped_s: float = STOPPED_S) -> Non
     caught = _CAUGHT - {number for number in (signal.SIGHUP,) if signal.getsignal(number) is signal.SIG_IGN}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, caught)
     # Its ticks end the waits: Python's sigtimedwait makes up a signal where it is stopped past its time (SIGSTOP).
-    signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
+    signal.setitimer(signal.ITIMER_REAL, POLL_S, POLL_S)
     stopped: list[str] = []
     while True:
         child = _fork(before, stopped)
@@ -94,7 +94,7 @@ class _Child:
                 if self._has_given_a_sign():
                     used_s = now_s
                 # While this process was stopped too, it watched no child.
-                stood_s = stood_s + min(passed, 2 * LOOK_S) if is_stopped else 0.0
+                stood_s = stood_s + min(passed, 2 * POLL_S) if is_stopped else 0.0
                 if not self._gave_signs:
                     continue  # it loads, or it is no service at all
                 if now_s - used_s > processor_s:

@@ -89,7 +89,7 @@ class Protocol(UvicornProtocol):
         super().__init__(*arguments, **named)
         self._limits = inbound_limits
         self._release: Callable[[], None] | None = None
-        """Ends the count of the connection."""
+        """Removes the connection from the count."""
         self._may_be_request_line = True
         self._is_amid_request = True
         self._is_broken = False
@@ -151,7 +151,7 @@ class Protocol(UvicornProtocol):
     def _end_head(self) -> None:
         """Close a connection whose head does not arrive; answer 408 where part of it has."""
         self._head_deadline = None
-        if self.is_answering:  # an answer to the one before is on its way
+        if self.is_answering:  # the request before is still being answered
             self._head_deadline = self.loop.call_later(HEAD_S, self._end_head)
         elif self._head_bytes:
             self._refuse(408, Refusal("head_incomplete", seconds=round(HEAD_S)))
@@ -173,7 +173,7 @@ class Protocol(UvicornProtocol):
             network = network_of(self._limits.clients.address(dict(self.scope)))
             super().handle_websocket_upgrade()
             if self._release is not None:
-                # uvicorn hands the transport to another protocol, which alone learns of its end.
+                # uvicorn hands the transport to another protocol, and only that one is notified of its end.
                 protocol = WebSocketLimits(transport.get_protocol(), transport, self._limits, network, self._release)
                 transport.set_protocol(protocol)  # type: ignore[arg-type]  # has a protocol's interface
             return
@@ -207,7 +207,7 @@ class Protocol(UvicornProtocol):
         self._forget_deadline()
         if self._head_bytes + len(self._data) > MAX_HEAD_BYTES and self.head_length > MAX_HEAD_BYTES:
             self._refusal = Refusal("head_too_large", limit=MAX_HEAD_BYTES)
-            raise ValueError(self._refusal.reason)  # what stops the parser
+            raise ValueError(self._refusal.reason)  # stops the parser
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -221,7 +221,7 @@ class Protocol(UvicornProtocol):
         """Close after the answer of a pending request; at once without one."""
         if self.is_answering:
             super().shutdown()
-        elif self._is_amid_request:  # its head is not whole, or not even its first byte is here
+        elif self._is_amid_request:  # its head is incomplete, or has not begun
             self.loop.call_later(FIRST_BYTE_S, super().shutdown)
         else:
             super().shutdown()

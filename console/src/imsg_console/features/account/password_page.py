@@ -7,7 +7,7 @@ from nicegui import ui
 
 from imsg_console.client import ApiError, path
 from imsg_console.features.account.agents import MAX_AGENT, name_agent
-from imsg_console.layout import sentence
+from imsg_console.layout import describe_error
 from imsg_console.paths import LOGOUT
 from imsg_console.sanitize import line
 from imsg_console.view import Group, Page, View
@@ -122,7 +122,7 @@ class PasswordForm:
                 self._old.run_method("focus")
                 return
             with self._error:
-                notice(sentence(t, error), "bad")
+                notice(describe_error(t, error), "bad")
             return
         session = self._view.session
         session.token, session.warned = answer["token"], False

@@ -5,7 +5,7 @@ from typing import Any
 from nicegui import ui
 
 from imsg_console.client import ApiError
-from imsg_console.layout import sentence
+from imsg_console.layout import describe_error
 from imsg_console.view import Group, Page, View
 from imsg_console.widgets.copying import copy_button
 from imsg_console.widgets.dialogs import confirm
@@ -77,7 +77,7 @@ class SecondStep:
             answer: dict[str, Any] = await getattr(self._view.api, verb)(url, *body)
         except ApiError as error:
             with self._trouble:
-                notice(sentence(self._t, error), "bad")
+                notice(describe_error(self._t, error), "bad")
             return None
         return answer
 

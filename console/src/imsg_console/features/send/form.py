@@ -19,7 +19,7 @@ from imsg_console.features.send.groups import MAX_AT_ONCE, GroupChoice
 from imsg_console.features.send.preview import Preview
 from imsg_console.features.send.recipient_field import RecipientField
 from imsg_console.features.send.recipients import Kind, Recipients
-from imsg_console.layout import sentence
+from imsg_console.layout import describe_error
 from imsg_console.quota import describe_reset, draw_quota, read_quotas
 from imsg_console.recipients.recipient_reader import FoundRecipient, Reading
 from imsg_console.sanitize import line
@@ -269,10 +269,10 @@ class SendForm:
             self._field.mark(named)
         with self._error:
             if is_unknown:
-                text = t.join(sentence(t, error), t("send.not_sure"))
+                text = t.join(describe_error(t, error), t("send.not_sure"))
                 error_notice(t("send.not_sure_title"), text, t("layout.retry"), self._on_submit)
             else:
-                error_notice(t("send.refused_title"), sentence(t, error))
+                error_notice(t("send.refused_title"), describe_error(t, error))
         ui.run_javascript("document.querySelector('.send-trouble')?.scrollIntoView({block: 'center'})")
 
     def _draw_methods(self) -> None:

@@ -8,7 +8,7 @@ from nicegui import background_tasks, ui
 
 from imsg_console.client import ApiError, path
 from imsg_console.features.send.content_form import Problem, clean, style_field
-from imsg_console.layout import sentence
+from imsg_console.layout import describe_error
 from imsg_console.message.languages import name_language
 from imsg_console.recipients.field_names import find_column
 from imsg_console.recipients.recipient_reader import FoundRecipient
@@ -254,7 +254,7 @@ class TemplateChoice:
             try:
                 answer = await self.preview(self._first)
             except ApiError as error:
-                problem = sentence(self._t, error)
+                problem = describe_error(self._t, error)
         if number != self._asked:
             return
         self.shown = answer

@@ -7,26 +7,26 @@ from imsg_contract.wire import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """No worker has claimed it. As the reply to a claim: this worker may send it now."""
+    """No worker has claimed the recipient. As the reply to a claim: this worker may send the message now."""
 
     n: int
     first_s: float
     """When it was first tried, by Redis' clock (Unix, seconds)."""
     doubtful: bool
-    """The provider may have it from an earlier attempt."""
+    """The provider may have the message from an earlier attempt."""
     erased: bool = False
     """The recipient's data was erased after the job was accepted."""
     suppressed: str = ""
-    """Why it is suppressed (`contract.suppressions.Reason`), or `people.suppressions.UNKNOWN`; empty: it is not."""
+    """The reason of a suppression (`contract.suppressions.Reason`), or `people.suppressions.UNKNOWN`; empty: none."""
     cancelled: bool | None = False
-    """A cancel record stops it; None: it is not known whether one does."""
+    """Whether a cancel record stops the message; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
-    """The worker that claimed it died or stalled, and the provider may have it.
+    """The worker that claimed the recipient died or stalled, and the provider may have the message.
 
-    As the reply to a claim: this worker decides its outcome, and does not send it.
+    As the reply to a claim: this worker decides the outcome, and does not send.
     """
 
     n: int
@@ -41,19 +41,19 @@ class Lapsed:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another worker has claimed it; the lease lasts `left_s` seconds."""
+    """Another worker has claimed the recipient; the lease lasts `left_s` seconds."""
 
     left_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A later copy of the job holds it: this delivery must ignore it."""
+    """A later copy of the job holds the recipient: this delivery must ignore the recipient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """This attempt has ended and another follows; `handed`: the broker has confirmed the copy of the job for it."""
+    """This attempt has ended and another follows; `handed`: the broker has confirmed its copy of the job."""
 
     outcome: Outcome
     step_s: int
@@ -65,7 +65,7 @@ class Delayed:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """It has its final outcome."""
+    """The message has its final outcome."""
 
     outcome: Outcome
 
@@ -86,6 +86,6 @@ class Transition:
     """The delay before the next attempt, in seconds; set exactly where the status is `retrying`."""
     uses_attempt: bool = True
     doubtful: bool = False
-    """The provider may have it from this attempt or an earlier one."""
+    """The provider may have the message from this attempt or an earlier one."""
     queries_status: bool = False
     """A status query follows after the delay."""
