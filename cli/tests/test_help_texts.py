@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from imsg.command import app
 from imsg.help_texts import FILE, find_key, split_verbs, translate
-from imsg.output import say_table
+from imsg.output import print_table
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 
@@ -60,9 +60,9 @@ def test_a_table_wider_than_the_terminal_shows_each_row_below_its_first_cell(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    say_table(("id", "to", "why"), [("0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", "zhang@example.com", "a reason " * 9)])
+    print_table(("id", "to", "why"), [("0193643f5a7c7d3e8f1a2b3c4d5e6f70-0", "zhang@example.com", "a reason " * 9)])
     wide = capsys.readouterr().out.splitlines()
-    say_table(("id", "to"), [("1", "zhang@example.com")])
+    print_table(("id", "to"), [("1", "zhang@example.com")])
     narrow = capsys.readouterr().out.splitlines()
 
     assert wide[0] == "0193643f5a7c7d3e8f1a2b3c4d5e6f70-0"

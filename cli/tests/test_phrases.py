@@ -16,7 +16,7 @@ from imsg_runtime.settings import Common, StartError, load
 from imsg_testing.command_line import run_imsg
 from imsg_testing.service import environment
 
-PRINTS = {"say", "complain", "_complain", "usage", "confirm", "say_table"}
+PRINTS = {"print_line", "complain", "_complain", "usage", "confirm", "print_table"}
 
 ROOT = Path(__file__).parents[2]
 OTHERS = {"cli", "tests", "bench", "console"}

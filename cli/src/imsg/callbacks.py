@@ -7,7 +7,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, listing_group, local, say, say_json, say_table
+from imsg.output import ending, listing_group, local, print_json, print_line, print_table
 from imsg.verbs import Json, Url, segment
 from imsg_runtime.lines import Line, fill
 
@@ -28,7 +28,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", PATH)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [
         (
@@ -41,7 +41,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         )
         for callback in answer["callbacks"]
     ]
-    say_table(("id", "URL", "state", "waiting", "last success", "why"), rows)
+    print_table(("id", "URL", "state", "waiting", "last success", "why"), rows)
 
 
 @app.command()
@@ -57,10 +57,10 @@ def add(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", PATH, body)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
-    say(fill("{0} is added. Its secret, which is shown only now:", answer["id"]))
-    say(answer["secret"])
+    print_line(fill("{0} is added. Its secret, which is shown only now:", answer["id"]))
+    print_line(answer["secret"])
 
 
 @app.command()
@@ -87,12 +87,12 @@ def try_out(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"{PATH}/{segment(name)}/test", {})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     elif answer["delivered"]:
-        say(fill("It answered {0} in {1} ms.", answer["status"], answer["took_ms"]))
+        print_line(fill("It answered {0} in {1} ms.", answer["status"], answer["took_ms"]))
     else:
         words = "It failed: {0}. {1}" if answer["answer"] else "It failed: {0}."
-        say(fill(words, answer["error"], answer["answer"]))
+        print_line(fill(words, answer["error"], answer["answer"]))
     if not answer["delivered"]:
         raise typer.Exit(1)
 
@@ -102,7 +102,7 @@ def rotate(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa:
     """Make a new secret; for 24 hours both secrets sign."""
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"{PATH}/{segment(name)}/rotate", {})
-    say_json(answer) if as_json else say(answer["secret"])
+    print_json(answer) if as_json else print_line(answer["secret"])
 
 
 @app.command()
@@ -117,7 +117,7 @@ def deliveries(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"{PATH}/{segment(name)}/deliveries", params=params)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [
         (
@@ -130,7 +130,7 @@ def deliveries(
         )
         for delivery in answer["deliveries"]
     ]
-    say_table(("event", "what", "state", "attempts", "answer", "last attempt"), rows)
+    print_table(("event", "what", "state", "attempts", "answer", "last attempt"), rows)
 
 
 @app.command()
@@ -174,4 +174,4 @@ def _call(
 ) -> None:
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call(method, path, body)
-    say_json(answer) if as_json else say(done)
+    print_json(answer) if as_json else print_line(done)

@@ -7,9 +7,9 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, listing_group, local, say, say_json, say_table
+from imsg.output import ending, listing_group, local, print_json, print_line, print_table
 from imsg.phrases import translate
-from imsg.providers import say_providers
+from imsg.providers import print_providers
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 from imsg_runtime.lines import fill
 
@@ -24,7 +24,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", "/api/v2/channels")
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [
         (
@@ -37,10 +37,10 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         )
         for channel in answer["channels"]
     ]
-    say_table(("channel", "state", "waiting", "by lane", "until", "why"), rows)
+    print_table(("channel", "state", "waiting", "by lane", "until", "why"), rows)
     if any(channel.get("providers") for channel in answer["channels"]):
-        say("")
-        say_providers(answer["channels"])
+        print_line("")
+        print_providers(answer["channels"])
 
 
 @app.command()
@@ -84,7 +84,7 @@ def _change(method: str, body: dict[str, Any], url: str | None, *, as_json: bool
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("PATCH", f"/api/v2/channels/{segment(method)}", body)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     waiting = "" if answer["waiting"] is None else f"; {answer['waiting']} wait"
-    say(fill("{0} is {1}{2}.", method, answer["state"], waiting))
+    print_line(fill("{0} is {1}{2}.", method, answer["state"], waiting))

@@ -38,7 +38,7 @@ from imsg.durations import read_duration
 from imsg.findings import Translate
 from imsg.help_texts import translate
 from imsg.loading import loading
-from imsg.output import complain, say
+from imsg.output import complain, print_line
 from imsg.trace import trace
 from imsg_contract.version import VERSION
 from imsg_runtime.lines import fill
@@ -83,7 +83,7 @@ app.add_typer(config, name="config")
 
 def _print_version(value: bool) -> None:  # noqa: FBT001  typer's way of a flag
     if value:
-        say(f"imsg {VERSION}")
+        print_line(f"imsg {VERSION}")
         raise typer.Exit
 
 
@@ -174,8 +174,8 @@ def backup(target: Annotated[Path, typer.Argument(help="A folder that does not e
     from imsg.backup import back_up  # noqa: PLC0415  as above
 
     for line in back_up(target):
-        say(line)
-    say(fill("{0} is a copy of the data folder; iMSG started on it continues from this moment.", target))
+        print_line(line)
+    print_line(fill("{0} is a copy of the data folder; iMSG started on it continues from this moment.", target))
 
 
 @app.command("export")
@@ -191,7 +191,7 @@ def export_data(
 
     export(target, read_duration(wait), complain)
     text = Translate(language())
-    say(
+    print_line(
         text(
             f"{target} 已导出。导入前请勿再启动这里的 iMSG。\n"
             f"新环境需要 {target}/secrets 中的密钥：token_key、erasure_key、secret_key，必须原样沿用。",
@@ -217,7 +217,7 @@ def import_data(
         zh, en = (
             ("早先已导入", "was imported before") if done.was_there else ("已导入，核对一致", "imported, and equal")
         )
-        say(text(f"{done.service}：{rows} 行，{zh}。", f"{done.service}: {rows} rows, {en}."))
+        print_line(text(f"{done.service}：{rows} 行，{zh}。", f"{done.service}: {rows} rows, {en}."))
 
 
 @app.command("install-service")
@@ -228,7 +228,7 @@ def install_service(
 ) -> None:
     """Run iMSG as a systemd service: a hardened unit, a user, a data folder and /etc/imsg/imsg.toml."""
     for line in systemd.install(root):
-        say(line)
+        print_line(line)
 
 
 @app.command("secrets")
@@ -253,7 +253,9 @@ def make_secrets(
 ) -> None:
     """Create the secrets that are missing; existing ones stay."""
     made = secrets.make_missing(folder, secrets.KEPT, group)
-    say(fill("{0}: made {1}.", folder, ", ".join(made)) if made else fill("{0}: every secret exists already.", folder))
+    print_line(
+        fill("{0}: made {1}.", folder, ", ".join(made)) if made else fill("{0}: every secret exists already.", folder)
+    )
     if to is not None:
         secrets.write_all(folder, to, more or ())
 
@@ -327,7 +329,7 @@ def migrate(
         from imsg.migrating import migrate_all  # noqa: PLC0415  as above
 
     for owner in migrate_all(url, folder):
-        say(owner)
+        print_line(owner)
 
 
 def main() -> None:

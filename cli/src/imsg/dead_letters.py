@@ -14,9 +14,9 @@ from imsg.output import (
     ending,
     listing_group,
     local,
-    say,
-    say_json,
-    say_table,
+    print_json,
+    print_line,
+    print_table,
     usage,
 )
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
@@ -46,17 +46,17 @@ def list_all(
     more = len(letters) > limit
     del letters[limit:]
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "dead": letters, "more": more})
+        print_json({"errorCode": 0, "errorMessage": "OK", "dead": letters, "more": more})
         return
     if not letters:
-        say("No dead letters.")
+        print_line("No dead letters.")
         return
     rows = [
         (letter["id"], local(letter["at"]), letter["method"], letter["reason"], letter["detail"]) for letter in letters
     ]
-    say_table(("id", "when", "channel", "reason", "detail"), rows)
+    print_table(("id", "when", "channel", "reason", "detail"), rows)
     if more:
-        say("There are more; --limit shows them.")
+        print_line("There are more; --limit shows them.")
 
 
 @app.command()
@@ -65,16 +65,16 @@ def show(letter: Letter, url: Url = None, as_json: Json = False) -> None:  # noq
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"/api/v2/dead/{segment(letter)}")
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     for name in ("id", "request", "method", "queue", "reason", "detail", "at"):
         if answer[name] is not None:
-            say(f"{name:8} {local(answer[name]) if name == 'at' else answer[name]}")
-    say("")
+            print_line(f"{name:8} {local(answer[name]) if name == 'at' else answer[name]}")
+    print_line("")
     if "body" in answer:
         print(answer["body"])  # as it is: a message's words are no words of the command
     else:
-        say(fill("{0}  (base64: the bytes are not UTF-8)", answer["body_base64"]))
+        print_line(fill("{0}  (base64: the bytes are not UTF-8)", answer["body_base64"]))
 
 
 @app.command()
@@ -132,7 +132,7 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
         answers.append({"letter": letter, **answer})
         if not as_json:
             count = answer.get("count", 1)
-            say(
+            print_line(
                 fill(
                     "{0}: {1} message{2} accepted; imsg query --id {3}",
                     letter,
@@ -142,7 +142,7 @@ def _report(api: Api, letters: list[str], *, as_json: bool) -> None:
                 )
             )
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "requests": answers})
+        print_json({"errorCode": 0, "errorMessage": "OK", "requests": answers})
     if failed:
         raise typer.Exit(1)
 

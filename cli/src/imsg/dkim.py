@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imsg.output import say, usage
+from imsg.output import print_line, usage
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import variable
 
@@ -66,29 +66,29 @@ def new(
 
 def _explain(domain: str, keys: Sequence["DkimKey"], files: Sequence[Path]) -> None:
     """Print the DNS records and the settings of the keys."""
-    say(fill("Made {0}; keep them readable by iMSG alone.", " and ".join(str(file) for file in files)))
-    say("")
-    say("1. Enter in the DNS of the domain (a host name, and a TXT record of several strings):")
+    print_line(fill("Made {0}; keep them readable by iMSG alone.", " and ".join(str(file) for file in files)))
+    print_line("")
+    print_line("1. Enter in the DNS of the domain (a host name, and a TXT record of several strings):")
     for key in keys:
-        say("")
-        say(fill("{0}._domainkey.{1}. IN TXT ( {2} )", key.selector, domain, key.strings))
-    say("")
-    say(
+        print_line("")
+        print_line(fill("{0}._domainkey.{1}. IN TXT ( {2} )", key.selector, domain, key.strings))
+    print_line("")
+    print_line(
         "   Where a form has one field for the value, enter for "
         + ", ".join(f"{key.selector}._domainkey" for key in keys)
         + ":"
     )
     for key in keys:
-        say("")
-        say(key.record)
-    say("")
-    say("2. Once `imsg doctor mail` finds both records, set these and restart the e-mail sender:")
-    say("")
+        print_line("")
+        print_line(key.record)
+    print_line("")
+    print_line("2. Once `imsg doctor mail` finds both records, set these and restart the e-mail sender:")
+    print_line("")
     named = zip(("", "ED25519_"), keys, files, strict=True)
-    say(f"{variable('smtp', 'dkim', 'domain')}={domain}")
+    print_line(f"{variable('smtp', 'dkim', 'domain')}={domain}")
     for prefix, key, file in named:
-        say(f"{variable('smtp', 'dkim', prefix + 'selector')}={key.selector}")
-        say(f"{variable('smtp', 'dkim', prefix + 'key_file')}={file}")
+        print_line(f"{variable('smtp', 'dkim', prefix + 'selector')}={key.selector}")
+        print_line(f"{variable('smtp', 'dkim', prefix + 'key_file')}={file}")
 
 
 def _write(file: Path, pem: bytes) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, local, say, say_json, say_table
+from imsg.output import confirm, ending, local, print_json, print_line, print_table
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 from imsg_runtime.lines import fill
 
@@ -31,9 +31,11 @@ def erase(
         answer = api.call("POST", PATH, {"method": method, "to": to})
         name = str(answer["id"])
         if as_json:
-            say_json(answer)
+            print_json(answer)
             return
-        say(fill("No message accepted until now is sent to it any more; imsg erase show {0} shows what remains.", name))
+        print_line(
+            fill("No message accepted until now is sent to it any more; imsg erase show {0} shows what remains.", name)
+        )
         _print(api.call("GET", f"{PATH}/{segment(name)}"))
 
 
@@ -43,12 +45,12 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect(PATH, "erasures", {})
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [
         (erasure["id"], erasure["method"], erasure["state"], local(erasure["at"])) for erasure in answer["erasures"]
     ]
-    say_table(("id", "method", "state", "when"), rows)
+    print_table(("id", "method", "state", "when"), rows)
 
 
 @app.command()
@@ -61,12 +63,12 @@ def show(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"{PATH}/{segment(erasure)}")
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
         _print(answer)
 
 
 def _print(answer: dict[str, Any]) -> None:
-    say(fill("state    {0}", answer["state"]))
+    print_line(fill("state    {0}", answer["state"]))
     if answer["remains"]:
-        say_table(("remains", "until"), [(rest["where"], local(rest["until"])) for rest in answer["remains"]])
+        print_table(("remains", "until"), [(rest["where"], local(rest["until"])) for rest in answer["remains"]])

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from imsg.api import language as find_language
-from imsg.output import say_table
+from imsg.output import print_table
 from imsg.phrases import find_chinese
 from imsg_contract.findings import Level
 
@@ -60,5 +60,5 @@ def print_findings(findings: Iterable[Finding], language: str | None = None) -> 
         (finding.mark, *(translate(text) for text in (finding.part, finding.state, finding.remedy)))
         for finding in findings
     ]
-    say_table(("", *map(translate, ("part", "what is found", "remedy"))), rows)
+    print_table(("", *map(translate, ("part", "what is found", "remedy"))), rows)
     return 1 if any(mark == MARKS["fault"] for mark, *_ in rows) else 0

@@ -11,7 +11,7 @@ import typer
 
 from imsg.api import Api, connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, print_json, print_line, print_table, usage
 from imsg.people_files import explain, read_people
 from imsg.verbs import Json, Url, segment
 from imsg_console.recipients.people_sheet import PeopleSheet, Person
@@ -33,15 +33,15 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect(PATH, "groups", {})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     elif answer["groups"]:
         rows = [
             (group["name"], group["members"], group["owner"], group["shared"], group["note"])
             for group in answer["groups"]
         ]
-        say_table(("name", "members", "owner", "shared", "note"), rows)
+        print_table(("name", "members", "owner", "shared", "note"), rows)
     else:
-        say("No groups.")
+        print_line("No groups.")
 
 
 @app.command()
@@ -56,9 +56,9 @@ def create(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", PATH, {"name": name, "shared": shared, "note": note})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0}: created.", name))
+        print_line(fill("{0}: created.", name))
 
 
 @app.command("import")
@@ -87,11 +87,11 @@ def read(  # noqa: PLR0917  typer reads the options from here
         _write_wrong(wrong, sheet, [line for line, _ in refused])
     if as_json:
         shown = [{"line": line, "detail": detail} for line, detail in problems]
-        say_json({"errorCode": 0, "added": added, "changed": changed, "problems": shown})
+        print_json({"errorCode": 0, "added": added, "changed": changed, "problems": shown})
     else:
-        say(fill("{0}: {1} added, {2} changed.", name, added, changed))
+        print_line(fill("{0}: {1} added, {2} changed.", name, added, changed))
         for line, detail in problems:
-            say(fill("line {0}: {1}", line, detail))
+            print_line(fill("line {0}: {1}", line, detail))
     if problems:
         raise typer.Exit(1)
 
@@ -108,7 +108,7 @@ def members(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect(f"{PATH}/{segment(name)}/members", "members", {"find": find} if find else {}, limit)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [
         (
@@ -117,8 +117,8 @@ def members(
         )
         for member in answer["members"]
     ]
-    say_table(("to", "fields"), rows)
-    say(fill("{0} of {1}.", len(rows), answer["total"]))
+    print_table(("to", "fields"), rows)
+    print_line(fill("{0} of {1}.", len(rows), answer["total"]))
 
 
 @app.command()
@@ -132,11 +132,11 @@ def remove(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"{PATH}/{segment(name)}/members/remove", {"to": addresses})
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
-    say(fill("{0}: {1} removed.", name, answer["removed"]))
+    print_line(fill("{0}: {1} removed.", name, answer["removed"]))
     for text in answer["unknown"]:
-        say(fill("{0}: no member", text))
+        print_line(fill("{0}: no member", text))
 
 
 @app.command()
@@ -146,9 +146,9 @@ def delete(name: Name, yes: Yes = False, url: Url = None, as_json: Json = False)
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("DELETE", f"{PATH}/{segment(name)}")
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0}: deleted.", name))
+        print_line(fill("{0}: deleted.", name))
 
 
 def _add(api: Api, name: str, people: Sequence[Person], consent: str | None) -> tuple[int, int, list[tuple[int, str]]]:

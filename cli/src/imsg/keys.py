@@ -6,7 +6,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table
+from imsg.output import confirm, ending, listing_group, local, print_json, print_line, print_table
 from imsg.verbs import Json, Url, segment
 from imsg_runtime.lines import fill
 
@@ -37,10 +37,10 @@ def list_all(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         keys = list(api.iterate(PATH, "keys", {} if user is None else {"username": user}))
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "keys": keys})
+        print_json({"errorCode": 0, "errorMessage": "OK", "keys": keys})
         return
     if not keys:
-        say("No keys.")
+        print_line("No keys.")
         return
     rows = [
         (
@@ -55,7 +55,7 @@ def list_all(
         )
         for key in keys
     ]
-    say_table(("id", "user", "name", "key", "scopes", "ends", "last used", "last used from"), rows)
+    print_table(("id", "user", "name", "key", "scopes", "ends", "last used", "last used from"), rows)
 
 
 @app.command()
@@ -108,9 +108,9 @@ def change(  # noqa: PLR0917  typer reads the options from here
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("PATCH", f"{PATH}/{segment(key)}", body)
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say("It is changed.")
+        print_line("It is changed.")
 
 
 @app.command()
@@ -140,14 +140,14 @@ def end(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("DELETE", f"{PATH}/{segment(key)}")
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say("It is ended.")
+        print_line("It is ended.")
 
 
 def _show_new(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
-    say(fill("{0} is made. The key, which is shown only now:", answer["id"]))
-    say(answer["key"])
+    print_line(fill("{0} is made. The key, which is shown only now:", answer["id"]))
+    print_line(answer["key"])

@@ -53,7 +53,7 @@ def ending(*, as_json: bool) -> Iterator[None]:
         yield
     except Refused as refused:
         if as_json:
-            say_json(refused.answer)
+            print_json(refused.answer)
         else:
             complain(refused.words)
             if isinstance(refused, LoginRefused):
@@ -109,17 +109,17 @@ def confirm(question: str, *, yes: bool) -> None:
     typer.confirm(translate(question), abort=True, err=True)
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line to standard output."""
     print(translate(line))
 
 
-def say_json(answer: Mapping[str, Any]) -> None:
+def print_json(answer: Mapping[str, Any]) -> None:
     """Print an answer as JSON."""
     print(json.dumps(answer, ensure_ascii=False, indent=2))
 
 
-def say_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Print a table; where it is wider than the terminal, each row as lines below its first cell, or the first two.
 
     A column without a name is part of the one after it.

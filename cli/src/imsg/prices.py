@@ -11,7 +11,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, print_json, print_line, print_table, usage
 from imsg.verbs import Json, Url
 from imsg_runtime.lines import fill
 
@@ -28,11 +28,11 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", PATH)
     if as_json:
-        say_json(answer)
+        print_json(answer)
     elif answer["prices"]:
-        say_table(COLUMNS, [tuple(price[name] or "" for name in COLUMNS) for price in answer["prices"]])
+        print_table(COLUMNS, [tuple(price[name] or "" for name in COLUMNS) for price in answer["prices"]])
     else:
-        say("No prices.")
+        print_line("No prices.")
 
 
 @app.command("export")
@@ -52,7 +52,7 @@ def write(
         sys.stdout.write(text.getvalue())
         return
     file.write_text("\ufeff" + text.getvalue(), encoding="utf-8", newline="")
-    say(fill("{0}: {1} prices.", file, len(prices)))
+    print_line(fill("{0}: {1} prices.", file, len(prices)))
 
 
 @app.command("import")
@@ -72,9 +72,9 @@ def read(
         confirm(fill("Replace the prices: {0} new, {1} gone?", added, removed), yes=yes)
         answer = api.call("PUT", PATH, {"prices": prices}, headers={"If-Match": etag})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0} prices: {1} new, {2} gone.", len(answer["prices"]), added, removed))
+        print_line(fill("{0} prices: {1} new, {2} gone.", len(answer["prices"]), added, removed))
 
 
 def _read_file(file: Path) -> list[dict[str, Any]]:

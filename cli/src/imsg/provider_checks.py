@@ -15,7 +15,7 @@ from imsg.findings import Translate
 from imsg.instance import require_here
 from imsg.location import find_url, has_gateway_url
 from imsg.mail_servers import check_mailboxes, check_servers
-from imsg.output import say_table
+from imsg.output import print_table
 from imsg.page_accounts import list_page_accounts, try_page_account
 from imsg.phrases import translate
 from imsg_channels import BY_NAME
@@ -54,7 +54,7 @@ def main() -> int:
     rows = [
         (marks[finding.is_well], finding.method, finding.provider, translate(finding.answer)) for finding in findings
     ]
-    say_table(("", "channel", "provider", "what it says"), rows)
+    print_table(("", "channel", "provider", "what it says"), rows)
     return 1 if any(finding.is_well is False for finding in findings) else 0
 
 

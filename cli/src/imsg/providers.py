@@ -7,7 +7,7 @@ import typer
 
 from imsg.api import Api, Refused, connect
 from imsg.location import find_url
-from imsg.output import ending, listing_group, local, say, say_json, say_table
+from imsg.output import ending, listing_group, local, print_json, print_line, print_table
 from imsg.phrases import translate
 from imsg.verbs import METHOD_NAMES, Json, Url, segment
 from imsg_runtime.lines import fill
@@ -25,7 +25,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         channels = api.call("GET", "/api/v2/channels")["channels"]
         attention = _list_attention(api)
     if as_json:
-        say_json(
+        print_json(
             {
                 channel["method"]: [
                     {**provider, "attention": attention.get((channel["method"], provider["name"]), [])}
@@ -35,14 +35,14 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
             }
         )
         return
-    say_providers(channels)
+    print_providers(channels)
     rows = [
         (method, name, problem["what"], problem["remedy"])
         for (method, name), problems in attention.items()
         for problem in problems
     ]
     if rows:
-        say_table(("channel", "provider", "needs attention", "what to do"), rows)
+        print_table(("channel", "provider", "needs attention", "what to do"), rows)
 
 
 def _list_attention(api: Api) -> Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]:
@@ -56,7 +56,7 @@ def _list_attention(api: Api) -> Mapping[tuple[str, str], Sequence[Mapping[str, 
     return {(provider["method"], provider["name"]): provider["attention"] for provider in listed}
 
 
-def say_providers(channels: list[dict[str, Any]]) -> None:
+def print_providers(channels: list[dict[str, Any]]) -> None:
     """Print the providers of all channels."""
     rows = [
         (
@@ -73,9 +73,9 @@ def say_providers(channels: list[dict[str, Any]]) -> None:
         for provider in channel.get("providers", ())
     ]
     if rows:
-        say_table(("channel", "provider", "state", "share", "sent 1h", "failed 1h", "p95 ms", "why"), rows)
+        print_table(("channel", "provider", "state", "share", "sent 1h", "failed 1h", "p95 ms", "why"), rows)
     else:
-        say("No sender reports its providers.")
+        print_line("No sender reports its providers.")
 
 
 @app.command()
@@ -114,9 +114,9 @@ def send_one(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", f"{_path(method, name)}/test", {"to": to})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("Accepted for {0} alone; imsg query --id {1}-0 shows its status.", name, answer["id"]))
+        print_line(fill("Accepted for {0} alone; imsg query --id {1}-0 shows its status.", name, answer["id"]))
 
 
 @app.command()
@@ -135,14 +135,14 @@ def _list_entries(method: str, name: str, what: str, url: str | None, *, as_json
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"{_path(method, name)}/{what}")
     if as_json:
-        say_json(answer)
+        print_json(answer)
     elif not answer[what]:
-        say(fill("The provider has no {0}.", what))
+        print_line(fill("The provider has no {0}.", what))
     else:
         rows = [
             (entry["id"], entry["text"], entry["review"], entry["filing"], entry["reason"]) for entry in answer[what]
         ]
-        say_table(("id", "text", "review", "filing", "why"), rows)
+        print_table(("id", "text", "review", "filing", "why"), rows)
 
 
 @app.command()
@@ -157,11 +157,11 @@ def _change(method: str, name: str, body: dict[str, Any], url: str | None, *, as
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("PATCH", _path(method, name), body)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     state = "switched off" if answer["enabled"] is False else "on"
     weighed = "" if answer["weight"] is None else f", weight {answer['weight']}"
-    say(fill("{0} {1} is {2}{3}; effective within seconds.", method, name, state, weighed))
+    print_line(fill("{0} {1} is {2}{3}; effective within seconds.", method, name, state, weighed))
 
 
 def _path(method: str, name: str) -> str:

@@ -6,7 +6,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, local, say, say_json, say_table
+from imsg.output import ending, local, print_json, print_line, print_table
 from imsg.phrases import translate
 from imsg.verbs import Json, Url
 
@@ -31,10 +31,10 @@ def replies(  # noqa: PLR0917  typer reads the options from here
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect("/api/v2/replies", "replies", params, limit)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     if not answer["replies"]:
-        say("No replies.")
+        print_line("No replies.")
         return
     rows = [
         (
@@ -46,6 +46,6 @@ def replies(  # noqa: PLR0917  typer reads the options from here
         )
         for reply in answer["replies"]
     ]
-    say_table(("sender", "text", "", "when", "message"), rows)
+    print_table(("sender", "text", "", "when", "message"), rows)
     if answer["next"] is not None:
-        say("There are more; --limit shows them.")
+        print_line("There are more; --limit shows them.")

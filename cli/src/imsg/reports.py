@@ -10,7 +10,7 @@ import typer
 
 from imsg.api import Api, connect
 from imsg.location import find_url, find_zone
-from imsg.output import complain, ending, listing_group, local, say, say_json, say_table, usage
+from imsg.output import complain, ending, listing_group, local, print_json, print_line, print_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_runtime.lines import fill
 
@@ -30,10 +30,10 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         reports = list(api.iterate(PATH, "reports", {}))
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "reports": reports})
+        print_json({"errorCode": 0, "errorMessage": "OK", "reports": reports})
         return
     if not reports:
-        say("No reports.")
+        print_line("No reports.")
         return
     rows = [
         (
@@ -47,7 +47,7 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
         )
         for report in reports
     ]  # fmt: skip
-    say_table(("id", "kind", "by", "since", "until", "format", "state"), rows)
+    print_table(("id", "kind", "by", "since", "until", "format", "state"), rows)
 
 
 @app.command("make")
@@ -112,7 +112,7 @@ def _write(api: Api, name: str, file: Path) -> None:
         sys.stdout.write(body.decode())
         return
     file.write_bytes(body)
-    say(fill("{0}: {1} bytes.", file, f"{len(body):,}"))
+    print_line(fill("{0}: {1} bytes.", file, f"{len(body):,}"))
 
 
 def _read_filters(given: list[str]) -> dict[str, str]:

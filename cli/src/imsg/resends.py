@@ -6,7 +6,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, say, say_json
+from imsg.output import ending, print_json, print_line
 from imsg.verbs import Json, Url
 from imsg_runtime.lines import fill
 
@@ -25,8 +25,8 @@ def resend(
             answer = api.call("POST", "/api/v2/resend", {"id": message, "uncertain": uncertain, "again": again})
             answers.append(answer)
             if not as_json:
-                say(
+                print_line(
                     fill("{0}: {1} sent again; imsg query --id {2} shows them.", message, answer["count"], answer["id"])
                 )
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "requests": answers})
+        print_json({"errorCode": 0, "errorMessage": "OK", "requests": answers})

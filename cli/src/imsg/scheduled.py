@@ -7,7 +7,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import ending, local, say, say_json, usage
+from imsg.output import ending, local, print_json, print_line, usage
 from imsg.sending import write_time
 from imsg.verbs import AT, Json, Url, segment
 from imsg_runtime.lines import fill
@@ -40,10 +40,10 @@ def cancel(
         for path, body in calls:
             answer = api.call("POST", path, body)
             if as_json:
-                say_json(answer)
+                print_json(answer)
             else:
                 counts = answer["cancelled"], answer["too_late"], answer["settled"]
-                say(fill("{0} cancelled, {1} too late, {2} settled before.", *counts))
+                print_line(fill("{0} cancelled, {1} too late, {2} settled before.", *counts))
 
 
 def move(
@@ -56,9 +56,9 @@ def move(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("PATCH", f"{REQUESTS}/{segment(name)}", {"send_at": write_time(at)})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0} is sent at {1}.", name, local(answer["due_at"])))
+        print_line(fill("{0} is sent at {1}.", name, local(answer["due_at"])))
 
 
 def release(
@@ -74,6 +74,6 @@ def release(
         for name in names:
             answer = api.call("POST", f"{REQUESTS}/{segment(name)}/release", {})
             if as_json:
-                say_json(answer)
+                print_json(answer)
             else:
-                say(fill("{0} is sent now.", name))
+                print_line(fill("{0} is sent now.", name))

@@ -8,7 +8,7 @@ import typer
 from imsg.api import connect
 from imsg.findings import MARKS
 from imsg.location import find_url
-from imsg.output import ending, listing_group, say, say_json, say_table, usage
+from imsg.output import ending, listing_group, print_json, print_line, print_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_contract.findings import Level
 from imsg_runtime.lines import fill
@@ -34,15 +34,15 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", PATH)
     if as_json:
-        say_json(answer)
+        print_json(answer)
     elif answer["senders"]:
         rows = [
             (sender["name"], sender["method"], _describe(sender), sender["reply_to"], sender["from"])
             for sender in answer["senders"]
         ]
-        say_table(("name", "channel", "address or signature", "replies to", "source"), rows)
+        print_table(("name", "channel", "address or signature", "replies to", "source"), rows)
     else:
-        say("There are no senders but the default one.")
+        print_line("There are no senders but the default one.")
 
 
 @app.command()
@@ -90,9 +90,9 @@ def remove(name: Name, url: Url = None, as_json: Json = False) -> None:  # noqa:
     """Remove a sender; a message that names it and still waits fails."""
     answer = _call("DELETE", f"{PATH}/{segment(name)}", None, url, as_json=as_json)
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("The sender {0} is removed.", name))
+        print_line(fill("The sender {0} is removed.", name))
 
 
 @app.command("dns")
@@ -104,21 +104,21 @@ def show_dns(
     """Look up the DNS records of a sender's domain, and show what to enter; `imsg doctor mail` checks the same."""
     answer = _call("GET", f"{PATH}/{segment(name)}/dns", None, url, as_json=as_json)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [
         (MARKS[LEVELS[record["verdict"]]], record["record"], record["why"], record["remedy"])
         for record in answer["records"]
     ]
-    say_table(("", "part", "what is found", "remedy"), rows)
+    print_table(("", "part", "what is found", "remedy"), rows)
     for record in answer["records"]:
         if record["wanted"] and record["verdict"] in {"missing", "wrong"}:
-            say("")
-            say(f"{record['name']} {record['type']}")
-            say(record["wanted"])
-    say("")
+            print_line("")
+            print_line(f"{record['name']} {record['type']}")
+            print_line(record["wanted"])
+    print_line("")
     for receiver in answer["receivers"]:
-        say(f"{receiver['receiver']}: {receiver['verdict']}")
+        print_line(f"{receiver['receiver']}: {receiver['verdict']}")
 
 
 def _call(verb: str, path: str, body: dict[str, Any] | None, url: str | None, *, as_json: bool) -> dict[str, Any]:
@@ -128,11 +128,11 @@ def _call(verb: str, path: str, body: dict[str, Any] | None, url: str | None, *,
 
 def _print_answer(answer: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("The sender {0} is {1}; sends may name it within 2 s.", answer["name"], _describe(answer)))
+        print_line(fill("The sender {0} is {1}; sends may name it within 2 s.", answer["name"], _describe(answer)))
         for remark in answer["remarks"]:
-            say(f"{MARKS['notice']} {remark['provider']}: {remark['what']} {remark['remedy']}")
+            print_line(f"{MARKS['notice']} {remark['provider']}: {remark['what']} {remark['remedy']}")
 
 
 def _describe(sender: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import typer
 from imsg.api import connect
 from imsg.counting import counting
 from imsg.location import find_url
-from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, local, print_json, print_line, print_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_channels import METHODS
 from imsg_contract.suppressions import Reason
@@ -52,18 +52,18 @@ def list_all(  # noqa: PLR0917  as above
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect(PATH, "suppressions", _filters(method, reason, to), limit)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     if not answer["suppressions"]:
-        say("No suppressions.")
+        print_line("No suppressions.")
         return
     rows = [
         (row["id"], row["method"], row["to"], row["reason"], _scope(row), local(row["created_at"]), row["evidence"])
         for row in answer["suppressions"]
     ]
-    say_table(("id", "channel", "to", "reason", "scope", "since", "evidence"), rows)
+    print_table(("id", "channel", "to", "reason", "scope", "since", "evidence"), rows)
     if answer["next"] is not None:
-        say("There are more; --limit shows them.")
+        print_line("There are more; --limit shows them.")
 
 
 @app.command()
@@ -83,7 +83,7 @@ def add(  # noqa: PLR0917  as above
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", PATH, {**_body(row), "to": addresses if len(addresses) > 1 else addresses[0]})
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     _report(answer)
 
@@ -101,9 +101,9 @@ def remove(
         for name in suppressions:
             answer = api.call("DELETE", f"{PATH}/{segment(name)}")
             if not as_json:
-                say(fill("{0}: removed", name))
+                print_line(fill("{0}: removed", name))
     if as_json:
-        say_json(answer)
+        print_json(answer)
 
 
 @app.command("export")
@@ -130,7 +130,7 @@ def write(
         sys.stdout.write(text.getvalue())
         return
     file.write_text("\ufeff" + text.getvalue(), encoding="utf-8", newline="")
-    say(fill("{0}: {1} suppressions.", file, count))
+    print_line(fill("{0}: {1} suppressions.", file, count))
 
 
 @app.command("import")
@@ -157,7 +157,7 @@ def read(
                 count(len(addresses[first : first + BATCH]))
     total = {"errorCode": 0, "added": added, "known": known, "problems_total": wrong, "problems": problems}
     if as_json:
-        say_json(total)
+        print_json(total)
     else:
         _report(total)
     if wrong:
@@ -205,8 +205,8 @@ def _escape(value: object) -> object:
 
 
 def _report(answer: Mapping[str, Any]) -> None:
-    say(fill("{0} added, {1} already listed.", answer["added"], answer["known"]))
+    print_line(fill("{0} added, {1} already listed.", answer["added"], answer["known"]))
     for problem in answer["problems"]:
-        say(f"{problem['to']}: {problem['detail']}")
+        print_line(f"{problem['to']}: {problem['detail']}")
     if answer["problems_total"] > len(answer["problems"]):
-        say(fill("… and {0} more.", answer["problems_total"] - len(answer["problems"])))
+        print_line(fill("… and {0} more.", answer["problems_total"] - len(answer["problems"])))

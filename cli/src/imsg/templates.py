@@ -8,7 +8,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, listing_group, local, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, local, print_json, print_line, print_table, usage
 from imsg.verbs import METHOD_NAMES, Json, Url, segment, split_param
 from imsg_runtime.lines import fill
 
@@ -26,14 +26,14 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         templates = list(api.iterate(PATH, "templates", {}))
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "templates": templates})
+        print_json({"errorCode": 0, "errorMessage": "OK", "templates": templates})
     elif templates:
-        say_table(
+        print_table(
             ("name", "channels", "category", "version", "published", "params"),
             [_show(template) for template in templates],
         )
     else:
-        say("No templates.")
+        print_line("No templates.")
 
 
 @app.command()
@@ -41,7 +41,7 @@ def show(name: Name, version: Version = None, url: Url = None) -> None:
     """Show a template as JSON; `save` takes it back."""
     with ending(as_json=True), connect(find_url(url)) as api:
         params = {} if version is None else {"version": str(version)}
-        say_json(api.call("GET", f"{PATH}/{segment(name)}", params=params))
+        print_json(api.call("GET", f"{PATH}/{segment(name)}", params=params))
 
 
 @app.command()
@@ -50,10 +50,10 @@ def versions(name: Name, url: Url = None, as_json: Json = False) -> None:  # noq
     with ending(as_json=as_json), connect(find_url(url)) as api:
         rows = list(api.iterate(f"{PATH}/{segment(name)}/versions", "versions", {}))
     if as_json:
-        say_json({"errorCode": 0, "errorMessage": "OK", "versions": rows})
+        print_json({"errorCode": 0, "errorMessage": "OK", "versions": rows})
     else:
         columns = [(str(row["version"]), row["state"], row["username"], local(row["updated_at"])) for row in rows]
-        say_table(("version", "state", "by", "at"), columns)
+        print_table(("version", "state", "by", "at"), columns)
 
 
 @app.command()
@@ -74,9 +74,9 @@ def save(
         changes = {field: value for field, value in fields.items() if field != "name"}
         answer = api.call("PATCH", f"{PATH}/{name}", changes) if known else api.call("POST", PATH, fields)
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0}: version {1} is a {2}.", answer["name"], answer["version"], answer["state"]))
+        print_line(fill("{0}: version {1} is a {2}.", answer["name"], answer["version"], answer["state"]))
 
 
 @app.command()
@@ -86,9 +86,9 @@ def publish(name: Name, version: Version = None, url: Url = None, as_json: Json 
         body = {} if version is None else {"version": version}
         answer = api.call("POST", f"{PATH}/{segment(name)}/publish", body)
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0}: sends use version {1}.", answer["name"], answer["published"]))
+        print_line(fill("{0}: sends use version {1}.", answer["name"], answer["published"]))
 
 
 @app.command()
@@ -105,7 +105,7 @@ def preview(  # noqa: PLR0917  typer gives them by their names
     body = {"method": method, "params": params, "language": language, "version": version}
     with ending(as_json=True), connect(find_url(url)) as api:
         given = {field: value for field, value in body.items() if value is not None}
-        say_json(api.call("POST", f"{PATH}/{segment(name)}/preview", given))
+        print_json(api.call("POST", f"{PATH}/{segment(name)}/preview", given))
 
 
 @app.command()
@@ -120,9 +120,9 @@ def delete(
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("DELETE", f"{PATH}/{segment(name)}")
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0} is deleted.", name))
+        print_line(fill("{0} is deleted.", name))
 
 
 def _show(template: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import typer
 
 from imsg.api import Api, connect
 from imsg.location import find_url
-from imsg.output import ending, local, say, say_json, say_table, usage
+from imsg.output import ending, local, print_json, print_line, print_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_runtime.lines import fill
 
@@ -68,11 +68,11 @@ def trace(
         steps += _read_log(log, requests)
     steps.sort(key=lambda step: datetime.fromisoformat(step.at))
     if as_json:
-        say_json({"id": name, "requests": requests, "steps": [step._asdict() for step in steps]})
+        print_json({"id": name, "requests": requests, "steps": [step._asdict() for step in steps]})
         return
-    say_table(("when", "where", "what", "detail"), [(local(step.at), *step[1:]) for step in steps])
+    print_table(("when", "where", "what", "detail"), [(local(step.at), *step[1:]) for step in steps])
     if not logs:
-        say("The logs know more: name their files, or pipe them in (`imsg trace --help`).")
+        print_line("The logs know more: name their files, or pipe them in (`imsg trace --help`).")
 
 
 def _find_requests(api: Api, request: str) -> list[str]:

@@ -7,7 +7,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, print_json, print_line, print_table, usage
 from imsg.verbs import Json, Url, segment
 from imsg_runtime.lines import Line, fill
 
@@ -77,10 +77,10 @@ def list_all(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT002
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect("/api/v2/users", "users", {})
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [tuple(_show(user.get(name)) for name in COLUMNS) for user in answer["users"]]
-    say_table(tuple(COLUMNS.values()), rows)
+    print_table(tuple(COLUMNS.values()), rows)
 
 
 @app.command()
@@ -89,10 +89,10 @@ def show(username: Name, url: Url = None, as_json: Json = False) -> None:  # noq
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", f"/api/v2/users/{segment(username)}")
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     rows = [tuple(_show(row[name]) for name in QUOTA_COLUMNS) for row in answer["quotas"]]
-    say_table(tuple(QUOTA_COLUMNS.values()), rows)
+    print_table(tuple(QUOTA_COLUMNS.values()), rows)
 
 
 @app.command()
@@ -171,16 +171,16 @@ def reset_password(username: Name, password: Password = None) -> None:
 
     with ending(as_json=False):
         reset(username, _read_password(password))
-    say(fill("{0} has a new password; every token of theirs has ended.", username))
+    print_line(fill("{0} has a new password; every token of theirs has ended.", username))
 
 
 def _change(method: str, path: str, body: dict[str, Any] | None, done: Line, url: str | None, *, as_json: bool) -> None:
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call(method, path, body)
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(done)
+        print_line(done)
 
 
 def _collect(**fields: object) -> dict[str, Any]:

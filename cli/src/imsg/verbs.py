@@ -14,7 +14,7 @@ import typer
 from imsg import sending
 from imsg.api import Api, Refused, connect, open_client, save_token
 from imsg.location import find_url
-from imsg.output import complain, ending, local, say, say_json, say_table, usage
+from imsg.output import complain, ending, local, print_json, print_line, print_table, usage
 from imsg.people_files import choose_people, read_people
 from imsg_channels import METHODS
 from imsg_channels.smtp import SMTP
@@ -65,10 +65,12 @@ def login(
             answer = Api(client, None).call("POST", "/api/v2/login", body)
         path = save_token(where, str(answer["token"]))
         if as_json:
-            say_json(answer)
+            print_json(answer)
         else:
             hours = int(answer.get("expires_in", 0)) // 3600
-            say(fill("{0} is logged in at {1} for {2} hours; the token is saved in {3}.", username, where, hours, path))
+            print_line(
+                fill("{0} is logged in at {1} for {2} hours; the token is saved in {3}.", username, where, hours, path)
+            )
 
 
 def send(  # noqa: PLR0917  typer reads the options from here
@@ -236,11 +238,11 @@ def _add_contacts(
 
 def _report(sent: sending.Sent, *, as_json: bool) -> None:
     if as_json:
-        say_json(sent.answers[0] if len(sent.answers) == 1 else {"errorCode": 0, "requests": sent.answers})
+        print_json(sent.answers[0] if len(sent.answers) == 1 else {"errorCode": 0, "requests": sent.answers})
         return
     for answer in sent.answers:
         count = answer.get("count", 1)
-        say(
+        print_line(
             fill(
                 "{0} message{1} accepted; imsg query --id {2} shows them.",
                 count,
@@ -249,9 +251,9 @@ def _report(sent: sending.Sent, *, as_json: bool) -> None:
             )
         )
         if left_out := answer.get("without_address"):
-            say(fill("{0} without an address of this channel were left out.", left_out))
+            print_line(fill("{0} without an address of this channel were left out.", left_out))
         if costs := answer.get("cost"):
-            say(fill("Likely cost: {0}.", ", ".join(map(_write_cost, costs))))
+            print_line(fill("Likely cost: {0}.", ", ".join(map(_write_cost, costs))))
 
 
 def _write_cost(cost: Mapping[str, Any] | None) -> str:
@@ -279,10 +281,10 @@ def query(  # noqa: PLR0917
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.collect("/api/v2/messages", "messages", params, limit)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     if not answer["messages"]:
-        say("No messages.")
+        print_line("No messages.")
         return
     _show(answer["messages"], more=answer["next"] is not None)
 
@@ -303,13 +305,13 @@ def _show(messages: list[dict[str, Any]], *, more: bool) -> None:
         )
         for message in messages
     ]
-    say_table(columns, rows)
+    print_table(columns, rows)
     for message in messages:
         if timeline := message.get("timeline"):
-            say("")
-            say_table(tuple(timeline[0]), [tuple(entry.values()) for entry in timeline], title=message["id"])
+            print_line("")
+            print_table(tuple(timeline[0]), [tuple(entry.values()) for entry in timeline], title=message["id"])
     if more:
-        say("There are more; --limit shows them.")
+        print_line("There are more; --limit shows them.")
 
 
 def segment(name: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from imsg.output import complain, say
+from imsg.output import complain, print_line
 
 app = typer.Typer(help="Official accounts of WeChat: menu.", no_args_is_help=True)
 
@@ -26,6 +26,6 @@ def menu(
     failed = False
     for sentence, has_button in make(account, replace=replace).values():
         failed |= not has_button
-        (say if has_button else complain)(sentence)
+        (print_line if has_button else complain)(sentence)
     if failed:
         raise typer.Exit(1)

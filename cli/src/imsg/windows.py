@@ -7,7 +7,7 @@ import typer
 
 from imsg.api import connect
 from imsg.location import find_url
-from imsg.output import confirm, ending, listing_group, say, say_json, say_table, usage
+from imsg.output import confirm, ending, listing_group, print_json, print_line, print_table, usage
 from imsg.verbs import Json, Url
 from imsg_runtime.lines import fill
 
@@ -41,14 +41,14 @@ def list_windows(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT00
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", WINDOWS)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     if answer["windows"]:
-        say_table(
+        print_table(
             tuple(COLUMNS.values()), [tuple(_write(window[name]) for name in COLUMNS) for window in answer["windows"]]
         )
     else:
-        say("No windows: everything is sent at any time.")
+        print_line("No windows: everything is sent at any time.")
     _warn(answer)
 
 
@@ -99,9 +99,9 @@ def release_held(name: Name, yes: Yes = False, url: Url = None, as_json: Json = 
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("POST", "/api/v2/requests/release", {"held_by": name})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(fill("{0} requests are sent now.", answer["released"]))
+        print_line(fill("{0} requests are sent now.", answer["released"]))
 
 
 @holidays.command("list")
@@ -110,12 +110,12 @@ def list_holidays(url: Url = None, as_json: Json = False) -> None:  # noqa: FBT0
     with ending(as_json=as_json), connect(find_url(url)) as api:
         answer = api.call("GET", HOLIDAYS)
     if as_json:
-        say_json(answer)
+        print_json(answer)
         return
     if answer["holidays"]:
-        say_table(("date", "is a"), list(answer["holidays"].items()))
+        print_table(("date", "is a"), list(answer["holidays"].items()))
     else:
-        say("No corrections: the calendar of the package chinesecalendar holds.")
+        print_line("No corrections: the calendar of the package chinesecalendar holds.")
     _warn(answer)
 
 
@@ -147,9 +147,9 @@ def _change(path: str, name: str, change: Callable[[Any], Any], url: str | None,
         before, etag = api.read_tagged(path)
         answer = api.call("PUT", path, {name: change(before[name])}, headers={"If-Match": etag})
     if as_json:
-        say_json(answer)
+        print_json(answer)
     else:
-        say(f"{len(answer[name])} {name}.")
+        print_line(f"{len(answer[name])} {name}.")
         _warn(answer)
 
 
@@ -163,4 +163,6 @@ def _write(value: str | list[str]) -> str:
 
 def _warn(answer: dict[str, Any]) -> None:
     for year in answer["unknown_years"]:
-        say(fill("The holidays of {0} are not known; set them: `imsg holidays set {1}-01-01 holiday`.", year, year))
+        print_line(
+            fill("The holidays of {0} are not known; set them: `imsg holidays set {1}-01-01 holiday`.", year, year)
+        )

@@ -9,7 +9,7 @@ from imsg.api import language as find_language
 from imsg.doctor.ways_back import describe_way_back, find_bounce_domains, read_verdict
 from imsg.findings import Finding, Translate, print_findings
 from imsg.mail_servers import check_mailboxes, check_servers
-from imsg.output import say
+from imsg.output import print_line
 from imsg_runtime.settings import StartError, load
 from imsg_smtp.mail_dns import Resolver, find_bounce_facts, find_facts
 from imsg_smtp.mail_setup import DkimPublic, MailSetup
@@ -24,9 +24,9 @@ def main(domain: str | None, language: str | None, nameserver: str | None, selec
     host, _, port = (nameserver or "").partition("#")
     findings, receivers = asyncio.run(_check(setup, smtp, (host or None, int(port or 53)), translate))
     code = print_findings(findings, language)
-    say("")
+    print_line("")
     for receiver, verdict in receivers:
-        say(f"{receiver}: {verdict}")
+        print_line(f"{receiver}: {verdict}")
     return code
 
 

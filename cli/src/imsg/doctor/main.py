@@ -12,7 +12,7 @@ from imsg.doctor.checks import run_checks
 from imsg.findings import Finding, Translate, print_findings, sort_findings
 from imsg.instance import find_instance, is_elsewhere
 from imsg.location import find_url
-from imsg.output import say, say_table
+from imsg.output import print_line, print_table
 from imsg.phrases import translate
 from imsg_channels import CHANNELS
 from imsg_channels.smtp import SMTP
@@ -40,8 +40,8 @@ def main(url: str | None) -> int:
     except StartError as error:
         return print_findings([Finding("settings", "wrong", error.line)])
     rows = [(setting.name, _show(setting.value), _name_source(setting.source, text_in)) for setting in in_force]
-    say_table(("setting", "value", "source"), rows)
-    say("")
+    print_table(("setting", "value", "source"), rows)
+    print_line("")
     findings = [
         Finding("settings", fill("no service reads {0}", unknown.name), unknown.remedy)
         for unknown in unknown_settings.find(all_in_one.MODELS)
