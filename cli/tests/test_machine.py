@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from imsg.all_in_one import BackupSettings, Settings
-from imsg.machine import judge_backup, judge_certificate, judge_missing_backup
+from imsg.machine import check_backup, check_certificate, describe_missing_backup
 from imsg_testing.servers.certificates import Certificates
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -29,7 +29,7 @@ def test_a_backup_that_was_not_made_is_overdue(tmp_path: Path, names: list[str],
     for name in names:
         (tmp_path / name).mkdir()
 
-    finding = judge_backup(AT_THREE, tmp_path, NOON)
+    finding = check_backup(AT_THREE, tmp_path, NOON)
 
     assert (finding.level == "fault") == is_overdue
     assert finding.state.en.startswith("overdue; ") == is_overdue
@@ -38,8 +38,8 @@ def test_a_backup_that_was_not_made_is_overdue(tmp_path: Path, names: list[str],
 def test_a_backup_of_this_minute_may_still_be_in_the_making(tmp_path: Path) -> None:
     (tmp_path / "imsg-20261128-030000").mkdir()
 
-    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=3, minute=20)).level == "well"
-    assert judge_backup(AT_THREE, tmp_path, NOON.replace(hour=4, minute=20)).level == "fault"
+    assert check_backup(AT_THREE, tmp_path, NOON.replace(hour=3, minute=20)).level == "well"
+    assert check_backup(AT_THREE, tmp_path, NOON.replace(hour=4, minute=20)).level == "fault"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_backup_of_this_minute_may_still_be_in_the_making(tmp_path: Path) -> N
     ],
 )
 def test_a_public_installation_needs_backups(given: dict[str, Any], level: str, words: str) -> None:
-    finding = judge_missing_backup(Settings(**given))
+    finding = describe_missing_backup(Settings(**given))
 
     assert finding.level == level
     assert words in finding.state.en
@@ -60,8 +60,8 @@ def test_a_public_installation_needs_backups(given: dict[str, Any], level: str, 
 
 
 def test_what_cannot_be_read_is_unknown_and_no_fault(tmp_path: Path) -> None:
-    assert judge_backup(AT_THREE, tmp_path / "gone", NOON).level == "notice"
-    assert judge_certificate(tmp_path / "gone.pem", NOON).level == "notice"
+    assert check_backup(AT_THREE, tmp_path / "gone", NOON).level == "notice"
+    assert check_certificate(tmp_path / "gone.pem", NOON).level == "notice"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_certificate_that_ends_soon_is_to_be_renewed(
     file = Certificates(tmp_path, "imsg.example.com").server
     ends = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
 
-    finding = judge_certificate(file, ends - timedelta(days=days_left))
+    finding = check_certificate(file, ends - timedelta(days=days_left))
 
     assert (finding.level == "fault") == is_fault
     assert f"{state} {ends.astimezone():%Y-%m-%d}" in finding.state.en
@@ -85,6 +85,6 @@ def test_a_certificate_that_ends_soon_is_to_be_renewed(
 def test_a_file_without_a_certificate_is_named(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("no certificate")
 
-    finding = judge_certificate(tmp_path / "key.pem", NOON)
+    finding = check_certificate(tmp_path / "key.pem", NOON)
 
     assert "IMSG_TLS__CERTIFICATE" in (finding.remedy.en if finding.remedy else "")

@@ -11,7 +11,7 @@ from imsg_channels import METHODS
 from imsg_contract.findings import Finding, Replica, Sentence
 from imsg_contract.provider_accounts import AccountState, Attention, ProviderTrouble
 from imsg_contract.topology import REPLICAS, attention_key
-from imsg_gateway.judgements import APPS, judge_broker, judge_channel, judge_databases, judge_redis, judge_replicas
+from imsg_gateway.status_findings import APPS, check_broker, check_channel, check_databases, check_redis, check_replicas
 from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.servers import Valkey
 from imsg_testing.waiting import eventually
@@ -30,11 +30,11 @@ ALL = [make_replica(service) for service in sorted((*APPS, *METHODS))]
 
 
 def test_services_without_a_replica_are_faults_and_those_without_a_store_too() -> None:
-    assert {finding.level for finding in judge_replicas(ALL, METHODS)} == {"well"}
+    assert {finding.level for finding in check_replicas(ALL, METHODS)} == {"well"}
 
     replicas = [replica for replica in ALL if replica.service not in {"catalog", "history", "auth"}]
     replicas += [make_replica("history", "a:1", "database"), make_replica("auth", "a:1", "redis"), make_replica("auth")]
-    judged = {finding.name: finding for finding in judge_replicas(replicas, METHODS)}
+    judged = {finding.name: finding for finding in check_replicas(replicas, METHODS)}
     assert {name for name, finding in judged.items() if finding.level == "fault"} == {"catalog", "history"}
     assert judged["auth"].level == "notice"  # another replica serves
     assert "a:1: database" in judged["history"].state.en
@@ -42,7 +42,7 @@ def test_services_without_a_replica_are_faults_and_those_without_a_store_too() -
 
 def test_two_versions_and_what_a_replica_found_are_shown_once() -> None:
     found = [replica.model_copy(update={"findings": (BACKUP,)}) for replica in ALL[:2]]
-    judged = [*judge_replicas([*found, *ALL[2:], make_replica("auth", "b:1", version="2")], METHODS)]
+    judged = [*check_replicas([*found, *ALL[2:], make_replica("auth", "b:1", version="2")], METHODS)]
 
     assert judged.count(BACKUP) == 1
     (version,) = (finding for finding in judged if finding.part == "version")
@@ -50,8 +50,8 @@ def test_two_versions_and_what_a_replica_found_are_shown_once() -> None:
 
 
 def test_an_alarm_and_a_full_redis_are_faults() -> None:
-    assert (judge_broker(None).level, judge_redis("").level) == ("well", "well")
-    broker, redis = judge_broker("low on disk"), judge_redis("OOM")
+    assert (check_broker(None).level, check_redis("").level) == ("well", "well")
+    broker, redis = check_broker("low on disk"), check_redis("OOM")
     assert (broker.level, redis.level) == ("fault", "fault")
     assert "low on disk" in broker.state.zh
     assert "OOM" in redis.state.zh
@@ -67,14 +67,14 @@ def test_each_database_has_a_row() -> None:
             (make_replica("scheduler"), ("database",)),
         )
     ]
-    judged = {finding.name: finding for finding in judge_databases([*with_databases, make_replica("smtp")])}
+    judged = {finding.name: finding for finding in check_databases([*with_databases, make_replica("smtp")])}
 
     assert {name: finding.level for name, finding in judged.items()} == {
         "auth": "well", "history": "notice", "scheduler": "fault",
     }  # fmt: skip
     assert "a:1" in judged["history"].state.zh
     assert "b:1" not in judged["history"].state.zh
-    assert judged["scheduler"] in list(judge_replicas(with_databases, METHODS))
+    assert judged["scheduler"] in list(check_replicas(with_databases, METHODS))
 
 
 OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting": 3, "consumers": 2, "late_s": 0}
@@ -100,7 +100,7 @@ OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting":
 )
 def test_a_channel_is_judged_by_the_worst_of_it(change: dict[str, object], level: str, words: str) -> None:
     providers = [{"name": "main", "state": "open", "why": None}]
-    finding = judge_channel({**OPEN, "lanes": {"priority": 0, "bulk": 3}, "providers": providers, **change}, SHANGHAI)
+    finding = check_channel({**OPEN, "lanes": {"priority": 0, "bulk": 3}, "providers": providers, **change}, SHANGHAI)
 
     assert finding.level == level
     assert words in finding.state.en

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imsg_contract.topology import BACKED_UP
-from imsg_gateway.surroundings import find_address, judge_backup, judge_certificate, look_at
+from imsg_gateway.surroundings import check_backup, check_certificate, fetch_certificate_end, find_address
 from imsg_testing.gateway import RunningGateway
 from imsg_testing.servers.certificates import Certificates
 
@@ -21,7 +21,7 @@ NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 )
 def test_a_backup_is_missed_after_a_day(hours_ago: int | None, level: str, words: str) -> None:
     made = None if hours_ago is None else NOON - timedelta(hours=hours_ago)
-    finding = judge_backup(made, NOON, 26, is_public=True)
+    finding = check_backup(made, NOON, 26, is_public=True)
 
     assert finding.level == level
     assert words in finding.state.en
@@ -29,16 +29,16 @@ def test_a_backup_is_missed_after_a_day(hours_ago: int | None, level: str, words
 
 
 def test_at_a_first_try_no_backup_is_missed() -> None:
-    finding = judge_backup(None, NOON, 26, is_public=False)
+    finding = check_backup(None, NOON, 26, is_public=False)
 
     assert finding.level == "well"
     assert "no backup yet" in finding.state.en
-    assert judge_backup(NOON - timedelta(hours=27), NOON, 26, is_public=False).level == "notice"
+    assert check_backup(NOON - timedelta(hours=27), NOON, 26, is_public=False).level == "notice"
 
 
 @pytest.mark.parametrize("made", [None, NOON - timedelta(days=9)])
 def test_backups_by_other_means_are_not_missed(made: datetime | None) -> None:
-    finding = judge_backup(made, NOON, 0, is_public=True)
+    finding = check_backup(made, NOON, 0, is_public=True)
 
     assert finding.level == "well"
     assert "IMSG_BACKUP_HOURS" in finding.state.en
@@ -82,15 +82,20 @@ async def test_a_certificate_is_judged_as_clients_see_it(tmp_path: Path) -> None
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=server_context)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        seen = await look_at("localhost", port, ssl.create_default_context(cafile=certificates.ca))
+        seen = await fetch_certificate_end("localhost", port, ssl.create_default_context(cafile=certificates.ca))
         assert isinstance(seen, datetime)
-        (valid,) = judge_certificate("localhost", seen, seen - timedelta(days=15))
-        (ends_soon,) = judge_certificate("localhost", seen, seen - timedelta(days=13))
-        (distrusted,) = judge_certificate(
-            "localhost", await look_at("localhost", port, ssl.create_default_context()), NOON
+        (valid,) = check_certificate("localhost", seen, seen - timedelta(days=15))
+        (ends_soon,) = check_certificate("localhost", seen, seen - timedelta(days=13))
+        (distrusted,) = check_certificate(
+            "localhost", await fetch_certificate_end("localhost", port, ssl.create_default_context()), NOON
         )
     assert (valid.level, ends_soon.level, distrusted.level) == ("well", "fault", "notice")
     assert distrusted.remedy is not None
     assert (
-        list(judge_certificate("localhost", await look_at("localhost", port, ssl.create_default_context()), NOON)) == []
+        list(
+            check_certificate(
+                "localhost", await fetch_certificate_end("localhost", port, ssl.create_default_context()), NOON
+            )
+        )
+        == []
     )

@@ -11,11 +11,11 @@ from imsg_smtp.mail_dns import MAX_SPF_LOOKUPS, DomainFacts, Resolver, find_boun
 from imsg_smtp.mail_setup import DkimPublic, MailSetup
 from imsg_smtp.mail_verdicts import (
     describe_bounce_domain,
+    describe_receivers,
     describe_records,
     describe_unanswered,
     in_chinese,
     in_english,
-    judge_receivers,
 )
 from imsg_smtp.main import make_dkim_keys, read_setup
 from imsg_smtp.sender_dns import examine
@@ -65,7 +65,7 @@ async def test_a_domain_where_all_is_well_needs_no_remedy_and_all_receivers_take
         ("DMARC", ""),
         ("PTR", ""),
     ]
-    assert {name: verdict.split(" ")[0] for name, verdict in judge_receivers(facts, SETUP, in_english)} == {
+    assert {name: verdict.split(" ")[0] for name, verdict in describe_receivers(facts, SETUP, in_english)} == {
         "QQ": "takes",
         "163": "takes",
         "Gmail": "takes",
@@ -110,7 +110,7 @@ async def test_each_fault_has_a_remedy_in_both_languages(zone: Zone, part: str, 
     ],
 )
 async def test_what_is_missing_decides_what_each_receiver_does(gone: tuple[str, ...], verdicts: dict[str, str]) -> None:
-    found = dict(judge_receivers(await facts_of(without(*gone)), SETUP, in_english))
+    found = dict(describe_receivers(await facts_of(without(*gone)), SETUP, in_english))
     assert all(part in found[receiver] for receiver, part in verdicts.items()), found
 
 
@@ -119,12 +119,12 @@ async def test_ed25519_alone_is_no_dkim_to_gmail() -> None:
     facts = await facts_of(zone)
     (line,) = [line for line in describe_records(facts, SETUP, in_english) if line.part == "DKIM"]
     assert "RSA" in line.remedy
-    assert "5,000" in dict(judge_receivers(facts, SETUP, in_english))["Gmail"]
+    assert "5,000" in dict(describe_receivers(facts, SETUP, in_english))["Gmail"]
     facts = await facts_of({key: rows for key, rows in zone.items() if key != "example.com TXT"})
-    assert "5.7.26" in dict(judge_receivers(facts, SETUP, in_english))["Gmail"]
+    assert "5.7.26" in dict(describe_receivers(facts, SETUP, in_english))["Gmail"]
     both = MailSetup("example.com", ["mail.example.com"], [*SETUP.keys, DkimPublic("example.com", "s2", "QUJD")])
     facts = await facts_of({**zone, "s2._domainkey.example.com TXT": GOOD["s1._domainkey.example.com TXT"]}, both)
-    assert "large volumes" in dict(judge_receivers(facts, both, in_english))["Gmail"]
+    assert "large volumes" in dict(describe_receivers(facts, both, in_english))["Gmail"]
     assert not [line for line in describe_records(facts, both, in_english) if line.remedy]
 
 
@@ -165,7 +165,7 @@ async def test_a_server_that_does_not_answer_is_reported_in_time() -> None:
         assert all("not known" in line.state for line in lines)
         (unanswered,) = describe_unanswered(facts, in_english)
         assert "MX example.com" in unanswered.state
-        assert all("not known" in verdict for _, verdict in judge_receivers(facts, SETUP, in_english))
+        assert all("not known" in verdict for _, verdict in describe_receivers(facts, SETUP, in_english))
 
 
 BOUNCES: Zone = {

@@ -13,7 +13,7 @@ SCOPES = Scopes(SERVER, "noreply@example.com", "example.com to qq.com")
 SENDER, DOMAIN = f"{SERVER} from noreply@example.com", f"{SERVER} from example.com to qq.com"
 
 
-def judge_line(line: str, stage: Stage) -> Again | Refused | Blocked:
+def classify_line(line: str, stage: Stage) -> Again | Refused | Blocked:
     return classify_refusal(Reply.of(int(line[:3]), line[4:]), SCOPES, stage)
 
 
@@ -53,7 +53,7 @@ def judge_line(line: str, stage: Stage) -> Again | Refused | Blocked:
     ],
 )
 def test_a_refusal_of_the_sender_blocks_its_scope_and_fails_no_recipient(line: str, stage: Stage, scope: str) -> None:
-    result = judge_line(line, stage)
+    result = classify_line(line, stage)
     assert isinstance(result, Blocked)
     assert result.scope == scope
     assert result.detail == line[4:]
@@ -88,7 +88,7 @@ def test_a_refusal_of_the_sender_blocks_its_scope_and_fails_no_recipient(line: s
     ],
 )
 def test_a_no_to_the_mailbox_or_the_content_fails_that_message(line: str, stage: Stage) -> None:
-    assert judge_line(line, stage) == Refused("smtp", Reply.of(int(line[:3]), line[4:]).label, line[4:])
+    assert classify_line(line, stage) == Refused("smtp", Reply.of(int(line[:3]), line[4:]).label, line[4:])
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -117,7 +117,7 @@ def test_a_no_to_the_mailbox_or_the_content_fails_that_message(line: str, stage:
     ],
 )
 def test_throttling_is_tried_again_whatever_its_first_digit(line: str, stage: Stage) -> None:
-    result = judge_line(line, stage)
+    result = classify_line(line, stage)
     assert isinstance(result, Throttling)
     assert result.after_s >= 60
 
@@ -125,7 +125,7 @@ def test_throttling_is_tried_again_whatever_its_first_digit(line: str, stage: St
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA])
 @pytest.mark.parametrize("line", ["550 5.7.1 Delivery not authorized", "554 5.7.0 no", "550 5.7.999 what?"])
 def test_an_unspecific_refusal_of_permission_is_decided_by_other_mail(line: str, stage: Stage) -> None:
-    result = judge_line(line, stage)
+    result = classify_line(line, stage)
     assert isinstance(result, UnspecificRefusal)
     assert result.scope == DOMAIN
 
@@ -146,7 +146,7 @@ def test_every_line_of_the_table_has_a_source_and_is_met_by_no_line_before_it_al
 def test_an_unlisted_code_is_classified_by_its_first_digit_and_shown_so(
     line: str, stage: Stage, kind: type[Result]
 ) -> None:
-    said = judge_line(line, stage)
+    said = classify_line(line, stage)
     assert isinstance(said, kind)
     assert line[4:] in said.detail
     assert "an unlisted code" in said.detail
@@ -154,7 +154,7 @@ def test_an_unlisted_code_is_classified_by_its_first_digit_and_shown_so(
 
 @pytest.mark.parametrize("line", ["550 no", "571 5.7.1 no", "554 5.1.1 unknown", "451 later"])
 def test_a_listed_code_is_shown_as_the_server_words_it(line: str) -> None:
-    assert judge_line(line, Stage.RCPT).detail == line[4:]
+    assert classify_line(line, Stage.RCPT).detail == line[4:]
 
 
 @given(st.integers(400, 599), st.text(), st.sampled_from(Stage))

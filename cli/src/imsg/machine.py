@@ -11,7 +11,7 @@ from imsg import backup
 from imsg.all_in_one import BackupSettings, Settings
 from imsg.backup_schedule import find_newest, last_due
 from imsg_contract.findings import Finding, make_finding
-from imsg_runtime.machine import check_disk, judge_end, judge_no_backup
+from imsg_runtime.machine import check_disk, check_expiry, describe_no_backup
 from imsg_runtime.settings import variable
 
 BACKUP_TAKES = timedelta(hours=1)
@@ -23,20 +23,20 @@ def examine(settings: Settings) -> Iterator[Finding]:
     zone = ZoneInfo(settings.timezone)
     yield from check_disk(settings.data_dir, settings.disk_free_gib)
     if settings.backup.folder is not None:
-        yield judge_backup(settings.backup, settings.backup.folder, datetime.now(zone))
+        yield check_backup(settings.backup, settings.backup.folder, datetime.now(zone))
     else:
-        yield judge_missing_backup(settings)
+        yield describe_missing_backup(settings)
     if settings.tls.certificate is not None:
-        yield judge_certificate(settings.tls.certificate, datetime.now(zone))
+        yield check_certificate(settings.tls.certificate, datetime.now(zone))
 
 
-def judge_missing_backup(settings: Settings) -> Finding:
+def describe_missing_backup(settings: Settings) -> Finding:
     """Return the finding where `imsg up` makes no backups, as at a first try."""
     if elsewhere := ", ".join(backup.list_elsewhere(settings)):
         state = f"{elsewhere} 的数据由您自己备份", f"what {elsewhere} names is backed up by its own tools"
         return make_finding("backup", "well", state)
     name = variable("backup", "folder")
-    return judge_no_backup(
+    return describe_no_backup(
         (f"设置 {name} 可每天备份", f"{name} lets iMSG make one a day"),
         (
             f"把 {name} 设为另一块磁盘上的目录，iMSG 会每天备份",
@@ -47,7 +47,7 @@ def judge_missing_backup(settings: Settings) -> Finding:
     )
 
 
-def judge_backup(settings: BackupSettings, folder: Path, now: datetime) -> Finding:
+def check_backup(settings: BackupSettings, folder: Path, now: datetime) -> Finding:
     """Return whether the backup that was due last is there; `now` is in the zone of the settings."""
     try:
         newest = find_newest(folder, now.tzinfo)
@@ -67,7 +67,7 @@ def judge_backup(settings: BackupSettings, folder: Path, now: datetime) -> Findi
     return make_finding("backup", "fault", (f"已逾期；{state[0]}", f"overdue; {state[1]}"), remedy)
 
 
-def judge_certificate(file: Path, now: datetime) -> Finding:
+def check_certificate(file: Path, now: datetime) -> Finding:
     """Return how long the first certificate of the file is valid."""
     try:
         ends = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
@@ -86,7 +86,7 @@ def judge_certificate(file: Path, now: datetime) -> Finding:
         "续期后放回同一文件：iMSG 数秒内会重新读取。",
         "Renew it, and put it in the same file: iMSG reads it within seconds.",
     )
-    return judge_end(str(file), ends, now, remedy)
+    return check_expiry(str(file), ends, now, remedy)
 
 
 def _make_unreadable(part: str, path: Path, error: OSError) -> Finding:

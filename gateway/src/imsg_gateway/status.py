@@ -15,9 +15,9 @@ from imsg_contract.findings import Finding, Replica, make_finding
 from imsg_contract.provider_accounts import AccountState
 from imsg_contract.topology import attention_key
 from imsg_gateway.channels import Channels
-from imsg_gateway.judgements import LOGS, judge_broker, judge_channel, judge_redis, judge_replicas, sort_findings
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
+from imsg_gateway.status_findings import LOGS, check_broker, check_channel, check_redis, check_replicas, sort_findings
 from imsg_gateway.surroundings import Surroundings
 from imsg_runtime.presence import list_replicas
 from imsg_runtime.redis import Redis, RedisRefused, RedisUnavailable
@@ -81,7 +81,7 @@ class Status:
                 _, known = await self._find_known()
             except (RedisUnavailable, RedisRefused) as away:
                 is_complete = False
-                known = [judge_redis(str(away)), *self._surroundings.find_local()]
+                known = [check_redis(str(away)), *self._surroundings.find_local()]
             complete.set(is_complete)
             wrong.clear()
             for finding in known:
@@ -95,8 +95,8 @@ class Status:
             list_replicas(self._redis), self._find_attention(), self._surroundings.find()
         )
         findings = [
-            *judge_replicas(replicas, self._broker.topology.methods),
-            judge_redis(self._redis.refusal),
+            *check_replicas(replicas, self._broker.topology.methods),
+            check_redis(self._redis.refusal),
             *attention,
         ]
         # Where `imsg up` says how its machine is, the gateway's own look at it adds nothing.
@@ -114,7 +114,7 @@ class Status:
                 "See whether RabbitMQ runs: docs/runbooks/ImsgServiceNotReady.md.",
             )
             return [make_finding("broker", "fault", (f"没有应答：{why[0]}", f"gives no answer: {why[1]}"), remedy)]
-        return [judge_broker(self._broker.blocked), *(judge_channel(channel, self._zone) for channel in channels)]
+        return [check_broker(self._broker.blocked), *(check_channel(channel, self._zone) for channel in channels)]
 
     async def _find_oldest(self, caller: Caller) -> list[Finding]:
         now = datetime.now(UTC)

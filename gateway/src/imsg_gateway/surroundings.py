@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from imsg_contract.findings import Finding, make_finding
 from imsg_contract.topology import BACKED_UP
-from imsg_runtime.machine import check_disk, judge_end, judge_no_backup
+from imsg_runtime.machine import check_disk, check_expiry, describe_no_backup
 from imsg_runtime.redis import Redis
 
 DISK = Path("/")
@@ -44,19 +44,19 @@ class Surroundings:
         """Fetch the certificate every POLL_S until cancelled; return at once where the public URL has none."""
         while self._address is not None:
             context = await asyncio.to_thread(ssl.create_default_context)
-            self._seen = await look_at(*self._address, context)
+            self._seen = await fetch_certificate_end(*self._address, context)
             await asyncio.sleep(POLL_S)
 
     async def find(self) -> Sequence[Finding]:
         """Return the findings on disk, certificate and last backup. Raises RedisUnavailable, RedisRefused."""
         at, now = await self._redis.call("GET", BACKED_UP), datetime.now(self._zone)
         made = None if at is None else datetime.fromtimestamp(int(at), self._zone)
-        return [*self.find_local(), judge_backup(made, now, self._backup_hours, is_public=self._is_public)]
+        return [*self.find_local(), check_backup(made, now, self._backup_hours, is_public=self._is_public)]
 
     def find_local(self) -> Sequence[Finding]:
         """Return the findings that need no Redis: on the disk and the certificate."""
         host, now = self._address[0] if self._address else "", datetime.now(self._zone)
-        return [*check_disk(DISK, self._disk_free_gib), *judge_certificate(host, self._seen, now)]
+        return [*check_disk(DISK, self._disk_free_gib), *check_certificate(host, self._seen, now)]
 
 
 def find_address(url: str) -> tuple[str, int] | None:
@@ -69,7 +69,9 @@ def find_address(url: str) -> tuple[str, int] | None:
     return (parts.hostname, port) if parts.scheme == "https" and parts.hostname else None
 
 
-async def look_at(host: str, port: int, context: ssl.SSLContext) -> datetime | ssl.SSLCertVerificationError | None:
+async def fetch_certificate_end(
+    host: str, port: int, context: ssl.SSLContext
+) -> datetime | ssl.SSLCertVerificationError | None:
     """Return when a server's certificate ends, or why it is not trusted; None where it can't be reached from here."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -83,12 +85,12 @@ async def look_at(host: str, port: int, context: ssl.SSLContext) -> datetime | s
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
 
 
-def judge_certificate(
+def check_certificate(
     name: str, seen: datetime | ssl.SSLCertVerificationError | None, now: datetime
 ) -> Iterator[Finding]:
     """Yield a finding on the certificate that was fetched; nothing where none was."""
     if isinstance(seen, datetime):
-        yield judge_end(name, seen, now, _RENEW)
+        yield check_expiry(name, seen, now, _RENEW)
     elif seen is not None and seen.verify_code == EXPIRED:
         yield make_finding("certificate", "fault", (f"{name} 的证书已过期", f"that of {name} has ended"), _RENEW)
     elif seen is not None:
@@ -101,14 +103,14 @@ def judge_certificate(
         yield make_finding("certificate", "notice", state, remedy)
 
 
-def judge_backup(made: datetime | None, now: datetime, within_hours: int, *, is_public: bool) -> Finding:
+def check_backup(made: datetime | None, now: datetime, within_hours: int, *, is_public: bool) -> Finding:
     """Return the finding on the last run of `scripts/backup`; a notice without one where people use iMSG (`is_public`).
 
     `within_hours`: how old a backup may be; 0 where backups are made by other means.
     """
     if made is None or within_hours == 0:
         hint = "用 `make backup TO=目录` 备份", "`make backup TO=FOLDER` makes one"
-        return judge_no_backup(hint, _BACK_UP, within_hours=within_hours, is_public=is_public)
+        return describe_no_backup(hint, _BACK_UP, within_hours=within_hours, is_public=is_public)
     at = f"{made:%Y-%m-%d %H:%M %z}"
     state = f"最新的备份：{at}", f"the newest is of {at}"
     if now - made <= timedelta(hours=within_hours):

@@ -151,10 +151,10 @@ async def _find_signature_problems(
         return dict.fromkeys(names)
     by_name = {entry.text: entry for entry in known}
     passed = {name for name in may_be_unknown if name not in by_name}
-    return {name: None if name in passed else judge_signature(name, by_name.get(name)) for name in names}
+    return {name: None if name in passed else describe_signature_problem(name, by_name.get(name)) for name in names}
 
 
-def judge_signature(name: str, entry: ProviderEntry | None) -> ProviderTrouble | None:
+def describe_signature_problem(name: str, entry: ProviderEntry | None) -> ProviderTrouble | None:
     """Return what is wrong with a signature; None for the entry: its provider does not know it."""
     if entry is None:
         return ProviderTrouble(

@@ -335,7 +335,7 @@ def _describe_alignment(domain: str, sender: DomainFacts, translate: Translate) 
     )
 
 
-def judge_receivers(facts: DomainFacts, setup: MailSetup, translate: Translate) -> list[tuple[str, str]]:
+def describe_receivers(facts: DomainFacts, setup: MailSetup, translate: Translate) -> list[tuple[str, str]]:
     """Return what QQ, 163 and Gmail do with mail of this domain; docs/providers.md has the sources."""
     if facts.spf.unanswered or facts.dmarc.unanswered or any(record.unanswered for record in facts.dkim):
         unknown = translate("不知道：DNS 没有答复。", "not known: DNS gave no answer.")

@@ -3,7 +3,7 @@
 from imsg_contract.provider_accounts import DnsRecord, DnsVerdict, ReceiverVerdict, SenderDns
 from imsg_smtp.mail_dns import Resolver, find_facts
 from imsg_smtp.mail_setup import MailSetup
-from imsg_smtp.mail_verdicts import Verdict, describe_records, in_chinese, in_english, judge_receivers
+from imsg_smtp.mail_verdicts import Verdict, describe_receivers, describe_records, in_chinese, in_english
 
 
 async def examine(setup: MailSetup, *, english: bool, resolver: Resolver | None = None) -> SenderDns:
@@ -15,7 +15,7 @@ async def examine(setup: MailSetup, *, english: bool, resolver: Resolver | None 
         records=tuple(_show(record) for record in describe_records(facts, setup, translate)),
         receivers=tuple(
             ReceiverVerdict(receiver=receiver, verdict=verdict)
-            for receiver, verdict in judge_receivers(facts, setup, translate)
+            for receiver, verdict in describe_receivers(facts, setup, translate)
         ),
     )
 

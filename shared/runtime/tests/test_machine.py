@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imsg_runtime.machine import check_disk, judge_end, judge_no_backup
+from imsg_runtime.machine import check_disk, check_expiry, describe_no_backup
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def test_a_full_disk_is_to_be_cleared(tmp_path: Path) -> None:
     ],
 )
 def test_a_certificate_is_renewed_two_weeks_before_its_end(days_left: int, level: str, words: str) -> None:
-    finding = judge_end("a.pem", NOON + timedelta(days=days_left), NOON, ("续期", "Renew it."))
+    finding = check_expiry("a.pem", NOON + timedelta(days=days_left), NOON, ("续期", "Renew it."))
 
     assert finding.level == level
     assert words in finding.state.en
@@ -45,7 +45,7 @@ def test_a_certificate_is_renewed_two_weeks_before_its_end(days_left: int, level
 def test_a_backup_is_missed_where_people_use_imsg(
     within_hours: int, *, is_public: bool, level: str, state: str
 ) -> None:
-    finding = judge_no_backup(
+    finding = describe_no_backup(
         ("用 `it` 备份", "`it` makes one"), ("运行 `it`", "Run `it`"), within_hours=within_hours, is_public=is_public
     )
 

@@ -13,7 +13,7 @@ from imsg.output import print_line
 from imsg_runtime.settings import StartError, load
 from imsg_smtp.mail_dns import Resolver, find_bounce_facts, find_facts
 from imsg_smtp.mail_setup import DkimPublic, MailSetup
-from imsg_smtp.mail_verdicts import describe_bounce_domain, describe_records, describe_unanswered, judge_receivers
+from imsg_smtp.mail_verdicts import describe_bounce_domain, describe_receivers, describe_records, describe_unanswered
 
 
 def main(domain: str | None, language: str | None, nameserver: str | None, selectors: Sequence[str]) -> int:
@@ -66,4 +66,4 @@ async def _check(
         bounces = await find_bounce_facts(domain, Resolver(*nameserver))
         verdicts += describe_bounce_domain(bounces, facts, translate)
     findings += map(read_verdict, verdicts)
-    return findings, judge_receivers(facts, setup, translate)
+    return findings, describe_receivers(facts, setup, translate)

@@ -10,12 +10,12 @@ from imsg_contract.roles import ADMINISTRATORS, OPERATORS, READERS
 from imsg_gateway.authorization import allow
 from imsg_gateway.channel_schemas import ChannelAnswer, ChannelPatch, ChannelsAnswer, ProviderTest, StatusAnswer
 from imsg_gateway.credentials import Credential
-from imsg_gateway.judgements import name_part
 from imsg_gateway.request import ClientRequest
 from imsg_gateway.routes.dependencies import GatewayServices
 from imsg_gateway.routes.messages import SENDING
 from imsg_gateway.routing import PublicRoute, RelayRoute
 from imsg_gateway.schemas import METHOD, SendAnswer
+from imsg_gateway.status_findings import name_part
 from imsg_web.responses import ApiResponse, ok, prefers_english
 from imsg_web.schemas import describe_refusals
 

@@ -13,8 +13,8 @@ from imsg_sms.account_apis.reading import (
     CARRIERS,
     MAX_PAGES,
     JsonObject,
-    judge_filing,
     make_template,
+    merge_filings,
     read_json,
     read_object,
     read_objects,
@@ -97,7 +97,7 @@ class AliyunAccount:
             for row in read_objects(body.get("SignIspRegisterDetailList"))
             if row.get("OperatorCode") in CARRIERS and row.get("RegisterStatus") in self.REGISTERED
         }
-        filing, why = judge_filing(by_carrier)
+        filing, why = merge_filings(by_carrier)
         rejected = read_words(read_object(body.get("AuditInfo")).get("RejectInfo"))
         review = self.REVIEWS.get(body.get("SignStatus"), "unknown")
         return ProviderEntry(id=name, text=name, review=review, filing=filing, reason=rejected or why)

@@ -30,7 +30,7 @@ FILINGS: Mapping[Filing, Words] = {
 """The worst first: a signature is what it is at the carrier where it is worst."""
 
 
-def judge_filing(by_carrier: Mapping[str, tuple[Filing, str]]) -> tuple[Filing | None, Words | None]:
+def merge_filings(by_carrier: Mapping[str, tuple[Filing, str]]) -> tuple[Filing | None, Words | None]:
     """Return the filing of a signature, and its reasons by carriers."""
     worst = next((filing for filing in FILINGS if any(reported == filing for reported, _ in by_carrier.values())), None)
     open_ = {carrier: reason for carrier, reason in by_carrier.items() if reason[0] != "filed"}

@@ -9,8 +9,8 @@ from imsg_sms.account_apis.port import AccountRefused, Balance
 from imsg_sms.account_apis.reading import (
     MAX_PAGES,
     JsonObject,
-    judge_filing,
     make_template,
+    merge_filings,
     read_json,
     read_object,
     read_objects,
@@ -67,7 +67,7 @@ class VolcengineAccount:
             if (why := read_object(report.get(field)).get("reason"))
         ]
         why = (
-            judge_filing({carrier: ("unfiled", text) for carrier, text in reasons})[1] if filing == "unfiled" else None
+            merge_filings({carrier: ("unfiled", text) for carrier, text in reasons})[1] if filing == "unfiled" else None
         )
         return ProviderEntry(
             id=str(row.get("id")),

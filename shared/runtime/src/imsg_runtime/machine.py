@@ -30,7 +30,7 @@ def check_disk(folder: Path, least_gib: int) -> Iterator[Finding]:
     yield make_finding("disk", "fault", state, remedy)
 
 
-def judge_end(what: str, ends: datetime, now: datetime, remedy: tuple[str, str]) -> Finding:
+def check_expiry(what: str, ends: datetime, now: datetime, remedy: tuple[str, str]) -> Finding:
     """Return how long a certificate is valid."""
     end = f"{ends.astimezone(now.tzinfo):%Y-%m-%d %H:%M %z}"
     state = f"{what} 有效期至 {end}", f"{what} is valid until {end}"
@@ -41,7 +41,7 @@ def judge_end(what: str, ends: datetime, now: datetime, remedy: tuple[str, str])
     return make_finding("certificate", "fault", state, remedy)
 
 
-def judge_no_backup(hint: tuple[str, str], step: tuple[str, str], *, within_hours: int, is_public: bool) -> Finding:
+def describe_no_backup(hint: tuple[str, str], step: tuple[str, str], *, within_hours: int, is_public: bool) -> Finding:
     """Return the finding of an installation without a backup: a notice where people use it (`is_public`).
 
     `within_hours` is 0 where backups are made by other means. `hint` and `step` end the state and begin the remedy, in

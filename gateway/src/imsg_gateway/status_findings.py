@@ -1,4 +1,4 @@
-"""Judges the state of a deployment: each fault is a finding with its next step."""
+"""The findings on the state of a deployment: each fault with its next step."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -38,7 +38,7 @@ def sort_findings(findings: Sequence[Finding]) -> list[Finding]:
     return list(worst.values())
 
 
-def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Iterator[Finding]:
+def check_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Iterator[Finding]:
     """Yield a finding on each service, their versions and databases, and what their replicas found."""
     running = {service: list(group) for service, group in groupby(replicas, key=lambda replica: replica.service)}
     for service in (*APPS, *methods):
@@ -50,7 +50,7 @@ def judge_replicas(replicas: Sequence[Replica], methods: Sequence[str]) -> Itera
         state = (f"同时运行 {both[0]}", f"{both[1]} run at once")
         remedy = ("升级完成后应只剩一个版本；否则继续升级。", "An upgrade ends with one version: finish it.")
         yield make_finding("version", "notice", state, remedy)
-    yield from judge_databases(replicas)
+    yield from check_databases(replicas)
     # Parts that live in one process, and replicas of one machine, find the same.
     yield from dict.fromkeys(finding for replica in replicas for finding in replica.findings)
 
@@ -79,7 +79,7 @@ def _check_service(name: str, replicas: Sequence[Replica]) -> Finding:
     )
 
 
-def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
+def check_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
     """Yield a finding on the database of each service that has one, from its replicas' conditions."""
     for service, group in groupby(replicas, key=lambda replica: replica.service):
         having = [replica for replica in group if DATABASE in replica.conditions]
@@ -97,7 +97,7 @@ def judge_databases(replicas: Iterable[Replica]) -> Iterator[Finding]:
             yield make_finding(DATABASE, "well", ("有应答，接收写入", "answers and takes writes"), name=service)
 
 
-def judge_broker(blocked: str | None) -> Finding:
+def check_broker(blocked: str | None) -> Finding:
     """Return the finding on the broker's alarm."""
     if not blocked:
         return make_finding("broker", "well", ("没有告警", "no alarm"))
@@ -109,7 +109,7 @@ def judge_broker(blocked: str | None) -> Finding:
     return make_finding("broker", "fault", state, remedy)
 
 
-def judge_redis(refusal: str) -> Finding:
+def check_redis(refusal: str) -> Finding:
     """Return the finding on whether Redis accepts writes."""
     if not refusal:
         return make_finding("redis", "well", ("接收写入", "takes writes"))
@@ -130,7 +130,7 @@ class _Rule(NamedTuple):
     level: Level = "fault"
 
 
-def judge_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
+def check_channel(channel: Mapping[str, Any], zone: ZoneInfo) -> Finding:
     """Return the finding on a channel's state, consumers, schedule and providers, as administrators see it."""
     method, why, late_s = str(channel["method"]), str(channel["why"] or ""), channel["late_s"] or 0
     blocked = [provider for provider in channel["providers"] if provider["state"] == "blocked"]
