@@ -187,7 +187,7 @@ def accept(*identities: str) -> dict[str, Any]:
 
 
 async def test_volcengine_gets_named_parameters_and_our_own_id(provider: Provider) -> None:
-    provider.always = write_answer("V1")
+    provider.always = accept("V1")
     new = job([ZHANG, LI], CODE)
     results = await deliver(new, volcengine={**VOLCENGINE, "endpoint": provider.url})
     assert results == dict.fromkeys((0, 1), Sent("volcengine", "V1"))
