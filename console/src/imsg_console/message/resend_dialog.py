@@ -12,7 +12,7 @@ from imsg_console.message.resend import Progress, find_failed, send_again
 from imsg_console.message.resend_plan import Plan, find_bodies, segments
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.dialogs import dialog, draw_choice, reading_dialog
+from imsg_console.widgets.dialogs import dialog, draw_choice, reading_dialog, remove
 from imsg_console.widgets.elements import element, redraw
 from imsg_console.widgets.notices import toast
 from imsg_console.widgets.work import Work, draw_work, start
@@ -56,7 +56,7 @@ class ResendDialog:
             draw_choice(self._view, opened, t("messages.resend"), lambda: opened.submit("yes"), kind="main")
         agreed = await opened
         also_uncertain = also is not None and bool(also.value)
-        opened.delete()
+        remove(opened)
         count = len(plan.failed) + (len(plan.uncertain) if also_uncertain else 0)
         if not agreed or not count:
             return False

@@ -20,6 +20,12 @@ def dialog(title: str, *, wide: bool = False) -> Iterator[ui.dialog]:
         yield made
 
 
+def remove(made: ui.dialog) -> None:
+    """Remove a dialog that was awaited, unless it went with its page: leaving that ends the wait too."""
+    if not made.is_deleted:
+        made.delete()
+
+
 @contextmanager
 def reading_dialog(view: View, title: str, *, wide: bool = False, close: str = "") -> Iterator[ui.dialog]:
     """Open a dialog that is only read; it is removed when it closes."""
@@ -51,7 +57,7 @@ async def confirm(view: View, title: str, text: str, action: str, *, danger: boo
         element("p", "", text)
         draw_choice(view, opened, action, lambda: opened.submit("yes"), kind="danger" if danger else "main")
     agreed = await opened
-    opened.delete()
+    remove(opened)
     return bool(agreed)
 
 

@@ -11,7 +11,7 @@ from nicegui import ui
 from imsg_console.client import ApiError
 from imsg_console.texts import Texts
 from imsg_console.view import View
-from imsg_console.widgets.dialogs import dialog, draw_choice
+from imsg_console.widgets.dialogs import dialog, draw_choice, remove
 from imsg_console.widgets.elements import act_in_page, attrs, element, redraw
 from imsg_console.widgets.fields import Check, choice_field, is_valid, read_whole, text_field, whole_field
 from imsg_console.widgets.notices import notice
@@ -263,5 +263,5 @@ async def ask_form(
             if isinstance(part, Field) and part.kind in ("text", "whole"):
                 form.input(part.name).on("keydown.enter", act_in_page(submit))
     result = await opened
-    opened.delete()
+    remove(opened)
     return result

@@ -9,7 +9,7 @@ from imsg_console import spreadsheets
 from imsg_console.readers import Reader, UnreadableError
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.dialogs import dialog, foot
+from imsg_console.widgets.dialogs import dialog, foot, remove
 from imsg_console.widgets.elements import attrs, button, element, redraw
 from imsg_console.widgets.notices import notice
 from imsg_console.widgets.reading import run_reader
@@ -47,7 +47,7 @@ class ImportDialog:
             self._body = attrs(ui.column(), aria_live="polite")
         self.show(self._draw_first)
         await self._dialog
-        self._dialog.delete()
+        remove(self._dialog)
 
     def show(self, draw: Callable[["ImportDialog"], object]) -> None:
         """Show a step in place of the one before."""

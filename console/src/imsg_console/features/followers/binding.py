@@ -10,7 +10,7 @@ from nicegui.element import Element
 from imsg_console.client import ApiError, path
 from imsg_console.sanitize import line
 from imsg_console.view import View
-from imsg_console.widgets.dialogs import dialog
+from imsg_console.widgets.dialogs import dialog, remove
 from imsg_console.widgets.elements import attrs, button, element, redraw
 from imsg_console.widgets.fields import choice_field, is_valid, text_field
 from imsg_console.widgets.notices import notice, toast
@@ -28,7 +28,7 @@ async def bind(view: View, accounts: Sequence[str], refresh: Refresh) -> None:
         steps = BindingSteps(view, opened, ui.column())
         steps.ask(accounts)
     is_bound = await opened
-    opened.delete()
+    remove(opened)
     if is_bound:
         toast(view.t("followers.bound", name=line(steps.username, MAX_NAME)))
         await refresh()

@@ -12,7 +12,7 @@ from imsg_console.recipients.recipient_reader import Reading
 from imsg_console.sanitize import line
 from imsg_console.spreadsheets import ACCEPT
 from imsg_console.view import View
-from imsg_console.widgets.dialogs import dialog, foot
+from imsg_console.widgets.dialogs import dialog, foot, remove
 from imsg_console.widgets.elements import button, element, redraw
 from imsg_console.widgets.notices import notice, toast
 from imsg_console.widgets.paging import Row
@@ -77,7 +77,7 @@ class FileDialog:
         is_taken = await opened
         column = None if self._column.value == EVERY_COLUMN else int(self._column.value)
         choice = (int(self._sheet.value), column, bool(self._heading.value))
-        opened.delete()
+        remove(opened)
         return choice if is_taken else None
 
     @property

@@ -23,7 +23,7 @@ from imsg_console.features.users.records import (
 from imsg_console.sanitize import line
 from imsg_console.view import View
 from imsg_console.widgets.copying import copy_button
-from imsg_console.widgets.dialogs import dialog, foot
+from imsg_console.widgets.dialogs import dialog, foot, remove
 from imsg_console.widgets.elements import button, element
 from imsg_console.widgets.facts import fact
 from imsg_console.widgets.fields import Check
@@ -134,7 +134,7 @@ async def show_password(view: View, title: str, username: str, password: str) ->
             copy_button(view, password, t("users.copy_password"))
             button(t("users.done"), lambda: shown.submit("done"), kind="main")
     await shown
-    shown.delete()
+    remove(shown)
 
 
 def _read(form: Form) -> dict[str, Any]:
