@@ -1,13 +1,14 @@
 """The legs of requests with a fallback: how far their people are, and what is shown of them."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, exists, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from imsg_contract.wire import EventKind, Progress
+from imsg_database.arrays import is_one_of
 from imsg_database.inserts import insert_into
 from imsg_history.ids import time_of
 from imsg_history.records import RequestRow
@@ -60,35 +61,32 @@ async def write_progress(
     return added
 
 
-async def list_early(connection: AsyncConnection, names: Collection[str]) -> Mapping[str, Progress]:
-    """Return the newest early counts of these requests, of those that are recorded by now."""
-    is_recorded = exists().where(requests.c.request == early_progress.c.request)
-    early = select(early_progress).where(early_progress.c.request.in_(names), is_recorded)
-    oldest_first = early.order_by(early_progress.c.open_people.desc(), early_progress.c.reached)
-    return {
-        row.request: Progress(
-            request=row.request,
-            reached=row.reached,
-            not_reached=row.not_reached,
-            open=row.open_people,
-            at=time_of(row.request),
-        )
-        for row in await connection.execute(oldest_first)
-    }
+async def has_early(connection: AsyncConnection, names: Sequence[str], *, is_postgres: bool) -> bool:
+    """Return whether counts arrived before one of these requests, which is recorded by now."""
+    return bool(await connection.scalar(select(exists().where(_are_early(names, is_postgres=is_postgres)))))
 
 
 async def write_early_progress(
-    connection: AsyncConnection, names: Collection[str], columns: Sequence[str], *, is_postgres: bool
+    connection: AsyncConnection, names: Sequence[str], columns: Sequence[str], *, is_postgres: bool
 ) -> int:
     """Write the counts that arrived before their request; return the number of events, as `write_progress` does.
 
     It runs after the batch with the request or the counts is committed: of two histories that wrote them at the same
     time, the one that commits last sees both.
     """
-    early = await list_early(connection, names)
-    added = await write_progress(connection, early, columns, is_postgres=is_postgres)
-    await connection.execute(delete(early_progress).where(early_progress.c.request.in_(early)))
-    return added
+    removed = delete(early_progress).where(_are_early(names, is_postgres=is_postgres)).returning(early_progress)
+    newest: dict[str, Progress] = {}
+    for request, reached, not_reached, open_people in await connection.execute(removed):
+        counts = {"reached": reached, "not_reached": not_reached, "open": open_people}
+        of_people = Progress(request=request, at=time_of(request), **counts)
+        if request not in newest or newest[request].rank < of_people.rank:
+            newest[request] = of_people
+    return await write_progress(connection, newest, columns, is_postgres=is_postgres)
+
+
+def _are_early(names: Sequence[str], *, is_postgres: bool) -> ColumnElement[bool]:
+    is_recorded = exists().where(requests.c.request == early_progress.c.request)
+    return and_(is_one_of(early_progress.c.request, names, is_postgres=is_postgres), is_recorded)
 
 
 async def list_legs(connection: AsyncConnection, first: Row[Any]) -> Sequence[tuple[str, str, bool]]:

@@ -155,7 +155,7 @@ class MergedBatch:
             self.jobs[job.request] = JobRow(job.request, body)
         else:
             row = known
-        self.requests[job.request] = replace(row, legs=legs)
+        self.requests[job.request] = row if row.legs == legs else replace(row, legs=legs)
         status, mark = Status.QUEUED, 0
         if job.is_scheduled:
             status, mark = (Status.SCHEDULED, 0) if job.held_until is None else (Status.HELD, job.moves)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -12,7 +13,7 @@ from imsg_database.unavailable import DatabaseUnavailable
 from imsg_history.database import BadRow, Database
 from imsg_history.facts import NOT_RECORDED, make_dead_letter, read_fact
 from imsg_history.ids import first_id
-from imsg_history.legs import list_early
+from imsg_history.legs import has_early
 from imsg_history.merge import MergedBatch
 from imsg_history.receipt_matching import ReceiptMatcher
 from imsg_history.reply_matching import ReplyMatcher
@@ -137,8 +138,9 @@ class BatchWriter:
             log.warning("dead_letter", id=letter.id, reason=letter.reason, queue=letter.queue, **about)
 
     async def _write_early_progress(self, names: Sequence[str]) -> None:
-        if not names or not await self._database.read(lambda connection: list_early(connection, names)):
-            return  # nearly always, and reading is cheap
+        is_postgres = self._database.is_postgres
+        if not names or not await self._database.read(partial(has_early, names=names, is_postgres=is_postgres)):
+            return  # nearly always: a write transaction would cost more than this look
         if await self._database.write(lambda connection: self._writer.write_early_progress(connection, names)):
             self._wake()
 
