@@ -70,17 +70,17 @@ class ScheduleConsumer:
             # what was not acknowledged. The clock is read after the rows are there, so that no release goes between.
             now_ms = await self._clock.read_ms()
             await rows.mark_due_of([job.request for job in jobs if to_ms(job) <= now_ms], now_ms)
-        await self._judge_held(jobs)
+        await self._decide_held_again(jobs)
         for job in jobs:
             log.info("scheduled", request=job.request, method=job.method, recipients=len(job.recipients))
         self._watermark.record_delivery(max((job.accepted_at.timestamp() * 1_000 for job in jobs), default=0))
         await acknowledge(self._broker, [delivery for delivery, _ in read])
 
-    async def _judge_held(self, jobs: Sequence[Job]) -> None:
+    async def _decide_held_again(self, jobs: Sequence[Job]) -> None:
         """Make held jobs due whose window has changed or gone, which a gateway may not have read yet.
 
-        The releaser judges all that is held when it reads other windows. So the windows are compared after the jobs
-        were stored: either they are the new ones here, or the releaser finds the jobs.
+        The releaser decides again about all that is held when it reads other windows. So the windows are compared
+        after the jobs were stored: either they are the new ones here, or the releaser finds the jobs.
         """
         groups = {HeldGroup(job.method, job.category, job.held_by, to_ms(job)) for job in jobs if job.held_by}
         if not groups:
