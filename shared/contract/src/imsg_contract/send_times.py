@@ -1,6 +1,6 @@
 """The time at which a message is to be sent, as clients write it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from imsg_contract.errors import Refusal
 
@@ -9,6 +9,9 @@ MAX_PAST = timedelta(minutes=5)
 """How far before now it may be: what is a little late is sent at once."""
 
 EXAMPLE = "2026-12-01T09:00:00+08:00"
+"""What the document of the API shows. An answer shows a time that can be sent: `_write_tomorrow`."""
+
+BEIJING = timezone(timedelta(hours=8))
 
 
 def read_send_at(given: object, now: datetime) -> datetime:
@@ -23,10 +26,11 @@ def read_send_at(given: object, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         at = None
     if at is None:
-        zh, en = f"应为 RFC 3339 时间，如 {EXAMPLE}", f"it must be an RFC 3339 time such as {EXAMPLE}"
+        example = _write_tomorrow(now)
+        zh, en = f"应为 RFC 3339 时间，如 {example}", f"it must be an RFC 3339 time such as {example}"
         raise Refusal("wrong_type", field="send_at", why_zh=zh, why_en=en)
     if at.tzinfo is None:
-        raise Refusal("no_offset", field="send_at", example=EXAMPLE)
+        raise Refusal("no_offset", field="send_at", example=_write_tomorrow(now))
     if at > now + MAX_AHEAD:
         raise Refusal("too_far", field="send_at", days=MAX_AHEAD.days)
     if at < now - MAX_PAST:
@@ -37,3 +41,8 @@ def read_send_at(given: object, now: datetime) -> datetime:
 def write_time(at: datetime) -> str:
     """Write a time as answers have it: RFC 3339, UTC, milliseconds."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _write_tomorrow(now: datetime) -> str:
+    """Write nine o'clock of the next day as a client in China would."""
+    return (now.astimezone(BEIJING) + timedelta(days=1)).replace(hour=9, minute=0, second=0, microsecond=0).isoformat()

@@ -220,7 +220,7 @@ class Sent:
             try:
                 times.read(text)
             except ValueError:
-                return t("sent.move_wrong")
+                return t("sent.move_wrong", example=times.full(due_at))
             return ""
 
         field = Field("send_at", t("sent.move_to"), times.full(due_at), check=check, hint=t("sent.move_hint"))
