@@ -76,9 +76,9 @@ WECHAT = ChannelSpec(
     icon="forum",
     address=Address(
         addresses.tag,
-        label=BilingualText("微信标签", "WeChat tag"),
+        label=BilingualText("微信标记", "WeChat tag"),
         error=BilingualText(
-            "不是微信标签：关注公众号后点击“获取我的openID”可得到",
+            "不是微信标记：关注公众号后点击“获取我的openID”可得到",
             "it is no WeChat tag; a follower gets theirs by pressing 获取我的openID",
         ),
         usernames="unlike",
@@ -88,7 +88,7 @@ WECHAT = ChannelSpec(
     content_zh="填入默认模板的一段文字（放不下时截断），或模板及其变量。",
     lifetime=timedelta(hours=24),
     to=BilingualText(
-        "发送到关注者的微信标签，或用户名对应的用户。",
+        "发送到关注者的微信标记，或用户名对应的用户。",
         "To followers' tags, and users by their names.",
     ),
     example={"to": "7K3-M9Q-2XH", "content": "明天下雨"},
