@@ -108,8 +108,11 @@ def test_an_auditor_sends_nothing_by_either_version(deployment: Deployment) -> N
 def test_v1_knows_the_roles_of_its_document_alone(deployment: Deployment) -> None:
     fields = {"username": "by-v1", "password": PASSWORD, "token": deployment.token()}
 
-    for role in ("operator", "auditor", "king"):
-        assert deployment.call("POST", "/api/register", fields | {"role": role})["errorCode"] == 10017
+    for role in ("operator", "auditor", "king", 5):
+        refused = deployment.call("POST", "/api/register", fields | {"role": role})
+        assert (refused["errorCode"], refused["detail"]) == (10017, "参数 role 不正确：只能是 'user'或'admin'。")
+    nameless = deployment.call("POST", "/api/register", {"role": "king", "token": fields["token"]})
+    assert (nameless["errorCode"], nameless["detail"]) == (10002, "缺少参数 username。")
     assert deployment.call("POST", "/api/register", fields | {"role": "admin"})["errorCode"] == 0
 
 
