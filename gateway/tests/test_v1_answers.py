@@ -56,7 +56,7 @@ async def answer(gateway: RunningGateway, request: V1Request, tokens: dict[str, 
     ]
     told = {
         "status": got.status_code,
-        "headers": sorted(f"{key}: {value}" for key, value in got.headers.items() if key != "content-length"),
+        "headers": [f"{key}: {value}" for key, value in got.headers.items() if key != "content-length"],
         "body": got.text,
         "relayed": relayed,
     }

@@ -76,7 +76,7 @@ class GatewayApp:
         if len(path) > 1 and path.endswith("/"):
             path = path[:-1]
             scope = {**scope, "path": path}
-        if path.endswith("\n"):  # the pattern of a route would match it
+        if path.endswith("\n") and v1.url_of(path) is None:  # the pattern of a route would match it
             raise Refusal("no_such_url", path=path)
 
         status = 0

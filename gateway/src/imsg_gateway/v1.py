@@ -3,7 +3,7 @@
 An answer has the keys that the document prints and HTTP 200. What else there is to say is in headers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -91,9 +91,15 @@ def print_only(response: Response, url: str) -> Response:
         content = response.content
         response.content = {key: content[key] for key in keys if key in content}
         if url != REGISTER or not is_success:
-            response.raw_headers += write_headers(content)
+            insert_headers(response, write_headers(content))
     response.status_code = 200
     return response
+
+
+def insert_headers(response: Response, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Insert headers where v1 has always had them: before Retry-After and Content-Type."""
+    place = next(i for i, (name, _) in enumerate(response.raw_headers) if name in (b"retry-after", b"content-type"))
+    response.raw_headers[place:place] = headers
 
 
 def write_headers(content: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
@@ -132,8 +138,8 @@ def percent_encode(text: str) -> str:
 
 
 def refuse(refusal: Refusal, request: Request) -> Response:
-    """Answer a refusal as the version of the path does."""
-    response = refuse_path(refusal, request.headers.get("accept-language", ""), str(request.scope["path"]))
+    """Answer a refusal as the version of the path does, whose slash at the end was taken off before."""
+    response = _refuse(refusal, request.headers.get("accept-language", ""), str(request.scope["path"]))
     if ignored := getattr(request.state, "ignored", None):
         response.headers[IGNORED] = write_ignored(ignored)
     return response
@@ -141,7 +147,9 @@ def refuse(refusal: Refusal, request: Request) -> Response:
 
 def refuse_path(refusal: Refusal, accept_language: str, path: str) -> Response:
     """Answer a refusal as the version of a path does, where there is no request yet."""
-    if len(path) > 1 and path.endswith("/"):
-        path = path[:-1]
+    return _refuse(refusal, accept_language, path[:-1] if len(path) > 1 and path.endswith("/") else path)
+
+
+def _refuse(refusal: Refusal, accept_language: str, path: str) -> Response:
     answer, url = refuse_with(refusal, accept_language), url_of(path)
     return answer if url is None else print_only(answer, url)

@@ -151,6 +151,7 @@ def _list_fields() -> Iterator[V1Request]:
     yield write("SMS with an attachment", "POST", "/api/send", {**SMS, "attachment": {"filename": "a", "file": FILE}})
     yield write("SMS too long", "POST", "/api/send", {**SMS, "content": "长" * 501})
     yield write("WeChat", "POST", "/api/send", {**SMS, "method": "wechat", "to": "7K3-M9Q-2XH"})
+    yield write("mail to a WeChat tag", "POST", "/api/send", {**MAIL, "to": "7K3-M9Q-2XH"})
     yield write("English", "POST", "/api/send", {**MAIL, "method": "fax"}, accept_language="en-US,en;q=0.9")
     yield write("slash at the end", "POST", "/api/send/", MAIL)
 
@@ -203,6 +204,9 @@ def _list_paths() -> Iterator[V1Request]:
         "/api/modify/%2e",
         "/api/modify/a%2Fb",
         "/api/modify/%00",
+        "/api/modify/a%0A",
+        "/api/send//",
+        "/api/send%0A",
     ):
         yield write(f"POST {path}", "POST", path, {"token": "{admin}"})
     yield write("a path, English", "GET", "/api/send", accept_language="en")
