@@ -21,7 +21,8 @@ from imsg_limits.quota import PER_DAY, PER_HOUR
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 
-OPTIONS = DatabaseOptions("test")
+OPTIONS = DatabaseOptions("test", busy_timeout_s=60, statement_timeout_s=60)
+"""Patient: a busy machine may let one of several processes wait for its turn longer than a service would."""
 
 PERSON = User(
     id="0193" + "a" * 28,
