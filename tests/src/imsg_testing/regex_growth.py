@@ -9,13 +9,13 @@ from re import _compiler, _constants, _parser  # type: ignore[attr-defined]  # t
 from time import process_time
 from typing import Any
 
-SIZES = (1_024, 65_536)
+SIZES = (1_024, 16_384)
 """Characters. Exponential patterns are found in the short text, most quadratic ones in the long."""
 
 MAX_S = 0.1
-"""Processor seconds that a text may take: a linear pattern needs 0.04 s at most."""
+"""Processor seconds that a text may take: a linear pattern needs 0.01 s at most."""
 
-DOUBTFUL_S = 0.005
+DOUBTFUL_S = 0.002
 """Processor seconds of the long text from which a text of LONGER times its length is measured too.
 
 A quadratic pattern takes less than MAX_S where it looks at few places: `[^>]*>` after twenty fixed characters.
