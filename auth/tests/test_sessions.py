@@ -195,7 +195,7 @@ async def test_a_password_is_not_changed_by_a_wrong_request(user: Visitor) -> No
 
 
 async def test_who_was_removed_meanwhile_has_a_void_token(user: Visitor, admin: Visitor) -> None:
-    """The gateway judged the token a moment before."""
+    """The gateway checked the token a moment before."""
     await admin.delete(f"/api/users/{user.name}")
     for answer in (
         await user.get("/api/me"),

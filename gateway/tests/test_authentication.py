@@ -108,7 +108,7 @@ async def test_services_and_jobs_learn_the_id_of_who_asks(gateway: RunningGatewa
     await gateway.client.get(QUERY, params={"token": token})
     headers = gateway.history.relayed[-1].headers
     assert (headers["x-imsg-caller-id"], headers["x-imsg-caller-since"]) == (id_of("zhang"), "1764028800125")
-    for _ in range(2):  # the first is judged, the second remembered
+    for _ in range(2):  # the first is checked, the second remembered
         assert (await gateway.send(token=token)).json()["errorCode"] == 0
     assert [job.user_id for job in await gateway.jobs(2)] == [id_of("zhang")] * 2
 

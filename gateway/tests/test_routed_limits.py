@@ -1,4 +1,4 @@
-"""An SMS is judged by the limits of the accounts that may carry it, to each recipient."""
+"""An SMS is checked by the limits of the accounts that may carry it, to each recipient."""
 
 import json
 from typing import Any

@@ -34,18 +34,18 @@ def test_services_without_a_replica_are_faults_and_those_without_a_store_too() -
 
     replicas = [replica for replica in ALL if replica.service not in {"catalog", "history", "auth"}]
     replicas += [make_replica("history", "a:1", "database"), make_replica("auth", "a:1", "redis"), make_replica("auth")]
-    judged = {finding.name: finding for finding in check_replicas(replicas, METHODS)}
-    assert {name for name, finding in judged.items() if finding.level == "fault"} == {"catalog", "history"}
-    assert judged["auth"].level == "notice"  # another replica serves
-    assert "a:1: database" in judged["history"].state.en
+    findings = {finding.name: finding for finding in check_replicas(replicas, METHODS)}
+    assert {name for name, finding in findings.items() if finding.level == "fault"} == {"catalog", "history"}
+    assert findings["auth"].level == "notice"  # another replica serves
+    assert "a:1: database" in findings["history"].state.en
 
 
 def test_two_versions_and_what_a_replica_found_are_shown_once() -> None:
     found = [replica.model_copy(update={"findings": (BACKUP,)}) for replica in ALL[:2]]
-    judged = [*check_replicas([*found, *ALL[2:], make_replica("auth", "b:1", version="2")], METHODS)]
+    findings = [*check_replicas([*found, *ALL[2:], make_replica("auth", "b:1", version="2")], METHODS)]
 
-    assert judged.count(BACKUP) == 1
-    (version,) = (finding for finding in judged if finding.part == "version")
+    assert findings.count(BACKUP) == 1
+    (version,) = (finding for finding in findings if finding.part == "version")
     assert (version.level, version.state.en) == ("notice", "1 and 2 run at once")
 
 
@@ -67,14 +67,14 @@ def test_each_database_has_a_row() -> None:
             (make_replica("scheduler"), ("database",)),
         )
     ]
-    judged = {finding.name: finding for finding in check_databases([*with_databases, make_replica("smtp")])}
+    findings = {finding.name: finding for finding in check_databases([*with_databases, make_replica("smtp")])}
 
-    assert {name: finding.level for name, finding in judged.items()} == {
+    assert {name: finding.level for name, finding in findings.items()} == {
         "auth": "well", "history": "notice", "scheduler": "fault",
     }  # fmt: skip
-    assert "a:1" in judged["history"].state.zh
-    assert "b:1" not in judged["history"].state.zh
-    assert judged["scheduler"] in list(check_replicas(with_databases, METHODS))
+    assert "a:1" in findings["history"].state.zh
+    assert "b:1" not in findings["history"].state.zh
+    assert findings["scheduler"] in list(check_replicas(with_databases, METHODS))
 
 
 OPEN = {"method": "sms", "state": "open", "why": None, "until": None, "waiting": 3, "consumers": 2, "late_s": 0}

@@ -16,7 +16,7 @@ from imsg_web.service_client import Peer, ServiceUnavailable
 
 
 class Authenticator:
-    """Judges tokens and keys by the user cache in Redis; has auth write who is missing there."""
+    """Checks tokens and keys by the user cache in Redis; has auth write who is missing there."""
 
     def __init__(
         self,

@@ -98,7 +98,7 @@ class RoutedLimits:
         """Group the recipients by the providers that may send a content to them; there is one group at least.
 
         An official account is the only provider of its followers: `accounts` holds what is known of them, by address.
-        Recipients without a provider are judged by the merged limits of the channel. Raises RedisUnavailable.
+        Recipients without a provider are checked by the merged limits of the channel. Raises RedisUnavailable.
         """
         if not method.has_templates:
             return [Group(recipients, [None])]
@@ -173,7 +173,7 @@ class RoutedLimits:
         try:
             return RouteLimits.model_validate_json(published).providers
         except ValidationError as error:
-            # A sender newer than this gateway: it will judge the content itself.
+            # A sender newer than this gateway: it will check the content itself.
             self._problem.report(error)
             return ()
 

@@ -43,6 +43,6 @@ class PublishedTemplates:
             try:
                 templates[name.decode()] = TemplateLimits.model_validate_json(limits)
             except (ValidationError, json.JSONDecodeError, UnicodeDecodeError):
-                # A sender newer than this gateway: it will judge the content itself.
+                # A sender newer than this gateway: it will check the content itself.
                 self._problem.report(name.decode(errors="replace"))
         return templates

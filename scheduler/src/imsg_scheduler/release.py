@@ -139,7 +139,7 @@ class Releaser:
                 self._judged = None
                 raise
         released = await self._release_due(calendar, now_ms)
-        if calendar is not self._windows.current:  # another turn may have judged before these were written
+        if calendar is not self._windows.current:  # another turn may have decided before these were written
             self._judged = None
         return released
 

@@ -47,7 +47,7 @@ class CancelFilter(NamedTuple):
 
 
 class HeldGroup(NamedTuple):
-    """Held jobs that are judged alike."""
+    """Held jobs that are decided on alike."""
 
     method: str
     category: Category

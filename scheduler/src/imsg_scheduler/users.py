@@ -1,4 +1,4 @@
-"""Whether the user of a scheduled job may still send: judged when the job is released."""
+"""Whether the user of a scheduled job may still send: checked when the job is released."""
 
 from imsg_contract.topology import user_key
 from imsg_contract.wire import Job

@@ -344,7 +344,7 @@ def classify_refusal(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refu
     """
     reply_text = f"{reply.code} {_hide_addresses(reply.text)}"
     text = reply.text or "The server gave no reason."
-    unlisted = f" (an unlisted code, judged by its first digit: {reply.code})" if reply.is_unlisted else ""
+    unlisted = f" (an unlisted code, classified by its first digit: {reply.code})" if reply.is_unlisted else ""
     for rule in REFUSAL_RULES:
         if stage in rule.stages and rule.pattern.search(reply_text):
             return _make_result(rule, reply.label, text, scopes)

@@ -145,7 +145,7 @@ async def test_a_change_of_the_cached_user_holds_for_the_very_next_request(redis
     assert (await exhaust(quota, name)).window.left == 0
 
 
-async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
+async def test_the_token_is_checked_in_the_same_step(redis: Redis, name: str) -> None:
     """Missing, of another epoch, logged out, not allowed to send: each said as itself, none of them counted."""
     quota = Quota(redis, SHANGHAI)
     assert await quota.charge(name, "nonce", 1, ID, Cost(1)) == UserNotCached()
@@ -158,7 +158,7 @@ async def test_the_token_is_judged_in_the_same_step(redis: Redis, name: str) -> 
     assert (await quota.read_used(name, ID)).hour == 1
 
 
-async def test_a_key_is_judged_in_the_same_step(redis: Redis, name: str) -> None:
+async def test_a_key_is_checked_in_the_same_step(redis: Redis, name: str) -> None:
     """Ended, changed since it was read, of a removed user: each said as itself, none of them counted."""
     quota = Quota(redis, SHANGHAI)
     await cache_user(redis, name, epoch=8)
@@ -174,7 +174,7 @@ async def test_a_key_is_judged_in_the_same_step(redis: Redis, name: str) -> None
     assert (await quota.read_used(name, ID)).hour == 1
 
 
-async def test_reading_the_cached_user_judges_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
+async def test_reading_the_cached_user_checks_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
     """For requests that were refused for something else, and for every other URL."""
     quota = Quota(redis, SHANGHAI)
     assert await quota.read_cached_user(name, "nonce") == UserNotCached()

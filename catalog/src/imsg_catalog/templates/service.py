@@ -246,7 +246,7 @@ class Templates:
         published = await self._redis.call("GET", route_limits_key(method))
         try:
             providers = RouteLimits.model_validate_json(published).providers if published else ()
-        except ValidationError:  # of a newer sender, which judges itself
+        except ValidationError:  # of a newer sender, which checks it itself
             return ()
         fields = [field for source in sources for field in list_approved_fields(source)]
         if not fields:

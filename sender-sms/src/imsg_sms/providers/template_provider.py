@@ -72,7 +72,7 @@ class ReceiptFields:
 
 
 class TemplateProvider(ABC):
-    """Sends messages by the templates of an account. Subclasses make the calls and judge the responses."""
+    """Sends messages by the templates of an account. Subclasses make the calls and read the responses."""
 
     kind: ClassVar[str]
     table: ClassVar[CodeTable]

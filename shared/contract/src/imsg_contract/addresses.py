@@ -12,7 +12,7 @@ _LOCAL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*
 _LABEL = r"(?!..--)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN_EMAIL = re.compile(rf"(?=.{{1,64}}@){_LOCAL}@(?:(?:{_LABEL}\.)+[A-Za-z]{{2,63}}|localhost)")
 """Nearly every address: ASCII, dot-atom (RFC 5321), host names. It is thirty times faster than the library; a test
-compares both. The mail server judges names of a closed network (`.local`, `.test`, `localhost`)."""
+compares both. The mail server decides on names of a closed network (`.local`, `.test`, `localhost`)."""
 
 
 def email(text: str) -> str | None:

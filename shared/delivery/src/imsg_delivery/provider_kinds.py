@@ -98,7 +98,7 @@ class SenderSettings(Generic[Group]):
     add: Callable[[Group, Sequence[NamedSender]], Group]
     """Adds senders of auth; those of the settings stay."""
     examine: Callable[[Group | None, str, bool], Awaitable[SenderDns | None]] | None = None
-    """Looks up the DNS records of a sender's domain, and judges them in English, or else in Chinese.
+    """Looks up the DNS records of a sender's domain, and describes them in English, or else in Chinese.
 
     An empty domain is that of the default sender; None where there is none."""
     check_signature: Callable[[Group | None, str], Awaitable[Sequence[Remark]]] | None = None

@@ -29,7 +29,7 @@ Holidays = Literal["cn", "none"]
 DayKind = Literal["holiday", "workday"]
 
 MAX_DAYS = 60
-"""How far ahead an opening is looked for. What meets none is held so long, and judged anew."""
+"""How far ahead an opening is looked for. What meets none is held so long, and checked again."""
 
 WARN_AHEAD = timedelta(days=30)
 """How long before a year begins its holidays are missed."""

@@ -1,4 +1,4 @@
-"""Judging the room on a disk, the end of a certificate, and that there is no backup."""
+"""Checks of the room on a disk, the end of a certificate, and the age of a backup."""
 
 import shutil
 from collections.abc import Iterator

@@ -126,7 +126,7 @@ _COUNT = (
     + FIND_CAP.replace("{", "{{").replace("}", "}}")
     + """
 local word, crowded = 'charged', false
-local function judge(costs, limits, used)
+local function check(costs, limits, used)
   for at = 1, #costs do
     local sum = tonumber(used[at + 2] or 0)
     if costs[at] > 0 and sum + costs[at] > limits[at] then word = 'exhausted' end
@@ -173,11 +173,11 @@ if owner and owner ~= id then
   redis.call('DEL', KEYS[2])
   for at = 1, #used do used[at] = false end
 end
-judge(costs, limits, used)
+check(costs, limits, used)
 local fields_of_all, costs_of_all, limits_of_all, used_of_all, names_of_all
 if rows_of_all ~= '' then
   fields_of_all, costs_of_all, limits_of_all, used_of_all, names_of_all = read(KEYS[4], rows_of_all, 'id')
-  judge(costs_of_all, limits_of_all, used_of_all)
+  check(costs_of_all, limits_of_all, used_of_all)
 end
 if word == 'charged' and KEYS[6] then
   local reached, wait = find_cap(KEYS[6], ARGV[10], ARGV[8], ARGV[9], now * 1000)

@@ -27,7 +27,7 @@ for i = 1, written do
   elseif rank >= 0 then
     put(n, string.format('s %d %s', rank, body))
   elseif kind == 'r' then
-    -- Ours, written before its reply was lost; or who took over our claim has judged it already.
+    -- Ours, written before its reply was lost; or whoever took over our claim has ended it already.
     answer = tonumber(string.match(entry, '^r (%d+)')) == token and entry or 'x'
   else
     local who, first = owner, nil
