@@ -13,7 +13,7 @@ SLOWLY = scripts/announce-slow 10 "$$(scripts/in-language \
 
 # Three at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
 # The files come in the order of `testpaths`, the slow ones first, so that no process ends long after the others.
-TEST := $(VENV)/pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore=tests/compose
+TEST := $(VENV)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)
