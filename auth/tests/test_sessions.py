@@ -249,8 +249,8 @@ async def test_a_forged_token_costs_no_database_lock(
     stranger = SecretStr("never ours")
     forged = make(user.called, me["id"], 1, expiry=9_999_999_999, nonce="0" * 32, key=stranger)
     nobodys = make("nobody", me["id"], 1, expiry=9_999_999_999, nonce="0" * 32, key=stranger)
-    with closing(sqlite3.connect(database, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=60, check_same_thread=False)) as other:
+        await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")  # auth itself may be writing, in this loop
         async with asyncio.timeout(3.5):  # a lock would be waited for longer
             told = await visitor.post("/internal/user-cache", username=user.name, token=forged)
             assert (told.status_code, told.json()["reason"]) == (401, "token_invalid")

@@ -12,12 +12,13 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import QUOTAS_OF_ALL
 from imsg_database.address import read_url
 from imsg_database.database import Database, connect
+from imsg_database.engines import DatabaseOptions
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_limits.quota import PER_HOUR, QuotaRow, encode_rows
 from imsg_runtime.redis import Redis, RedisUnavailable
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.auth import Late, read_cached
-from imsg_testing.auth_store import OPTIONS, PERSON, Auth, add, another, open_migrated, processes, read_user
+from imsg_testing.auth_store import PERSON, Auth, add, another, open_migrated, processes, read_user
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ async def test_the_last_administrator_stays_also_in_a_race(
 async def test_who_stops_waiting_for_a_row_leaves_nothing_behind(database_url: str, database: Database) -> None:
     """A request that was given up; its connection is whole again afterwards."""
     await add(Store(database), PERSON)
-    async with connect(read_url(database_url), OPTIONS) as other:
+    async with connect(read_url(database_url), DatabaseOptions("test")) as other:
         async with Store(database).writing() as rows:
             assert await rows.lock_user("张三") is not None
             with pytest.raises((DatabaseUnavailable, TimeoutError)):

@@ -184,7 +184,8 @@ async def test_a_bounce_that_is_pushed_twice_stands_once_and_leaves_the_provider
 
     message = await place.message(sent)
     assert message["status"] == "failed"
-    assert [line["status"] for line in message["timeline"]] == ["sent", "failed"]
+    # The sender tries the mail in vain when it has waited for the suppressions: by then this may have ended, or not.
+    assert [line["status"] for line in message["timeline"] if line["status"] != "retrying"] == ["sent", "failed"]
     assert (message["provider"], message["provider_id"]) == (before["provider"], before["provider_id"])
     assert message["provider"] is not None
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
-from imsg_runtime.redis import connect
 from imsg_testing.command_line import Ended, run_imsg
 from imsg_testing.sandbox import open_sandbox
 from imsg_testing.servers import reserve_port
@@ -111,28 +112,34 @@ WECHAT = {
 }
 
 
-async def test_a_template_that_the_account_has_not_is_named(tmp_path: Path, valkey_url: str) -> None:
-    async with connect(valkey_url) as redis:
-        await redis.call("DEL", "imsg:wechat:plain:main")
-        wrong = '{"TM00015": "The account has no template TM00015; it has TM00016."}'
-        await redis.call("SET", "imsg:wechat:wrong-templates:main", wrong)
-    told = await asyncio.to_thread(_doctor, tmp_path, **WECHAT, IMSG_REDIS_URL=valkey_url)
-    async with connect(valkey_url) as redis:
-        await redis.call("DEL", "imsg:wechat:wrong-templates:main")
+PLAIN, WRONG_TEMPLATES = "imsg:wechat:plain:main", "imsg:wechat:wrong-templates:main"
+
+
+@pytest.fixture
+def server(valkey_url: str) -> Iterator[redis.Redis]:
+    """Connect to a Redis that knows nothing wrong of the account, before and after a test."""
+    with redis.Redis.from_url(valkey_url) as opened:
+        opened.delete(PLAIN, WRONG_TEMPLATES)
+        yield opened
+        opened.delete(PLAIN, WRONG_TEMPLATES)
+
+
+def test_a_template_that_the_account_has_not_is_named(tmp_path: Path, valkey_url: str, server: redis.Redis) -> None:
+    server.set(WRONG_TEMPLATES, '{"TM00015": "The account has no template TM00015; it has TM00016."}')
+
+    told = _doctor(tmp_path, **WECHAT, IMSG_REDIS_URL=valkey_url)
+
     (line,) = [line for line in told.stdout.splitlines() if " WeChat " in line]
     assert line.startswith("✗")
     assert "no template TM00015" in line
 
 
-async def test_a_wechat_console_that_still_sends_plain_is_named(tmp_path: Path, valkey_url: str) -> None:
-    async with connect(valkey_url) as redis:
-        await redis.call("SET", "imsg:wechat:plain:main", "1")
+def test_a_wechat_console_that_still_sends_plain_is_named(tmp_path: Path, valkey_url: str, server: redis.Redis) -> None:
+    server.set(PLAIN, "1")
     settings = {**WECHAT, "IMSG_REDIS_URL": valkey_url}
 
-    refused = await asyncio.to_thread(_doctor, tmp_path, **settings)
-    by_hand = await asyncio.to_thread(_doctor, tmp_path, **settings, IMSG_WECHAT__ACCOUNTS__MAIN__MODE="any")
-    async with connect(valkey_url) as redis:
-        await redis.call("DEL", "imsg:wechat:plain:main")
+    refused = _doctor(tmp_path, **settings)
+    by_hand = _doctor(tmp_path, **settings, IMSG_WECHAT__ACCOUNTS__MAIN__MODE="any")
 
     (line,) = [line for line in refused.stdout.splitlines() if " WeChat " in line]
     assert line.startswith("✗")
