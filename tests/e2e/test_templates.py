@@ -255,8 +255,7 @@ def test_what_failed_is_sent_again_with_the_words_of_its_acceptance(deployment: 
 def follow(deployment: Deployment) -> tuple[str, str]:
     """Add a follower; return (openid, tag)."""
     openid = deployment.call("POST", "/sandbox/wechat/followers", {})["openid"]
-    press = {"key": "获取我的openID"}
-    return openid, deployment.call("POST", f"/sandbox/wechat/followers/{openid}/press", press)["reply"]
+    return openid, deployment.press(openid)
 
 
 def test_a_wechat_message_goes_by_the_accounts_template(deployment: Deployment) -> None:

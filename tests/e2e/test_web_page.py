@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from imsg_testing.api import DOCUMENTED, PASSWORD
+from imsg_testing.api import DOCUMENTED, PASSWORD, PatientTransport
 from imsg_testing.deployment import Deployment
 from imsg_testing.service import Service
 
@@ -38,7 +38,7 @@ class Visitor:
 
     def __init__(self, url: str, **headers: str) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, timeout=60, headers={**HTML, **headers})
+        self.client = httpx.Client(base_url=url, timeout=60, headers={**HTML, **headers}, transport=PatientTransport())
 
     def enter(
         self, username: str = "admin", password: str = DOCUMENTED["admin"], *, going: str = "", **headers: str

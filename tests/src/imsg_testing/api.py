@@ -1,6 +1,7 @@
 """A client of a running iMSG, however it runs: the public API, and the sandbox's inbox and faults."""
 
 import secrets
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -24,8 +25,34 @@ AWAY = 10012
 SETTLED = {"cancelled", "sent", "failed", "expired", "uncertain", "delivered"}
 
 
+PASSING = {"not_accepted", "outcome_unknown", "unavailable", "sender_away"}
+"""Reasons of `AWAY` that pass by themselves."""
+
 READY_TIMEOUT_S = 120.0
 """Back-offs of 5 s until every part has found the others again, and RabbitMQ's own start on a busy machine."""
+
+
+class PatientTransport(httpx.HTTPTransport):
+    """Makes a call again that is answered `AWAY`, as where Redis stands still for 2 s, until another answer comes."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the first answer that is another, or the last after SETTLE_TIMEOUT_S."""
+        until = time.monotonic() + SETTLE_TIMEOUT_S
+        while True:
+            answer = super().handle_request(request)
+            answer.read()
+            if request.url.path.startswith("/health/") or not _passes(answer) or time.monotonic() > until:
+                return answer
+            time.sleep(0.2)
+
+
+def _passes(answer: httpx.Response) -> bool:
+    if answer.headers.get("content-type", "").startswith("application/json"):
+        reason = answer.headers.get("x-imsg-reason")  # v1's body has none
+        if reason is None and answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            reason = answer.json().get("reason")
+        return reason in PASSING
+    return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE  # a page
 
 
 class Api:
@@ -35,7 +62,8 @@ class Api:
 
     def __init__(self, url: str) -> None:
         # An idle connection is dropped before the gateway drops it, which would be in the way of a call just sent.
-        self.client = httpx.Client(base_url=url, timeout=30, limits=httpx.Limits(keepalive_expiry=2))
+        transport = PatientTransport(limits=httpx.Limits(keepalive_expiry=2))
+        self.client = httpx.Client(base_url=url, timeout=60, transport=transport)
         self._tokens: dict[str, str] = {}
 
     @property
@@ -169,6 +197,21 @@ class Api:
 
         wait(is_there, SETTLE_TIMEOUT_S, why=lambda: f"nothing arrived for {filters}\n{self.logs}")
         return results[-1]
+
+    def press(self, openid: str) -> str:
+        """Press the menu's button for a tag as a follower in the sandbox; return what the account replies.
+
+        An official account has five seconds for that, and whoever gets no reply presses again.
+        """
+        replies: list[str | None] = []
+
+        def has_reply() -> bool:
+            pressed = self.call("POST", f"/sandbox/wechat/followers/{openid}/press", {"key": "获取我的openID"})
+            replies.append(pressed["reply"])
+            return bool(replies[-1])
+
+        wait(has_reply, SETTLE_TIMEOUT_S, every_s=0.2)
+        return str(replies[-1])
 
     def order(self, fault: str, times: int | None = 1, **more: object) -> None:
         """Order a fault of the sandbox's mail server."""

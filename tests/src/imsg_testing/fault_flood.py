@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,7 @@ from urllib.parse import urlsplit
 from imsg_channels import METHODS
 from imsg_contract.topology import Lane, Topology
 from imsg_testing.brokers import open_ready
-from imsg_testing.fault_clients import Clients
+from imsg_testing.fault_clients import GIVES_UP_AFTER_S, PAUSE_S, REPEATABLE, Clients
 from imsg_testing.jobs import make_job
 
 CONNECTIONS = 48
@@ -25,7 +27,7 @@ ANSWER_WITHIN_S = 60.0
 def flood(clients: Clients, url: str, count: int, choose_fields: Callable[[], Mapping[str, str]] = dict) -> None:
     """Send `count` requests with one recipient each, and the fields chosen for each of them.
 
-    Raises a group of AssertionError if one is refused.
+    One that is answered to be repeated is repeated. Raises a group of AssertionError if one is refused.
     """
     asyncio.run(_flood(clients, url, count, choose_fields))
 
@@ -41,10 +43,17 @@ async def _flood(clients: Clients, url: str, count: int, choose_fields: Callable
             for to in waiting:
                 fields = {"token": clients.token, "method": "smtp", "to": to, "content": CONTENT, **choose_fields()}
                 body = json.dumps(fields).encode()
-                head = f"POST /api/v2/messages HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {len(body)}\r\n\r\n"
-                writer.write(head.encode() + body)
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    said = await _answer(reader)
+                lines = (
+                    "POST /api/v2/messages HTTP/1.1", f"host: {host}:{port}", f"content-length: {len(body)}",
+                    f"idempotency-key: {secrets.token_hex(8)}", "", "",
+                )  # fmt: skip
+                until, said = time.monotonic() + GIVES_UP_AFTER_S, dict[str, object]()
+                while not said or (said.get("reason") in REPEATABLE and time.monotonic() < until):
+                    if said:
+                        await asyncio.sleep(PAUSE_S)
+                    writer.write("\r\n".join(lines).encode() + body)
+                    async with asyncio.timeout(ANSWER_WITHIN_S):
+                        said = await _answer(reader)
                 assert said["errorCode"] == 0, said
                 clients.accepted[str(said["id"])] = [to]
         await writer.wait_closed()
