@@ -19,6 +19,8 @@ CLIENTS = 8
 FOUND_OUT_S = 10.0
 FROZEN_S = 40.0
 SLOW_S = 5.0
+HELD_S = 15.0
+"""What only a frozen gateway makes of a wait, and no machine that stands still now and then."""
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +74,9 @@ def test_one_of_two_gateways_frozen(deployment: Services) -> None:
             fault.clients.wait_for(40)
     took = [seconds for asked, seconds in fault.clients.waits if began + FOUND_OUT_S <= asked <= began + FROZEN_S]
     took += [seconds for asked, seconds in waits.taken if began + FOUND_OUT_S <= asked <= began + FROZEN_S]
-    slow = sum(seconds > SLOW_S for seconds in took)
-    assert len(took) > 100  # of which one may be slow
-    assert slow <= len(took) / 100, f"{slow} of {len(took)} waited over {SLOW_S:.0f} s"
+    slow, held = (sum(seconds > least_s for seconds in took) for least_s in (SLOW_S, HELD_S))
+    assert len(took) > 100  # of which one may be held
+    assert held <= len(took) / 100, f"{held} of {len(took)} waited over {HELD_S:.0f} s"
     assert not waits.unanswered
     fault.report(
         17,

@@ -39,7 +39,7 @@ class Workers:
         """Run provider and worker for as long as the context lasts."""
         threads = [threading.Thread(target=self._provide, daemon=True), threading.Thread(target=self._supervise)]
         threads[0].start()
-        self._open.wait(10)
+        self._open.wait(60)
         threads[1].start()
         try:
             yield self
