@@ -72,14 +72,14 @@ def test_the_cookie_is_for_this_site_and_no_script(visit: Visits) -> None:
 def test_a_post_without_our_origin_is_refused(deployment: Deployment) -> None:
     form = {"username": "admin", "password": "123"}
     for headers in ({}, {"origin": "http://evil.example"}, {"origin": "null"}):
-        answer = httpx.post(f"{deployment.url}/login", data=form, headers=headers)
+        answer = httpx.post(f"{deployment.url}/login", data=form, headers=headers, timeout=60)
         assert "set-cookie" not in answer.headers
         assert answer.status_code in (303, 403)
 
 
 @pytest.mark.parametrize("path", ["/login", "/", "/limits", "/nowhere", "/_console/static/page.css"])
 def test_every_answer_has_the_headers_that_browsers_need(deployment: Deployment, path: str) -> None:
-    headers = httpx.get(deployment.url + path, headers={"accept": "text/html"}).headers
+    headers = httpx.get(deployment.url + path, headers={"accept": "text/html"}, timeout=60).headers
     policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["frame-ancestors"] == "'none'"

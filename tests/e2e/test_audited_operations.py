@@ -92,8 +92,16 @@ def manage(deployment: Deployment, caller: Caller) -> None:
     newer = do("POST /keys/{id}/rotate", "admin", id=key["id"], old_valid_s=60)
     do("DELETE /keys/{id}", "admin", id=key["id"])
     do("POST /keys/leaked", "admin", key=newer["key"])
-    channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
-    provider = next(channel["providers"][0]["name"] for channel in channels if channel["method"] == "sms")
+    names: list[str] = []
+
+    def has_provider() -> bool:
+        channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
+        (sms,) = (channel for channel in channels if channel["method"] == "sms")
+        names[:] = [provider["name"] for provider in sms["providers"]]
+        return bool(names)
+
+    wait(has_provider, 60)
+    provider = names[0]
     named = {"method": "sms", "name": provider}
     do("POST /providers/{method}/{name}/test", f"sms/{provider}", **named, to="13800138000")
     for paused in (True, False):

@@ -7,8 +7,9 @@ import json
 import os
 import select
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -108,10 +109,10 @@ def test_half_open_connections_are_dropped_in_time_and_delay_no_other(stack: Dep
         ended = 0
         for reader, writer in (*silent, *begun):
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     await reader.read()
                 ended += 1
-            except ConnectionResetError:
+            except ConnectionError:
                 ended += 1
             except TimeoutError:
                 pass
@@ -135,25 +136,44 @@ def test_eight_slow_anonymous_bodies_block_no_other_client(stack: Deployment) ->
     with contextlib.ExitStack() as connections:
         heads = [talk(stack, _send_head(LARGE + 100), f"127.0.1.{n}") for n in range(1, SLOW + 1)]
         slow = [connections.enter_context(head) for head in heads]
+        connections.enter_context(_dripping(slow))
         for sock in slow:
             say(sock, b'{"a": "' + b"x" * LARGE)
         time.sleep(2.5)  # they are as slow as slow is; what is measured is not this
-        answered: set[socket.socket] = set()
         for _ in range(3):
             _send_large(stack)
-            answered.update(select.select(slow, [], [], 0)[0])
-            for sock in set(slow) - answered:
-                say(sock, b"x")  # else it is refused for its silence, after 15 s
-        answered.update(select.select(slow, [], [], 1)[0])
-        heard = [hear(sock) for sock in answered]
+        heard = [hear(sock) for sock in select.select(slow, [], [], 60)[0]]
     assert heard, "somebody had to give way"
     assert {(status, answer["reason"]) for status, answer in heard} == {(503, "overloaded")}
+
+
+@contextlib.contextmanager
+def _dripping(slow: Sequence[socket.socket]) -> Iterator[None]:
+    """Send an octet on each connection now and then: it is refused for its silence, after 15 s."""
+    is_over = threading.Event()
+
+    def drip() -> None:
+        while not is_over.wait(3):
+            for sock in slow:
+                say(sock, b"x")
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _send_large(stack: Deployment) -> None:
     file = {"filename": "大文件.bin", "file": base64.b64encode(os.urandom(10_000_000)).decode()}
     body = {"to": "big@example.com", "method": "smtp", "content": {"subject": "s", "text": "t"}, "attachment": file}
-    assert stack.call("POST", "/api/v2/messages", body, token=stack.token())["errorCode"] == 0
+
+    def is_accepted() -> bool:  # at once, unless this process stood still and its body was the slowest
+        return bool(stack.call("POST", "/api/v2/messages", body, token=stack.token())["errorCode"] == 0)
+
+    wait(is_accepted, 60)
 
 
 def test_one_address_holds_an_eighth_of_the_budget_at_most(stack: Deployment) -> None:
@@ -259,14 +279,21 @@ def test_bodies_of_one_address_share_one_budget_wherever_they_go(stack: Deployme
 
 
 def test_one_address_has_a_thousand_connections(stack: Deployment) -> None:
-    with contextlib.ExitStack() as connections:
-        for _ in range(1_000):
-            connections.enter_context(talk(stack, b"", "127.0.8.1"))
-        with talk(stack, b"", "127.0.8.1") as one_more:
-            status, answer = hear(one_more)
-        with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.2") as other:
-            assert hear(other)[0] == 200
-    assert (status, answer["reason"]) == (429, "too_many_connections")
+    refused: list[tuple[int, object]] = []
+
+    def is_refused() -> bool:
+        """Try one more beside a thousand, of which each is dropped after ten seconds."""
+        with contextlib.ExitStack() as connections:
+            for _ in range(1_000):
+                connections.enter_context(talk(stack, b"", "127.0.8.1"))
+            with talk(stack, b"", "127.0.8.1") as one_more:
+                status, answer = hear(one_more)
+            refused[:] = [(status, answer.get("reason"))]
+            with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.2") as other:
+                return status != 0 and hear(other)[0] == 200
+
+    wait(is_refused, 120, why=lambda: str(refused))
+    assert refused == [(429, "too_many_connections")]
 
     def is_heard() -> bool:
         with talk(stack, _push("/api/login", length=2) + b"{}", "127.0.8.1") as again:

@@ -11,6 +11,9 @@ from imsg_testing.waiting import wait
 CONTENT = {"subject": "taken back", "text": "您好"}
 TOTALS = ("cancelled", "too_late", "settled")
 
+pytestmark = pytest.mark.usefixtures("clock_hour")
+"""Charges are counted by the day."""
+
 
 def accept(deployment: Deployment, token: str, to: str | list[str], **fields: Any) -> str:  # noqa: ANN401  any JSON
     """Send a mail; return its id."""

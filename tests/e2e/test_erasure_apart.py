@@ -1,6 +1,7 @@
 """With separate services, an erased person's address is in no dump of PostgreSQL and no key of Redis."""
 
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -41,7 +42,8 @@ def search(services: Services) -> list[str]:
             dumps[f"Redis' {key!r}"] = key.lower() + (client.dump(key) or b"").lower()
     for file in valkey.folder.rglob("*"):
         if file.is_file():
-            dumps[file.name] = file.read_bytes().lower()
+            with suppress(FileNotFoundError):  # Valkey has just replaced it
+                dumps[file.name] = file.read_bytes().lower()
     return [name for name, dump in dumps.items() if needle in dump]
 
 

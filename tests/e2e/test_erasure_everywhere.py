@@ -123,7 +123,7 @@ def test_after_done_nothing_has_the_address_that_was_written_into_every_field(si
     wait(lambda: any(kind == "message.reply" for kind in receiver.types()), why=lambda: str(receiver.types()))
     site.ask("POST", "suppressions", {"method": "smtp", "to": MAIL, "scope": {"sender": MAIL}, "note": f"说 {MAIL}"})
     site.ask("POST", "suppressions", {"method": "sms", "to": PHONE, "note": f"说 {PHONE}"})
-    wait(lambda: len(receiver.types()) >= 12, why=lambda: str(receiver.types()))
+    wait(lambda: len(receiver.ids()) >= 12, why=lambda: str(receiver.types()))
     read = json.dumps(site.ask("GET", "events", limit="500"), ensure_ascii=False).lower()
     assert all(needle.lower() in read for needle in NEEDLES)
     planted = site.traces()

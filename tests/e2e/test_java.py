@@ -34,7 +34,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_jacksons_default_mapper_goes_through_all_five(deployment: Deployment, classes: Path) -> None:
     name = f"李伟{secrets.token_hex(4)}"
     command = ["java", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1", "-cp", f"{CLASSPATH}:{classes}", "Strict"]
-    ran = subprocess.run([*command, deployment.url, name], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([*command, deployment.url, name], capture_output=True, text=True, timeout=200, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     calls = re.fullmatch(r"(\d+) calls\n", ran.stdout)
     assert calls
@@ -55,7 +55,7 @@ def test_the_pages_program_runs_as_it_stands(deployment: Deployment, tmp_path: P
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
 

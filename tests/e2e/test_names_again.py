@@ -1,10 +1,13 @@
 """The new user of a name that is registered again has nothing of its former user."""
 
+import pytest
+
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
 
+@pytest.mark.usefixtures("clock_hour")
 def test_a_name_registered_again_has_nothing_of_its_predecessors(deployment: Deployment) -> None:
     """Messages, counts, tokens, idempotency keys and resends; the administrator still sees all."""
     name = deployment.new_user(per_hour=2)

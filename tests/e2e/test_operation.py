@@ -43,6 +43,12 @@ def lines(done: Ended) -> list[list[str]]:
     return [line.split() for line in done.stdout.splitlines()]
 
 
+def count_consumers(deployment: Deployment) -> int:
+    """Return how many senders consume the queues of mail."""
+    channels = deployment.call("GET", "/api/v2/channels", token=deployment.token())["channels"]
+    return int(channels[0]["consumers"])
+
+
 def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_it_is_resumed(
     deployment: Deployment,
 ) -> None:
@@ -54,6 +60,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
     assert done.stdout == "smtp is paused; 0 wait.\n", done.stderr
     accepted = deployment.send("zhang@example.com")
     assert accepted["errorCode"] == 0
+    wait(lambda: count_consumers(deployment) == 0, 60)
     assert lines(run_verb(deployment, "channels"))[1] == ["smtp", "paused", "1", "normal", "1", "邮件服务器搬迁"]
     smtp = json.loads(run_verb(deployment, "channels", "--json").stdout)["channels"][0]
     assert [(provider["name"], provider["enabled"]) for provider in smtp.pop("providers")] == [("default", True)]
@@ -70,7 +77,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
         "reply_to": [],
         "signatures": {},
     }
-    assert [message["status"] for message in deployment.messages(accepted["id"])] == ["queued"]
+    wait(lambda: [message["status"] for message in deployment.messages(accepted["id"])] == ["queued"], 60)
 
     assert json.loads(run_verb(deployment, "channels", "resume", "smtp", "--json").stdout)["state"] == "open"
     assert [message["status"] for message in deployment.wait_settled(accepted["id"])] == ["sent"]
@@ -82,6 +89,7 @@ def test_a_channel_is_paused_with_a_reason_what_is_sent_waits_and_goes_out_when_
 def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment: Deployment) -> None:
     assert run_verb(deployment, "dead-letters").stdout == "No dead letters.\n"
     run_verb(deployment, "channels", "pause", "smtp")
+    wait(lambda: count_consumers(deployment) == 0, 60)
     accepted = [deployment.send(f"dead{n}@example.com", subject=f"dead {n}") for n in range(2)]
     asyncio.run(_dead_letter(deployment, [answer["id"] for answer in accepted]))
     wait(lambda: len(_list_dead_letters(deployment)) == UNREADABLE + 2, 60)
@@ -96,7 +104,7 @@ def test_dead_letters_are_listed_to_the_last_shown_and_sent_anew_once(deployment
     assert "broke the worker 3 times" in shown
     assert '"address":"dead' in shown
     assert deployment.wait_audited(action="dead_letter_read", target=buried[0]["id"])["actor"] == "admin"
-    assert [message["status"] for message in deployment.messages(accepted[0]["id"])] == ["failed"]
+    wait(lambda: [message["status"] for message in deployment.messages(accepted[0]["id"])] == ["failed"], 60)
 
     done = run_verb(deployment, "dead-letters", "resend", "--all")
     assert (done.returncode, done.stdout) == (2, ""), "it asks, and here is nobody to be asked"

@@ -21,7 +21,7 @@ ESTIMATE = [{"amount": "0.045", "currency": "CNY", "estimated": True}]
 def put_prices(deployment: Deployment, *prices: dict[str, Any]) -> httpx.Response:
     """Replace the prices as an administrator."""
     headers = {"authorization": f"Bearer {deployment.token()}", "if-match": "*"}
-    return httpx.put(f"{deployment.url}/api/v2/prices", json={"prices": prices}, headers=headers, timeout=20)
+    return httpx.put(f"{deployment.url}/api/v2/prices", json={"prices": prices}, headers=headers, timeout=60)
 
 
 def test_a_message_and_its_report_cost_what_was_estimated(deployment: Deployment) -> None:
@@ -47,6 +47,6 @@ def test_a_message_and_its_report_cost_what_was_estimated(deployment: Deployment
     path = f"/api/v2/reports/{report['id']}"
     wait(lambda: deployment.call("GET", path, token=token)["state"] == "done", 60)
     url = deployment.url + deployment.call("GET", path, token=token)["url"]
-    (row,) = json.loads(httpx.get(url, headers={"authorization": f"Bearer {token}"}, timeout=30).content)["rows"]
+    (row,) = json.loads(httpx.get(url, headers={"authorization": f"Bearer {token}"}, timeout=60).content)["rows"]
     assert (row["provider"], row["messages"], row["cost"]) == ("aliyun", 1, [{**ESTIMATE[0], "estimated": False}])
     assert put_prices(deployment).json()["prices"] == []

@@ -59,6 +59,7 @@ def send(deployment: Deployment, key: str, method: str, to: object, text: str = 
         ("wecom", {"sandbox": "sent", "test": "sent", "test-removed": "failed", "test-busy": "retrying"}),
     ],
 )
+@pytest.mark.usefixtures("clock_hour")
 def test_a_test_keys_messages_are_simulated_by_recipient_and_not_delivered(
     deployment: Deployment, method: str, becomes: Mapping[str, str]
 ) -> None:

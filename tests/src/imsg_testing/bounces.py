@@ -42,7 +42,7 @@ def bring(port: int, to: str, raw: bytes, *, address: str = "127.0.0.1") -> None
             start_tls=False,
             local_hostname="mx.corp.cn",
             source_address=(address, 0),
-            timeout=10,
+            timeout=60,
         )
         async with server:
             await server.sendmail("", [to], raw)

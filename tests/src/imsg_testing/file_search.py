@@ -12,7 +12,10 @@ def search(folder: Path, *needles: str) -> list[str]:
     for file in sorted(folder.rglob("*")):
         if not file.is_file():
             continue
-        raw = file.read_bytes().lower()
+        try:
+            raw = file.read_bytes().lower()
+        except FileNotFoundError:  # a server has just replaced it
+            continue
         places += [f"{file.name}: {needle.decode()}" for needle in wanted if needle in raw]
         if file.suffix == ".db":
             with closing(sqlite3.connect(file)) as opened:

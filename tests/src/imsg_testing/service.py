@@ -12,7 +12,8 @@ from imsg_testing.processes import Process
 from imsg_testing.servers import reserve_port
 from imsg_testing.waiting import wait
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 150.0
+"""`imsg up` took 40 s where none of it had been read from the disk before and others kept the processors busy."""
 
 STOP_TIMEOUT_S = 60.0
 """3 s unready, 20 s for what is in flight, a few for goodbyes; and the machine may be busy."""
