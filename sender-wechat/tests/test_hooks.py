@@ -411,7 +411,10 @@ async def test_a_console_that_sends_plain_is_named_until_it_encrypts(side: Side,
     assert await webhook_modes.find_plain(["main", "other", "safe"]) == ["main"]
 
 
-async def test_a_redis_that_hangs_delays_no_answer_beyond_the_callers_timeout(store: Store, valkey_url: str) -> None:
+async def test_a_redis_that_hangs_delays_no_answer_beyond_the_callers_timeout(
+    store: Store, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsg_runtime.redis.CALL_TIMEOUT_S", 2.0)  # as services have it
     parts = urlsplit(valkey_url)
     assert parts.hostname is not None
     assert parts.port is not None

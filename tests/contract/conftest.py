@@ -20,8 +20,16 @@ from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.brokers import open_ready
 from imsg_testing.callbacks import Bench, open_bench
 from imsg_testing.history import NOW
+from imsg_testing.plugin import PATIENCE_S
 from imsg_testing.servers import Postgres
 from imsg_testing.worker_harness import HistoryListener, ScriptedProvider
+
+
+@pytest.fixture(autouse=True)
+def patient_history(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for what history reads of the run's databases: they are never away, and a busy machine is slow."""
+    if {"postgres", "database_url", "migrated_url", "migrated_sqlite"} & set(request.fixturenames):
+        monkeypatch.setattr("imsg_history.database.QUERY_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture(params=["rabbit", "streams"])

@@ -78,7 +78,7 @@ async def test_aiosqlite_ends_its_thread_where_we_change_that() -> None:
     connection = await connect(":memory:")
     require("aiosqlite", user, connection, "_thread")
     await connection.close()
-    connection._thread.join(10)  # close() returns before the thread has ended
+    connection._thread.join(60)  # close() returns before the thread has ended
     assert not connection._thread.is_alive()
 
 

@@ -22,6 +22,7 @@ from imsg_contract.topology import (
     RECEIPT,
     RESCHEDULE,
     SCHEDULE,
+    STEPS_S,
     TOMBSTONES,
     Lane,
     Route,
@@ -34,11 +35,18 @@ from imsg_contract.topology import (
 from imsg_runtime import redis
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_testing.brokers import arrivals, depth_is, remove_queues
+from imsg_testing.plugin import PATIENCE_S
 from imsg_testing.servers import Rabbit, Valkey
 from imsg_testing.service_accounts import SERVICES, ServiceAccounts
 from imsg_testing.waiting import eventually
 
 PACKAGES = {service: package for package, service in SERVICES.items()}
+
+
+@pytest.fixture(autouse=True)
+def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for Redis, which is never away here, where a service gives it up after seconds."""
+    monkeypatch.setattr(redis, "CALL_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -241,7 +249,7 @@ async def test_history_declares_and_everybody_else_finds(node: tuple[Rabbit, Ser
 
 
 async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Rabbit, ServiceAccounts]) -> None:
-    topology = Topology(methods=METHODS, steps_s=(10,), query_steps_s=())
+    topology = Topology(methods=METHODS)
     single = topology.queue("smtp", Lane.NORMAL)
     async with (
         speaking(node, "history") as history,
@@ -256,7 +264,7 @@ async def test_a_message_goes_its_whole_way_by_the_rights_of_each(node: tuple[Ra
         await depth_is(gateway, single, 1)  # told by the management API
         await depth_is(history, single, 1)
         await sender.publish(b"part", topology.direct(topology.queue("smtp", Lane.BULK)))
-        await sender.delay(single, b"later", 10)
+        await sender.delay(single, b"later", STEPS_S[-1])
         await sender.publish(b"outcome", topology.new(OUTCOME))
         await auth.publish(b"change", topology.new(CHANGE))
         await history.publish(b"again", topology.direct(single))

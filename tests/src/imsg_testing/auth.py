@@ -180,8 +180,7 @@ class Late:
             if self._marker in data:
                 back.cancel()
                 self._kept.append((data, to_server, server))
-                await client.read()  # until the client gives up
-                break
+                break  # the client gives up, since it is cut off
             to_server.write(data)
             await to_server.drain()
         else:

@@ -34,7 +34,7 @@ from imsg_runtime.watermark import Watermark
 USER, OTHER = "0199" + "c" * 28, "0199" + "d" * 28
 KEY = SecretStr("the secret key of these tests, long enough")
 START_MS = 1_795_000_000_000
-OPTIONS = DatabaseOptions("imsg-callbacks", pool=5, busy_timeout_s=10)
+OPTIONS = DatabaseOptions("imsg-callbacks", pool=5, busy_timeout_s=60, statement_timeout_s=60)
 ERASURE = Digests((SecretStr("an erasure key of these tests, long enough"),))
 
 

@@ -12,6 +12,9 @@ from imsg_runtime.redis import Redis, connect
 from imsg_testing import scratch
 from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey, reserve_port
 
+PATIENCE_S = 60.0
+"""How long a test waits for the run's servers: they are never away, and a busy machine may stop them for seconds."""
+
 
 def pytest_configure() -> None:
     """Choose the folder of the run's files, before it is used; the workers of a run inherit it."""
@@ -56,6 +59,16 @@ def postgres() -> Iterator[Server]:
 def valkey_url(valkey: Valkey) -> str:
     """Where Valkey is: `redis://127.0.0.1:PORT/0`."""
     return valkey.url
+
+
+@pytest.fixture(autouse=True)
+def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the run's Valkey and PostgreSQL where a service gives up after seconds. A test's own may be away."""
+    if {"valkey", "broker_url"} & set(request.fixturenames):
+        monkeypatch.setattr("imsg_runtime.redis.CALL_TIMEOUT_S", PATIENCE_S)
+    if {"postgres", "database_url", "migrated_url"} & set(request.fixturenames):
+        for module in ("engines", "dialing"):
+            monkeypatch.setattr(f"imsg_database.{module}.CONNECT_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture
