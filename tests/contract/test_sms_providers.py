@@ -14,6 +14,9 @@ from imsg_testing.sms import ACCOUNT, SIGN, TENCENT, TWILIO, VOLCENGINE, Provide
 
 ZHANG, LI, ABROAD = "+8613800138000", "+8613800138001", "+12025550123"
 CODE = {"template": "code", "params": {"code": "4370"}}
+PATIENCE_S = 60.0
+"""Every call is answered here, or cut off."""
+
 TEMPLATES = {
     "code": {
         "text": "您的验证码为${code}，五分钟内有效。",
@@ -31,6 +34,12 @@ TEMPLATES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def patient_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for each connection: all are to the test itself."""
+    monkeypatch.setattr("imsg_sms.providers.calls.CONNECT_TIMEOUT_S", PATIENCE_S)
+
+
 @pytest.fixture
 async def provider() -> AsyncIterator[Provider]:
     """Open a provider with prepared answers."""
@@ -40,10 +49,12 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 async def deliver(new: Job, times: int = 1, **settings: Any) -> Mapping[int, Result]:  # noqa: ANN401
-    """Deliver a job through a channel of its own; of several times, return the last answer."""
+    """Deliver a job through a channel whose clock stands still; of several times, return the last answer."""
     given = configure({"templates": TEMPLATES, **settings})
     results: Mapping[int, Result] = {}
-    async with sms.open_channel(given, Told(), public_url="https://imsg.test", answer_timeout_s=0.5) as channel:
+    async with sms.open_channel(
+        given, Told(), public_url="https://imsg.test", answer_timeout_s=PATIENCE_S, clock=lambda: 0.0
+    ) as channel:
         prepared = await channel.prepare(new)
         assert not isinstance(prepared, Again | Blocked | Refused), prepared
         for _ in range(times):
@@ -157,7 +168,7 @@ async def test_a_template_that_is_not_approved_stops_no_other(provider: Provider
     settings = configure({"templates": TEMPLATES, "tencent": {**TENCENT, "endpoint": provider.url}})
     bad = job([ZHANG], {"template": "visit", "params": {"name": "张三", "time": "9:00"}})
     good = job([LI], CODE)
-    async with sms.open_channel(settings, Told(), answer_timeout_s=0.5) as channel:
+    async with sms.open_channel(settings, Told(), answer_timeout_s=PATIENCE_S) as channel:
         provider.always = failure("FailedOperation.TemplateIncorrectOrUnapproved")
         prepared = await channel.prepare(bad)
         assert not isinstance(prepared, Again | Blocked | Refused)
@@ -303,7 +314,7 @@ async def test_a_number_that_opted_out_at_its_provider_is_published_to_the_catal
     provider.always = reply(json.dumps({"code": 21610, "message": "unsubscribed recipient", "status": 400}), 400)
     settings, told = configure({"twilio": {**TWILIO, "endpoint": provider.url}}), Told()
     new = job([ABROAD], "hello")
-    async with sms.open_channel(settings, told, answer_timeout_s=0.5) as channel:
+    async with sms.open_channel(settings, told, answer_timeout_s=PATIENCE_S) as channel:
         prepared = await channel.prepare(new)
         assert not isinstance(prepared, Again | Blocked | Refused), prepared
         results = await channel.deliver(new, prepared, new.recipients)
@@ -356,7 +367,7 @@ async def test_codes_go_at_once_beside_templates_that_are_broken(provider: Provi
     given = configure({
         "templates": {**TEMPLATES, **broken}, "tencent": {**TENCENT, "endpoint": provider.url}
     })  # fmt: skip
-    async with sms.open_channel(given, Told(), answer_timeout_s=0.5) as channel:
+    async with sms.open_channel(given, Told(), answer_timeout_s=PATIENCE_S, clock=lambda: 0.0) as channel:
 
         async def send(content: Any) -> Result:  # noqa: ANN401  any JSON
             new = job([ZHANG], content)

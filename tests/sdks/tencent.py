@@ -9,7 +9,7 @@ from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.sms.v20210111 import models, sms_client
 
 host, secret_id, secret_key, app_id, sign = sys.argv[1:]
-profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=host, reqTimeout=5))
+profile = ClientProfile(httpProfile=HttpProfile(protocol="http", endpoint=host, reqTimeout=60))
 client = sms_client.SmsClient(credential.Credential(secret_id, secret_key), "ap-guangzhou", profile)
 
 asked = models.SendSmsRequest()

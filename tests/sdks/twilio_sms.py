@@ -21,7 +21,7 @@ class There(TwilioHttpClient):  # type: ignore[misc]  # it is skipped
         return super().request(method, url.replace("https://api.twilio.com", root), *more, **named)
 
 
-client = Client(sid, token, http_client=There(timeout=5))
+client = Client(sid, token, http_client=There(timeout=60))
 sent = client.messages.create(to="+12025550123", from_=sender, body="明天下雨", status_callback=callback)
 try:
     client.messages.create(to="+8619900000002", from_=sender, body="明天下雨")
