@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -25,8 +25,6 @@ pytestmark = pytest.mark.long
 
 HOSTS = ("127.0.0.2", "127.0.0.3")
 WITHIN_S = 60.0
-SLOW_S = 5.0
-FOUND_OUT_S = 10.0
 ACCEPTED = {"/api": "0" * 32, "/api/v2": "1" * 32}
 """The door of a send → the id that its answer has in a header."""
 
@@ -88,11 +86,10 @@ def replicas(tmp_path: Path) -> Iterator[tuple[Replica, Replica, Edge]]:
         yield one, other, stack.enter_context(Edge(names, port))
 
 
-async def ask(client: httpx.AsyncClient, verb: str, path: str, body: bytes = b"") -> tuple[int, str, float]:
-    """Make a call; return the status, the answering replica, and the seconds that it took."""
-    began = time.monotonic()
+async def ask(client: httpx.AsyncClient, verb: str, path: str, body: bytes = b"") -> tuple[int, str]:
+    """Make a call; return the status and the answering replica."""
     answer = await client.request(verb, path, content=body or None)
-    return answer.status_code, answer.text, time.monotonic() - began
+    return answer.status_code, answer.text
 
 
 async def both_answer(client: httpx.AsyncClient) -> None:
@@ -117,15 +114,23 @@ async def test_a_replica_that_hangs_is_left_alone_until_it_goes_on(
         await both_answer(client)
         one.process.pause()
         caught = [asyncio.create_task(ask(client, verb, f"{path}?caught={n}", b"x" * size)) for n in range(4)]
-        await asyncio.sleep(FOUND_OUT_S)
+        await eventually(lambda: _is_left_alone(client, caught), WITHIN_S)
         answers = [await ask(client, verb, f"{path}?n={n}", b"x" * size) for n in range(200)]
-        assert {(status, host) for status, host, _ in answers} == {(200, other.host)}
-        assert max(took for _, _, took in answers) < SLOW_S
+        assert set(answers) == {(200, other.host)}
         one.process.signal(signal.SIGCONT)
-        assert all(status == 200 for status, _, _ in await asyncio.gather(*caught)), "what was caught is answered"
+        assert all(status == 200 for status, _ in await asyncio.gather(*caught)), "what was caught is answered"
         await both_answer(client)
+    assert [seen for seen in one.seen if "?n=" in seen] == [], "it was left alone"
     asked = Counter((*one.seen, *other.seen))
     assert all(count == 1 for seen, count in asked.items() if "?" in seen), "nothing is handed over twice"
+
+
+async def _is_left_alone(client: httpx.AsyncClient, caught: list[asyncio.Task[tuple[int, str]]]) -> bool:
+    """Return whether four calls at once are all answered; what is not joins the caught ones."""
+    asking = [asyncio.create_task(ask(client, "GET", f"/api/v2/me?caught={secrets.token_hex(8)}")) for _ in range(4)]
+    _, waiting = await asyncio.wait(asking, timeout=1)
+    caught += waiting
+    return not waiting
 
 
 async def test_a_send_that_a_replica_keeps_is_answered_as_unknown_and_not_repeated(
@@ -156,9 +161,9 @@ async def test_a_replica_that_refuses_is_passed_over_at_once(replicas: tuple[Rep
         await both_answer(client)
         one.process.kill()
         answers = [await ask(client, "POST", f"/api/v2/messages?n={n}", b"x") for n in range(100)]
-        assert {(status, host) for status, host, _ in answers} == {(200, other.host)}
+        assert set(answers) == {(200, other.host)}
         long = [await ask(client, "POST", f"/api/v2/messages?long={n}", b"x" * 300_000) for n in range(20)]
-        assert {(status, host) for status, host, _ in long} == {(200, other.host)}
+        assert set(long) == {(200, other.host)}
         one.process.start()
         await both_answer(client)
         assert accepts(int(edge.url.rpartition(":")[2]))
@@ -225,7 +230,8 @@ async def test_each_answer_is_one_line_without_secrets(replicas: tuple[Replica, 
 
 def read_lines(edge: Edge) -> list[dict[str, Any]]:
     """Return the access lines of PUT requests."""
-    lines = [line for line in (edge.folder / "log").read_text().splitlines() if line.startswith("{")]
+    whole = (edge.folder / "log").read_text().rpartition("\n")[0]  # the last line may be half written
+    lines = [line for line in whole.splitlines() if line.startswith("{")]
     answered = [line for line in map(json.loads, lines) if line.get("logger", "").startswith("http.log.access")]
     return [line for line in answered if line["request"]["method"] == "PUT"]
 

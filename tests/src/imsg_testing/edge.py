@@ -80,7 +80,10 @@ class Names:
 
 
 class Edge(Server):
-    """Caddy with our own Caddyfile; only its ports and its name server are the test's."""
+    """Caddy with our own Caddyfile; its ports, its name server and the patience of its probes are the test's.
+
+    A busy machine may stop a replica for as long as the deployed probes wait, two seconds.
+    """
 
     def __init__(self, names: Names, port: int) -> None:
         """`port` is that of every replica."""
@@ -102,6 +105,8 @@ class Edge(Server):
             ("refresh 1s\n", f"refresh 1s\nresolvers {self._names.address}\n"),
             ("\n:8000 {", f"\n:{self._port} {{"),
             ("127.0.0.1:8001", f"127.0.0.1:{probing}"),
+            ("response_header_timeout 2s\n", "response_header_timeout 5s\n"),
+            ("health_timeout 5s\n", "health_timeout 15s\n"),
         ):
             assert written in text, written
             text = text.replace(written, ours)
