@@ -33,6 +33,7 @@ from imsg_people.tombstones import Tombstone, Tombstones
 from imsg_runtime.watermark import OUT_OF_ORDER_MS, QUIET_MS
 from imsg_testing.callbacks import ERASURE, OPTIONS, OTHER, START_MS, USER, Bench, event
 from imsg_testing.databases import open_database
+from imsg_testing.waiting import eventually
 
 
 def test_the_steps_make_the_tables_as_they_are_described(database_url: str) -> None:
@@ -93,6 +94,14 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
     async with asyncio.timeout(60):
         assert (await bench.read(cursor, wait_s=60))[0] == [], "one more is answered soon"
         another = asyncio.create_task(bench.read(cursor, wait_s=60, user=OTHER))
+
+    async def have_all_read() -> bool:
+        return {user: len(appended._waiters) for user, appended in bench.reader._appended.items()} == {
+            USER: MAX_WAITING_READS,
+            OTHER: 1,
+        }
+
+    await eventually(have_all_read)
     async with bench.database.writing() as connection:
         await append(connection, [event("evt_1")], bench.now)
     bench.reader.wake([OTHER])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from imsg_broker.port import Broker, Delivery
+from imsg_broker.port import Broker, Delivery, PublishRefused, PublishUnknown
 from imsg_channels import METHODS
 from imsg_contract.topology import DEAD, Topology
 from imsg_contract.wire import Job, Status
@@ -32,7 +33,7 @@ from imsg_testing.waiting import eventually
 pytestmark = pytest.mark.long
 
 RETENTION = timedelta(days=90)
-WITHIN_S = 90.0
+WITHIN_S = 120.0
 
 STORIES = 1_500
 
@@ -118,13 +119,12 @@ async def test_of_two_replicas_under_load_one_is_killed_and_nothing_is_lost(
     async with open_ready(own_rabbit_url, Topology(methods=METHODS)) as broker:
         publishing = asyncio.create_task(_publish(broker, told))
         await eventually(lambda: _are_recorded(server, STORIES // 5), WITHIN_S)
-        shares = [_deliveries(replica) for replica in replicas]
+        await eventually(lambda: _have_recorded(replicas), WITHIN_S)
         replicas[0].process.kill()
         await publishing
         await eventually(lambda: _are_delivered(server, STORIES), WITHIN_S)
         await depth_is(broker, broker.topology.history, 0, WITHIN_S)
         replicas[0].start()
-    assert min(shares) > 0, f"both recorded: {shares}"
     assert deadlocks(server) == before
     with psycopg.connect(server.url_of_service("history")) as connection:
         lines = connection.execute("SELECT request, count(*) FROM attempts GROUP BY request").fetchall()
@@ -139,7 +139,16 @@ async def _publish(broker: Broker, told: Sequence[Job]) -> None:
         sent = [outcome(sent_job, Status.SENT, provider_id=sent_job.request) for sent_job in some]
         reports = [receipt(result, sent_job.recipients[0].address) for result, sent_job in zip(sent, some, strict=True)]
         events = [make_delivery(event) for group in (reports, some, sent) for event in group]
-        await asyncio.gather(*(broker.publish(event.body, broker.topology.new(event.key)) for event in events))
+        await asyncio.gather(*(eventually(partial(_is_kept, broker, event), WITHIN_S) for event in events))
+
+
+async def _is_kept(broker: Broker, event: Delivery) -> bool:
+    """Publish as services do: where it may be kept or not, the same bytes again."""
+    try:
+        await broker.publish(event.body, broker.topology.new(event.key))
+    except (PublishRefused, PublishUnknown):
+        return False
+    return True
 
 
 async def _are_recorded(server: DividedPostgres, count: int) -> bool:
@@ -157,8 +166,13 @@ def _count(server: DividedPostgres, where: str) -> int:
     return int(row[0])
 
 
+async def _have_recorded(replicas: Sequence[Service]) -> bool:
+    """Return whether each replica has recorded something."""
+    return all([await asyncio.to_thread(_deliveries, replica) > 0 for replica in replicas])
+
+
 def _deliveries(service: Service) -> float:
     """Read how many deliveries a replica has recorded."""
-    answer = httpx.get(f"{service.url}/metrics").text
+    answer = httpx.get(f"{service.url}/metrics", timeout=60).text
     matches = [line for line in answer.splitlines() if line.startswith("imsg_history_events_total ")]
     return float(matches[0].split()[1])

@@ -30,7 +30,7 @@ from imsg_testing.worker_harness import ScriptedProvider, accept, job, worker_at
 
 ADMIN = user("admin", role="admin")
 LOST_AFTER = timedelta(minutes=15)
-WITHIN_S = 40.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -69,6 +69,18 @@ def make_search(broker: Broker, database: Database) -> StuckJobs:
     )
 
 
+async def republish(broker: Broker, database: Database) -> int:
+    """Publish lost jobs again, once the broker no longer counts what it has lost; return their number."""
+    search, counts = make_search(broker, database), list[int]()
+
+    async def is_published() -> bool:
+        counts[:] = [await search.republish()]
+        return counts[0] > 0
+
+    await eventually(is_published, WITHIN_S)
+    return counts[0]
+
+
 async def all_are(database: Database, of: Job, status: str) -> None:
     """Wait until every message of a job has a status."""
 
@@ -96,7 +108,7 @@ async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_t
         assert await make_search(broker, database).republish() == 0, "its copies wait in their step"
 
         await _lose(broker_url, broker.topology, queue)
-        assert await make_search(broker, database).republish() == 1
+        assert await republish(broker, database) == 1
         await all_are(database, new, "sent")
 
         found_again = new.model_copy(update={"fencing_token": 1, "attempt": 2})
@@ -116,7 +128,7 @@ async def test_a_job_that_the_broker_lost_before_its_delivery_is_sent_once(
         async with broker.consume(queue, 1) as deliveries:
             await broker.ack(await anext(deliveries))
         await depth_is(broker, queue, 0)
-        assert await make_search(broker, database).republish() == 1
+        assert await republish(broker, database) == 1
         async with worker_at(broker, redis_url, provider.port):
             await all_are(database, new, "sent")
     assert provider.count(new.request) == {0: 1}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from imsg_testing.api import DOCUMENTED
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.long
 GENERATOR = Path(sys.executable).parent / "openapi-python-client"
 
 PACKAGE = "imsg_generated"
+
+PATIENCE = httpx.Timeout(60)
 
 SETTINGS = f"package_name_override: {PACKAGE}\npost_hooks: []\n"
 
@@ -57,11 +60,11 @@ def part(name: str) -> Any:  # noqa: ANN401  what was generated a moment ago has
 @pytest.mark.usefixtures("folder")
 def test_a_generated_client_logs_in_sends_and_queries(deployment: Deployment) -> None:
     models = part("models")
-    with part("client").Client(deployment.url) as anybody:
+    with part("client").Client(deployment.url, timeout=PATIENCE) as anybody:
         credentials = models.Login(username="admin", password=DOCUMENTED["admin"])
         issued = part("api.account.login").sync(client=anybody, body=credentials)
     assert isinstance(issued, models.TokenAnswer)
-    with part("client").AuthenticatedClient(deployment.url, issued.token) as client:
+    with part("client").AuthenticatedClient(deployment.url, issued.token, timeout=PATIENCE) as client:
         mail = models.SendMail(
             to=["li.wei@example.com", "wang.fang@example.com"],
             method="smtp",
@@ -90,13 +93,13 @@ def test_a_generated_client_logs_in_sends_and_queries(deployment: Deployment) ->
 @pytest.mark.usefixtures("folder")
 def test_a_generated_client_gets_the_reason_of_a_refusal_by_type(deployment: Deployment) -> None:
     models = part("models")
-    with part("client").Client(deployment.url) as anybody:
+    with part("client").Client(deployment.url, timeout=PATIENCE) as anybody:
         wrong = models.Login(username="admin", password="not this one")
         refused = part("api.account.login").sync(client=anybody, body=wrong)
     assert isinstance(refused, models.LoginResponse401)
     assert refused.error_code == 10007
     assert refused.reason is models.LoginResponse401Reason.WRONG_PASSWORD
-    with part("client").AuthenticatedClient(deployment.url, "forged") as client:
+    with part("client").AuthenticatedClient(deployment.url, "forged", timeout=PATIENCE) as client:
         sms = models.SendSms(to="13800138000", method="sms", content="明天下雨")
         refused = part("api.messages.send_message").sync(client=client, body=sms)
     assert isinstance(refused, models.SendMessageResponse401)

@@ -184,7 +184,7 @@ async def test_a_service_whose_writes_are_refused_is_not_ready_until_they_go_thr
         return place.service.unmet() == ["database"]
 
     await place.write()
-    assert await is_ready()
+    await place.has(is_ready)
 
     await place.refuse(how)
     await place.write()

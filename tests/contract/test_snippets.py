@@ -78,9 +78,8 @@ def _send(deployment: Deployment, write: Write, run: Run, folder: Path, **sendin
     results: list[dict[str, Any]] = []
 
     def all_are_there() -> bool:
-        results[:] = deployment.call("GET", "/api/query", token=deployment.token(), username=user, limit="500")[
-            "messages"
-        ]
+        query = {"token": deployment.token(), "username": user, "limit": "500"}
+        results[:] = deployment.look_up("/api/query", **query)["messages"]
         return len(results) == len(sending["to"])
 
     wait(all_are_there, every_s=0.2, why=lambda: said)

@@ -54,6 +54,14 @@ class Place:
             answer = await peer.call("GET", "/api/messages", caller=ADMIN, params={"id": f"{of.request}-0"})
         return next(iter(answer.json()["messages"]), {})
 
+    async def is_recorded(self, of: Job) -> None:
+        """Wait until history has a job."""
+
+        async def is_known() -> bool:
+            return bool((await self.message(of)).get("to"))
+
+        await eventually(is_known, WITHIN_S)
+
     async def has_status(self, of: Job, status: str) -> dict[str, Any]:
         """Wait until the message has a status; return it."""
         found: dict[str, Any] = {}
