@@ -9,6 +9,8 @@ import redis.asyncio
 from imsg_runtime.redis import Read, Redis, RedisRefused, RedisUnavailable, Script, connect
 from imsg_testing.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("patient_redis")
+
 ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 
@@ -142,13 +144,15 @@ async def can_call(redis: Redis) -> bool:
         return False
 
 
-async def test_a_call_that_is_not_answered_in_time_is_given_up(
-    valkey_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who came behind it is answered over a new connection."""
+async def test_a_call_that_is_not_answered_in_time_is_given_up(valkey_url: str) -> None:
+    """Who came behind it is answered over a new connection, which waits long enough."""
     async with connect(valkey_url) as redis:
         await redis.call("ECHO", "connected")
-        monkeypatch.setattr("imsg_runtime.redis.CALL_TIMEOUT_S", 3.0)  # the others are answered in time
+        pipe = redis._pipe
+        assert pipe is not None
+        assert pipe._timer is not None
+        pipe._timer.cancel()
+        pipe._timer, pipe._timeout_s = None, 0.1
         first = asyncio.create_task(redis.call("BLPOP", "nothing-comes", 0))
         for _ in range(3):  # until it is written
             await asyncio.sleep(0)
@@ -157,3 +161,21 @@ async def test_a_call_that_is_not_answered_in_time_is_given_up(
             await first
         assert (await asyncio.gather(behind, return_exceptions=True))[0] == b"behind"
         assert await redis.call("ECHO", "on") == b"on"
+
+
+async def test_a_call_waits_anew_where_this_process_stood_still(valkey_url: str) -> None:
+    """With the machine, on which Redis could not answer either; once."""
+    async with connect(valkey_url) as redis:
+        await redis.call("ECHO", "connected")
+        pipe = redis._pipe
+        assert pipe is not None
+        waiting = asyncio.create_task(redis.call("BLPOP", "nothing-comes", 0))
+        for _ in range(3):  # until it is written
+            await asyncio.sleep(0)
+        for is_open in (True, False):
+            pipe._batches[0].written_at -= 3_600
+            pipe._timer_at -= 3_600
+            pipe._check_timeout()
+            assert pipe.is_open is is_open
+        with pytest.raises(RedisUnavailable):
+            await waiting

@@ -78,6 +78,15 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
         yield redis
 
 
+@pytest.fixture(scope="module")
+def patient_redis() -> Iterator[None]:
+    """Let this process wait a minute for Redis, as a busy machine may make it; a service waits two seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("imsg_runtime.redis", "imsg_broker.redis_streams.reader"):
+            patch.setattr(f"{module}.CALL_TIMEOUT_S", 60.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def rabbit_url(request: pytest.FixtureRequest) -> str:
     """Where RabbitMQ is: `amqp://guest:guest@127.0.0.1:PORT/%2F?management_port=PORT`.

@@ -36,6 +36,9 @@ Call = tuple[tuple[Argument, ...], ReplyFuture]
 
 _MISSING = object()
 
+STOOD_STILL_S = 0.25
+"""How late a timer comes where this process, or the whole machine, stood still."""
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -44,6 +47,7 @@ class _Batch:
     answers: Sequence[ReplyFuture]
     written_at: float
     answered: int = 0
+    waits_anew: bool = False
 
 
 class Pipe(asyncio.Protocol):
@@ -70,6 +74,7 @@ class Pipe(asyncio.Protocol):
         self._give_up = give_up
         self._batches: deque[_Batch] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._must_part = False
         self._reader = hiredis.Reader(
             protocolError=redis.exceptions.InvalidResponse,
@@ -102,7 +107,7 @@ class Pipe(asyncio.Protocol):
             return
         self._batches.append(_Batch(answers, self._loop.time()))
         if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout_s, self._check_timeout)
+            self._set_timer(self._batches[0].written_at + self._timeout_s)
 
     def data_received(self, data: bytes) -> None:
         """Set each reply of a batch."""
@@ -148,15 +153,22 @@ class Pipe(asyncio.Protocol):
             if not isinstance(reply, hiredis.PushNotification):
                 return reply
 
+    def _set_timer(self, at: float) -> None:
+        self._timer, self._timer_at = self._loop.call_at(at, self._check_timeout), at
+
     def _check_timeout(self) -> None:
+        """Give up the oldest batch in time; once more time is given where this process stood still meanwhile."""
         self._timer = None
         if not self._batches:
             return
-        due_at = self._batches[0].written_at + self._timeout_s
-        if due_at <= self._loop.time():
+        batch, now = self._batches[0], self._loop.time()
+        if now - self._timer_at > STOOD_STILL_S and not batch.waits_anew:
+            batch.written_at, batch.waits_anew = now, True
+        due_at = batch.written_at + self._timeout_s
+        if due_at <= now:
             self.close(f"no answer within {self._timeout_s:g} s")
         else:
-            self._timer = self._loop.call_at(due_at, self._check_timeout)
+            self._set_timer(due_at)
 
     def _end(self, why: str) -> None:
         if self._timer is not None:
