@@ -52,7 +52,6 @@ class QueueLag:
         *,
         registry: CollectorRegistry,
         now_ms: Callable[[], int],
-        forget_s: float = FORGET_S,
     ) -> None:
         """`depth` counts what waits in the queue, unacked included; it raises `unavailable`."""
         self._queue = queue
@@ -60,7 +59,6 @@ class QueueLag:
         self._unavailable = unavailable
         self._redis = redis
         self._now_ms = now_ms
-        self._forget_ms = round(forget_s * 1_000)
         self._replica = secrets.token_hex(8)
         self._mark_ms: int | None = None
         self._shared_ms: int | None = None
@@ -104,7 +102,7 @@ class QueueLag:
             if depth == 0:
                 self.record(now_ms)
         mark = "" if self._mark_ms is None else self._mark_ms
-        arguments = [self._replica, mark, self._forget_ms, RECORDED_BY_ALL]
+        arguments = [self._replica, mark, round(FORGET_S * 1_000), RECORDED_BY_ALL]
         with suppress(RedisUnavailable, RedisRefused):
             least = await self._redis.run(_SHARE, [recorded_key(self._queue)], arguments)
             self._shared_ms = None if least is None else int(least)
