@@ -10,6 +10,19 @@ import pytest_asyncio
 
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.auth import Visitor, running, settings
+from imsg_testing.waiting import avoid_full_hour
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience(patient_redis: None) -> None:
+    """Wait for Redis as long as a busy machine takes."""
+    del patient_redis
+
+
+@pytest.fixture(autouse=True)
+def hour() -> None:
+    """Begin no test that the hour or the day may end in."""
+    avoid_full_hour(30)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

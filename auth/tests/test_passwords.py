@@ -205,7 +205,7 @@ async def test_very_many_guesses_in_all_slow_every_stranger_and_refuse_none(
 
 async def test_a_flood_of_made_up_names_delays_neither_who_is_known_nor_another_stranger() -> None:
     """The known come first; of strangers each network has its turn, however many wait behind it."""
-    turns, order = FairQueue(slots=1), list[str]()
+    turns, order = FairQueue(slots=1, wait_s=60), list[str]()
     gate = asyncio.Event()
 
     async def hash_for(name: str, stranger: str | None) -> None:

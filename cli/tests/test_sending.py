@@ -133,12 +133,9 @@ def test_a_refusal_in_the_middle_reports_how_many_were_sent(serve: Serve) -> Non
     assert len(server.bodies) == 2
 
 
-def test_a_missing_server_is_reported_at_once(serve: Serve) -> None:
-    server = serve(OK)
-    server.close()
-
+def test_a_missing_server_is_reported_at_once(reserved_port: int) -> None:
     with pytest.raises(sending.Interrupted) as stopped:
-        _send(server.url, ["a@example.com"])
+        _send(f"http://127.0.0.1:{reserved_port}", ["a@example.com"])
 
     assert isinstance(stopped.value.why, Unreachable)
     assert "does not answer" in str(stopped.value.why)

@@ -15,6 +15,8 @@ import pytest
 from imsg import data_folder, valkey
 from imsg_runtime import redis
 
+pytestmark = pytest.mark.usefixtures("patient_redis")
+
 RUN = """
 import asyncio, sys
 from pathlib import Path
@@ -99,11 +101,12 @@ async def _answers(client: redis.Redis) -> None:
             return
 
 
-async def test_one_that_keeps_dying_ends_it_all(tmp_path: Path) -> None:
+async def test_one_that_keeps_dying_ends_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valkey, "DEATHS_WITHIN_S", 3_600.0)  # however long its starts take
     async with data_folder.hold(tmp_path) as lock, _running(tmp_path, lock) as server:
         staying = asyncio.create_task(server.stay())
         killed: set[int] = set()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not staying.done():
                 if (pid := server.pid) is not None and pid not in killed:
                     os.kill(pid, signal.SIGKILL)

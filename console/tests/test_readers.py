@@ -1,6 +1,7 @@
 """An upload delays no other person: it is bounded, read in another process, and ends with its page."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from imsg_console.readers import MAX_LARGE, Reader, Readers, UnreadableError
 from imsg_console.recipients.recipient_files import Overview, join, read_column, read_overviews, read_pasted
 from imsg_console.spreadsheets import read_columns, read_lines
 from imsg_console.texts import Texts
+from imsg_testing.gated_reader import read_when_opened
 
 LONG = b"reader@example.com,a name\n" * 4_000
 """Takes longer to read than anything small."""
@@ -50,16 +52,16 @@ async def test_ten_thousand_in_one_line_are_a_list_and_no_table_of_ten_thousand_
     assert len(join(pieces).found) == 10_000  # type: ignore[arg-type]
 
 
-async def test_one_session_reads_one_file_at_a_time_and_delays_no_other() -> None:
-    readers = Readers()
-    of_one = [asyncio.create_task(read(readers, read_pasted, LONG, "smtp")) for _ in range(MAX_LARGE + 1)]
-    of_another = asyncio.create_task(read(readers, read_pasted, b"li@example.com", "smtp", session="another"))
+async def test_one_session_reads_one_file_at_a_time_and_delays_no_other(tmp_path: Path) -> None:
+    readers, gate = Readers(), tmp_path / "open"
+    of_one = [asyncio.create_task(read(readers, read_when_opened, LONG, str(gate))) for _ in range(MAX_LARGE + 1)]
 
-    first = await asyncio.wait({*of_one[:MAX_LARGE], of_another}, return_when=asyncio.FIRST_COMPLETED)
-    assert first[0] == {of_another}
+    await read(readers, read_pasted, b"li@example.com", "smtp", session="another")
     with pytest.raises(UnreadableError, match="busy"):
         await of_one.pop()
-    assert all(len(join(pieces).found) == 4_000 for pieces in await asyncio.gather(*of_one))  # type: ignore[arg-type]
+    assert not any(task.done() for task in of_one)
+    gate.touch()
+    assert await asyncio.gather(*of_one) == [[len(LONG)]] * MAX_LARGE
 
 
 async def test_what_is_read_ends_with_its_page() -> None:

@@ -1,11 +1,24 @@
 """A gateway per test, in both versions of the interface where the test asks for it."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
+from imsg_gateway.idempotency import IdempotencyKeys
+from imsg_limits.admission import Admission
 from imsg_testing.gateway import RunningGateway, run_gateway
+from imsg_testing.waiting import avoid_full_hour
+
+
+@pytest.fixture(autouse=True)
+def prepare(patient_redis: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let gateways wait as long as a busy machine takes, and begin no test that the hour or the day may end in."""
+    del patient_redis
+    monkeypatch.setattr("imsg_gateway.main.Admission", partial(Admission, patience_s=60.0))
+    monkeypatch.setattr("imsg_gateway.main.IdempotencyKeys", partial(IdempotencyKeys, wait_s=60.0))
+    avoid_full_hour(30)
 
 
 @pytest.fixture

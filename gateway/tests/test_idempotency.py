@@ -125,7 +125,7 @@ async def test_while_the_first_still_runs_a_repeat_waits_and_gets_in_progress(re
 
 
 async def test_a_waiting_repeat_gets_the_answer_as_soon_as_it_is_there(gateway: RunningGateway) -> None:
-    patient = IdempotencyKeys(gateway.redis)
+    patient = IdempotencyKeys(gateway.redis, wait_s=60.0)
     reservation = await claim(patient)
     waiting = asyncio.create_task(patient.claim(ZHANG, "key", "body", new_id()))
     await reservation.store_job(b"job", {"id": reservation.request})

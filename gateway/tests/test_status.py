@@ -110,7 +110,7 @@ def test_a_channel_is_judged_by_the_worst_of_it(change: dict[str, object], level
 async def test_the_worst_comes_first_in_the_language_of_the_request(gateway: RunningGateway) -> None:
     token = await gateway.user(role="auditor")
     now_s, _ = await gateway.redis.call("TIME")
-    smtp = make_replica("smtp").model_copy(update={"at_s": int(now_s), "findings": (BACKUP,)})
+    smtp = make_replica("smtp").model_copy(update={"at_s": int(now_s) + 600, "findings": (BACKUP,)})
     gone = make_replica("sms").model_copy(update={"at_s": int(now_s) - 3_600})
     await gateway.redis.call("HSET", REPLICAS, "smtp host:1", smtp.model_dump_json(), "sms x", gone.model_dump_json())
 
@@ -137,7 +137,7 @@ async def test_a_service_the_gateway_cannot_reach_is_a_fault_though_its_replicas
 ) -> None:
     token = await gateway.user(role="auditor")
     now_s, _ = await gateway.redis.call("TIME")
-    ready = [replica.model_copy(update={"at_s": int(now_s)}) for replica in ALL]
+    ready = [replica.model_copy(update={"at_s": int(now_s) + 600}) for replica in ALL]
     for replica in ready:
         await gateway.redis.call("HSET", REPLICAS, f"{replica.service} x", replica.model_dump_json())
 

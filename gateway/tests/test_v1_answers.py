@@ -5,8 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.v1_requests import V1Request, list_requests
 
@@ -72,7 +70,6 @@ async def answer_all(store_url: str) -> dict[str, Any]:
         return {request.name: await answer(gateway, request, tokens) for request in list_requests()}
 
 
-@pytest.mark.timeout(120)
 async def test_every_answer_is_as_recorded(store_url: str) -> None:
     recorded = json.loads(RECORDED.read_text(encoding="utf-8"))
     answers = await answer_all(store_url)

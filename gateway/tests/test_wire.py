@@ -14,7 +14,7 @@ from imsg_contract.errors import Refusal
 from imsg_runtime import redis
 from imsg_testing.gateway import User, mail, process, token_of
 
-BOUND_S = 20.0
+BOUND_S = 60.0
 
 
 @pytest.fixture(scope="module")

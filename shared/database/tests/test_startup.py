@@ -16,7 +16,7 @@ async def test_it_is_tried_until_the_database_answers() -> None:
         if next(tries) < 3:
             raise DatabaseUnavailable("the database system is starting up")
 
-    await wait_for_database(bring_up, patience_s=10)
+    await wait_for_database(bring_up, patience_s=60)
 
     assert next(tries) == 4
 

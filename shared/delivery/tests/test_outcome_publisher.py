@@ -49,15 +49,28 @@ class Kept:
 
 async def test_a_first_outcome_does_not_wait_and_close_ones_are_published_together() -> None:
     broker = Kept()
-    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=3)  # noqa: S311  jitter
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=60)  # noqa: S311  jitter
     assert await publisher.publish([_outcome()], _delivery()) is True
     assert broker.batches == [1]
     more = [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(2)]
     for _ in range(5):
         await asyncio.sleep(0)
     more += [asyncio.create_task(publisher.publish([_outcome()], _delivery())) for _ in range(3)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert broker.batches == [1]
+    publisher._is_time.set()  # as its timer does
     assert await asyncio.gather(*more) == [True] * 5
     assert broker.batches == [1, 5]
+
+
+async def test_what_waits_is_published_in_time() -> None:
+    broker = Kept()
+    publisher = OutcomePublisher(cast("Broker", broker), Random(1), many=100, apart_s=0.05)  # noqa: S311  jitter
+    async with asyncio.timeout(60):
+        for _ in range(3):
+            assert await publisher.publish([_outcome()], _delivery()) is True
+    assert broker.batches == [1, 1, 1]
 
 
 async def test_a_whole_batch_waits_no_longer() -> None:

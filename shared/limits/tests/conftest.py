@@ -1,8 +1,17 @@
-"""What the tests of quotas share: a user of the test's own."""
+"""What the tests of quotas share: a user of the test's own, within one clock hour."""
 
 import secrets
 
 import pytest
+
+from imsg_testing.waiting import avoid_full_hour
+
+
+@pytest.fixture(autouse=True)
+def prepare(patient_redis: None) -> None:
+    """Wait for Redis, and begin no test that the hour or the day may end in."""
+    del patient_redis
+    avoid_full_hour(30)
 
 
 @pytest.fixture

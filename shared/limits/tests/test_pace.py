@@ -1,7 +1,6 @@
 """The token bucket: no window sees more than the limit, waits are bounded, and each scope has its own."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -69,13 +68,24 @@ async def test_each_scope_has_its_own_bucket() -> None:
 
 
 async def test_those_who_wait_are_served_in_the_order_of_asking() -> None:
-    bucket, order = Pace(Rate(50), time.monotonic), list[int]()
+    waits_s, order, begins = list[float](), list[int](), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waits_s.append(seconds)
+        await begins.wait()
+
+    bucket = Pace(Rate(50), Clock(), sleep)
 
     async def take(number: int) -> None:
         await bucket.acquire(within_s=5)
         order.append(number)
 
-    await asyncio.gather(*(take(number) for number in range(5)))
+    tasks = [asyncio.create_task(take(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    assert order == [0]
+    assert waits_s == pytest.approx([0.02, 0.04, 0.06, 0.08])
+    begins.set()
+    await asyncio.gather(*tasks)
     assert order == [0, 1, 2, 3, 4]
 
 

@@ -2,15 +2,19 @@
 
 import secrets
 
+import pytest
+
 from imsg_runtime.lease import Lease
 from imsg_runtime.redis import connect
 from imsg_testing.waiting import eventually
+
+pytestmark = pytest.mark.usefixtures("patient_redis")
 
 
 async def test_one_holds_it_until_it_is_given_up(valkey_url: str) -> None:
     async with connect(valkey_url) as redis:
         key = f"lease:{secrets.token_hex(4)}"
-        one, other = Lease(redis, key, "one", 30), Lease(redis, key, "other", 30)
+        one, other = Lease(redis, key, "one", 120), Lease(redis, key, "other", 120)
         assert await one.acquire()
         assert await one.acquire(), "it is renewed"
         assert not await other.acquire()

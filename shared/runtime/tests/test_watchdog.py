@@ -16,19 +16,19 @@ from imsg_runtime.watchdog import HEARTBEAT
 PROGRAM = """
 import sys
 from imsg_runtime.watchdog import watch
-watch(processor_s=1.0, stopped_s=3.0)
+watch(processor_s=1.5, stopped_s=float(sys.argv.pop(1)))
 
 import asyncio, json, os, re, signal, threading, time
 from imsg_runtime.heartbeat import Heartbeat
 
 def say(**told):
-    print(json.dumps(told), flush=True)
+    os.write(1, json.dumps(told).encode() + b"\\n")  # at once: it may be stopped right after
 
 def spin():
     re.match("(a+)+b", "a" * 60)
 
 def busy(until=None):
-    until = time.process_time() + 2
+    until = time.process_time() + 2.5
     while time.process_time() < until:
         hash("a")
 
@@ -40,7 +40,9 @@ async def main():
         await asyncio.sleep(0.1)
         say(pid=os.getpid(), stopped=heartbeat.stopped, left="HEARTBEAT" in os.environ)
         match sys.argv[1]:
-            case "spin": spin()
+            case "spin when asked":
+                await asyncio.wait_for(asked.wait(), 60)
+                spin()
             case "spin once":
                 if not os.path.exists(sys.argv[2]):
                     open(sys.argv[2], "w").close()
@@ -59,10 +61,10 @@ else: asyncio.run(main())
 class Watched:
     """A watched program, and its output."""
 
-    def __init__(self, *arguments: str, log: Path) -> None:
+    def __init__(self, *arguments: str, log: Path, stopped_s: float) -> None:
         self._log = log
         with log.open("wb") as file:
-            command = [sys.executable, "-c", PROGRAM, *arguments]
+            command = [sys.executable, "-c", PROGRAM, str(stopped_s), *arguments]
             self.process = subprocess.Popen(command, stdout=file, stderr=file)  # noqa: S603  a program of this test's
 
     @property
@@ -84,8 +86,8 @@ class Watched:
 def start(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
     started: list[Watched] = []
 
-    def start(*arguments: str) -> Watched:
-        started.append(Watched(*arguments, log=tmp_path / f"{len(started)}.log"))
+    def start(*arguments: str, stopped_s: float = 60.0) -> Watched:
+        started.append(Watched(*arguments, log=tmp_path / f"{len(started)}.log", stopped_s=stopped_s))
         return started[-1]
 
     yield start
@@ -111,7 +113,7 @@ def test_a_child_that_spins_logs_where_and_is_replaced(start: Start, tmp_path: P
 
 
 def test_a_child_that_spins_and_is_asked_to_end_is_not_replaced(start: Start) -> None:
-    watched = start("spin")
+    watched = start("spin when asked")
     (child,) = watched.children()
 
     watched.process.terminate()
@@ -122,7 +124,7 @@ def test_a_child_that_spins_and_is_asked_to_end_is_not_replaced(start: Start) ->
 
 @pytest.mark.long
 def test_a_stopped_child_is_replaced_by_one_that_learns_of_it(start: Start) -> None:
-    watched = start("wait")
+    watched = start("wait", stopped_s=3.0)
     (child,) = watched.children()
     os.kill(child, signal.SIGSTOP)
 
@@ -142,7 +144,7 @@ def test_a_stopped_child_is_replaced_by_one_that_learns_of_it(start: Start) -> N
 
 @pytest.mark.long
 def test_a_child_that_was_stopped_together_with_its_parent_goes_on(start: Start) -> None:
-    watched = start("wait")
+    watched = start("wait", stopped_s=3.0)
     (child,) = watched.children()
     for pid in (watched.process.pid, child):
         os.kill(pid, signal.SIGSTOP)
@@ -161,7 +163,7 @@ def test_a_child_that_was_stopped_together_with_its_parent_goes_on(start: Start)
 
 @pytest.mark.parametrize("what", ["work", "block", "load"])
 def test_work_beside_the_loop_a_wait_and_a_long_start_are_no_spinning(start: Start, what: str) -> None:
-    watched = start(what)
+    watched = start(what, stopped_s=3.0)
 
     assert watched.process.wait(60) == 0
     assert "imsg:" not in watched.said

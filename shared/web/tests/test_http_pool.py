@@ -78,10 +78,11 @@ async def test_a_call_that_finds_no_free_connection_in_time_is_not_sent() -> Non
         has_arrived.set()
         return Act.HANG
 
-    pool, server = open_pool(max_connections=1, connect_timeout_s=3, answer_timeout_s=30), HttpStub(answer)
+    pool, server = open_pool(max_connections=1), HttpStub(answer)
     async with server.running(), asyncio.timeout(60):
         hanging = asyncio.create_task(pool.call("GET", server.url, {}))
         await has_arrived.wait()
+        pool._connect_timeout_s = 0.1
         with pytest.raises(NotSent, match="in use"):
             await pool.call("GET", f"{server.url}/second", {})
         hanging.cancel()
@@ -121,10 +122,20 @@ async def test_a_host_that_is_away_or_whose_tls_hangs_was_sent_nothing(reserved_
 
 @pytest.mark.parametrize("step", [BreakOff(), BreakOff(OK[:-1]), BreakOff(b"nonsense\r\n\r\n"), Act.RESET, Act.HANG])
 async def test_a_call_that_is_not_answered_may_have_arrived_and_is_not_repeated(step: Step) -> None:
-    pool, server = open_pool(answer_timeout_s=3 if step is Act.HANG else 30), serve(step, OK)
+    has_arrived, steps = asyncio.Event(), [step, OK]
+
+    def answer(_: Asked) -> Step:
+        has_arrived.set()
+        return steps.pop(0)
+
+    pool, server = open_pool(), HttpStub(answer)
     async with server.running():
+        pool._answer_timeout_s = 3 if step is Act.HANG else 30
         with pytest.raises(NoAnswer):
             await pool.call("GET", server.url, {})
+        pool._answer_timeout_s = 30
+        async with asyncio.timeout(60):
+            await has_arrived.wait()
         assert len(server.asked) == 1
         assert (await pool.call("GET", server.url, {})).status_code == 200
     pool.close()
