@@ -18,13 +18,15 @@ from imsg_smtp.bounces.imap import make_tls_context
 from imsg_smtp.bounces.ingest import Ingester, make_counter
 from imsg_smtp.bounces.mailbox import CURSOR_KEY, LEASE_KEY, MailboxReader, ReaderTimings
 from imsg_smtp.bounces.process import IngestedBounce, RetryLater, Verdict
+from imsg_testing.loop_time import pass_time
 from imsg_testing.servers import Dovecot, Valkey
 from imsg_testing.servers.dovecot import PASSWORD
 from imsg_testing.waiting import eventually
 
-pytestmark = pytest.mark.long  # Dovecot
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("patient_redis")]  # Dovecot
 
-QUICK = ReaderTimings(lease_s=1, lease_retry_s=0.1, idle_s=5, poll_s=0.2)
+LEASE_S = 60
+QUICK = ReaderTimings(lease_s=LEASE_S, lease_retry_s=0.1, idle_s=5, poll_s=0.2)
 
 
 @dataclass
@@ -158,7 +160,7 @@ async def test_in_the_senders_own_mailbox_only_bounces_of_ours_are_touched(
         await until(recorder, 1)
         dovecot.deliver(user, message("ours"))
         await until(recorder, 2)
-        await eventually(lambda: _is(flags(dovecot, user)["ours"] == "Sa"))
+        await eventually(lambda: _is(flags(dovecot, user).get("ours") == "Sa"))
     assert recorder.subjects() == ["a bounce of somebody else's", "ours"]
     assert flags(dovecot, user) == {"Re: ours": "", "budget": "F", "a bounce of somebody else's": "", "ours": "Sa"}
 
@@ -379,7 +381,11 @@ async def test_one_reads_and_another_takes_over(dovecot: Dovecot, redis: Redis, 
             await until_read(redis)
             assert not second.is_reading
             (lease,) = await redis.call("KEYS", f"{LEASE_KEY}*")
-            await redis.call("SET", lease, "killed", "PX", 300)  # as if the holder had been killed just now
+            await redis.call("SET", lease, "killed")  # as if the holder had been killed just now
+            pass_time(LEASE_S / 3)
+            await eventually(lambda: _is(not first.is_reading), 60)
+            assert not second.is_reading
+            await redis.call("PEXPIRE", lease, 1)
             await eventually(lambda: _is(second.is_reading or first.is_reading), 60)
             dovecot.deliver(user, message("ours 2"))
             await until_any(one, other, 2)
@@ -396,6 +402,7 @@ async def test_a_server_that_goes_away_is_found_again(redis: Redis, user: str) -
         server.deliver(user, message("ours 1"))
         async with reading(at(server, user), redis, recorder) as reader:
             await until(recorder, 1)
+            await until_read(redis)
             server.kill()
             await eventually(lambda: _is(reader.failure), 60)
             assert not reader.is_reading
@@ -439,10 +446,17 @@ async def test_a_wrong_password_is_explained_in_words_and_not_tried_again_at_onc
         await eventually(lambda: _is(reader.failure))
         assert "授权码" in reader.warnings()[0]
         assert "wrong" not in reader.warnings()[0]
+        (lease,) = await redis.call("KEYS", f"{LEASE_KEY}*")
         async with reading(where, redis, Recorder(), "another") as second:
-            await asyncio.sleep(1.5)  # longer than the lease: it is kept meanwhile
+            await redis.call("PEXPIRE", lease, LEASE_S * 1_000 // 2)
+            pass_time(LEASE_S / 3)
+            await eventually(lambda: _lives_longer(redis, lease, LEASE_S / 2))  # it is kept meanwhile
             assert not second.failure
     assert dovecot_logins(dovecot) - before == 1
+
+
+async def _lives_longer(redis: Redis, key: str, seconds: float) -> bool:
+    return bool(await redis.call("PTTL", key) > seconds * 1_000)
 
 
 def dovecot_logins(server: Dovecot) -> int:

@@ -11,6 +11,7 @@ from imsg_smtp.bounces import mailbox
 from imsg_smtp.settings import MailServerSettings, Smtp
 from imsg_testing.servers import Dovecot
 from imsg_testing.servers.dovecot import PASSWORD
+from imsg_testing.smtp_connections import LONG_S
 
 pytestmark = pytest.mark.long  # Dovecot
 
@@ -21,11 +22,11 @@ def at(server: Dovecot, user: str, **other: Any) -> BounceMailbox:  # noqa: ANN4
 
 
 async def test_a_wrong_mailbox_is_reported_before_it_is_used(dovecot: Dovecot, user: str, reserved_port: int) -> None:
-    assert await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user), None, 5) is None
-    no_folder = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, folder="退信"), None, 5)
+    assert await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user), None, LONG_S) is None
+    no_folder = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, folder="退信"), None, LONG_S)
     assert no_folder is not None
     assert "IMSG_SMTP__BOUNCE_MAILBOX__FOLDER" in no_folder
-    nobody = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, port=reserved_port), None, 5)
+    nobody = await asyncio.to_thread(mailbox.check_mailbox, at(dovecot, user, port=reserved_port), None, LONG_S)
     assert nobody is not None
     assert f"127.0.0.1:{reserved_port} does not answer" in nobody
 
@@ -43,14 +44,14 @@ async def test_what_is_wrong_names_the_settings_of_its_own_server(dovecot: Dovec
             bounce_mailbox=own.model_copy(update={"username": "other"}),
             servers={"qq": MailServerSettings(host="127.0.0.1", bounce_mailbox=own)},
         )
-        said = await asyncio.to_thread(mailbox.check_mailbox, smtp.bounce_mailboxes["qq"], None, 5)
+        said = await asyncio.to_thread(mailbox.check_mailbox, smtp.bounce_mailboxes["qq"], None, LONG_S)
         assert said is not None
         assert f"IMSG_SMTP__SERVERS__QQ__BOUNCE_MAILBOX__{named}" in said
 
 
 async def test_an_untrusted_certificate_is_explained_in_words(dovecot: Dovecot, user: str) -> None:
     where = at(dovecot, user, host="localhost", port=dovecot.tls_port, security="tls")
-    said = await asyncio.to_thread(mailbox.check_mailbox, where, ssl.create_default_context(), 5)
+    said = await asyncio.to_thread(mailbox.check_mailbox, where, ssl.create_default_context(), LONG_S)
     assert said is not None
     assert "IMSG_SMTP__BOUNCE_MAILBOX__CA_FILE" in said
 
@@ -94,4 +95,4 @@ async def test_netease_gets_our_client_id(user: str) -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         where = BounceMailbox(host="127.0.0.1", port=port, username=user, password=PASSWORD)
-        assert await asyncio.to_thread(mailbox.check_mailbox, where, None, 5) is None
+        assert await asyncio.to_thread(mailbox.check_mailbox, where, None, LONG_S) is None

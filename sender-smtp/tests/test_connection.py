@@ -9,9 +9,10 @@ from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_smtp.connection import Connection, ConnectionLost
 from imsg_smtp.connector import connect
 from imsg_smtp.mime import MailContent
+from imsg_testing.loop_time import pass_time
 from imsg_testing.smtp_connections import (
     IMPATIENT,
-    IMPATIENT_AFTER_THE_DOT,
+    LONG_S,
     QUICK,
     REQUEST,
     SHORT_S,
@@ -140,8 +141,11 @@ async def test_a_connection_that_breaks_after_the_dot_leaves_the_outcome_unknown
 
 
 async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
-    async with connecting({"DOT": Act.HANG}, IMPATIENT_AFTER_THE_DOT) as (server, connection):
-        result = await connection.send(mail())
+    async with connecting({"DOT": Act.HANG}) as (server, connection):
+        sending = asyncio.create_task(connection.send(mail()))
+        await server.wait_seen("DOT")
+        pass_time(LONG_S)
+        result = await sending
         assert isinstance(result, Unknown)
         assert result.code == "timeout"
         assert not connection.is_usable
@@ -149,11 +153,11 @@ async def test_silence_after_the_dot_leaves_the_outcome_unknown() -> None:
 
 
 async def test_the_wait_after_the_dot_is_the_long_one() -> None:
-    patient = replace(QUICK, command_s=3, data_s=3, block_s=3)
-    async with connecting({"DOT": Held("250 2.0.0 late")}, patient) as (server, connection):
+    async with connecting({"DOT": Held("250 2.0.0 late")}, replace(QUICK, dot_s=100 * LONG_S)) as (server, connection):
         sending = asyncio.create_task(connection.send(mail()))
         await server.wait_seen("DOT")
-        await asyncio.sleep(1.5 * patient.command_s)  # longer than any other step may take
+        pass_time(2 * LONG_S)  # longer than any other step may take
+        await asyncio.sleep(0.1)
         server.release()
         assert isinstance(await sending, Sent)
 

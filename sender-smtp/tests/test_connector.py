@@ -10,12 +10,13 @@ import uvloop
 from pydantic import SecretStr
 
 from imsg_contract.results import Again, Blocked, Sent, Unknown
+from imsg_smtp import port_probe
 from imsg_smtp.connection import Connection
 from imsg_smtp.connector import connect
 from imsg_smtp.port_probe import connect_or_explain
 from imsg_smtp.server_address import ServerAddress
 from imsg_smtp.settings import Security
-from imsg_testing.smtp_connections import IMPATIENT, QUICK, address_of, connecting, large_mail, mail
+from imsg_testing.smtp_connections import IMPATIENT, LONG_S, QUICK, address_of, connecting, large_mail, mail
 from imsg_testing.smtp_server import Act, Raw, ScriptedReply, smtp_server
 
 pytestmark = pytest.mark.usefixtures("_offered")
@@ -27,9 +28,8 @@ async def test_a_server_without_ehlo_is_greeted_with_helo() -> None:
         assert server.mails[0].options == ""
 
 
-async def test_a_port_without_a_listener_is_tried_again() -> None:
-    async with smtp_server() as server:
-        gone = address_of(server)
+async def test_a_port_without_a_listener_is_tried_again(reserved_port: int) -> None:
+    gone = ServerAddress("127.0.0.1", reserved_port, "none", "example.com", None)
     result = await connect(gone, QUICK)
     assert isinstance(result, Again)
     assert result.code == "unreachable"
@@ -37,7 +37,8 @@ async def test_a_port_without_a_listener_is_tried_again() -> None:
 
 
 async def test_a_name_without_an_address_is_tried_again() -> None:
-    result = await connect(ServerAddress("no-such-host.invalid", 25, "none", "example.com", None), QUICK)
+    patient = replace(QUICK, connect_s=200)  # a machine without a name server looks for it for long
+    result = await connect(ServerAddress("no-such-host.invalid", 25, "none", "example.com", None), patient)
     assert isinstance(result, Again)
     assert result.code == "unreachable"
 
@@ -135,8 +136,13 @@ async def test_a_server_without_starttls_gets_nothing_where_starttls_is_wanted(a
     ],
 )
 async def test_a_remedy_for_a_named_server_names_its_own_settings(
-    authority: trustme.CA, security: Security, said: dict[str, str], named: tuple[str, ...]
+    authority: trustme.CA,
+    security: Security,
+    said: dict[str, str],
+    named: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(port_probe, "PROBE_S", LONG_S)
     async with smtp_server(said, users={"imsg": "secret"}) as server:
         tls = None if security == "none" else client_context(authority)
         secret = SecretStr("wrong")

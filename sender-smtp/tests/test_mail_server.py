@@ -14,7 +14,9 @@ from imsg_smtp.connection_pool import Limits
 from imsg_smtp.mail_server import ACCEPTANCE_VALID_S, COOL_OFF_S, FAILURES, UNSPECIFIC_REFUSALS
 from imsg_smtp.mime import Mail
 from imsg_smtp.replies import BLOCK_S
-from imsg_testing.smtp_connections import QUICK, Clock, Sending, address_of, sending_to
+from imsg_smtp.server_address import ServerAddress
+from imsg_testing.loop_time import pass_time
+from imsg_testing.smtp_connections import LONG_S, QUICK, Clock, Sending, address_of, sending_to
 from imsg_testing.smtp_connections import mail as mail_of
 from imsg_testing.smtp_server import Act, Held, Raw, ScriptedReply, SmtpServer, smtp_server
 
@@ -154,10 +156,11 @@ async def test_refused_recipients_cost_no_connection_and_are_no_failures_of_the_
         assert server.sessions == 1
 
 
-async def test_a_server_that_is_away_is_left_alone_after_failures_in_a_row_and_tried_once_later() -> None:
+async def test_a_server_that_is_away_is_left_alone_after_failures_in_a_row_and_tried_once_later(
+    reserved_port: int,
+) -> None:
     clock = Clock()
-    async with smtp_server() as server:
-        gone = address_of(server)
+    gone = ServerAddress("127.0.0.1", reserved_port, "none", "example.com", None)
     async with sending_to(gone, clock=clock) as sending:
         for _ in range(FAILURES):
             assert isinstance(await sending.send(mail()), Again)
@@ -193,10 +196,12 @@ async def test_a_server_that_is_back_is_used_again_at_full_width() -> None:
 
 
 async def test_a_server_that_accepts_connections_and_sends_nothing_opens_the_breaker_too() -> None:
-    impatient = replace(QUICK, command_s=0.3)
-    async with smtp_server({"MAIL": Act.HANG}) as server, sending_to(address_of(server), timeouts=impatient) as sending:
-        for _ in range(FAILURES):
-            assert isinstance(await sending.send(mail()), Again)
+    async with smtp_server({"MAIL": Act.HANG}) as server, sending_to(address_of(server)) as sending:
+        for tries in range(1, FAILURES + 1):
+            trying = asyncio.create_task(sending.send(mail()))
+            await server.wait_seen("MAIL", tries)
+            pass_time(LONG_S)
+            assert isinstance(await trying, Again)
         assert isinstance(await sending.send(mail()), Blocked)
 
 

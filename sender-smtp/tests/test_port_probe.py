@@ -9,11 +9,15 @@ import pytest
 import trustme
 
 from imsg_contract.results import Again, Blocked
+from imsg_smtp import port_probe
 from imsg_smtp.connection import Connection
 from imsg_smtp.port_probe import connect_or_explain, find_mismatch
 from imsg_smtp.server_address import ServerAddress, Timeouts
 from imsg_smtp.settings import Security
-from imsg_testing.smtp_server import Act, smtp_server
+from imsg_testing.brokers import is_so
+from imsg_testing.loop_time import pass_time
+from imsg_testing.smtp_connections import LONG_S
+from imsg_testing.smtp_server import Act, SmtpServer, smtp_server
 
 AUTHORITY = trustme.CA()
 PATIENT = Timeouts()
@@ -33,10 +37,10 @@ def client_tls() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def port_of(kind: str) -> AsyncIterator[int]:
+async def server_of(kind: str) -> AsyncIterator[SmtpServer]:
     tls = server_tls()
     async with smtp_server(tls=tls if kind == "tls" else None, starttls=tls if kind == "starttls" else None) as server:
-        yield server.port
+        yield server
 
 
 def address(port: int, security: Security) -> ServerAddress:
@@ -53,21 +57,28 @@ def address(port: int, security: Security) -> ServerAddress:
         ("none", "starttls", "IMSG_SMTP__SECURITY to tls"),
     ],
 )
-async def test_a_port_that_speaks_otherwise_is_named(spoken: str, security: Security, remedy: str) -> None:
-    async with port_of(spoken) as port:
-        result = await connect_or_explain(address(port, security), PATIENT)
+async def test_a_port_that_speaks_otherwise_is_named(
+    spoken: str, security: Security, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port_probe, "PROBE_S", LONG_S)
+    async with server_of(spoken) as server:
+        trying = asyncio.create_task(connect_or_explain(address(server.port, security), PATIENT))
+        for silent in (1, 2) if spoken == "tls" else ():  # it waits for TLS, as we wait for words, and are asked again
+            await is_so(lambda: server.sessions >= silent)  # noqa: B023  awaited here
+            pass_time(LONG_S)
+        result = await trying
         assert isinstance(result, Blocked)
-        assert result.scope == f"localhost:{port}"
+        assert result.scope == f"localhost:{server.port}"
         assert remedy in result.detail
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls", "none"])
 async def test_a_port_that_speaks_as_it_should_is_used(security: Security) -> None:
-    async with port_of(security) as port:
-        connection = await connect_or_explain(address(port, security), PATIENT)
+    async with server_of(security) as server:
+        connection = await connect_or_explain(address(server.port, security), PATIENT)
         assert isinstance(connection, Connection)
         connection.abort()
-        assert await find_mismatch(address(port, security)) is None
+        assert await find_mismatch(address(server.port, security)) is None
 
 
 async def test_what_speaks_no_mail_at_all_is_left_to_the_time_outs() -> None:
@@ -78,9 +89,9 @@ async def test_what_speaks_no_mail_at_all_is_left_to_the_time_outs() -> None:
 
 
 async def test_who_is_cancelled_leaves_no_connection_behind() -> None:
-    async with port_of("tls") as port:
-        trying = asyncio.create_task(connect_or_explain(address(port, "none"), PATIENT))
-        await asyncio.sleep(0.2)
+    async with server_of("tls") as server:
+        trying = asyncio.create_task(connect_or_explain(address(server.port, "none"), PATIENT))
+        await is_so(lambda: server.sessions > 0)
         trying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await trying

@@ -15,13 +15,12 @@ from imsg_contract.wire import Status
 from imsg_smtp.domains import PRESETS, Domains
 from imsg_smtp.mime import MailContent, render
 from imsg_smtp.senders import Sender
-from imsg_smtp.server_address import ServerAddress, Timeouts
-from imsg_testing.smtp_connections import sending_to
+from imsg_smtp.server_address import ServerAddress
+from imsg_testing.smtp_connections import QUICK, sending_to
 from imsg_testing.smtp_server import Act, Raw, ScriptedReply, smtp_server
 from imsg_testing.starvation import POISON, begin, draw_arrivals, find_starved, play
 
 ROUNDS = 12
-QUICK = Timeouts(connect_s=1.0, greeting_s=1.0, command_s=0.3, data_s=0.3, block_s=1.0, dot_s=0.3, quit_s=0.1)
 
 FINAL: Sequence[ScriptedReply] = (
     "553 Mail from must equal authorized user",

@@ -61,7 +61,7 @@ class OpenSandbox:
             hostname="127.0.0.1",
             port=self.port,
             local_hostname="client.example",
-            timeout=10,
+            timeout=60,
             use_tls=tls is not None,
             start_tls=False,
             tls_context=tls,
