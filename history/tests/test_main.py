@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from imsg_contract.topology import DEAD
 from imsg_contract.wire import Status
+from imsg_history import database
 from imsg_history.main import Settings, app
 from imsg_history.schemas import DeadAnswer, DeadListAnswer, QueryAnswer, StatsAnswer
 from imsg_runtime.settings import StartError
@@ -30,6 +31,15 @@ KEY = (SecretStr("key"),)
 ADMIN = user("admin", role="admin")
 OWNER = user()
 WITHIN_S = 60.0
+
+
+pytestmark = pytest.mark.usefixtures("patient_redis")
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait long for the database: a machine that stands still for seconds has not lost it."""
+    monkeypatch.setattr(database, "QUERY_TIMEOUT_S", WITHIN_S)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +73,8 @@ async def peer(service: Service) -> AsyncIterator[Peer]:
 async def get(service: Service, path: str, caller: Caller | None = OWNER, **params: str) -> httpx.Response:
     """Return the answer of a URL."""
     async with peer(service) as opened:
-        return await opened.call("GET", path, caller=caller, params=params, headers={"accept-language": "en"})
+        headers = {"accept-language": "en"}
+        return await opened.call("GET", path, caller=caller, params=params, headers=headers, timeout_s=WITHIN_S)
 
 
 async def publish(broker_url: str, *published: BaseModel, **headers: str) -> None:
@@ -130,13 +141,13 @@ async def test_attachments_go_in_and_out_byte_for_byte(service: Service) -> None
     path = f"/internal/attachments/{job().request}/{hashlib.sha256(body).hexdigest()}"
     params = {"expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
     async with peer(service) as opened:
-        assert (await opened.call("GET", path)).status_code == 404
-        assert (await opened.call("PUT", path, content=body[1:], params=params)).status_code == 400
-        assert (await opened.call("PUT", path, content=body)).json()["errorCode"] == 10002
+        assert (await opened.call("GET", path, timeout_s=WITHIN_S)).status_code == 404
+        assert (await opened.call("PUT", path, content=body[1:], params=params, timeout_s=WITHIN_S)).status_code == 400
+        assert (await opened.call("PUT", path, content=body, timeout_s=WITHIN_S)).json()["errorCode"] == 10002
         for _ in range(2):
-            assert (await opened.call("PUT", path, content=body, params=params)).status_code == 200
-        assert (await opened.call("GET", path)).content == body
-        huge = await opened.call("PUT", path, content=b"x" * (16 * 1024 * 1024 + 1), params=params)
+            assert (await opened.call("PUT", path, content=body, params=params, timeout_s=WITHIN_S)).status_code == 200
+        assert (await opened.call("GET", path, timeout_s=WITHIN_S)).content == body
+        huge = await opened.call("PUT", path, content=b"x" * (16 * 1024 * 1024 + 1), params=params, timeout_s=WITHIN_S)
         assert huge.status_code == 413
 
 

@@ -26,7 +26,7 @@ async def ask(name: str, account: Any, answer: dict[str, Any]) -> dict[str, Temp
     """Return the templates of an account whose provider gives this answer."""
     provider = Provider()
     provider.always = reply(answer)
-    async with provider.running(), open_pool(1.0) as pool:
+    async with provider.running(), open_pool(60.0) as pool:
         settings = configure({name: {**account, "endpoint": provider.url}})
         return dict(await list_approved(settings.used[name], pool))
 

@@ -64,7 +64,7 @@ async def send(stand_in: StandIn, described: Http, *numbers: str, message: Messa
     """Send by a description, at the stand-in's address."""
     there = described.url.partition("://")[2].partition("/")[2]
     moved = described.model_copy(update={"url": f"{stand_in.stub.url}/{there}"})
-    async with open_pool(5.0) as pool:
+    async with open_pool(60.0) as pool:
         provider = HttpProvider("http", moved, pool, TemplateBook("", {}, {}), lambda: 1735704000.0)
         return await provider.send(message, numbers, "r/0")
 
@@ -270,7 +270,7 @@ async def test_receipts_are_fetched_by_the_description(stand_in: StandIn) -> Non
         },
         "pull": {"url": f"{stand_in.stub.url}/reports", "body": '{"n": 10, "at": "{time}"}', "success": "code=0"},
     }  # fmt: skip
-    async with open_pool(5.0) as pool:
+    async with open_pool(60.0) as pool:
         described = HttpProvider(
             "http", Http.model_validate(given), pool, TemplateBook("", {}, {}), lambda: 1735704000.0
         )

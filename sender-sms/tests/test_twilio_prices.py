@@ -36,7 +36,7 @@ async def test_a_price_is_looked_up_until_it_is_named() -> None:
         assert (asked.verb, asked.path.rpartition("/")[2]) == ("GET", "SM1.json")
         return answers.pop(0)
 
-    async with HttpStub(answer).running() as server, open_pool(0.5) as pool:
+    async with HttpStub(answer).running() as server, open_pool(60.0) as pool:
         settings = Twilio.model_validate({**TWILIO, "endpoint": server.url})
         book = build_text_book("twilio", {})
         provider = TwilioProvider("twilio", settings, pool, book, "https://imsg.test", now=lambda: now)
@@ -61,7 +61,7 @@ async def test_a_price_is_looked_up_until_it_is_named() -> None:
 
 async def test_a_message_without_a_price_is_given_up() -> None:
     now = 1_000_000.0
-    async with HttpStub(lambda _: reply(NOT_YET)).running() as server, open_pool(0.5) as pool:
+    async with HttpStub(lambda _: reply(NOT_YET)).running() as server, open_pool(60.0) as pool:
         settings = Twilio.model_validate({**TWILIO, "endpoint": server.url})
         book = build_text_book("twilio", {})
         provider = TwilioProvider("twilio", settings, pool, book, "https://imsg.test", now=lambda: now)

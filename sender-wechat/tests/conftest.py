@@ -20,6 +20,24 @@ from imsg_wechat.store import Store
 
 ACCOUNTS = ("main", "other")
 
+BOUNDS = (
+    "imsg_runtime.redis.CALL_TIMEOUT_S",
+    "imsg_wechat.hooks.ANSWER_WITHIN_S",
+    "imsg_wechat.nonces.IN_WORK_S",
+    "imsg_wechat.nonces.REDIS_TIMEOUT_S",
+    "imsg_wechat.webhook.BROKER_TIMEOUT_S",
+    "imsg_wechat.webhook.REDIS_TIMEOUT_S",
+    "imsg_wechat.webhook.STORE_TIMEOUT_S",
+    "imsg_wechat.webhook_modes.REDIS_TIMEOUT_S",
+)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait long for a database or a Redis that is there, as WeChat would not: the machine may stand still."""
+    for name in BOUNDS:
+        monkeypatch.setattr(name, 60)
+
 
 @pytest.fixture
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
