@@ -77,15 +77,23 @@ def test_a_list_of_followers_each_has_its_own_message(deployment: Deployment) ->
     assert sorted(message["to"] for message in deployment.inbox(method="wechat") if message["to"] in openids) == openids
 
 
+def is_following(deployment: Deployment, tag: str) -> bool:
+    """Return whether the follower of a tag is one now."""
+    admin = {"token": deployment.token()}
+    return any(found["following"] for found in deployment.call("GET", "/api/v2/followers", admin, tag=tag)["followers"])
+
+
 def test_who_has_left_is_10014_and_is_welcome_again(deployment: Deployment) -> None:
     openid, tag = follow(deployment)
     assert deployment.call("DELETE", f"/sandbox/wechat/followers/{openid}")["errorCode"] == 0
+    wait(lambda: not is_following(deployment, tag), 60)
 
     refused = send(deployment, tag)
     assert (refused["errorCode"], refused["errorMessage"]) == (10014, "用户未关注微信公众号")
     assert deployment.inbox(method="wechat", to=openid) == []
 
     deployment.call("POST", f"/sandbox/wechat/followers/{openid}/follow")
+    wait(lambda: is_following(deployment, tag), 60)
     assert send(deployment, tag)["errorCode"] == 0
 
 
