@@ -107,6 +107,21 @@ def test_a_script_is_named_by_its_sha1() -> None:
     assert Script.of("return 1").sha == "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"
 
 
+async def test_what_waits_at_the_end_opens_no_connection_after_it(valkey_url: str) -> None:
+    """A call that its caller gave up waits behind one that is not answered yet."""
+    async with connect(valkey_url) as redis:
+        await redis.call("PING")
+        calls = []
+        for command in (("BLPOP", "nothing comes here", 0.2), ("PING",)):
+            calls.append(asyncio.create_task(redis.call(*command)))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+    await asyncio.sleep(0)
+    assert redis._opening is None
+
+
 async def test_a_connection_that_is_lost_is_made_anew(valkey_url: str) -> None:
     """Idle or in the middle of a call, which is unavailable then; and closing leaves nothing behind."""
     async with connect(valkey_url) as redis, connect(valkey_url) as other:

@@ -177,6 +177,7 @@ class Redis:
         while self._pipe is not None and self._pipe.batches:
             self._has_answered.clear()
             await self._has_answered.wait()
+        self._fail_waiting("we are ending")  # else they would open another connection
         if self._pipe is not None:
             self._pipe.close("we are ending")
         if self._connection is not None:
