@@ -6,23 +6,59 @@ And those of history and callbacks: databases of each kind.
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from imsg_broker.port import Broker
+from imsg_broker.rabbitmq import amqp, depth, publisher
+from imsg_broker.rabbitmq import broker as rabbit_broker
 from imsg_contract.topology import Topology
+from imsg_contract.wire import Job
+from imsg_database import dialing
 from imsg_database.address import read_url
 from imsg_history.database import Database, connect
 from imsg_history.migrate import migrate
+from imsg_runtime import redis as redis_client
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
+from imsg_sms.providers import calls as sms_calls
 from imsg_testing.brokers import open_ready
 from imsg_testing.callbacks import Bench, open_bench
 from imsg_testing.history import NOW
 from imsg_testing.plugin import PATIENCE_S
 from imsg_testing.servers import Postgres
 from imsg_testing.worker_harness import HistoryListener, ScriptedProvider
+
+BOUNDS = (
+    (rabbit_broker, "FIRST_CONNECT_S"),
+    (publisher, "SLOT_TIMEOUT_S"),
+    (publisher, "CONFIRM_TIMEOUT_S"),
+    (depth, "MANAGEMENT_TIMEOUT_S"),
+    (amqp, "CLOSE_TIMEOUT_S"),
+    (sms_calls, "CONNECT_TIMEOUT_S"),
+)
+"""By these a RabbitMQ, or a provider, that a busy machine holds up for seconds counts as away."""
+
+
+@pytest.fixture(autouse=True)
+def _patient_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, bound in BOUNDS:
+        monkeypatch.setattr(module, bound, PATIENCE_S)
+
+
+@pytest.fixture
+def _patient_with_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a test's own Redis and PostgreSQL too: what it kills refuses connections at once."""
+    for module, bound in ((redis_client, "CALL_TIMEOUT_S"), (dialing, "CONNECT_TIMEOUT_S")):
+        monkeypatch.setattr(module, bound, PATIENCE_S)
+
+
+@pytest.fixture
+def _service_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the bounds of services, for a test of what they do with a server that does not answer."""
+    monkeypatch.undo()
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +148,18 @@ async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
     """Open a broker and wait until it is ready."""
     async with open_ready(broker_url, topology) as broker:
         yield broker
+
+
+@pytest.fixture
+def _life_ends_at_delay(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End the life of whatever is delayed at the broker while it waits there."""
+    delay = broker.delay
+
+    async def delay_the_dying(queue: str, body: bytes, step_s: int) -> None:
+        dying = Job.model_validate_json(body).model_copy(update={"expires_at": datetime.now(UTC)})
+        await delay(queue, dying.encode(), step_s)
+
+    monkeypatch.setattr(broker, "delay", delay_the_dying)
 
 
 @pytest.fixture

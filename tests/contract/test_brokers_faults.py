@@ -19,6 +19,11 @@ pytestmark = pytest.mark.long
 JOB = job_key("smtp", Lane.NORMAL)
 
 
+@pytest.fixture(autouse=True)
+def _patience(_patient_with_own: None) -> None:
+    """Wait for the server of this module."""
+
+
 @pytest.fixture(scope="module", params=["rabbit", "streams"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a broker's server for this module alone, to be killed and stopped from writing."""

@@ -20,7 +20,7 @@ from imsg_history.migrations import MIGRATIONS
 from imsg_testing.servers import Pair, PgBouncer, Postgres, run_pair
 from imsg_testing.waiting import eventually
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("_patient_with_own")]
 
 WITHIN_S = 60.0
 LAST_MOMENT_S = 1.0

@@ -13,7 +13,7 @@ from imsg_runtime.redis import Redis, RedisUnavailable, Script, connect
 from imsg_testing.sentinels import follow, watched
 from imsg_testing.servers import Valkey
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("_patient_with_own")]
 
 WITHIN_S = 60.0
 LAST_MOMENT_S = 1.0
