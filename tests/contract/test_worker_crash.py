@@ -381,7 +381,9 @@ async def cut(broker_url: str, redis: Redis) -> None:
         await redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         return
     port = parse_qs(split.query)["management_port"][0]
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api", auth=("guest", "guest")) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}/api", auth=("guest", "guest"), timeout=60
+    ) as client:
 
         async def all_cut() -> bool:
             names = [

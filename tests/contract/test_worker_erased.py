@@ -78,11 +78,18 @@ async def test_a_message_that_waits_for_its_next_attempt_is_given_up_when_its_re
 ) -> None:
     new = job(2)
     provider.answer(1, {"result": "again"})
+    provider.open.clear()
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
-        await history.wait_settled(new.request, 1)
+
+        async def are_tried() -> bool:
+            return provider.under_way == 2
+
+        await eventually(are_tried)
         await place_tombstone(redis, address(1))
+        provider.open.set()
         await history.wait_settled(new.request, 2)
+    assert history.statuses(new.request)[0] == ["sent"]
     assert history.statuses(new.request)[1] == ["retrying", "failed"]
     assert history.last(new.request, 1).code == "erased"
     assert provider.asked == {0: 1, 1: 1}
@@ -93,15 +100,18 @@ async def test_what_the_provider_may_have_when_its_recipient_is_erased_is_uncert
 ) -> None:
     new = job()
     provider.answer(0, SENT_UNSEEN)
+    provider.open.clear()
     async with worker_at(broker, redis_url, provider.port):
         await accept(broker, new)
 
         async def is_tried() -> bool:
-            return history.statuses(new.request) == {0: ["retrying"]}
+            return provider.under_way == 1
 
         await eventually(is_tried)
         await place_tombstone(redis, address(0))
+        provider.open.set()
         await history.wait_settled(new.request)
+    assert history.statuses(new.request) == {0: ["retrying", "uncertain"]}
     assert (history.last(new.request).status, history.last(new.request).code) == ("uncertain", "erased")
     assert provider.count(new.request) == {0: 1}
 

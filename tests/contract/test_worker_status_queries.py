@@ -20,7 +20,15 @@ from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.waiting import eventually
-from imsg_testing.worker_harness import ERASURE_KEYS, SHORT, HistoryListener, accept, address, job, worker_of
+from imsg_testing.worker_harness import (
+    ERASURE_KEYS,
+    SHORT,
+    HistoryListener,
+    accept,
+    address,
+    job,
+    worker_of,
+)
 
 TERMS = Terms(
     chunk_size=1_000,
@@ -189,10 +197,11 @@ async def test_what_stays_unknown_is_repeated_where_that_is_the_rule(
     assert (provider.sent, provider.asked) == ({0: 2}, {0: 1})
 
 
+@pytest.mark.usefixtures("_life_ends_at_delay")
 async def test_asking_goes_on_past_the_end_of_life(
     broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:
-    found, never = job(life_s=0.8), job(first=1, life_s=0.8)
+    found, never = job(), job(first=1)
     provider.sends, provider.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [NEVER]}
     async with working(broker, redis_url, provider):
         for new in (found, never):
@@ -243,16 +252,18 @@ async def test_an_erased_recipient_is_not_queried_and_the_others_of_the_chunk_ar
 ) -> None:
     new = job(2)
     provider.sends, provider.answers = {0: [UNSEEN], 1: [UNSEEN]}, {1: [TAKEN]}
+    provider.open.clear()
     async with working(broker, redis_url, provider):
         await accept(broker, new)
 
         async def are_tried() -> bool:
-            return history.statuses(new.request) == {0: ["retrying"], 1: ["retrying"]}
+            return provider.sent.total() == 2
 
         await eventually(are_tried)
         digests = Digests(ERASURE_KEYS)
         stone = Tombstone("0" * 32, digests.of(address(0)), datetime.now(UTC))
         await Tombstones(redis, digests).write([stone])
+        provider.open.set()
         await history.wait_settled(new.request, 2)
     assert history.statuses(new.request) == {0: ["retrying", "uncertain"], 1: ["retrying", "sent"]}
     assert history.last(new.request, 0).code == "erased"

@@ -68,15 +68,18 @@ async def test_what_waits_for_its_next_attempt_is_given_up_and_what_the_provider
     new = job(2)
     provider.answer(0, {"result": "again"})
     provider.answer(1, SENT_UNSEEN)
+    provider.open.clear()
     async with worker_at(broker, redis_url, provider.port, looks_up_suppressions=True):
         await accept(broker, new)
 
         async def are_tried() -> bool:
-            return history.statuses(new.request) == {0: ["retrying"], 1: ["retrying"]}
+            return provider.under_way == 2
 
         await eventually(are_tried)
         await suppress(redis, address(0), address(1))
+        provider.open.set()
         await history.wait_settled(new.request, 2)
+    assert history.statuses(new.request) == {0: ["retrying", "failed"], 1: ["retrying", "uncertain"]}
     ends = [history.last(new.request, n) for n in range(2)]
     assert [(end.status, end.code) for end in ends] == [("failed", "suppressed"), ("uncertain", "suppressed")]
     assert provider.asked == {0: 1, 1: 1}

@@ -42,6 +42,10 @@ PROCESSOR_S, STOPPED_S = 1.5, 3.0
 """When the watchdog ends a worker that spins or stands still."""
 
 SHORT = Durations(lease_s=1.0, finish_s=5.0)
+"""For workers that a test kills: what they claimed is free again soon."""
+
+LONG = Durations(lease_s=15.0, finish_s=60.0)
+"""For all others: no claim ends, and no call is broken off, where the machine stands still for seconds."""
 
 Answer = Mapping[str, Any]
 """What the provider answers: `{"result": "sent" | "again" | … , …}` with the result's own fields."""
@@ -80,12 +84,15 @@ class ScriptedProvider:
         self.taken: list[TakenMessage] = []
         self.asked: Counter[int] = Counter()
         """n → the number of its calls."""
+        self.lives: dict[int, list[datetime]] = defaultdict(list)
+        """n → when its life was to end, at each call."""
         self.latency_s = 0.0
         self.under_way = 0
         self.most_under_way = 0
         self.open = asyncio.Event()
-        """While cleared, no call is answered."""
+        """While cleared, no call is answered, but those for the recipients in `let_through`."""
         self.open.set()
+        self.let_through: set[int] = set()
         self._answers: dict[int, list[Answer]] = {}
         self._always: dict[int, Answer] = {}
         self.port = 0
@@ -127,9 +134,11 @@ class ScriptedProvider:
         answer = self._always.get(n) or (answers.pop(0) if answers else SENT)
         if answer["result"] == "sent" or answer.get("taken"):
             self.taken.append(TakenMessage(asked["request"], n, asked["attempt"]))
+        self.lives[n].append(datetime.fromisoformat(asked["expires_at"]))
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
-        await self.open.wait()
+        if n not in self.let_through:
+            await self.open.wait()
         return answer
 
 
@@ -170,7 +179,12 @@ class TrialChannel:
     async def _ask(self, job: Job, recipient: Recipient) -> Result:
         reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            question = {"request": job.request, "n": recipient.n, "attempt": job.attempt}
+            question = {
+                "request": job.request,
+                "n": recipient.n,
+                "attempt": job.attempt,
+                "expires_at": job.expires_at.isoformat(),
+            }
             writer.write(json.dumps(question).encode() + b"\n")
             answer: dict[str, Any] = json.loads(await reader.readline())
         except BaseException:
@@ -274,7 +288,7 @@ async def worker_at(
     redis_url: str,
     port: int,
     terms: Terms = TERMS,
-    durations: Durations = SHORT,
+    durations: Durations = LONG,
     *,
     heartbeat: Heartbeat = UNWATCHED,
     looks_up_suppressions: bool = False,
@@ -297,7 +311,7 @@ async def worker_of(
     channel: Channel[Any],
     broker: Broker,
     redis_url: str,
-    durations: Durations = SHORT,
+    durations: Durations = LONG,
     *,
     heartbeat: Heartbeat = UNWATCHED,
     looks_up_suppressions: bool = False,
@@ -334,7 +348,7 @@ async def _main(broker_url: str, redis_url: str, port: str, prefix: str, terms: 
     async with (
         heartbeat.run(),
         open_ready(broker_url, topology) as broker,
-        worker_at(broker, redis_url, int(port), given, heartbeat=heartbeat) as stop,
+        worker_at(broker, redis_url, int(port), given, SHORT, heartbeat=heartbeat) as stop,
     ):
         await stopping.wait()
         stop.set()
