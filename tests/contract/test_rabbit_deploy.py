@@ -138,11 +138,16 @@ async def test_a_delivery_held_longer_than_the_consumer_timeout_comes_again_by_i
         async with broker.consume(queue, 1) as jobs:
             (held,) = await arrivals(jobs, 1)
             await is_so(lambda: not held.held, 60)
-            (again,) = await arrivals(jobs, 1, 60)
-            assert (again.body, again.redelivered) == (b"slow", True)
             await broker.ack(held)
-            await broker.ack(again)
+
+            async def take_again() -> None:
+                async for again in jobs:
+                    assert (again.body, again.redelivered) == (b"slow", True)
+                    await broker.ack(again)  # it comes once more where the machine stood still over it for a second
+
+            taking = asyncio.create_task(take_again())
             await depth_is(broker, queue, 0)
+        await taking
 
 
 async def test_the_management_s_own_numbers_are_our_depth(operated: Rabbit, topology: Topology) -> None:

@@ -92,7 +92,7 @@ def management(url: str) -> httpx.AsyncClient:
         base_url=f"{'http' if address.tls is None else 'https'}://{host.name}:{host.management_port}/api",
         auth=(address.username, address.password),
         verify=False if address.tls is None else address.tls.context(),
-        timeout=10,
+        timeout=60,
         trust_env=False,
     )
 
