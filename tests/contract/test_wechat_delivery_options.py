@@ -54,7 +54,7 @@ async def opened(
     database: Database, redis: Redis, **by_call: Sequence[Step]
 ) -> AsyncIterator[tuple[DeliveryOptions, WeChatServer]]:
     """Open an account's options to a server that answers so."""
-    timeouts = Timeouts(connect_s=1, call_s=1)
+    timeouts = Timeouts(connect_s=60, call_s=60)
     async with wechat_server(**by_call) as server, transport.connect(timeouts) as calls:
         tokens = Tokens(Credentials("wx1", SecretStr("s"), server.url), redis, calls)
         api = Api(tokens, calls, server.url)
