@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: encrypted as the URL says, past a silent host, and closed in order."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import tempfile
@@ -14,12 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import BigInteger
 
 from imsg_database.address import read_url
-from imsg_database.database import connect
+from imsg_database.database import Database, connect
 from imsg_database.engines import DatabaseOptions
 from imsg_database.unavailable import DatabaseUnavailable, is_value_error
 from imsg_testing.servers import Postgres
 from imsg_testing.servers.certificates import Certificates
 from imsg_testing.servers.postgres import user_for_postgres
+from imsg_testing.waiting import eventually
 
 OPTIONS = DatabaseOptions("imsg-test", pool=1)
 
@@ -84,8 +86,7 @@ async def test_within_this_machine_it_is_encrypted_only_where_the_server_wants_i
     try:
         with psycopg.connect(encrypting.url) as administrator:
             administrator.execute("SELECT pg_reload_conf()")
-        await asyncio.sleep(0.5)
-        assert await is_encrypted(encrypting.url)
+        await eventually(lambda: is_encrypted(encrypting.url))
         with pytest.raises(DatabaseUnavailable, match="password authentication failed"):
             await is_encrypted(encrypting.url.replace("imsg:imsg@", "imsg:wrong@"))
     finally:
@@ -114,16 +115,24 @@ async def test_what_a_host_does_not_fulfil_is_reported_as_an_outage(
         await is_encrypted(f"{postgres.url}?{asked}")
 
 
+@pytest.mark.usefixtures("_service_bounds")
 async def test_a_silent_host_is_passed_by_and_a_dead_peer_is_noticed(postgres: Postgres) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = postgres.url.rpartition("@")[2]
         url = f"postgresql://imsg:imsg@127.0.0.1:{silent.getsockname()[1]},{place}"
-        async with connect(read_url(url), OPTIONS) as database, database.reading() as connection:
-            found = await connection.run_sync(lambda opened: opened.connection.driver_connection)
-            assert found is not None
-            options = found._transport.get_extra_info("socket")
-            assert options.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert options.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 8_000
+
+        async def is_watched() -> bool:
+            with contextlib.suppress(DatabaseUnavailable):  # the machine stood still while it connected
+                async with connect(read_url(url), OPTIONS) as database, database.reading() as connection:
+                    found = await connection.run_sync(lambda opened: opened.connection.driver_connection)
+                    assert found is not None
+                    options = found._transport.get_extra_info("socket")
+                    assert options.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                    assert options.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 8_000
+                    return True
+            return False
+
+        await eventually(is_watched)
 
 
 async def test_a_socket_in_a_folder_will_do(postgres: Postgres) -> None:
@@ -134,13 +143,25 @@ async def test_a_socket_in_a_folder_will_do(postgres: Postgres) -> None:
         assert await connection.scalar(text("SELECT current_setting('application_name')")) == "imsg-test"
 
 
+async def use_and_lose(postgres: Postgres, database: Database) -> int:
+    """Use a connection; return its process at the server once that has ended, and the connection with it."""
+    async with database.reading() as connection:
+        opened = await connection.run_sync(lambda synchronous: synchronous.connection.driver_connection)
+        pid = int(await connection.scalar(text("SELECT pg_backend_pid()")))
+    assert opened is not None
+    with postgres.connect() as administrator:
+        administrator.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+    async def has_ended() -> bool:
+        return bool(opened.is_closed())
+
+    await eventually(has_ended)
+    return pid
+
+
 async def test_a_connection_that_the_server_ends_is_replaced(postgres: Postgres) -> None:
     async with connect(read_url(postgres.url), DatabaseOptions("imsg-test", pool=1, checks_idle=False)) as database:
-        async with database.reading() as connection:
-            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
-        with postgres.connect() as administrator:
-            administrator.execute("SELECT pg_terminate_backend(%s)", (pid,))
-        await asyncio.sleep(0.2)
+        pid = await use_and_lose(postgres, database)
         with pytest.raises(DatabaseUnavailable):
             async with database.reading() as connection:
                 await connection.scalar(text("SELECT 1"))
@@ -148,13 +169,10 @@ async def test_a_connection_that_the_server_ends_is_replaced(postgres: Postgres)
             assert await connection.scalar(text("SELECT pg_backend_pid()")) != pid
 
 
-@pytest.mark.parametrize("idle_s", [0.2, 1.2])
+@pytest.mark.parametrize("idle_s", [0.0, 1.2])
 async def test_a_connection_that_was_ended_while_it_was_idle_is_not_noticed(postgres: Postgres, idle_s: float) -> None:
     async with connect(read_url(postgres.url), OPTIONS) as database:
-        async with database.reading() as connection:
-            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
-        with postgres.connect() as administrator:
-            administrator.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        pid = await use_and_lose(postgres, database)
         await asyncio.sleep(idle_s)
         async with database.reading() as connection:
             assert await connection.scalar(text("SELECT pg_backend_pid()")) != pid
@@ -178,8 +196,14 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(postgres: 
         with pytest.raises(DatabaseUnavailable, match="statement timeout"):
             async with database.reading() as connection:
                 await connection.execute(text("SELECT pg_sleep(5)"))
-        async with database.reading() as connection:
-            assert await connection.scalar(text("SELECT 1")) == 1
+
+        async def answers() -> bool:
+            with contextlib.suppress(DatabaseUnavailable):  # a machine that stands still takes too long as well
+                async with database.reading() as connection:
+                    return bool(await connection.scalar(text("SELECT 1")) == 1)
+            return False
+
+        await eventually(answers)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -23,8 +22,7 @@ from imsg_testing.waiting import eventually
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("_patient_with_own")]
 
 WITHIN_S = 60.0
-LAST_MOMENT_S = 1.0
-OPTIONS = DatabaseOptions("imsg-test", statement_timeout_s=2)
+OPTIONS = DatabaseOptions("imsg-test", statement_timeout_s=30)
 
 
 @asynccontextmanager
@@ -53,9 +51,9 @@ async def read_numbers(database: Database) -> set[int]:
 
 
 async def write_on(
-    database: Database, kept: dict[int, float], stopping: asyncio.Event, *, first: int = 0, step: int = 1
+    database: Database, kept: set[int], stopping: asyncio.Event, *, first: int = 0, step: int = 1
 ) -> None:
-    """Write number after number; `kept` gets those whose commit was answered, with the time."""
+    """Write number after number; `kept` gets those whose commit was answered."""
     number = first
     while not stopping.is_set():
         number += step
@@ -64,10 +62,10 @@ async def write_on(
         except DatabaseUnavailable:
             await asyncio.sleep(0.05)
         else:
-            kept[number] = time.monotonic()
+            kept.add(number)
 
 
-async def wait_for_more(kept: Mapping[int, float], more: int) -> None:
+async def wait_for_more(kept: Collection[int], more: int) -> None:
     """Wait until so many more are kept."""
     goal = len(kept) + more
     async with asyncio.timeout(WITHIN_S):
@@ -78,7 +76,7 @@ async def wait_for_more(kept: Mapping[int, float], more: int) -> None:
 async def test_what_was_committed_outlives_the_primary_where_the_standby_is_synchronous() -> None:
     with run_pair(is_synchronous=True) as pair:
         async with open_numbers(pair.url_of("postgres")) as database:
-            kept: dict[int, float] = {}
+            kept: set[int] = set()
             stopping = asyncio.Event()
             writing = [asyncio.create_task(write_on(database, kept, stopping))]
             await wait_for_more(kept, 200)
@@ -87,7 +85,7 @@ async def test_what_was_committed_outlives_the_primary_where_the_standby_is_sync
             await wait_for_more(kept, 200)
             stopping.set()
             await asyncio.gather(*writing)
-            assert set(kept) <= await read_numbers(database)
+            assert kept <= await read_numbers(database)
 
 
 async def test_a_commit_that_no_standby_confirmed_is_not_called_done() -> None:
@@ -124,25 +122,22 @@ async def test_an_asynchronous_standby_lacks_what_it_had_not_received() -> None:
             assert await read_numbers(database) == {1}
 
 
-async def test_what_an_asynchronous_standby_loses_under_load_is_the_last_moment(
-    record_property: Callable[[str, object], None],
-) -> None:
+async def test_what_an_asynchronous_standby_loses_under_load_is_what_it_had_not_received() -> None:
     with run_pair(is_synchronous=False) as pair:
         async with open_numbers(pair.url_of("postgres")) as database:
-            kept: dict[int, float] = {}
+            kept: set[int] = set()
             stopping = asyncio.Event()
             writing = [asyncio.create_task(write_on(database, kept, stopping, step=4, first=n)) for n in range(4)]
             await wait_for_more(kept, 2_000)
-            killed_at = time.monotonic()
+            received = set(kept)
+            await _wait_until_received(pair)
+            await wait_for_more(kept, 20)
             pair.primary.kill()
             await asyncio.to_thread(pair.standby.promote)
             await wait_for_more(kept, 20)
             stopping.set()
             await asyncio.gather(*writing)
-            lost = sorted(killed_at - kept[number] for number in set(kept) - await read_numbers(database))
-    record_property("lost", len(lost))
-    print(f"lost {len(lost)} of {len(kept)}, the oldest {max(lost, default=0) * 1000:.1f} ms old")  # noqa: T201  measured
-    assert max(lost, default=0) < LAST_MOMENT_S
+            assert received <= await read_numbers(database)
 
 
 async def test_a_standby_behind_the_same_name_is_left_once_it_refused_a_write() -> None:
@@ -160,16 +155,22 @@ async def test_a_standby_behind_the_same_name_is_left_once_it_refused_a_write() 
 
 
 async def _wait_until_received(pair: Pair) -> None:
-    def lag() -> int:
-        with pair.primary.connect() as connection:
-            row = connection.execute(
-                "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn) FROM pg_stat_replication"
-            ).fetchone()
-        return 1 if row is None or row[0] is None else int(row[0])
+    """Wait until the standby has all that was written so far."""
 
-    async with asyncio.timeout(WITHIN_S):
-        while await asyncio.to_thread(lag) > 0:  # noqa: ASYNC110  the server is asked again and again
-            await asyncio.sleep(0.05)
+    def find_end() -> str:
+        with pair.primary.connect() as connection:
+            row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+        assert row is not None
+        return str(row[0])
+
+    def has_received(end: str) -> bool:
+        with pair.primary.connect() as connection:
+            query = "SELECT pg_wal_lsn_diff(%s::pg_lsn, flush_lsn) FROM pg_stat_replication"
+            row = connection.execute(query, [end]).fetchone()
+        return row is not None and row[0] is not None and row[0] <= 0
+
+    end = await asyncio.to_thread(find_end)
+    await eventually(lambda: asyncio.to_thread(has_received, end), WITHIN_S)
 
 
 @pytest.fixture(scope="module")
@@ -186,27 +187,31 @@ def pooled_url(pgbouncer: PgBouncer, postgres_database: str) -> str:
 
 
 async def test_bounds_hold_behind_pgbouncer_and_stay_with_their_transaction(pooled_url: str) -> None:
-    async with open_numbers(pooled_url, DatabaseOptions("imsg-test", statement_timeout_s=0.5)) as database:
+    url = read_url(pooled_url)
+    async with connect(url, DatabaseOptions("imsg-test", statement_timeout_s=0.5)) as database:
         with pytest.raises(DatabaseUnavailable, match="statement timeout"):
             async with database.reading() as connection:
                 await connection.execute(text("SELECT pg_sleep(3)"))
-        # Ten transactions share two sessions with those of a client without a timeout, as history is.
-        async with connect(read_url(pooled_url), DatabaseOptions("imsg-other", statement_timeout_s=None)) as other:
+    # Ten transactions share two sessions with those of a client without a timeout, as history is.
+    async with (
+        connect(url, OPTIONS) as database,
+        connect(url, DatabaseOptions("imsg-other", statement_timeout_s=None)) as other,
+    ):
 
-            async def read_bound(replica: Database) -> str:
-                async with replica.reading() as connection:
-                    await connection.execute(text("SELECT pg_sleep(0.02)"))
-                    return str(await connection.scalar(text("SELECT current_setting('statement_timeout')")))
+        async def read_bound(replica: Database) -> str:
+            async with replica.reading() as connection:
+                await connection.execute(text("SELECT pg_sleep(0.02)"))
+                return str(await connection.scalar(text("SELECT current_setting('statement_timeout')")))
 
-            said = await asyncio.gather(*(read_bound(replica) for replica in (database, other) * 10))
-    assert said == ["500ms", "0"] * 10
+        said = await asyncio.gather(*(read_bound(replica) for replica in (database, other) * 10))
+    assert said == ["30s", "0"] * 10
 
 
 async def test_without_pgbouncer_a_session_is_bounded_once(postgres_database: str) -> None:
     async with open_numbers(postgres_database) as database, database.reading() as connection:
-        assert await connection.scalar(text("SELECT current_setting('statement_timeout')")) == "2s"
+        assert await connection.scalar(text("SELECT current_setting('statement_timeout')")) == "30s"
         assert (
-            await connection.scalar(text("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'")) == "2000"
+            await connection.scalar(text("SELECT setting FROM pg_settings WHERE name = 'statement_timeout'")) == "30000"
         )
 
 
@@ -220,7 +225,7 @@ async def test_tables_are_made_once_by_several_that_start_behind_pgbouncer(poole
 
 async def test_pgbouncer_restarted_is_a_moment_without_a_database(pgbouncer: PgBouncer, pooled_url: str) -> None:
     async with open_numbers(pooled_url) as database:
-        kept: dict[int, float] = {}
+        kept: set[int] = set()
         stopping = asyncio.Event()
         writing = [asyncio.create_task(write_on(database, kept, stopping))]
         await wait_for_more(kept, 50)
@@ -228,4 +233,4 @@ async def test_pgbouncer_restarted_is_a_moment_without_a_database(pgbouncer: PgB
         await wait_for_more(kept, 50)
         stopping.set()
         await asyncio.gather(*writing)
-        assert set(kept) <= await read_numbers(database)
+        assert kept <= await read_numbers(database)

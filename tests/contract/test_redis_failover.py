@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -16,8 +15,8 @@ from imsg_testing.servers import Valkey
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("_patient_with_own")]
 
 WITHIN_S = 60.0
-LAST_MOMENT_S = 1.0
-"""What min-replicas-max-lag 1 bounds a replica's delay to."""
+DOWN_AFTER_MS = 5_000
+"""Longer than a busy machine stands still: else the Sentinels take a living master for dead."""
 ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 
@@ -36,6 +35,13 @@ async def wait_for_writes(server: Redis, *, takes_writes: bool) -> None:
     async with asyncio.timeout(WITHIN_S):
         while server.takes_writes is not takes_writes:  # noqa: ASYNC110  nothing tells when it turns
             await asyncio.sleep(0.05)
+
+
+async def wait_for_replica(server: Redis) -> None:
+    """Wait until the replica has all that was written so far."""
+    async with asyncio.timeout(WITHIN_S):
+        while await server.call("WAIT", 1, 1_000) < 1:
+            pass
 
 
 async def test_a_demoted_server_is_unavailable_and_found_again_once_it_is_promoted() -> None:
@@ -85,12 +91,10 @@ async def test_a_call_among_others_that_meets_a_demoted_server_takes_no_reply_fr
 
 
 async def test_the_sentinels_name_the_new_master_after_the_old_one_died() -> None:
-    with watched() as servers:
+    with watched(DOWN_AFTER_MS) as servers:
         async with connect(servers.url) as server:
             await server.call("SET", "kept", "yes")
-            async with asyncio.timeout(WITHIN_S):
-                while await server.call("WAIT", 1, 1_000) < 1:
-                    pass
+            await wait_for_replica(server)
             servers.master.kill()
             with pytest.raises(RedisUnavailable):
                 await server.call("SET", "kept", "no")
@@ -101,11 +105,11 @@ async def test_the_sentinels_name_the_new_master_after_the_old_one_died() -> Non
             await succeeds(lambda: server.call("INCR", "new"))
 
 
-async def test_what_a_replica_lacks_after_a_failover_is_the_last_moment() -> None:
+async def test_what_a_replica_lacks_after_a_failover_is_what_it_had_not_received() -> None:
     """Replication is asynchronous: an answered write may be gone, such as a claim or an idempotency key."""
-    with watched() as servers:
+    with watched(DOWN_AFTER_MS) as servers:
         async with connect(servers.url) as server:
-            kept: dict[int, float] = {}
+            kept: set[int] = set()
             stopping = asyncio.Event()
 
             async def write_on(first: int) -> None:
@@ -117,29 +121,29 @@ async def test_what_a_replica_lacks_after_a_failover_is_the_last_moment() -> Non
                     except RedisUnavailable:
                         await asyncio.sleep(0.05)
                     else:
-                        kept[number] = time.monotonic()
+                        kept.add(number)
 
             async def more(count: int) -> None:
                 goal = len(kept) + count
                 async with asyncio.timeout(WITHIN_S):
-                    while len(kept) < goal:  # noqa: ASYNC110  a dictionary has no event for it
+                    while len(kept) < goal:  # noqa: ASYNC110  a set has no event for it
                         await asyncio.sleep(0.02)
 
             writing = [asyncio.create_task(write_on(n)) for n in range(8)]
             await more(3_000)
-            killed_at = time.monotonic()
+            received = set(kept)
+            await wait_for_replica(server)
+            await more(100)
             servers.master.kill()
             await more(200)
             stopping.set()
             await asyncio.gather(*writing)
             present = {int(number) for number in await server.call("SMEMBERS", "numbers")}
-            lost = [killed_at - kept[number] for number in set(kept) - present]
-    print(f"lost {len(lost)} of {len(kept)}, the oldest {max(lost, default=0) * 1000:.1f} ms old")  # noqa: T201  measured
-    assert max(lost, default=0) < LAST_MOMENT_S
+    assert received <= present
 
 
 async def test_a_sentinel_that_is_gone_is_passed_over() -> None:
-    with watched() as servers:
+    with watched(DOWN_AFTER_MS) as servers:
         servers.sentinels[0].kill()
         async with connect(servers.url) as server:
             assert await server.call("SET", "a", 1) in (b"OK", True)

@@ -24,9 +24,10 @@ WITHIN_S = 60.0
 class Sentinel(Server):
     """One of the Sentinels."""
 
-    def __init__(self, master: Valkey) -> None:
+    def __init__(self, master: Valkey, down_after_ms: int) -> None:
         super().__init__()
         self._master = master
+        self._down_after_ms = down_after_ms
         self._port = 0
 
     @property
@@ -40,7 +41,7 @@ class Sentinel(Server):
         file.write_text(
             f"bind 127.0.0.1\nport {self._port}\ndir {self.folder}\n"
             f"sentinel monitor {NAME} 127.0.0.1 {urlsplit(self._master.url).port} {QUORUM}\n"
-            f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\n"
+            f"sentinel down-after-milliseconds {NAME} {self._down_after_ms}\n"
             f"sentinel failover-timeout {NAME} 3000\n",
             encoding="utf-8",
         )
@@ -86,12 +87,13 @@ def follow(replica: Valkey, master: Valkey | None) -> None:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Watched]:
-    """Run them for as long as the context lasts."""
+def watched(down_after_ms: int = DOWN_AFTER_MS) -> Iterator[Watched]:
+    """Run them for as long as the context lasts; a master that is silent for so long is taken for dead."""
     with contextlib.ExitStack() as stack:
         master, replica = (stack.enter_context(Valkey()) for _ in range(2))
         follow(replica, master)
-        found = Watched(master, replica, tuple(stack.enter_context(Sentinel(master)) for _ in range(SENTINELS)))
+        sentinels = [stack.enter_context(Sentinel(master, down_after_ms)) for _ in range(SENTINELS)]
+        found = Watched(master, replica, tuple(sentinels))
         deadline = time.monotonic() + WITHIN_S
         while not found.are_ready():
             if time.monotonic() > deadline:
