@@ -71,7 +71,7 @@ async def test_a_policy_that_contradicts_us_is_reported_to_the_operator(operated
         await looking.close()
         (await client.delete("/policies/%2F/worse")).raise_for_status()
     (told,) = (line for line in logged if line["event"] == "policy_contradicts")
-    assert (told["policy"], told["says"]) == ("worse", ["delivery-limit"])
+    assert (told["policy"], told["keys"]) == ("worse", ["delivery-limit"])
 
 
 async def test_the_rights_that_the_manual_gives_are_enough(operated: Rabbit, topology: Topology) -> None:

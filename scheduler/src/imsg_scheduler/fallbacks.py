@@ -101,7 +101,7 @@ class Fallbacks:
 
     async def consume(self, stopping: asyncio.Event) -> None:
         """Process the outcomes of legs until `stopping`; what is not acknowledged by then is delivered again."""
-        problem = RecurringProblem(log, "outcomes_of_legs_not_taken")
+        problem = RecurringProblem(log, "outcomes_of_legs_not_processed")
         async with self._broker.consume(self._broker.topology.legs, BATCH) as deliveries:
             while not stopping.is_set() and (batch := await deliveries.receive_batch(BATCH)):
                 await process_until_done(batch, self._process_batch, AWAY, problem)

@@ -143,5 +143,5 @@ class Management:
         for policy, keys in contradictions.items():
             if self._reported.get(policy) != keys:
                 remedy = f"remove it from {self._prefix}.*, such as by the policy of deploy/rabbitmq/policies.json"
-                log.error("policy_contradicts", policy=policy, says=keys, remedy=remedy)
+                log.error("policy_contradicts", policy=policy, keys=keys, remedy=remedy)
         self._reported = contradictions
