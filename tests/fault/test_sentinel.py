@@ -40,7 +40,7 @@ def test_the_master_killed_under_a_list(deployment: Services, servers: Watched) 
         fault.wait_for_arrivals(500)
         old = servers.master_port()
         servers.master.kill()
-        # A Sentinel that was stopped for 2 s judges nobody for half a minute.
+        # A Sentinel that was stopped for 2 s takes nobody for dead for half a minute.
         wait(lambda: servers.master_port() != old, 120, every_s=0.1)
         fault.reconciler.record_restored()  # the old one stays dead
         fault.clients.wait_for(40)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,11 +16,6 @@ VERB_TIMEOUT_S = 200.0
 """How long a verb may take. One that loads all of iMSG needs 2 s of a processor, and took 40 s where none of it had
 been read from the disk before and others kept that busy."""
 
-AWAY = "10012"
-"""How a verb names the answer of a busy machine, from which nothing came; it is run again until that has passed."""
-
-PASSES_WITHIN_S = 60.0
-
 Ended = subprocess.CompletedProcess[str]
 """A verb that ended: its exit code, and what it printed."""
 
@@ -31,13 +25,6 @@ _PROCESSES.set_forkserver_preload([__name__, "imsg.doctor.main", "imsg.status", 
 
 def run_imsg(*words: str, env: Mapping[str, str], cwd: Path, given: str = "") -> Ended:
     """Run a verb of the command line, which reads `given`; an `imsg up` that is to serve is a `Deployment`."""
-    until = time.monotonic() + PASSES_WITHIN_S
-    while AWAY in (done := _run_once(words, env, cwd, given)).stderr and time.monotonic() < until:
-        time.sleep(0.2)
-    return done
-
-
-def _run_once(words: Sequence[str], env: Mapping[str, str], cwd: Path, given: str) -> Ended:
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
         for stream, text in zip(streams, (given, "", ""), strict=True):
