@@ -13,12 +13,6 @@ from imsg_testing.auth import Visitor, running, settings
 from imsg_testing.waiting import avoid_full_hour
 
 
-@pytest.fixture(scope="module", autouse=True)
-def patience(patient_redis: None) -> None:
-    """Wait for Redis as long as a busy machine takes."""
-    del patient_redis
-
-
 @pytest.fixture(autouse=True)
 def hour() -> None:
     """Begin no test that the hour or the day may end in."""

@@ -11,8 +11,6 @@ from imsg.doctor import windows
 from imsg_contract.topology import WINDOWS
 from imsg_runtime.redis import connect
 
-pytestmark = pytest.mark.usefixtures("patient_redis")
-
 HOURS = {"methods": ["sms"], "categories": ["notice"], "zone": "UTC", "days": ["mon"], "from": "08:00", "to": "21:00"}
 
 

@@ -15,8 +15,6 @@ import pytest
 from imsg import data_folder, valkey
 from imsg_runtime import redis
 
-pytestmark = pytest.mark.usefixtures("patient_redis")
-
 RUN = """
 import asyncio, sys
 from pathlib import Path

@@ -13,9 +13,8 @@ from imsg_testing.waiting import avoid_full_hour
 
 
 @pytest.fixture(autouse=True)
-def prepare(patient_redis: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def prepare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let gateways wait as long as a busy machine takes, and begin no test that the hour or the day may end in."""
-    del patient_redis
     monkeypatch.setattr("imsg_gateway.main.Admission", partial(Admission, patience_s=60.0))
     monkeypatch.setattr("imsg_gateway.main.IdempotencyKeys", partial(IdempotencyKeys, wait_s=60.0))
     avoid_full_hour(30)

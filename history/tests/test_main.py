@@ -33,9 +33,6 @@ OWNER = user()
 WITHIN_S = 60.0
 
 
-pytestmark = pytest.mark.usefixtures("patient_redis")
-
-
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait long for the database: a machine that stands still for seconds has not lost it."""

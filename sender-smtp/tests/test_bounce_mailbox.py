@@ -23,7 +23,7 @@ from imsg_testing.servers import Dovecot, Valkey
 from imsg_testing.servers.dovecot import PASSWORD
 from imsg_testing.waiting import eventually
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("patient_redis")]  # Dovecot
+pytestmark = pytest.mark.long  # Dovecot
 
 LEASE_S = 60
 QUICK = ReaderTimings(lease_s=LEASE_S, lease_retry_s=0.1, idle_s=5, poll_s=0.2)

@@ -22,8 +22,6 @@ from imsg_web.service import Service
 
 WITHIN_S = 60.0
 
-pytestmark = pytest.mark.usefixtures("patient_redis")
-
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:

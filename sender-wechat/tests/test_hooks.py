@@ -412,10 +412,8 @@ async def test_a_console_that_sends_plain_is_named_until_it_encrypts(side: Side,
     assert await webhook_modes.find_plain(["main", "other", "safe"]) == ["main"]
 
 
-async def test_a_redis_that_hangs_delays_no_answer_beyond_the_callers_timeout(
-    store: Store, valkey_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()  # as in production
+@pytest.mark.usefixtures("service_bounds")
+async def test_a_redis_that_hangs_delays_no_answer_beyond_the_callers_timeout(store: Store, valkey_url: str) -> None:
     parts = urlsplit(valkey_url)
     assert parts.hostname is not None
     assert parts.port is not None

@@ -12,18 +12,13 @@ from pathlib import Path
 import pytest
 
 from imsg_broker.port import Broker
-from imsg_broker.rabbitmq import amqp, depth, publisher
-from imsg_broker.rabbitmq import broker as rabbit_broker
 from imsg_contract.topology import Topology
 from imsg_contract.wire import Job
-from imsg_database import dialing
 from imsg_database.address import read_url
 from imsg_history.database import Database, connect
 from imsg_history.migrate import migrate
-from imsg_runtime import redis as redis_client
 from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
-from imsg_sms.providers import calls as sms_calls
 from imsg_testing.brokers import open_ready
 from imsg_testing.callbacks import Bench, open_bench
 from imsg_testing.history import NOW
@@ -31,40 +26,27 @@ from imsg_testing.plugin import PATIENCE_S
 from imsg_testing.servers import Postgres
 from imsg_testing.worker_harness import HistoryListener, ScriptedProvider
 
-BOUNDS = (
-    (rabbit_broker, "FIRST_CONNECT_S"),
-    (publisher, "SLOT_TIMEOUT_S"),
-    (publisher, "CONFIRM_TIMEOUT_S"),
-    (depth, "MANAGEMENT_TIMEOUT_S"),
-    (amqp, "CLOSE_TIMEOUT_S"),
-    (sms_calls, "CONNECT_TIMEOUT_S"),
+BROKER_BOUNDS = (
+    "imsg_broker.rabbitmq.broker.FIRST_CONNECT_S",
+    "imsg_broker.rabbitmq.publisher.SLOT_TIMEOUT_S",
+    "imsg_broker.rabbitmq.publisher.CONFIRM_TIMEOUT_S",
+    "imsg_broker.rabbitmq.depth.MANAGEMENT_TIMEOUT_S",
+    "imsg_broker.rabbitmq.amqp.CLOSE_TIMEOUT_S",
+    "imsg_sms.providers.calls.CONNECT_TIMEOUT_S",
 )
 """By these a RabbitMQ, or a provider, that a busy machine holds up for seconds counts as away."""
 
 
 @pytest.fixture(autouse=True)
-def _patient_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, bound in BOUNDS:
-        monkeypatch.setattr(module, bound, PATIENCE_S)
-
-
-@pytest.fixture
-def _patient_with_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for a test's own Redis and PostgreSQL too: what it kills refuses connections at once."""
-    for module, bound in ((redis_client, "CALL_TIMEOUT_S"), (dialing, "CONNECT_TIMEOUT_S")):
-        monkeypatch.setattr(module, bound, PATIENCE_S)
-
-
-@pytest.fixture
-def _service_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the bounds of services, for a test of what they do with a server that does not answer."""
-    monkeypatch.undo()
+def _patient_broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in () if "service_bounds" in request.fixturenames else BROKER_BOUNDS:
+        monkeypatch.setattr(name, PATIENCE_S)
 
 
 @pytest.fixture(autouse=True)
 def patient_history(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for what history reads of the run's databases: they are never away, and a busy machine is slow."""
-    if {"postgres", "database_url", "migrated_url", "migrated_sqlite"} & set(request.fixturenames):
+    if "service_bounds" not in request.fixturenames:
         monkeypatch.setattr("imsg_history.database.QUERY_TIMEOUT_S", PATIENCE_S)
 
 

@@ -20,11 +20,6 @@ pytestmark = pytest.mark.long
 JOB = job_key("smtp", Lane.NORMAL)
 
 
-@pytest.fixture(autouse=True)
-def _patience(_patient_with_own: None) -> None:
-    """Wait for the server of this module."""
-
-
 @pytest.fixture(scope="module", params=["rabbit", "streams"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Run a broker's server for this module alone, to be killed and stopped from writing."""
@@ -99,7 +94,7 @@ async def test_what_is_for_a_broker_that_was_never_there_is_refused(scheme: str,
             assert not broker.ready
 
 
-@pytest.mark.usefixtures("_service_bounds")
+@pytest.mark.usefixtures("service_bounds")
 async def test_a_lost_confirm_is_unknown_and_the_message_may_be_there(server: Server, topology: Topology) -> None:
     async with open_ready(server.url, topology) as witness, behind_a_proxy(server, topology) as (broker, proxy):
         proxy.is_deaf = True
@@ -122,7 +117,7 @@ async def test_a_connection_cut_after_the_message_is_unknown(server: Server, top
         assert await witness.depth(topology.history) in {1, 2}
 
 
-@pytest.mark.usefixtures("_service_bounds")
+@pytest.mark.usefixtures("service_bounds")
 async def test_a_frozen_server_makes_publishes_unknown_then_refused(server: Server, topology: Topology) -> None:
     async with open_ready(server.url, topology) as broker:
         with server.paused():

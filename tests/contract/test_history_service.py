@@ -152,7 +152,7 @@ async def test_a_database_killed_loses_nothing(broker_url: str, own_postgres: Po
         await depth_is(broker, topology.history, 0)
 
 
-@pytest.mark.usefixtures("_service_bounds")
+@pytest.mark.usefixtures("service_bounds")
 async def test_a_database_that_does_not_answer_is_away_in_time_and_comes_back(
     own_postgres: Postgres, valkey_url: str, topology: Topology
 ) -> None:

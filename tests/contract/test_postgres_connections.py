@@ -115,7 +115,7 @@ async def test_what_a_host_does_not_fulfil_is_reported_as_an_outage(
         await is_encrypted(f"{postgres.url}?{asked}")
 
 
-@pytest.mark.usefixtures("_service_bounds")
+@pytest.mark.usefixtures("service_bounds")
 async def test_a_silent_host_is_passed_by_and_a_dead_peer_is_noticed(postgres: Postgres) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = postgres.url.rpartition("@")[2]

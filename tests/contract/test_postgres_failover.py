@@ -19,7 +19,7 @@ from imsg_history.migrations import MIGRATIONS
 from imsg_testing.servers import Pair, PgBouncer, Postgres, run_pair
 from imsg_testing.waiting import eventually
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("_patient_with_own")]
+pytestmark = pytest.mark.long
 
 WITHIN_S = 60.0
 OPTIONS = DatabaseOptions("imsg-test", statement_timeout_s=30)

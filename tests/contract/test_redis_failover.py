@@ -12,7 +12,7 @@ from imsg_runtime.redis import Redis, RedisUnavailable, Script, connect
 from imsg_testing.sentinels import follow, watched
 from imsg_testing.servers import Valkey
 
-pytestmark = [pytest.mark.long, pytest.mark.usefixtures("_patient_with_own")]
+pytestmark = pytest.mark.long
 
 WITHIN_S = 60.0
 DOWN_AFTER_MS = 5_000

@@ -35,18 +35,11 @@ from imsg_contract.topology import (
 from imsg_runtime import redis
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_testing.brokers import arrivals, depth_is, remove_queues
-from imsg_testing.plugin import PATIENCE_S
 from imsg_testing.servers import Rabbit, Valkey
 from imsg_testing.service_accounts import SERVICES, ServiceAccounts
 from imsg_testing.waiting import eventually
 
 PACKAGES = {service: package for package, service in SERVICES.items()}
-
-
-@pytest.fixture(autouse=True)
-def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for Redis, which is never away here, where a service gives it up after seconds."""
-    monkeypatch.setattr(redis, "CALL_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture

@@ -514,7 +514,7 @@ async def test_what_is_cancelled_again_after_a_restart_is_given_back_once(
             connection.commit()
 
 
-@pytest.mark.usefixtures("_service_bounds")
+@pytest.mark.usefixtures("service_bounds")
 async def test_others_write_while_legs_are_published_and_a_cancel_finds_them_begun(
     streams: Broker, database_url: str, redis_url: str
 ) -> None:

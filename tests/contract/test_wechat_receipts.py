@@ -23,7 +23,6 @@ def receipt(msgid: str) -> Receipt:
     )
 
 
-@pytest.mark.usefixtures("_patient_with_own")
 async def test_what_the_broker_did_not_take_reaches_history_once_it_is_back() -> None:
     with Valkey() as valkey:
         parts = urlsplit(valkey.url)

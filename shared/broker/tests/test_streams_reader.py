@@ -11,8 +11,6 @@ from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("patient_redis")
-
 
 def make_reader(url: str, consumer: str) -> Reader:
     return Reader(url, "reading", "reading.returned", consumer)

@@ -8,9 +8,8 @@ from imsg_testing.waiting import avoid_full_hour
 
 
 @pytest.fixture(autouse=True)
-def prepare(patient_redis: None) -> None:
-    """Wait for Redis, and begin no test that the hour or the day may end in."""
-    del patient_redis
+def hour() -> None:
+    """Begin no test that the hour or the day may end in."""
     avoid_full_hour(30)
 
 

@@ -2,13 +2,9 @@
 
 import secrets
 
-import pytest
-
 from imsg_runtime.lease import Lease
 from imsg_runtime.redis import connect
 from imsg_testing.waiting import eventually
-
-pytestmark = pytest.mark.usefixtures("patient_redis")
 
 
 async def test_one_holds_it_until_it_is_given_up(valkey_url: str) -> None:

@@ -9,8 +9,6 @@ from imsg_contract.topology import RECORDED_BY_ALL, recorded_key
 from imsg_runtime.queue_lag import QueueLag
 from imsg_runtime.redis import Redis
 
-pytestmark = pytest.mark.usefixtures("patient_redis")
-
 
 class Gone(Exception):  # noqa: N818  a state of the world
     """The broker can't be asked."""

@@ -9,8 +9,6 @@ import redis.asyncio
 from imsg_runtime.redis import Read, Redis, RedisRefused, RedisUnavailable, Script, connect
 from imsg_testing.waiting import eventually
 
-pytestmark = pytest.mark.usefixtures("patient_redis")
-
 ADD = Script.of("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 
 

@@ -1,8 +1,9 @@
 """The fixtures of every test: real servers that start at their first use, and an empty database of each for a test."""
 
 import os
+import pkgutil
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,15 @@ from imsg_testing import scratch
 from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey, reserve_port
 
 PATIENCE_S = 60.0
-"""How long a test waits for the run's servers: they are never away, and a busy machine may stop them for seconds."""
+"""How long a test waits for its servers: a busy machine stops them for seconds, and what is away refuses at once."""
+
+BOUNDS = (
+    "imsg_runtime.redis.CALL_TIMEOUT_S",
+    "imsg_broker.redis_streams.reader.CALL_TIMEOUT_S",
+    "imsg_database.dialing.CONNECT_TIMEOUT_S",
+    "imsg_database.engines.CONNECT_TIMEOUT_S",
+)
+"""What is raised to that."""
 
 
 def pytest_configure() -> None:
@@ -61,14 +70,21 @@ def valkey_url(valkey: Valkey) -> str:
     return valkey.url
 
 
-@pytest.fixture(autouse=True)
-def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for the run's Valkey and PostgreSQL where a service gives up after seconds. A test's own may be away."""
-    if {"valkey", "broker_url"} & set(request.fixturenames):
-        monkeypatch.setattr("imsg_runtime.redis.CALL_TIMEOUT_S", PATIENCE_S)
-    if {"postgres", "database_url", "migrated_url"} & set(request.fixturenames):
-        for module in ("engines", "dialing"):
-            monkeypatch.setattr(f"imsg_database.{module}.CONNECT_TIMEOUT_S", PATIENCE_S)
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[Mapping[str, float]]:
+    """Let what runs in the tests' own process wait for its servers; return the bounds of services: name → seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        bounds = {name: pkgutil.resolve_name(name) for name in BOUNDS}
+        for name in bounds:
+            patch.setattr(name, PATIENCE_S)
+        yield bounds
+
+
+@pytest.fixture
+def service_bounds(patience: Mapping[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the bounds of services, for a test of what they do with a server that does not answer."""
+    for name, bound in patience.items():
+        monkeypatch.setattr(name, bound)
 
 
 @pytest.fixture
@@ -76,15 +92,6 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
     """Connect to the run's Valkey."""
     async with connect(valkey_url) as redis:
         yield redis
-
-
-@pytest.fixture(scope="module")
-def patient_redis() -> Iterator[None]:
-    """Let this process wait a minute for Redis, as a busy machine may make it; a service waits two seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("imsg_runtime.redis", "imsg_broker.redis_streams.reader"):
-            patch.setattr(f"{module}.CALL_TIMEOUT_S", 60.0)
-        yield
 
 
 @pytest.fixture(scope="session")
