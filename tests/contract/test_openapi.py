@@ -1,9 +1,9 @@
 """The OpenAPI document: committed, valid, closed, with true examples, and confirmed by a fuzzer."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import pytest
 import schemathesis
@@ -22,7 +22,6 @@ from imsg_testing.api import PASSWORD
 from imsg_testing.api_versions import read_answer
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.openapi import DOCUMENT, PERMISSIONS, RENEW, read_served, write_permissions
-from imsg_testing.waiting import wait
 
 EXAMPLES = 20
 """Requests drawn for a URL, sound and broken ones, beside those that try every limit of its schema."""
@@ -89,7 +88,7 @@ def answers() -> Iterator[dict[str, Any]]:
         waiting += [schemas[name] for name in names]
 
 
-NO_CONTENT, UNAVAILABLE = 204, 503
+NO_CONTENT = 204
 
 SOMETIMES = {
     "id",
@@ -180,8 +179,9 @@ def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: De
     if "send_at" in example:  # its date is fixed, and once past it would be refused
         example = example | {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
     token = truthful.new_user_token() if path in ALONE else truthful.token()
-    headers = {"Authorization": f"Bearer {token}", "If-Match": "*"}
-    answer = call_until_available(lambda: truthful.client.request(verb, url, json=example, headers=headers))
+    answer = truthful.client.request(
+        verb, url, json=example, headers={"Authorization": f"Bearer {token}", "If-Match": "*"}
+    )
     # A user that exists, a request that does not, and an unknown tag (or no official account to ask).
     expected = {"username_taken", "not_found", "name_in_settings"} | UNTAKEN.get(path, set())
     if "account" in example:
@@ -191,27 +191,6 @@ def test_every_example_is_taken(name: str, example: dict[str, Any], truthful: De
     assert (
         answer.status_code == NO_CONTENT or answer.json()["errorCode"] == 0 or read_answer(answer)["reason"] in expected
     ), answer.text
-
-
-class Answered(Protocol):
-    """An answer of any client."""
-
-    status_code: int
-
-
-A = TypeVar("A", bound=Answered)
-
-
-def call_until_available(call: Callable[[], A]) -> A:
-    """Make a call, again where a busy machine answers that nothing came of it; return the answer."""
-    answers: list[A] = []
-
-    def is_available() -> bool:
-        answers[:] = [call()]
-        return answers[0].status_code != UNAVAILABLE
-
-    wait(is_available, every_s=0.2, why=lambda: "it stays unavailable")
-    return answers[0]
 
 
 def find_success(operation: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
@@ -278,9 +257,7 @@ def test_a_fuzzer_finds_nothing(name: str, api: Any, truthful: Deployment) -> No
             fuzz.hasten(case)
         headers = {"Authorization": f"Bearer {token}"}
         left_out: list[Any] = CHECKS.get_by_names(excluded)
-        answer = call_until_available(lambda: case.call(truthful.url, headers=headers))
-        sent = {"base_url": truthful.url, "headers": headers}
-        case.validate_response(answer, headers=headers, excluded_checks=left_out, transport_kwargs=sent)
+        case.call_and_validate(truthful.url, headers=headers, excluded_checks=left_out)
 
     modes = list(GenerationMode)
     for case in api.iter_coverage_cases(url, generation_modes=modes, generation_config=api.config.generation):
