@@ -23,7 +23,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -32,11 +32,14 @@ run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
 test: check .venv/.servers ## check, and every test but the long ones
-	@$(TEST) -m 'not long and not fault'
+	@$(TEST) --junit-xml=.reports/test.xml -m 'not long and not fault'
 
 test-long: .venv/.to-test .venv/.long-servers .venv/.rules isolation ## the long tests: pages in a browser, clusters, killed workers, SDKs, Java, the fuzzer, containers, each package alone
-	@$(TEST) -m long
+	@$(TEST) --junit-xml=.reports/test-long.xml -m long
 	@scripts/test-compose quick
+
+slowest: ## print which files of the last runs took longest, and the start of their servers
+	@$(VENV)/python -m imsg_testing.durations
 
 check: .venv/.to-test ## format, lint, types, imports, declared dependencies
 	@$(MAKE) --no-print-directory --jobs=2 types style dependencies

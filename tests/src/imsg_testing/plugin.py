@@ -11,6 +11,7 @@ import pytest
 from imsg_contract.topology import Topology
 from imsg_runtime.redis import Redis, connect
 from imsg_testing import scratch
+from imsg_testing.durations import timed_start
 from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey, reserve_port
 
 PATIENCE_S = 60.0
@@ -31,9 +32,10 @@ def pytest_configure() -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", chosen)
 
 
-def _running(server: Server) -> Iterator[Server]:
+def _running(server: Server, config: pytest.Config) -> Iterator[Server]:
     try:
-        server.start()
+        with timed_start(config, type(server).__name__):
+            server.start()
     except MissingServerError as missing:
         server.close()
         pytest.fail(str(missing), pytrace=False)
@@ -47,21 +49,21 @@ def _running(server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[Server]:
+def valkey(pytestconfig: pytest.Config) -> Iterator[Server]:
     """Valkey for the whole run. A test that kills its server starts a `Valkey()` of its own."""
-    yield from _running(Valkey())
+    yield from _running(Valkey(), pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def rabbit() -> Iterator[Server]:
+def rabbit(pytestconfig: pytest.Config) -> Iterator[Server]:
     """RabbitMQ for the whole run."""
-    yield from _running(Rabbit())
+    yield from _running(Rabbit(), pytestconfig)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
+def postgres(pytestconfig: pytest.Config) -> Iterator[Server]:
     """PostgreSQL for the whole run."""
-    yield from _running(Postgres())
+    yield from _running(Postgres(), pytestconfig)
 
 
 @pytest.fixture(scope="session")
