@@ -99,7 +99,8 @@ class _Recorder:
         self._durations.starts += getattr(node, "workeroutput", {}).get(STARTS, [])
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        self._durations.starts += session.config.stash[_starts]
+        own = session.config.stash[_starts]
+        self._durations.starts += own
         self._durations.files = list(self._files.values())
         self._durations.wall_s = time.monotonic() - self._began
         self._durations.write(self._path)
@@ -123,8 +124,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand a worker's starts to the controller."""
-    if hasattr(session.config, "workerinput"):
-        session.config.workeroutput[STARTS] = session.config.stash[_starts]
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[STARTS] = session.config.stash[_starts]
 
 
 @contextmanager
