@@ -8,10 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
+import redis
 
 from imsg_bench.counts import Counts
 from imsg_bench.servers import Servers, Share, make_folder, share
 from imsg_bench.users import add_users, cache_users
+from imsg_channels import METHODS
+from imsg_contract.topology import CANCELS, CANCELS_COMPLETE, SUPPRESSED_COMPLETE, suppressed_key
 from imsg_testing.api import Api
 from imsg_testing.processes import Process
 from imsg_testing.servers import accepts, reserve_port
@@ -73,11 +76,16 @@ class Deployment:
         self._settings["IMSG_HISTORY_URL"] = service_.url
         return service_
 
-    def scheduler(self, database: str) -> Service:
-        """Start scheduler on a database; auth and history run already."""
-        service_ = self.service("imsg_scheduler", {"IMSG_DATABASE_URL": database})
+    def catalog(self, database: str | None = None) -> Service:
+        """Start catalog and scheduler in one process, as containers have them, and wait for their mirrors in Redis.
+
+        Senders begin nothing without the mirrors. They are on a database of their own where none is given.
+        """
+        url = database or self.share.database("catalog")
+        service_ = self.service("imsg_catalog imsg_scheduler", {"IMSG_DATABASE_URL": url})
         service_.start()
-        self._settings["IMSG_SCHEDULER_URL"] = service_.url
+        with redis.Redis.from_url(self.share.redis_url) as client:
+            wait(lambda: _are_mirrored(client), START_TIMEOUT_S, why=service_.process.last_lines)
         return service_
 
     def callbacks(self) -> Service:
@@ -206,6 +214,13 @@ class Deployment:
 def body_of(token: str, to: str | list[str] = "zhang@example.com", **more: object) -> str:
     """Write the body of POST /api/send of a mail."""
     return json.dumps({"token": token, "to": to, "method": "smtp", "content": CONTENT, **more}, ensure_ascii=False)
+
+
+def _are_mirrored(client: "redis.Redis") -> bool:
+    """Return whether Redis has all that is cancelled and all that is suppressed."""
+    return bool(client.hexists(CANCELS, CANCELS_COMPLETE)) and all(
+        client.hexists(suppressed_key(method), SUPPRESSED_COMPLETE) for method in METHODS
+    )
 
 
 def wait_for(process: Process, port: int) -> None:

@@ -38,7 +38,7 @@ class Service:
         host: str = "127.0.0.1",
         port: int | None = None,
     ) -> None:
-        """Replicas may share a `port` on `host` addresses of their own."""
+        """Replicas may share a `port` on `host` addresses of their own; several packages share the process."""
         self.port = port or reserve_port(self)
         self.host = host
         self.log = folder / f"{package}-{host}-{self.port}.log"
@@ -54,7 +54,7 @@ class Service:
 
     def run_with(self, python: Path) -> None:
         """Use another environment's Python, and so its version of the service, for the next start."""
-        command = [str(python), "-m", "imsg_web.service", self.package]
+        command = [str(python), "-m", "imsg_web.service", *self.package.split()]
         self.process = Process(command, log=self.log, environment=self._environment, cwd=self._folder)
 
     def make_replica(self, settings: Mapping[str, str]) -> "Service":

@@ -21,6 +21,7 @@ def measure(run: Run) -> Result:
     with run.deployment() as deployment:
         deployment.auth()
         history = deployment.history()
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)

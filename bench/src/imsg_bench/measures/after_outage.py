@@ -60,6 +60,7 @@ def measure(run: Run) -> Result:
     with run.deployment() as deployment:
         deployment.auth()
         deployment.history()
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)
@@ -112,6 +113,7 @@ def _drain(run: Run) -> DrainResult:
     normal_rate = run.results["C"].find("parts of 50").middle if "C" in run.results else _usual(run)
     with run.deployment() as deployment:
         deployment.auth()
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.absent_sink()
         sender = deployment.mail_sender(port)
@@ -140,6 +142,7 @@ def _usual(run: Run) -> float:
     """Measure the rate of a list as large as C's."""
     with run.deployment() as deployment:
         deployment.auth()
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)

@@ -47,6 +47,7 @@ def measure(run: Run) -> Result:
     with run.deployment() as deployment:
         deployment.auth()
         deployment.history()
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)

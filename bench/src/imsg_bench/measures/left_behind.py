@@ -70,6 +70,7 @@ def measure(run: Run) -> Result:
         deployment.auth()
         database = deployment.share.database("history")
         deployment.history(database)
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         deployment.mail_sender(port).start()

@@ -30,6 +30,7 @@ def measure(run: Run) -> Result:
     people = run.scale.people
     with run.deployment() as deployment:
         deployment.auth()
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)

@@ -67,8 +67,9 @@ Turn = tuple[float, dict[str, float]]
 
 
 def declare(deployment: Deployment) -> None:
-    """Declare the queues, by a gateway that ends again."""
+    """Declare the queues, by a gateway that ends again; start what senders need besides."""
     deployment.auth()
+    deployment.catalog()
     gateway = deployment.gateway()
     gateway.process.close()
 

@@ -144,6 +144,7 @@ class _Imsg:
         self._run = run
         auth = deployment.auth()
         history = deployment.history()
+        deployment.catalog()
         self._callbacks: Service = deployment.callbacks()
         self._gateway = deployment.gateway()
         port, counts = deployment.sink()

@@ -55,6 +55,7 @@ def measure(run: Run) -> Result:
     rounds = []
     with run.deployment() as deployment:
         auth, history = deployment.auth(), deployment.history()
+        deployment.catalog()
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)

@@ -62,13 +62,19 @@ def measure(run: Run) -> Result:
     due, waiting = run.scale.due, run.scale.rows
     with run.deployment() as deployment:
         auth, history = deployment.auth(), deployment.history()
-        database = deployment.share.database("scheduler")
-        scheduler = deployment.scheduler(database)
+        database = deployment.share.database("catalog")
+        catalog = deployment.catalog(database)
         gateway = deployment.gateway()
         port, counts = deployment.sink()
         sender = deployment.mail_sender(port)
         sender.start()
-        services = {"gateway": gateway, "auth": auth, "history": history, "scheduler": scheduler, "sender-smtp": sender}
+        services = {
+            "gateway": gateway,
+            "auth": auth,
+            "history": history,
+            "catalog and scheduler": catalog,
+            "sender-smtp": sender,
+        }
         servers = deployment.servers
         pids = {name: service.process.pid for name, service in services.items()}
         pids |= {"Valkey": servers.valkey.process.pid, "RabbitMQ": servers.broker.process.pid}
