@@ -23,7 +23,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-peers bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -108,9 +108,6 @@ bench-quick: .venv/.to-bench isolation ## the same in 7 minutes, to see where on
 bench-history: .venv/.to-bench isolation ## history alone, with 5,000,000 messages
 	@$(VENV)/python -m imsg_bench --history
 
-bench-peers: .venv/.to-bench .uv/.peers ## iMSG beside Postfix, Kannel, Jasmin, ntfy, Apprise, Celery (25 min)
-	@$(VENV)/python -m imsg_bench.peers
-
 bench-pair: .venv/.to-bench ## two trees in turn: make bench-pair A=REV B=REV ROWS="A D" (ROUNDS=5)
 	@$(VENV)/python -m imsg_bench pair $(A) $(B) $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -154,11 +151,6 @@ $(UV):
 
 .venv/.to-bench: scripts/install-bench bench/pyproject.toml | .venv/.to-test .venv/.servers
 	@scripts/install-bench
-	@touch $@
-
-# What else delivers messages, to stand beside iMSG: Debian's packages, and environments of their own.
-.uv/.peers: scripts/install-peers scripts/install-bench bench/pyproject.toml | .venv/.to-bench
-	@scripts/install-peers
 	@touch $@
 
 .venv/.servers: scripts/install-servers | .venv/.to-test

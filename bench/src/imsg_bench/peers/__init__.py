@@ -1,1 +1,0 @@
-"""Measurement M: iMSG beside other programs that accept and deliver messages, each run as documented."""
