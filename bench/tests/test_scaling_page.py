@@ -8,7 +8,7 @@ import pytest
 from imsg_bench.excerpt import ROWS
 from imsg_bench.scaling_page import PAGE, WORDS_ZH, replace_section, translate, write_tables
 
-MARKS = ("make bench", "sizing", "waits", "checks", "storage")
+MARKS = ("make bench", "sizing", "storage")
 
 FIGURE = r"[\d.,]+(?: (?:[kMGT]i?B|s|ms)|/s)?"
 

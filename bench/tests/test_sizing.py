@@ -1,14 +1,23 @@
-"""The arithmetic against what was measured."""
+"""The tables of a run: what a load needs, and what it keeps."""
+
+import pytest
 
 from imsg_bench.result import Result, Series
-from imsg_bench.sizing import checks, storage
+from imsg_bench.sizing import cores, read_message_costs, size, storage, table
 
 
-def test_what_is_full_first_is_what_costs_most_and_a_part_without_cost_never_is() -> None:
-    """One core holds a consumer of 200 µs to 5,000 a second."""
-    costs = {"floor: sender": 200.0, "floor: Valkey": 0.0, "floor: RabbitMQ": 100.0}
-    lines = checks([Result("C", "Mails", (Series("floor", "1/s", (4_000.0,)),), costs)], processors=2).splitlines()
-    assert lines[2:] == ["| C, the floor | 4,000 | 5,000 | sender |"]
+def test_a_size_leaves_room_and_is_never_nothing() -> None:
+    costs = {"gateway": 250.0, "sender": 1_200.0}
+    assert size(costs, 1) == {"gateway": 1, "sender": 1}
+    assert size(costs, 60_000, safe=0.5) == {"gateway": 1, "sender": 3}
+    assert cores(costs, 60_000, safe=0.5) == pytest.approx(2.9)
+
+
+def test_the_table_has_a_line_a_load() -> None:
+    parts = ("gateway", "history", "sender-smtp", "Valkey", "RabbitMQ", "PostgreSQL")
+    lines = table(read_message_costs([Result("J", "Cost", (), dict.fromkeys(parts, 500.0))])).splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["1", "100", "10,000", "1,000,000"]
+    assert lines[-1].split("|")[2].strip() == "14"  # 16,667/s × 500 µs ÷ 0.6
 
 
 def test_what_is_kept_grows_with_the_load_and_is_given_where_it_was_measured() -> None:

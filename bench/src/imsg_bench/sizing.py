@@ -1,24 +1,23 @@
-"""The tables of docs/scaling.md from a run's own figures, and the simulation held against what was measured.
+"""The tables of docs/scaling.md from a run's own figures: how many processes a load needs, and what it keeps.
 
 `python -m imsg_bench sizing bench/results/full.json [--write]`.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
-from random import Random
 
 from imsg_bench.compare import read
 from imsg_bench.figures import round_figure
 from imsg_bench.result import Result
 from imsg_bench.scaling_page import write_tables
-from imsg_bench.simulation import Station, capacity, cores, simulate, size
 
 LOADS = (1, 100, 10_000, 1_000_000)
 """Messages a minute."""
 
-MESSAGES = 20_000
-"""Played through the simulation for each load."""
+SAFE = 0.6
+"""How full a station may be on average: beyond it queues grow fast, and nothing is left for a burst or a lost node."""
 
 SINGLE_THREADED = ("gateway", "history", "sender-smtp", "Valkey")
 """One process of these uses one core at most; RabbitMQ and PostgreSQL use several."""
@@ -40,15 +39,15 @@ def table(costs: Mapping[str, float]) -> str:
     return "\n".join(lines)
 
 
-def waits(costs: Mapping[str, float]) -> str:
-    """Play every load through as many workers as the table gives it; write how long a message takes."""
-    lines = ["| messages a minute | through, 1/s | p50 ms | p99 ms |", "|---:|---:|---:|---:|"]
-    for load in LOADS:
-        wanted = size(costs, load)
-        stations = [Station(name, cost, wanted[name]) for name, cost in costs.items()]
-        simulated = simulate(stations, load / 60, MESSAGES, Random(load))  # noqa: S311  the same for everybody
-        lines.append(f"| {load:,} | {simulated.rate:,.2f} | {simulated.p50_ms:.2f} | {simulated.p99_ms:.2f} |")
-    return "\n".join(lines)
+def size(costs_us: Mapping[str, float], a_minute: float, safe: float = SAFE) -> dict[str, int]:
+    """Return how many workers of each kind a load of so many messages a minute wants."""
+    rate = a_minute / 60
+    return {name: max(1, ceil(rate * cost / 1e6 / safe)) for name, cost in costs_us.items()}
+
+
+def cores(costs_us: Mapping[str, float], a_minute: float, safe: float = SAFE) -> float:
+    """Return how many cores a load wants in all."""
+    return a_minute / 60 * sum(costs_us.values()) / 1e6 / safe
 
 
 def storage(results: Sequence[Result]) -> str:
@@ -93,47 +92,12 @@ def _format_size(megabytes: float) -> str:
     return f"{round_figure(megabytes)} MB"
 
 
-def checks(results: Sequence[Result], processors: int) -> str:
-    """Return a table of the arithmetic for A and C beside what was measured on the same cores."""
-    by_key = {result.key: result for result in results}
-    lines = ["| measured point | measured, 1/s | arithmetic, 1/s | bottleneck |", "|---|---:|---:|---|"]
-    for name, key, series, prefix in POINTS:
-        measured = by_key.get(key)
-        if measured is None or not any(part.startswith(prefix) for part in measured.costs):
-            continue
-        stations = [
-            Station(part.removeprefix(prefix), cost, processors if "RabbitMQ" in part else 1)
-            for part, cost in measured.costs.items()
-            if part.startswith(prefix) and cost  # what did nothing is never full
-        ]
-        rate, bottleneck = capacity(stations, processors)
-        lines.append(f"| {name} | {measured.find(series).middle:,.0f} | {rate:,.0f} | {bottleneck} |")
-    return "\n".join(lines)
-
-
-POINTS = (
-    ("A, the floor", "A", "floor, accepted", "floor: "),
-    ("A, the gateway", "A", "iMSG, accepted", "iMSG: "),
-    ("A, the peer", "A", "peer, accepted", "peer: "),
-    ("C, the floor", "C", "floor", "floor: "),
-    ("C, single mails", "C", "single mails", "singles: "),
-    ("C, parts of 50", "C", "parts of 50", "bulk: "),
-)
-"""Name, measurement, series, and how its costs begin."""
-
-
 def main(arguments: Sequence[str]) -> int:
     """Print the tables of a run, or write them into the page; exit code 2 where its file can't be read or lacks J."""
     try:
         path, *more = arguments
-        document, results = read(Path(path))
-        costs = read_message_costs(results)
-        tables = {
-            "sizing": table(costs),
-            "storage": storage(results),
-            "waits": waits(costs),
-            "checks": checks(results, int(document["machine"]["cores"])),
-        }
+        _, results = read(Path(path))
+        tables = {"sizing": table(read_message_costs(results)), "storage": storage(results)}
         if more == ["--write"]:
             write_tables({mark: lines for mark, lines in tables.items() if lines})
             return 0
