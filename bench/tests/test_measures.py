@@ -3,12 +3,12 @@
 import pytest
 
 from imsg_bench.floors.consumer import mail
-from imsg_bench.measures.after_outage import find_capacity
 from imsg_bench.measures.alone import FLOOR, OURS, WEB_FLOOR
 from imsg_bench.measures.alone import result as alone
 from imsg_bench.measures.far_server import content
 from imsg_bench.measures.left_behind import ENDLESS, StoredKey, Stores, kind
 from imsg_bench.measures.left_behind import result as left_behind
+from imsg_bench.measures.overload import find_capacity
 from imsg_bench.table import METHODS, TABLE
 
 

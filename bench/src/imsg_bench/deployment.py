@@ -130,17 +130,9 @@ class Deployment:
 
     def sink(self) -> tuple[int, Counts]:
         """Start a mail server that takes everything; return its port and its counts."""
-        port, counts = self.absent_sink()
-        self.start_sink(port)
-        return port, counts
-
-    def absent_sink(self) -> tuple[int, Counts]:
-        """Return the port and the counts of a mail server that is not started yet."""
-        return reserve_port(self), Counts(self.folder / "mails")
-
-    def start_sink(self, port: int) -> None:
-        """Start the mail server of a port."""
+        port, counts = reserve_port(self), Counts(self.folder / "mails")
         self.start_listener("imsg_bench.sink", port, str(port), str(self.folder))
+        return port, counts
 
     def far(self, port: int, one_way_s: float) -> int:
         """Delay a server of the loopback by a proxy; return the proxy's port."""

@@ -31,7 +31,6 @@ ROWS = (
     Row("A", "iMSG, accepted", "/s", "", "iMSG ÷ peer", "FastAPI and Celery on the same servers"),
     Row("C", "single mails", "/s", "single mails delivered", "single mails ÷ floor", "a bare consumer"),
     Row("C", "parts of 50", "/s", "mails of a list delivered", "parts of 50 ÷ floor", "a bare consumer"),
-    Row("D", "accepted after", " s", "a list of 10,000 accepted after"),
     Row(
         "E",
         "singles",

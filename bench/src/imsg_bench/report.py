@@ -1,4 +1,4 @@
-"""Results written for people and for programs: Markdown, JSON, and pictures."""
+"""Results written for people and for programs: Markdown and JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from imsg_bench.figures import round_figure
-from imsg_bench.pictures import bars
 from imsg_bench.result import Result, Series, list_missed
 
 MARKS = {True: "yes", False: "**no**", None: ""}
@@ -82,8 +81,7 @@ def markdown(missed: Mapping[str, Any], results: Sequence[Result], methods: Mapp
     lines += ["", "The median of the rounds counts; beside it the lowest and highest, and how far they lie apart.", ""]
     lines += [table(results), "", *_not_reached(results)]
     for result in results:
-        lines += [f"## {result.key}. {result.title}", "", f"![{result.title}]({missed['scale']}-{result.key}.svg)", ""]
-        lines += [methods[result.key], ""]
+        lines += [f"## {result.key}. {result.title}", "", methods[result.key], ""]
         if result.costs:
             lines += ["| who | processor µs each |", "|---|---:|"]
             lines += [f"| {name} | {round_figure(cost)} |" for name, cost in result.costs.items()]
@@ -100,7 +98,6 @@ def write(folder: Path, missed: Mapping[str, Any], results: Sequence[Result], me
     written = {
         folder / f"{scale}.json": json.dumps(missed, ensure_ascii=False, indent=1) + "\n",
         folder / f"{scale}.md": markdown(missed, results, methods),
-        **{folder / f"{scale}-{result.key}.svg": bars(result) for result in results},
     }
     for path, text in written.items():
         path.write_text(text)

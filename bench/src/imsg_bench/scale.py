@@ -14,8 +14,6 @@ class Scale:
     warm_s: float
     mails: int
     """Single mails in a filled queue."""
-    people: int
-    """Recipients of a long list."""
     texts: int
     """Single SMS in a filled queue."""
     count_ready: int
@@ -34,10 +32,6 @@ class Scale:
     """Single mails to a mail server that is far away."""
     alone: int
     """Messages on an idle system, for each side and round."""
-    outage: int
-    """Recipients that wait while the mail server is away."""
-    drain_s: float
-    """How long the measurement waits for them once the mail server is back."""
     settled: int
     """Messages that are settled before what they leave is counted."""
     due: int
@@ -50,7 +44,6 @@ QUICK = Scale(
     turn_s=1.0,
     warm_s=0.5,
     mails=1_000,
-    people=10_000,
     texts=1_000,
     count_ready=20_000,
     codes=500,
@@ -60,8 +53,6 @@ QUICK = Scale(
     large=50,
     far=400,
     alone=60,
-    outage=10_000,
-    drain_s=90.0,
     settled=3_000,
     due=20_000,
 )
@@ -71,7 +62,6 @@ FULL = Scale(
     turn_s=4.0,
     warm_s=1.0,
     mails=3_000,
-    people=10_000,
     texts=3_000,
     count_ready=100_000,
     codes=2_000,
@@ -81,8 +71,6 @@ FULL = Scale(
     large=500,
     far=800,
     alone=100,
-    outage=200_000,
-    drain_s=120.0,
     settled=10_000,
     due=100_000,
 )

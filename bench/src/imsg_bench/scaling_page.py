@@ -16,7 +16,6 @@ WORDS_ZH: Mapping[str, str] = {
     "single mails delivered": "送出单封邮件",
     "mails of a list delivered": "送出群发邮件",
     "a bare consumer": "最简单的消费程序",
-    "a list of 10,000 accepted after": "受理一次 10,000 人的群发，用时",
     "single SMS, the provider answering in 50 ms": "单条短信，服务商 50 毫秒应答",
     "what 64 calls at once can reach": "64 个并发调用的极限",
     "recipients of SMS lists": "群发短信的收件人",

@@ -6,8 +6,6 @@ from inspect import getdoc
 from imsg_bench.measure import Measurement
 from imsg_bench.measures import (
     accept,
-    accept_running,
-    after_outage,
     all_in_one,
     alone,
     far_server,
@@ -15,10 +13,10 @@ from imsg_bench.measures import (
     large_list,
     latency,
     left_behind,
-    long_list,
     mails,
     message_cost,
     one_among_many,
+    overload,
     recording,
     scheduled,
     texts,
@@ -26,10 +24,8 @@ from imsg_bench.measures import (
 
 TABLE: Sequence[Measurement] = (
     accept,
-    accept_running,
     latency,
     mails,
-    long_list,
     texts,
     recording,
     all_in_one,
@@ -38,7 +34,7 @@ TABLE: Sequence[Measurement] = (
     message_cost,
     far_server,
     alone,
-    after_outage,
+    overload,
     left_behind,
     large_list,
     scheduled,

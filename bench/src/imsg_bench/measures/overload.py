@@ -1,12 +1,6 @@
-"""A list that waited for a mail server that was away, and what still gets through at twice the capacity.
+"""What still gets through at twice the capacity.
 
-Drain: nothing listens where the mail server should be while requests of 10,000 recipients are accepted, 200,000 in
-all; the sender tries, is refused, and everything waits. After a while the server is there, and its clock counts from
-the first mail to the last, as in C; how long the first one was in coming after the server's return stands beside it.
-Where not all has arrived after some minutes the figure is of what has, and a note says so. The figure is the rate by
-C's in parts of 50 of this run; where C was not measured, a list as large as C's, sent before the outage, stands in for
-it. Gateway and sender run, history is stopped, as in C and D.
-Overload: single messages by an open loop (requests leave by a schedule, whatever became of those before, over as many
+Single messages by an open loop (requests leave by a schedule, whatever became of those before, over as many
 connections as wait) at twice what the same processes take; everything runs, history too.
 Accepting: capacity is what 64 connections that are always busy get accepted, from the same generator (it costs more
 than wrk, on the same cores); goodput is accepted requests a second at twice that.
@@ -24,8 +18,6 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import httpx
-
 from imsg_bench import load
 from imsg_bench.counts import Counts
 from imsg_bench.deployment import Deployment, pause
@@ -36,10 +28,8 @@ from imsg_bench.measures.mails import BULK, HISTORY, SINGLE
 from imsg_bench.result import Result, Series
 
 KEY = "N"
-TITLE = "After an outage, and at twice the capacity"
+TITLE = "At twice the capacity"
 
-LIST = 10_000
-OUTAGE_S = 10.0
 PATIENCE_S = 300.0
 CONNECTIONS = 512
 """Of the open loop: the most that may wait for an answer at once."""
@@ -56,7 +46,6 @@ REST_S = 1.0
 
 def measure(run: Run) -> Result:
     """Measure N."""
-    drained = _drain(run)
     with run.deployment() as deployment:
         deployment.auth()
         deployment.history()
@@ -72,86 +61,18 @@ def measure(run: Run) -> Result:
         KEY,
         TITLE,
         (
-            Series("drain ÷ C's parts of 50", "", (drained.rate / drained.normal_rate,), at_least=1),
             Series("accepted at 2 × capacity ÷ capacity", "", (accepting.share,), at_least=KEPT_UP),
             Series("delivered at 2 × capacity ÷ capacity", "", (delivering.share,), at_least=KEPT_UP),
-            Series("drain", "mails/s", (drained.rate,)),
-            Series("first mail after the server's return", "s", (drained.first_s,)),
-            Series("last mail after the server's return", "s", (drained.took_s,)),
             Series("accepting, capacity", "1/s", (accepting.capacity,)),
             Series("accepting, goodput", "1/s", (accepting.goodput,)),
             Series("delivering, capacity", "1/s", (delivering.capacity,)),
             Series("delivering, goodput", "1/s", (delivering.goodput,)),
         ),
-        notes=(
-            f"{drained.arrived:,} of {run.scale.outage:,} had arrived {drained.took_s:.0f} s after the return.",
-            *(
-                f"{load.name}: {load.refused:,} of {load.offered:,} refused at twice the capacity."
-                for load in (accepting, delivering)
-            ),
+        notes=tuple(
+            f"{load.name}: {load.refused:,} of {load.offered:,} refused at twice the capacity."
+            for load in (accepting, delivering)
         ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class DrainResult:
-    """How a list left after the outage."""
-
-    arrived: int
-    rate: float
-    """Mails a second, from the first one."""
-    normal_rate: float
-    """The rate without an outage."""
-    first_s: float
-    """After the server's return."""
-    took_s: float
-    """Until the last arrived, or the wait for it ended."""
-
-
-def _drain(run: Run) -> DrainResult:
-    people = run.scale.outage
-    normal_rate = run.results["C"].find("parts of 50").middle if "C" in run.results else _usual(run)
-    with run.deployment() as deployment:
-        deployment.auth()
-        deployment.catalog()
-        gateway = deployment.gateway()
-        port, counts = deployment.absent_sink()
-        sender = deployment.mail_sender(port)
-        sender.start()
-        for number in range(people // LIST):
-            to = [f"reader{number}.{number}@example.com" for number in range(LIST)]
-            body = deployment.body(to, "list.json").read_bytes()
-            answer = httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).json()
-            assert answer["errorCode"] == 0, answer  # noqa: S101  a refusal is no measurement
-        url = deployment.share.plain_broker_url
-        pause(OUTAGE_S)
-        run.progress.show(f"{KEY}  {count_ready(url, BULK):,} jobs in their first queue when the server comes back")
-        back = time.monotonic()
-        deployment.start_sink(port)
-        end = back + run.scale.drain_s
-        wait_until(lambda: counts.count >= people or time.monotonic() > end, run.scale.drain_s + 60, every_s=0.05)
-        arrived, first, last = counts.read()
-        took_s = (last if arrived >= people else end) - back
-        first_s = first - back if arrived else took_s
-        result = DrainResult(arrived, arrived / (took_s - first_s) if arrived else 0.0, normal_rate, first_s, took_s)
-        run.progress.show(f"{KEY}  drained: first after {result.first_s:.1f} s, {arrived:,} within {took_s:.1f} s")
-        return result
-
-
-def _usual(run: Run) -> float:
-    """Measure the rate of a list as large as C's."""
-    with run.deployment() as deployment:
-        deployment.auth()
-        deployment.catalog()
-        gateway = deployment.gateway()
-        port, counts = deployment.sink()
-        sender = deployment.mail_sender(port)
-        sender.start()
-        people = run.scale.mails
-        body = deployment.body([f"reader{number}@example.com" for number in range(people)], "list.json").read_bytes()
-        assert httpx.post(f"{gateway.url}/api/v2/messages", content=body, timeout=60).is_success  # noqa: S101
-        wait_until(lambda: counts.count >= people, PATIENCE_S, every_s=0.02)
-        return counts.rate
 
 
 @dataclass(frozen=True, slots=True)
