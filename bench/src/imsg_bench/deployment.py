@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from imsg_testing.service import KEYS, Service, environment
 from imsg_testing.waiting import wait
 
 START_TIMEOUT_S = 60.0
+STARTED_AT_ONCE = 6
 
 CONTENT = {
     "subject": "您的订单已发货",
@@ -49,6 +51,8 @@ class Deployment:
         }
         self._api: Api | None = None
         self._users_database = ""
+        self._starter = stack.enter_context(ThreadPoolExecutor(STARTED_AT_ONCE))
+        self._starts: list[Future[None]] = []
 
     @property
     def servers(self) -> Servers:
@@ -61,42 +65,52 @@ class Deployment:
         self.stack.callback(service_.process.close)
         return service_
 
+    def begin(self, package: str, settings: Mapping[str, str] = {}) -> Service:
+        """Start one of our services beside others; `wait_started` returns when all are ready."""
+        service_ = self.service(package, settings)
+        self._starts.append(self._starter.submit(service_.start))
+        return service_
+
+    def wait_started(self) -> None:
+        """Wait until all services that were begun are ready."""
+        while self._starts:
+            self._starts.pop().result()
+
     def auth(self) -> Service:
-        """Start auth on a database of its own."""
+        """Begin auth on a database of its own."""
         self._users_database = self.share.database("auth")
-        service_ = self.service("imsg_auth", {"IMSG_DATABASE_URL": self._users_database})
-        service_.start()
+        service_ = self.begin("imsg_auth", {"IMSG_DATABASE_URL": self._users_database})
         self._settings["IMSG_AUTH_URL"] = service_.url
         return service_
 
     def history(self, database: str | None = None) -> Service:
-        """Start history; on a database of its own where none is given."""
-        service_ = self.service("imsg_history", {"IMSG_DATABASE_URL": database or self.share.database("history")})
-        service_.start()
+        """Begin history; on a database of its own where none is given."""
+        service_ = self.begin("imsg_history", {"IMSG_DATABASE_URL": database or self.share.database("history")})
         self._settings["IMSG_HISTORY_URL"] = service_.url
         return service_
 
     def catalog(self, database: str | None = None) -> Service:
-        """Start catalog and scheduler in one process, as containers have them, and wait for their mirrors in Redis.
+        """Begin catalog and scheduler in one process, as containers have them; on a database of their own by default.
 
-        Senders begin nothing without the mirrors. They are on a database of their own where none is given.
+        Senders begin nothing before both have written their mirrors in Redis; `wait_started` waits for these too.
         """
         url = database or self.share.database("catalog")
-        service_ = self.service("imsg_catalog imsg_scheduler", {"IMSG_DATABASE_URL": url})
-        service_.start()
-        with redis.Redis.from_url(self.share.redis_url) as client:
-            wait(lambda: _are_mirrored(client), START_TIMEOUT_S, why=service_.process.last_lines)
+        service_ = self.begin("imsg_catalog imsg_scheduler", {"IMSG_DATABASE_URL": url})
+        self._starts.append(self._starter.submit(self._wait_mirrored))
         return service_
 
+    def _wait_mirrored(self) -> None:
+        with redis.Redis.from_url(self.share.redis_url) as client:
+            wait(lambda: _are_mirrored(client), START_TIMEOUT_S)
+
     def callbacks(self) -> Service:
-        """Start callbacks on a database of its own, allowed to call this machine; auth runs already."""
+        """Begin callbacks on a database of its own, allowed to call this machine."""
         settings = {
             "IMSG_DATABASE_URL": self.share.database("callbacks"),
             "IMSG_SECRET_KEY": "a key of callbacks' secrets, long enough",
             "IMSG_CALLBACKS__ALLOW": "127.0.0.1",
         }
-        service_ = self.service("imsg_callbacks", settings)
-        service_.start()
+        service_ = self.begin("imsg_callbacks", settings)
         self._settings["IMSG_CALLBACKS_URL"] = service_.url
         return service_
 
@@ -107,9 +121,9 @@ class Deployment:
         return f"http://127.0.0.1:{port}/"
 
     def gateway(self) -> Service:
-        """Start a gateway and lift the administrator's limits to the highest that can be set."""
-        service_ = self.service("imsg_gateway")
-        service_.start()
+        """Start a gateway, wait for all services, and lift the administrator's limits as far as can be."""
+        service_ = self.begin("imsg_gateway")
+        self.wait_started()
         self._api = Api(service_.url)
         self.stack.callback(self._api.client.close)
         self._api.open_wide()

@@ -43,6 +43,7 @@ def measure(run: Run) -> Result:
     with run.deployment() as deployment:
         deployment.auth()
         deployment.history()
+        deployment.wait_started()
         makers = _makers(deployment)
         rounds = max(1, run.scale.rounds - 2)
         for number in range(-1, rounds):  # the first start makes tables and is not counted

@@ -48,10 +48,10 @@ def measure(run: Run) -> Result:
     """Measure F."""
     with run.deployment() as deployment:
         deployment.auth()
-        gateway = deployment.gateway()  # declares the queues
-        gateway.process.close()
         database = deployment.share.database("history")
         history = deployment.history(database)
+        gateway = deployment.gateway()  # declares the queues
+        gateway.process.close()
         recorded, floor, costs = _recording(run, deployment, history, database)
     with run.deployment() as deployment:
         deployment.auth()
