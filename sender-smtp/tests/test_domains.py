@@ -19,9 +19,8 @@ from imsg_smtp.domains import (
     Domains,
     merge_presets,
 )
-from imsg_smtp.refusals import Extent, Throttling
 
-COMPLAINT = Throttling("smtp", "550", "Domain frequency limited", 600, extent=Extent.DOMAIN)
+COMPLAINT = Again("smtp", "550", "Domain frequency limited", 600, "domain", is_paced=True)
 
 
 class Clock:
@@ -144,7 +143,7 @@ async def test_a_pace_that_is_set_holds_always_and_is_never_passed() -> None:
 
 async def test_a_complaint_about_one_mailbox_slows_no_other() -> None:
     domains = Domains(PRESETS, Clock())
-    await ask(domains, "qq.com", Throttling("smtp", "550", "Mailbox unavailable", 600, extent=Extent.RECIPIENT))
+    await ask(domains, "qq.com", Again("smtp", "550", "Mailbox unavailable", 600, "recipient"))
     await ask(domains, "qq.com", Refused("smtp", "550 5.1.1", "no such user"))
     assert pace_of(domains, "qq.com") is None
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imsg_contract.results import Again, Blocked, Refused
-from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, classify, classify_before_mail, find_queue_id
+from imsg_smtp.refusals import classify_before_mail
+from imsg_smtp.replies import MAX_TEXT_CHARACTERS, Reply, classify, find_queue_id
 
 SCOPE = "mail.example.com:587"
 

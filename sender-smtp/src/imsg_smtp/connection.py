@@ -35,9 +35,9 @@ class ConnectionLost:
     """The result for a mail that is not repeated at once."""
 
     @property
-    def is_timeout(self) -> bool:
-        """Whether it was a timeout: a repeat would take as long."""
-        return self.again.code == TIMEOUT
+    def may_repeat(self) -> bool:
+        """Whether to repeat at once: after a timeout that takes as long, and a server that throttles asks to wait."""
+        return self.again.code != TIMEOUT and not self.again.is_paced
 
 
 @dataclass(frozen=True, slots=True)

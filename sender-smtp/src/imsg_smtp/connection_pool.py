@@ -76,7 +76,7 @@ class ConnectionPool:
         pooled = await self._acquire_idle()
         if pooled is not None:
             result = await self._send_over(pooled, mail)
-            if not isinstance(result, ConnectionLost) or result.is_timeout:
+            if not isinstance(result, ConnectionLost) or not result.may_repeat:
                 return self._finish(result)
         opened = await self._open()
         return opened if isinstance(opened, ConnectFailure) else self._finish(await self._send_over(opened, mail))

@@ -16,7 +16,8 @@ from imsg_contract.results import Again, Blocked
 from imsg_runtime.masking import Secrets
 from imsg_smtp.connection import Connection, Extensions, failure_code
 from imsg_smtp.dialogue import take_over
-from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply, classify_before_mail
+from imsg_smtp.refusals import classify_before_mail
+from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply
 from imsg_smtp.server_address import ServerAddress, Timeouts, describe_error, open_socket
 
 NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)

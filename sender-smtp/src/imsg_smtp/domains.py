@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from imsg_contract.results import Again, Result, Sent
 from imsg_limits.pace import Pace, Rate
 from imsg_runtime.logs import logger
-from imsg_smtp.refusals import Extent, Throttling
 from imsg_smtp.replies import PROVIDER
 
 log = logger(__name__)
@@ -133,8 +132,8 @@ class Domains:
             domain.accepted_at = self._clock()
             if domain.per_minute is not None:
                 self._ease(domain)
-        elif isinstance(result, Throttling):
-            if result.extent is Extent.DOMAIN and not self._is_repeated_complaint(domain, message):
+        elif isinstance(result, Again) and result.is_paced:
+            if not self._is_repeated_complaint(domain, message):
                 self._slow(domain, result)
         elif isinstance(result, Again) and result.code[:3] in ("450", "451"):
             domain.delayed_messages.add(message)

@@ -12,8 +12,8 @@ from imsg_smtp.bounces.return_path import ReturnPaths
 from imsg_smtp.connection_pool import ConnectFailure, ConnectionPool
 from imsg_smtp.domains import Domains
 from imsg_smtp.mime import Mail
-from imsg_smtp.refusals import UnspecificRefusal
-from imsg_smtp.replies import PROVIDER, TIMEOUT, concern_of_server, is_server_failure
+from imsg_smtp.refusals import Extent, Scopes
+from imsg_smtp.replies import BLOCK_S, PROVIDER, TIMEOUT, concern_of_server, is_server_failure
 
 FAILURES = 3
 """Failures of the server in a row after which its breaker opens."""
@@ -125,18 +125,19 @@ class MailServer:
         if is_server_failure(result) or (isinstance(result, Blocked) and result.scope == self._scope):
             return self._breakers.record_result(about, _add_concern(result), message)
         self._breakers.record_answer()
-        if isinstance(result, UnspecificRefusal):
+        if isinstance(result, Refused) and result.concerns == "domain":
             result = self._classify_unspecific(domain, result)
         return self._breakers.record_result(about, result, message) if isinstance(result, Refused | Blocked) else result
 
-    def _classify_unspecific(self, domain: str, refusal: UnspecificRefusal) -> Refused | Blocked:
+    def _classify_unspecific(self, domain: str, refusal: Refused) -> Refused | Blocked:
         """Decide by other mail between the same domains whether a refusal concerns one mail or all of them."""
         traffic = self._traffic_of(domain)
         if traffic.accepted_at is None or self._clock() - traffic.accepted_at > ACCEPTANCE_VALID_S:
             traffic.refusals += 1
         if traffic.refusals < UNSPECIFIC_REFUSALS:
-            return Refused(refusal.provider, refusal.code, refusal.detail, "recipient")
-        return Blocked(refusal.provider, refusal.scope, refusal.code, refusal.detail, refusal.after_s, refusal.concerns)
+            return replace(refusal, concerns="recipient")
+        scope = Scopes(self._scope, "", domain).find(Extent.DOMAIN)
+        return Blocked(PROVIDER, scope, refusal.code, refusal.detail, BLOCK_S, "domain")
 
     def _traffic_of(self, scope: str) -> _Traffic:
         traffic = self._traffic.setdefault(scope, _Traffic())

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -126,6 +126,7 @@ async def open_channel(
     *,
     timeouts: Timeouts | None = None,
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     make_unsubscribe_headers: MakeUnsubscribeHeaders | None = None,
     bounces: HardBounces | None = None,
     token_key: bytes | None = None,
@@ -147,7 +148,7 @@ async def open_channel(
                 address.scope,
                 connections,
                 clock,
-                Domains(_make_domain_limits(smtp), clock),
+                Domains(_make_domain_limits(smtp), clock, sleep),
                 ReturnPaths(token_key, domain) if domain and token_key else None,
                 name=name if smtp.servers else PROVIDER,
             )

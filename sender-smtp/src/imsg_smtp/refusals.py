@@ -59,17 +59,6 @@ BY_STAGE: Mapping[Stage, Concern] = {Stage.MAIL: "sender", Stage.RCPT: "recipien
 
 
 @dataclass(frozen=True, slots=True)
-class Throttling(Again):
-    """An Again because the provider limits the rate of mail."""
-
-    extent: Extent = Extent.DOMAIN
-
-
-class UnspecificRefusal(Blocked):
-    """A refusal by policy (5.7.x) that does not say whether sender, recipient or message is the reason."""
-
-
-@dataclass(frozen=True, slots=True)
 class Scopes:
     """The scopes that a refusal of one mail can block: the server, the sender, or a pair of domains."""
 
@@ -169,8 +158,15 @@ REFUSAL_RULES: tuple[RefusalRule, ...] = (
     RefusalRule(
         LATER,
         Extent.DOMAIN,
-        _compile(r"\bTSS04\b|too many (messages|connections)"),
-        "Yahoo's 421, Postfix's anvil",
+        _compile(r"^4.*(\[TSS?\d\d\]|temporarily deferred)|too many (messages|connections)"),
+        "Yahoo's 421 (senders.yahooinc.com/smtp-error-codes), Postfix's anvil",
+        300.0,
+    ),
+    RefusalRule(
+        LATER,
+        Extent.DOMAIN,
+        _compile(r"^4.*(\bRP-00\d\b|\b4\.7\.(5\d\d|65[0-2])\b|server busy|\brate[ -]?limit)"),
+        "Outlook.com's 421, Exchange Online's 451 (postmaster.live.com, Troubleshooting)",
         300.0,
     ),
     # The account's quota is used up: all mail of the sender waits, and no attempt is counted.
@@ -340,7 +336,7 @@ def classify_refusal(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refu
     """Return the result of a mail that was refused at a stage.
 
     A refusal that concerns neither recipient nor message is Blocked, so that no message fails; at MAIL it concerns the
-    sender.
+    sender. A refusal by policy (5.7.x) that names no reason is Refused and concerns the domain: `MailServer` decides.
     """
     reply_text = f"{reply.code} {_hide_addresses(reply.text)}"
     text = reply.text or "The server gave no reason."
@@ -352,9 +348,22 @@ def classify_refusal(reply: Reply, scopes: Scopes, stage: Stage) -> Again | Refu
     if isinstance(result, Refused) and stage is Stage.MAIL:
         return Blocked(PROVIDER, scopes.find(Extent.SENDER), reply.label, text + unlisted, BLOCK_S, "sender")
     if isinstance(result, Refused) and UNSPECIFIC.match(reply_text):
-        return UnspecificRefusal(PROVIDER, scopes.find(Extent.DOMAIN), reply.label, text, BLOCK_S, "domain")
+        return Refused(PROVIDER, reply.label, text, "domain")
     concerns: Concern = "account" if isinstance(result, Blocked) else BY_STAGE[stage]
     return replace(result, detail=result.detail + unlisted, concerns=concerns)
+
+
+def classify_before_mail(reply: Reply, scope: str) -> Again | Blocked:
+    """Return the result of a refusal before any mail: it concerns no recipient, so a permanent refusal blocks.
+
+    A limit of rate blocks nothing, whatever its first digit.
+    """
+    reply_text = f"{reply.code} {reply.text}"
+    for rule in REFUSAL_RULES:
+        if rule.meaning is Meaning.LATER and rule.after_s and rule.pattern.search(reply_text):
+            return Again(PROVIDER, reply.label, reply.text, rule.after_s)
+    result = classify(reply, scope)
+    return Blocked(PROVIDER, scope, result.code, result.detail, BLOCK_S) if isinstance(result, Refused) else result
 
 
 def _hide_addresses(text: str) -> str:
@@ -366,10 +375,8 @@ def _make_result(rule: RefusalRule, label: str, text: str, scopes: Scopes) -> Ag
     concerns = CONCERNS[rule.extent]
     match rule.meaning:
         case Meaning.LATER:
-            if rule.after_s:
-                is_paced = rule.extent is Extent.DOMAIN  # `domains` slows mail to the domain
-                return Throttling(PROVIDER, label, text, rule.after_s, concerns, is_paced=is_paced, extent=rule.extent)
-            return Again(PROVIDER, label, text, concerns=concerns)
+            is_paced = rule.extent is Extent.DOMAIN  # `domains` slows mail to the domain
+            return Again(PROVIDER, label, text, rule.after_s, concerns, is_paced=is_paced)
         case Meaning.NEVER:
             return Refused(PROVIDER, label, text, concerns)
         case Meaning.BLOCKED:

@@ -163,12 +163,6 @@ def classify(reply: Reply, scope: str) -> Again | Refused | Blocked:
             return Blocked(PROVIDER, scope, reply.label, text, rule.after_s, passes=reply.label.startswith("4"))
 
 
-def classify_before_mail(reply: Reply, scope: str) -> Again | Blocked:
-    """Return the result of a refusal before any mail: it concerns no recipient, so a permanent refusal blocks."""
-    result = classify(reply, scope)
-    return Blocked(PROVIDER, scope, result.code, result.detail, BLOCK_S) if isinstance(result, Refused) else result
-
-
 def unexpected_code(reply: Reply) -> str:
     """Return the code for a reply that is neither positive nor negative: `out_of_step`, or `gibberish`."""
     return GIBBERISH if reply.label == GIBBERISH else OUT_OF_STEP

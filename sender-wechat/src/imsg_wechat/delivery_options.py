@@ -20,9 +20,6 @@ from imsg_wechat.unconfirmed import UnconfirmedCalls
 
 STORE_RETRY_S = 10.0
 
-NAMES = {TemplateMessage: "template", Notice: "subscribe", Text: "text"}
-"""Kind of delivery option → its name in settings, logs and details."""
-
 NEXT_OPTION_CODES = NO_WINDOW | NOT_GRANTED | {40037, 41030, 47003}
 """Codes about one delivery option: no grant, no window, or its template."""
 
@@ -89,10 +86,10 @@ class DeliveryOptions:
             if not option_result.may_try_next or is_last:
                 break
             assert not isinstance(option_result.result, Sent)  # noqa: S101  a message that is sent needs no other option
-            skipped.append(f"{NAMES[type(option)]}: {option_result.result.detail}")
+            skipped.append(f"{option.kind}: {option_result.result.detail}")
         if len(outgoing) == 1:
             return option_result
-        text = option_result.result.detail or f"Sent as “{NAMES[type(option)]}”."
+        text = option_result.result.detail or f"Sent as “{option.kind}”."
         detail = " ".join((text, *(f"Before it, {why}" for why in skipped)))
         return replace(option_result, result=replace(option_result.result, detail=detail))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from typing import ClassVar
 from urllib.parse import quote
 
 from imsg_channels.wechat_kinds import MAX_UNTYPED_CHARACTERS, kind_of, name_kind
@@ -42,6 +43,8 @@ class Page:
 class TemplateMessage:
     """A template message."""
 
+    kind: ClassVar[str] = "template"
+    """The option's name in settings, logs and details; others have theirs."""
     template: str
     values: Mapping[str, str]
     page: Page = Page()
@@ -51,6 +54,7 @@ class TemplateMessage:
 class Notice:
     """A subscribe notice."""
 
+    kind: ClassVar[str] = "subscribe"
     template: str
     values: Mapping[str, str]
     page: Page = Page()
@@ -60,6 +64,7 @@ class Notice:
 class Text:
     """A customer-service text."""
 
+    kind: ClassVar[str] = "text"
     text: str
 
 

@@ -9,7 +9,7 @@ from imsg_delivery.metrics import Metrics
 def test_a_provider_has_a_series_for_each_result_from_its_first_attempt() -> None:
     registry = CollectorRegistry()
     attempts = Metrics(registry, "smtp").attempts
-    attempts[Sent, "mail.example.com"].inc()
+    attempts["mail.example.com"][Sent.kind].inc()
 
     def read(result: str) -> float | None:
         labels = {"method": "smtp", "provider": "mail.example.com", "result": result}
@@ -22,5 +22,5 @@ def test_a_provider_has_a_series_for_each_result_from_its_first_attempt() -> Non
         "blocked": 0,
         "unknown": 0,
     }
-    attempts[Unknown, "mail.example.com"].inc()
+    attempts["mail.example.com"][Unknown.kind].inc()
     assert read("unknown") == 1

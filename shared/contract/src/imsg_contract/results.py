@@ -1,7 +1,10 @@
 """The results of an attempt, as a channel reports them: sent, again, refused, blocked or unknown."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal, final
+
+Kind = Literal["sent", "again", "refused", "blocked", "unknown"]
+"""Which of the five results it is. Results have no subclasses: a table by kind or class has them all."""
 
 Concern = Literal["recipient", "domain", "content", "template", "signature", "sender", "account", "provider"]
 """What a failure concerns. Messages that have nothing of it in common are not affected."""
@@ -18,10 +21,12 @@ class Hop:
     """How long before the end of the attempt it answered."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The provider accepted the message."""
 
+    kind: ClassVar[Kind] = "sent"
     provider: str
     provider_id: str | None = None
     detail: str | None = None
@@ -31,10 +36,12 @@ class Sent:
     """How many segments the provider charges, where its answer has them."""
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Again:
     """The provider refused the message for now; `after_s` is how long it asked to wait, 0 if it did not say."""
 
+    kind: ClassVar[Kind] = "again"
     provider: str
     code: str
     detail: str
@@ -48,10 +55,12 @@ class Again:
     hops: tuple[Hop, ...] = ()
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The provider refused the message for good."""
 
+    kind: ClassVar[Kind] = "refused"
     provider: str
     code: str
     detail: str
@@ -59,6 +68,7 @@ class Refused:
     hops: tuple[Hop, ...] = ()
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """No message to any recipient can be sent for now: a wrong login, an empty balance, an open breaker.
@@ -67,6 +77,7 @@ class Blocked:
     It uses up no attempt.
     """
 
+    kind: ClassVar[Kind] = "blocked"
     provider: str
     scope: str
     code: str
@@ -81,10 +92,12 @@ class Blocked:
     hops: tuple[Hop, ...] = ()
 
 
+@final
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """The provider may have accepted the message: it was sent, and no answer came."""
 
+    kind: ClassVar[Kind] = "unknown"
     provider: str
     code: str
     detail: str

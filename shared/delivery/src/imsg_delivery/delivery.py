@@ -278,7 +278,7 @@ class ChunkDelivery(Generic[Prepared]):
 
     def count(self, result: Result) -> None:
         """Count a result, and report a block to the pause switch."""
-        self.lane.metrics.attempts[type(result), result.provider].inc()
+        self.lane.metrics.attempts[result.provider][result.kind].inc()
         if isinstance(result, Sent):
             queued_at = self.job.released_at or self.job.accepted_at
             self.lane.metrics.accept_to_sent.observe(self.now_s() - queued_at.timestamp())

@@ -1,10 +1,11 @@
 """The worker's numbers for Prometheus."""
 
+from collections.abc import Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from imsg_contract.results import Result
+from imsg_contract.results import Kind
 from imsg_contract.topology import Lane
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -15,23 +16,22 @@ ACCEPT_TO_SENT_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600
 """From a message that finds an empty queue to one that was retried for a day."""
 
 
-KINDS: tuple[type[Result], ...] = get_args(Result)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class Attempts(dict[tuple[type[Result], str], Counter]):
-    """Kind of result and provider → its counter, bound to its labels at the provider's first attempt."""
+class Attempts(dict[str, Mapping[Kind, Counter]]):
+    """Provider → kind of result → its counter, bound to its labels at the provider's first attempt."""
 
     def __init__(self, attempts: Counter, method: str) -> None:
         super().__init__()
         self._attempts = attempts
         self._method = method
 
-    def __missing__(self, key: tuple[type[Result], str]) -> Counter:
+    def __missing__(self, provider: str) -> Mapping[Kind, Counter]:
         """Bind a provider's counters, of all kinds: of a series that begins with 60 Prometheus sees no increase."""
-        _, provider = key
-        for kind in KINDS:
-            self[kind, provider] = self._attempts.labels(self._method, provider, kind.__name__.lower())
-        return self[key]
+        counters = {kind: self._attempts.labels(self._method, provider, kind) for kind in KINDS}
+        self[provider] = counters
+        return counters
 
 
 class Metrics:

@@ -142,7 +142,7 @@ class AccountSettings(Generic[Group]):
             ShownAccount(
                 name=name,
                 kind=kind,
-                settings=self._show(kind, self.find_conditions(group, name)) | self._show(kind, model),
+                settings=self._show(kind, self.find_conditions(group, name), ROUTES) | self._show(kind, model),
                 simulated=is_simulated,
             )
             for name, (kind, model) in self.list_accounts(group).items()
@@ -172,11 +172,10 @@ class AccountSettings(Generic[Group]):
             return kind.place(_list_errors(error, name))
         return ()
 
-    def _show(self, name: str, model: BaseModel | None) -> dict[str, Any]:
+    def _show(self, name: str, model: BaseModel | None, prefix: str = "") -> dict[str, Any]:
         if model is None:
             return {}
         kind = next(kind for kind in self.kinds if kind.kind == name)
-        prefix = ROUTES if type(model) is kind.route_model else ""
         names = [field for field in _list_marked(type(model)) if field in model.model_fields_set]
         values = {f"{prefix}{name}": getattr(model, name) for name in names if f"{prefix}{name}" in kind.fields}
         return {
