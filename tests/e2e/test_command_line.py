@@ -212,7 +212,8 @@ def test_a_token_that_cannot_be_saved_is_one_line(deployment: Deployment, tmp_pa
 
 
 def test_it_prints_its_version(deployment: Deployment) -> None:
-    assert call(deployment, "--version").stdout == f"imsg {VERSION}\n"
+    """In a process of its own, as is the deletion that a terminal confirms: the command itself works."""
+    assert deployment.run_apart("--version").stdout == f"imsg {VERSION}\n"
 
 
 def test_without_a_token_it_prints_how_to_get_one(deployment: Deployment, tmp_path: Path) -> None:

@@ -1,21 +1,30 @@
 """`imsg doctor` with problems: the settings in force, their origin, and the remedy."""
 
-import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 
 from imsg_testing.command_line import Ended, run_imsg
-from imsg_testing.sandbox import open_sandbox
+from imsg_testing.mailbox import Mailbox
 from imsg_testing.servers import reserve_port
 from imsg_testing.service import environment
 
 
 def _doctor(folder: Path, **settings: str) -> Ended:
     return run_imsg("doctor", env=environment({"COLUMNS": "2000", **settings}), cwd=folder)
+
+
+@contextmanager
+def open_mailbox() -> Iterator[Mailbox]:
+    """Run a mail server that wants a log-in."""
+    mailbox = Mailbox()
+    mailbox.users = {"imsg": "correct horse"}
+    with mailbox.running_apart():
+        yield mailbox
 
 
 def test_it_shows_which_source_a_setting_comes_from_and_hides_secrets(tmp_path: Path) -> None:
@@ -69,38 +78,29 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("password", "state"), [("correct horse", "accepts the log-in"), ("wrong", "refuses the log-in")]
 )
-async def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, state: str) -> None:
-    async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
-        done = await asyncio.to_thread(
-            _doctor,
-            tmp_path,
-            IMSG_SMTP__HOST="127.0.0.1",
-            IMSG_SMTP__PORT=str(sandbox.port),
-            IMSG_SMTP__SENDER="a@example.com",
-            IMSG_SMTP__USERNAME="imsg",
-            IMSG_SMTP__PASSWORD=password,
-        )
+def test_a_mail_servers_login_is_tried(tmp_path: Path, password: str, state: str) -> None:
+    with open_mailbox() as mailbox:
+        done = _doctor(tmp_path, **mailbox.settings, IMSG_SMTP__USERNAME="imsg", IMSG_SMTP__PASSWORD=password)
 
-    (line,) = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
+    (line,) = [line for line in done.stdout.splitlines() if f"127.0.0.1:{mailbox.port}" in line]
     assert state in line
     assert line.startswith("✗" if password == "wrong" else "✓")
     assert ("IMSG_SMTP__PASSWORD" in line) == (password == "wrong")
 
 
-async def test_a_named_mail_servers_remedy_names_its_own_settings(tmp_path: Path) -> None:
-    async with open_sandbox(smtp={"username": "imsg", "password": "correct horse"}) as sandbox:
-        server = {"HOST": "127.0.0.1", "PORT": str(sandbox.port), "USERNAME": "imsg"}
-        settings = {f"IMSG_SMTP__{name}": value for name, value in (server | {"PASSWORD": "correct horse"}).items()}
-        settings |= {
-            f"IMSG_SMTP__SERVERS__SECOND__{name}": value for name, value in (server | {"PASSWORD": "x"}).items()
-        }
-        done = await asyncio.to_thread(_doctor, tmp_path, IMSG_SMTP__SENDER="a@example.com", **settings)
+def test_a_named_mail_servers_remedy_names_its_own_settings(tmp_path: Path) -> None:
+    with open_mailbox() as mailbox:
+        own = {"IMSG_SMTP__USERNAME": "imsg", "IMSG_SMTP__PASSWORD": "correct horse"}
+        settings = {name: value for name, value in {**mailbox.settings, **own}.items() if "SENDER" not in name}
+        second = {name.replace("SMTP__", "SMTP__SERVERS__SECOND__"): value for name, value in settings.items()}
+        second["IMSG_SMTP__SERVERS__SECOND__PASSWORD"] = "x"
+        done = _doctor(tmp_path, IMSG_SMTP__SENDER="a@example.com", **settings, **second)
 
-    second, first = [line for line in done.stdout.splitlines() if f"127.0.0.1:{sandbox.port}" in line]
-    assert first.startswith("✓")
-    assert second.startswith("✗")
-    assert "IMSG_SMTP__SERVERS__SECOND__PASSWORD" in second
-    assert "IMSG_SMTP__PASSWORD" not in second
+    wrong, right = [line for line in done.stdout.splitlines() if f"127.0.0.1:{mailbox.port}" in line]
+    assert right.startswith("✓")
+    assert wrong.startswith("✗")
+    assert "IMSG_SMTP__SERVERS__SECOND__PASSWORD" in wrong
+    assert "IMSG_SMTP__PASSWORD" not in wrong
 
 
 WECHAT = {

@@ -39,12 +39,12 @@ def test_all_that_one_box_keeps_goes_on_in_several_services(tmp_path: Path) -> N
         shown = show(box, token)
         first_page = read(box, "messages", key, limit="50")
         events = read(box, "events", token, after="", limit="5")
-        refused = box.run("export", str(export))
+        refused = box.run_apart("export", str(export))
         assert (refused.returncode, export.exists()) == (2, False)
         assert "end it" in refused.stderr
         box.process.signal(signal.SIGTERM)
         wait(lambda: not box.process.runs)
-        made = box.run("export", str(export))
+        made = box.run_apart("export", str(export))
         assert made.returncode == 0, made.stderr
 
         with run_divided() as server:
@@ -97,9 +97,9 @@ def test_an_export_reports_what_it_waits_for_and_stops(tmp_path: Path) -> None:
         box.process.signal(signal.SIGTERM)
         wait(lambda: not box.process.runs)
 
-        refused = box.run("export", str(export), "--wait", "soon")
+        refused = box.run_apart("export", str(export), "--wait", "soon")
         assert (refused.returncode, "write 30s, 10m or 2h" in refused.stderr) == (2, True), refused.stderr
-        stopped = box.run("export", str(export), "--wait", "12s")
+        stopped = box.run_apart("export", str(export), "--wait", "12s")
 
     assert (stopped.returncode, export.exists()) == (2, False), stopped.stderr
     waits = "1 in imsg.smtp.bulk (paused by an administrator: 年检)"
@@ -119,7 +119,7 @@ def test_an_export_names_the_account_for_which_it_waits(tmp_path: Path, reserved
         wait(needs_attention, 60, 0.5)
         box.process.signal(signal.SIGTERM)
         wait(lambda: not box.process.runs)
-        stopped = box.run("export", str(tmp_path / "export"), "--wait", "12s")
+        stopped = box.run_apart("export", str(tmp_path / "export"), "--wait", "12s")
 
     assert stopped.returncode == 2
     assert f"(default: 127.0.0.1:{reserved_port} can't be reached). Allow them" in stopped.stderr, stopped.stderr
@@ -199,4 +199,4 @@ def read(api: Api, path: str, token: str, **query: str) -> Shown:
 def import_to(box: Deployment, export: Path, server: DividedPostgres) -> Ended:
     """Run the import by the roles and passwords that the containers' services have."""
     url = server.url_of_service("{service}", "{{service}_db_password}").replace("%7B", "{").replace("%7D", "}")
-    return box.run("import", str(export), url, str(server.folder / "secrets"))
+    return box.run_apart("import", str(export), url, str(server.folder / "secrets"))

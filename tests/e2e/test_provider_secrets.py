@@ -171,7 +171,8 @@ class Site:
         self.deployment.process.signal(signal.SIGTERM)
         wait(lambda: not self.deployment.process.runs, 60)
         if "export" in copies:
-            self.run("export", str(folder / "export"))
+            ended = self.deployment.run_apart("export", str(folder / "export"))
+            self.said += [ended.stdout, ended.stderr]
         assert all((folder / made / "secrets").is_dir() for made in copies), self.said[-4:]
         self.deployment.start()
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -42,6 +43,7 @@ from imsg.output import complain, print_line
 from imsg.trace import trace
 from imsg_contract.version import VERSION
 from imsg_runtime.lines import fill
+from imsg_runtime.logs import configure
 from imsg_runtime.settings import Common, StartError, load
 
 app = typer.Typer(
@@ -333,12 +335,19 @@ def migrate(
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the verb of this process's arguments; what libraries log there below an error is left out."""
+    configure("ERROR", "text")
+    run(sys.argv[1:])
+
+
+def run(words: Sequence[str]) -> NoReturn:
+    """Run a verb in this process. Raises SystemExit with its exit code."""
     command = typer.main.get_command(app)
     if language() == "zh":
         translate(command)
     try:
-        command(prog_name="imsg")
+        command.main(list(words), prog_name="imsg")
     except StartError as error:
         complain(error.line)
         sys.exit(2)
+    sys.exit()

@@ -20,7 +20,6 @@ from imsg.page_accounts import list_page_accounts, try_page_account
 from imsg.phrases import translate
 from imsg_channels import BY_NAME
 from imsg_contract.provider_accounts import ProviderTrouble
-from imsg_runtime.logs import configure
 from imsg_runtime.settings import StartError, load
 
 TIMEOUT_S = 10.0
@@ -45,7 +44,6 @@ def main() -> int:
 
     Raises StartError where services run by themselves, with settings of their own.
     """
-    configure("ERROR", "text")
     if not has_gateway_url():  # the container `cli` has the settings of the services
         require_here("docker compose run --rm cli providers check.")
     on_page = _check_page(find_url(None))

@@ -12,13 +12,11 @@ from imsg.findings import Finding, Translate, print_findings, sort_findings
 from imsg.instance import find_instance, is_elsewhere
 from imsg.location import find_url
 from imsg_channels.smtp import SMTP
-from imsg_runtime.logs import configure
 from imsg_runtime.settings import StartError, load
 
 
 def main(url: str | None) -> int:
     """Print the findings; return 0 where all is well, 1 where something has to be mended."""
-    configure("ERROR", "text")
     translate = Translate(language())
     try:
         settings = load(Settings)

@@ -23,7 +23,6 @@ from imsg_database.engines import DatabaseOptions, open_engine
 from imsg_database.migrate import ADDING_DIGITS, read_version
 from imsg_database.unavailable import DatabaseUnavailable, translate
 from imsg_runtime import redis, unknown_settings
-from imsg_runtime.logs import configure
 from imsg_runtime.redis import RedisRefused, RedisUnavailable
 from imsg_runtime.settings import StartError, load
 
@@ -42,7 +41,6 @@ def main(template: str | None, folder: Path, copy: Path | None, translate_text: 
     `template` says where the services' databases are, as for `imsg migrate`; without it they are this machine's.
     `copy` is a backup that was made by hand.
     """
-    configure("ERROR", "text")
     try:
         settings = load(Settings)
         urls = _find_urls(settings, template, folder)

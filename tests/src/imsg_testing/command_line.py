@@ -1,14 +1,18 @@
-"""The command line as tests run it: each verb is a process, forked from a server that has loaded `imsg` once."""
+"""The command line as tests run it: each verb in the test's own process, by Typer's runner."""
 
-import multiprocessing
+import contextlib
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from imsg.command import main
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from imsg.command import run
+from imsg.location import find_zone
 
 IMSG = Path(sys.executable).parent / "imsg"
 
@@ -19,38 +23,48 @@ been read from the disk before and others kept that busy."""
 Ended = subprocess.CompletedProcess[str]
 """A verb that ended: its exit code, and what it printed."""
 
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__, "imsg.doctor.main", "imsg.status", "imsg.upgrade_check"])
-
 
 def run_imsg(*words: str, env: Mapping[str, str], cwd: Path, given: str = "") -> Ended:
-    """Run a verb of the command line, which reads `given`; an `imsg up` that is to serve is a `Deployment`."""
-    with tempfile.TemporaryDirectory() as folder:
-        streams = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
-        for stream, text in zip(streams, (given, "", ""), strict=True):
-            stream.write_text(text, encoding="utf-8")
-        process = _PROCESSES.Process(target=_run, args=(words, dict(env), cwd, streams))
-        process.start()
-        process.join(VERB_TIMEOUT_S)
-        code = process.exitcode
-        process.kill()
-        process.join()
-        process.close()
-        _, out, err = (stream.read_text(encoding="utf-8") for stream in streams)
-    assert code is not None, f"imsg {words} did not end: {out}{err}"
-    return Ended(words, code, out, err)
+    """Run a verb, which reads `given`, with this environment alone and in this folder."""
+    code: object = 0
+    with contextlib.chdir(cwd), _standing_in(env), CliRunner().isolation(given) as (out, err, _), capture_logs():
+        try:
+            run(words)
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        return Ended(words, code if isinstance(code, int) else 0, out.getvalue().decode(), err.getvalue().decode())
 
 
-def _run(words: Sequence[str], env: Mapping[str, str], cwd: Path, streams: Sequence[Path]) -> None:
-    """Run a verb in this process, with its standard streams in files."""
-    for number, (stream, mode) in enumerate(zip(streams, "rww", strict=True)):
-        with stream.open(mode) as opened:
-            os.dup2(opened.fileno(), number)
-    sys.stdin, sys.stdout, sys.stderr = (
-        os.fdopen(number, mode, encoding="utf-8", closefd=False) for number, mode in enumerate("rww")
+@contextlib.contextmanager
+def _standing_in(env: Mapping[str, str]) -> Iterator[None]:
+    """Give this process an environment, and forget what a verb reads of it once a process."""
+    before = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(env)
+        time.tzset()
+        find_zone.cache_clear()
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        time.tzset()
+        find_zone.cache_clear()
+
+
+def run_imsg_apart(*words: str, env: Mapping[str, str], cwd: Path, given: str = "") -> Ended:
+    """Run a verb as a shell does, in a process of its own."""
+    return subprocess.run(
+        [IMSG, *words],
+        env=env,
+        cwd=cwd,
+        input=given,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=VERB_TIMEOUT_S,
+        check=False,
     )
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    sys.argv = [str(IMSG), *words]
-    main()

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from imsg_testing.api import Api
-from imsg_testing.command_line import IMSG, VERB_TIMEOUT_S, Ended, run_imsg
+from imsg_testing.command_line import IMSG, VERB_TIMEOUT_S, Ended, run_imsg, run_imsg_apart
 from imsg_testing.processes import Process
 from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
 from imsg_testing.servers import reserve_port
@@ -100,6 +100,11 @@ class Deployment(Api):
         """Run a verb of the command line, which reads `given`, with these settings changed."""
         env = {**self.environment, "LANG": "C.UTF-8", **settings}
         return run_imsg(*words, env=env, cwd=self.folder, given=given)
+
+    def run_apart(self, *words: str, given: str = "", **settings: str) -> Ended:
+        """Run a verb as `run` does, in a process of its own: one that runs services, or that is the entry point."""
+        env = {**self.environment, "LANG": "C.UTF-8", **settings}
+        return run_imsg_apart(*words, env=env, cwd=self.folder, given=given)
 
     def require_quiet(self) -> None:
         """Raise AssertionError if the log shows an unretrieved exception or an unawaited task."""

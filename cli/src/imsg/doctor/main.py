@@ -19,14 +19,12 @@ from imsg_channels.smtp import SMTP
 from imsg_channels.stand_in import At, Default, MailServer, Secret
 from imsg_runtime import unknown_settings
 from imsg_runtime.lines import Line, fill
-from imsg_runtime.logs import configure
 from imsg_runtime.masking import HIDDEN, mask
 from imsg_runtime.settings import StartError, load, variable
 
 
 def main(url: str | None) -> int:
     """Print settings and findings; return 0 where all is well, 1 where something needs a remedy."""
-    configure("ERROR", "text")
     text_in = Translate(language())
     try:
         settings = load(all_in_one.Settings)
