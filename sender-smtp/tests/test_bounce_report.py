@@ -399,7 +399,7 @@ def test_unreadable_words_are_left_out() -> None:
 
 @given(raw=st.binary(max_size=2_000))
 def test_any_octets_are_read(raw: bytes) -> None:
-    read_report(raw)
+    assert read_report(raw).detail.isprintable()
 
 
 @given(at=st.integers(0, len(REPORT)), octets=st.binary(max_size=20), cut=st.integers(0, 200))

@@ -54,7 +54,7 @@ def test_the_committed_document_is_what_the_services_generate(truthful: Deployme
 
 
 def test_the_document_is_valid() -> None:
-    OpenAPIV31SpecValidator(committed).validate()
+    assert list(OpenAPIV31SpecValidator(committed).iter_errors()) == []
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
