@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from imsg_testing.api import DOCUMENTED, PASSWORD, PatientTransport
+from imsg_testing.api import DOCUMENTED, PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.service import Service
+
+pytestmark = pytest.mark.xdist_group("stories of users")
 
 PAGES = (
     "/",
@@ -38,7 +40,7 @@ class Visitor:
 
     def __init__(self, url: str, **headers: str) -> None:
         self.url = url
-        self.client = httpx.Client(base_url=url, timeout=60, headers={**HTML, **headers}, transport=PatientTransport())
+        self.client = httpx.Client(base_url=url, timeout=60, headers={**HTML, **headers})
 
     def enter(
         self, username: str = "admin", password: str = DOCUMENTED["admin"], *, going: str = "", **headers: str

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from imsg_testing.api import Api
+from imsg_testing.api import Api, PatientApi
 from imsg_testing.command_line import IMSG, VERB_TIMEOUT_S, Ended, run_imsg, run_imsg_apart
 from imsg_testing.processes import Process
 from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
@@ -117,6 +117,10 @@ class Deployment(Api):
         self._process.close()
 
 
+class KilledDeployment(Deployment, PatientApi):
+    """`imsg up` that is killed and recovers while it is asked."""
+
+
 LEFT_BEHIND = (
     "exception was never retrieved",
     "Cannot operate on a closed database",
@@ -137,7 +141,12 @@ LONG_VARIABLES = MappingProxyType({"IMSG_SMS__ACCOUNTS__ALIYUN__VARIABLE_CHARACT
 @contextmanager
 def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Deployment]:
     """Run `imsg up` for as long as the context lasts."""
-    deployment = Deployment(folder, settings)
+    with _starting(Deployment(folder, settings)) as deployment:
+        yield deployment
+
+
+@contextmanager
+def _starting(deployment: Deployment) -> Iterator[Deployment]:
     try:
         deployment.start()
         yield deployment
@@ -166,7 +175,7 @@ class Crash:
 def crash_and_restart(folder: Path, recipients: int = 2_000) -> Iterator[Crash]:
     """Send a list, kill everything in the middle of it, start again."""
     everybody = tuple(f"reader{number}@example.com" for number in range(recipients))
-    with run_sandbox(folder) as sandbox, running(folder, sandbox.settings) as deployment:
+    with run_sandbox(folder) as sandbox, _starting(KilledDeployment(folder, sandbox.settings)) as deployment:
         # So that the list lasts longer than a busy machine stands still.
         sandbox.order("smtp", "latency", None, ms=200)
         accepted = deployment.send(everybody)

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from imsg_testing.api import Api
+from imsg_testing.api import Api, PatientApi
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait
 
@@ -26,7 +26,7 @@ TIMEOUT_S = 40.0
 Addresses = Callable[[str, int], str]
 
 
-class FaultTarget(Api):
+class FaultTarget(PatientApi):
     """A deployment for fault tests, whose mail goes to a server that misbehaves on order."""
 
     mailbox: Mailbox

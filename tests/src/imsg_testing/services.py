@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imsg_testing.api import Api
+from imsg_testing.api import Api, PatientApi
 from imsg_testing.fault_clients import FaultTarget
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.sandbox_process import SandboxProcess, run_sandbox
@@ -105,7 +105,7 @@ class Services(FaultTarget):
         self.edge = ""
         """The URL in front of the gateways, if there is one."""
         super().__init__(self.gateways[0].url)
-        self._apis = [Api(gateway.url) for gateway in self.gateways]
+        self._apis = [PatientApi(gateway.url) for gateway in self.gateways]
 
     @property
     def services(self) -> list[Service]:
