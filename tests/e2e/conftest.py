@@ -5,14 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from imsg_testing.api_checks import VersionedApi
+from imsg_testing.bounces import BOUNCE_SECRET
 from imsg_testing.deployment import LONG_VARIABLES, Crash, Deployment, crash_and_restart, running
+from imsg_testing.pushed_bounces import SIGNING
+from imsg_testing.servers import reserve_port
 from imsg_testing.services import Plan, Services, deploy
 from imsg_testing.waiting import avoid_full_hour
 
 
 @pytest.fixture(scope="package")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """`imsg up`, started once, with a sender in its settings."""
+    """`imsg up`, started once in a worker, with a sender in its settings."""
     settings = {"IMSG_SMTP__SENDERS__ALERTS__ADDRESS": "alerts@example.com"}
     with running(tmp_path_factory.mktemp("up"), settings) as deployment:
         deployment.open_wide()
@@ -44,6 +47,27 @@ def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="package")
+def bounce_port() -> int:
+    """Choose where `bouncing` listens for bounces."""
+    return reserve_port()
+
+
+@pytest.fixture(scope="package")
+def bouncing(tmp_path_factory: pytest.TempPathFactory, bounce_port: int) -> Iterator[Deployment]:
+    """`imsg up` with a domain for bounces, which come by a push, signed or not, and by a listener."""
+    settings = {
+        "IMSG_SMTP__BOUNCE_DOMAIN": "bounce.tiancun-shili.cn",
+        "IMSG_SMTP__BOUNCE_SECRET": f"{BOUNCE_SECRET},{SIGNING}",
+        "IMSG_SMTP__BOUNCE_LISTENER__HOST": "127.0.0.1",
+        "IMSG_SMTP__BOUNCE_LISTENER__PORT": str(bounce_port),
+        "IMSG_SMTP__BOUNCE_LISTENER__TIMEOUT_S": "3",
+    }
+    with running(tmp_path_factory.mktemp("back"), settings) as deployment:
+        deployment.open_wide()
+        yield deployment
+
+
+@pytest.fixture(scope="package")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Run iMSG as services: two gateways, two senders of mail, the sandbox."""
     plan = Plan(gateways=2, has_catalog=True, has_sandbox=True, has_accounts=True)
@@ -53,11 +77,11 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 
 @pytest.fixture
 def clock_hour() -> None:
-    """Wait until at least a minute of the current clock hour is left."""
-    avoid_full_hour()
+    """Let no full hour come between two sends that a test counts by the hour."""
+    avoid_full_hour(15)
 
 
 @pytest.fixture(params=["v1", "v2"])
-def decided(request: pytest.FixtureRequest, undecided: Deployment, clock_hour: None) -> VersionedApi:  # noqa: ARG001
+def decided(request: pytest.FixtureRequest, undecided: Deployment) -> VersionedApi:
     """`imsg up`, asked by each of the two versions."""
     return VersionedApi(undecided, is_v2=request.param == "v2")

@@ -1,7 +1,11 @@
 """A program sends with an API key, from its making to its end."""
 
+import pytest
+
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of users")
 
 
 def test_a_key_sends_in_both_versions_until_it_is_ended(deployment: Deployment) -> None:

@@ -3,8 +3,12 @@
 import json
 from typing import Any
 
+import pytest
+
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
+
+pytestmark = pytest.mark.xdist_group("stories of users")
 
 
 def test_a_change_is_shown_as_it_was_and_as_it_is_and_hides_the_person(deployment: Deployment) -> None:

@@ -11,9 +11,12 @@ import pytest
 
 from imsg_contract.audit import ACTIONS, FIELDS, UNAUDITED
 from imsg_testing.api import PASSWORD
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment
 from imsg_testing.receiver import receiving
+from imsg_testing.stacks import CALLING
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group(CALLING)
 
 STORIES = Path(__file__).parent
 
@@ -41,12 +44,10 @@ ELSEWHERE: Mapping[str, str] = {
 """Operation → the stories that do it and look for its actions."""
 
 
-@pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run `imsg up`, which may call this machine."""
-    with running(tmp_path_factory.mktemp("audited"), {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}) as deployment:
-        deployment.open_wide()
-        yield deployment
+@pytest.fixture
+def deployment(calling_stack: Deployment) -> Deployment:
+    """`imsg up`, which may call this machine."""
+    return calling_stack
 
 
 class Caller:

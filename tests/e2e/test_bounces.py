@@ -1,6 +1,5 @@
 """Bounces through `imsg up`: a delivery report, a bounce, and the suppression that follows."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -8,34 +7,20 @@ import pytest
 from aiosmtplib import SMTPException
 
 from imsg_testing import bounces
-from imsg_testing.deployment import Deployment, running
-from imsg_testing.servers import reserve_port
+from imsg_testing.deployment import Deployment
 from imsg_testing.smtp_attack import BUSY, attacking
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("bounces")
 
 SECRET = bounces.BOUNCE_SECRET
 WORDS = "smtp; 550 5.1.1 <wang@tiancun-shili.cn>: User unknown"
 
 
-@pytest.fixture(scope="module")
-def port() -> int:
-    """Choose where it listens for bounces."""
-    return reserve_port()
-
-
-@pytest.fixture(scope="module")
-def back(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Deployment]:
-    """Run `imsg up` with a domain for bounces, which come by a push and by a listener."""
-    settings = {
-        "IMSG_SMTP__BOUNCE_DOMAIN": "bounce.tiancun-shili.cn",
-        "IMSG_SMTP__BOUNCE_SECRET": SECRET,
-        "IMSG_SMTP__BOUNCE_LISTENER__HOST": "127.0.0.1",
-        "IMSG_SMTP__BOUNCE_LISTENER__PORT": str(port),
-        "IMSG_SMTP__BOUNCE_LISTENER__TIMEOUT_S": "3",
-    }
-    with running(tmp_path_factory.mktemp("back"), settings) as deployment:
-        deployment.open_wide()
-        yield deployment
+@pytest.fixture
+def back(bouncing: Deployment) -> Deployment:
+    """`imsg up` to which mail comes back."""
+    return bouncing
 
 
 def send(back: Deployment, to: str) -> tuple[str, str]:
@@ -116,7 +101,7 @@ def test_a_mail_without_a_token_of_ours_changes_nothing(back: Deployment) -> Non
 
 @pytest.mark.long
 def test_while_the_listener_is_attacked_bounces_of_others_come_in_and_all_else_goes_on(
-    back: Deployment, port: int
+    back: Deployment, bounce_port: int
 ) -> None:
     request, path = send(back, "zhao@tiancun-shili.cn")
     report = bounces.dsn(path, action="delivered", status="2.0.0", diagnostic="", date=bounces.now())
@@ -127,7 +112,7 @@ def test_while_the_listener_is_attacked_bounces_of_others_come_in_and_all_else_g
             assert answer.status_code == 200, answer.text
         return all(attack.answers[code] for code in codes)
 
-    with attacking(port, path.rpartition("@")[2]) as attack:
+    with attacking(bounce_port, path.rpartition("@")[2]) as attack:
         wait(
             lambda: is_seen("550 5.1.1", "550 5.7.1", "552 5.3.4", "421 4.7.0", "500"),
             60,
@@ -138,7 +123,7 @@ def test_while_the_listener_is_attacked_bounces_of_others_come_in_and_all_else_g
 
         def is_brought() -> bool:  # a session that stands still for three seconds is ended, as any mail server does
             try:
-                bounces.bring(port, path, report, address="127.0.0.2")
+                bounces.bring(bounce_port, path, report, address="127.0.0.2")
             except SMTPException:
                 return False
             return True
@@ -149,8 +134,8 @@ def test_while_the_listener_is_attacked_bounces_of_others_come_in_and_all_else_g
         assert is_seen()
 
 
-def test_the_doctor_greets_the_listener(back: Deployment, port: int) -> None:
+def test_the_doctor_greets_the_listener(back: Deployment, bounce_port: int) -> None:
     done = back.run("doctor", COLUMNS="300")
     lines = [line for line in done.stdout.splitlines() if line.startswith(("✓", "✗"))]
-    assert any(line.startswith("✓") and "listener" in line and str(port) in line for line in lines), done.stdout
+    assert any(line.startswith("✓") and "listener" in line and str(bounce_port) in line for line in lines), done.stdout
     assert any("pushed, by listener" in line for line in lines), done.stdout

@@ -13,22 +13,21 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("bounces")
 
 SLOW = 8
 LARGE = 15_900_000
 HALF_OPEN = 3_000
-SIGNING = "whsec_" + base64.b64encode(b"nothing but octets to sign by").decode()
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Run `imsg up`."""
-    with running(tmp_path_factory.mktemp("bounds"), {"IMSG_SMTP__BOUNCE_SECRET": SIGNING}) as opened:
-        opened.open_wide()
-        yield opened
+@pytest.fixture
+def stack(bouncing: Deployment) -> Deployment:
+    """`imsg up`, which takes bounces by a push."""
+    return bouncing
 
 
 @contextlib.contextmanager

@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment
 from imsg_testing.receiver import Receiver, receiving
+from imsg_testing.stacks import CALLING
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group(CALLING)
 
 TESTS_AT_ONCE = 4
 """Of one user (docs/callbacks.md)."""
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+@pytest.fixture
+def told(calling_stack: Deployment) -> Deployment:
     """`imsg up` that may call this machine."""
-    with running(tmp_path_factory.mktemp("told"), {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}) as deployment:
-        deployment.open_wide()
-        yield deployment
+    return calling_stack
 
 
 @pytest.fixture

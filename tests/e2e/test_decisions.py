@@ -13,6 +13,8 @@ from imsg_testing.api_checks import VersionedApi
 from imsg_testing.api_versions import read_answer
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("decisions")
+
 MESSAGE_KEYS = {
     *("id", "username", "method", "to", "subject", "content", "attachments", "status", "attempts", "provider"),
     *("provider_id", "resend_of", "error", "created_at", "updated_at"),

@@ -10,6 +10,8 @@ import pytest
 
 from imsg_testing.deployment import Deployment
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "interface.zh.md"
 
 FILE = base64.b64encode("会议纪要\n".encode()).decode()

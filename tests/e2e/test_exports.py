@@ -4,9 +4,13 @@ import base64
 import secrets
 from typing import Any
 
+import pytest
+
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment, make_attachment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of users")
 
 
 def export(deployment: Deployment, **of: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from imsg_testing.command_line import VERB_TIMEOUT_S
 from imsg_testing.deployment import Deployment, find_pasted, make_attachment, paste
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("stories of sending")
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,6 +9,8 @@ import pytest
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 MAIL: dict[str, Any] = {"method": "smtp", "content": {"subject": "家长会", "text": "周五下午三点。"}}
 
 

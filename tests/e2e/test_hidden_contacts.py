@@ -8,6 +8,8 @@ import pytest
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 
 @pytest.fixture
 def secret() -> str:

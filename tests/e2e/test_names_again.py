@@ -6,6 +6,8 @@ from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("stories of sending")
+
 
 @pytest.mark.usefixtures("clock_hour")
 def test_a_name_registered_again_has_nothing_of_its_predecessors(deployment: Deployment) -> None:

@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of sending")
 
 PRICE = {
     "method": "sms", "provider": "aliyun", "country": "CN", "per": "segment", "amount": "0.045", "currency": "CNY",

@@ -13,6 +13,8 @@ from imsg_testing.command_line import VERB_TIMEOUT_S
 from imsg_testing.deployed import ROOT
 from imsg_testing.deployment import Deployment
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 PAGES = ("README.md", "README.zh-CN.md", "clients/python/README.md", "clients/python/README.zh-CN.md")
 
 PEOPLE = ("13800138000", "13900139000")

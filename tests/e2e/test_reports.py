@@ -6,10 +6,13 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of users")
 
 RECIPIENTS = 5_000
 """A list whose report has several parts of 1 MiB."""

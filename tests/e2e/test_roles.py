@@ -10,6 +10,10 @@ from imsg_contract.roles import ROLES
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 ENDS_THE_LOG_IN = {"/api/v2/logout", "/api/v2/password"}
 
 

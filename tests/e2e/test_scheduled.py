@@ -12,6 +12,8 @@ from imsg_contract.topology import user_key
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("stories of sending")
+
 MAIL: dict[str, Any] = {"to": "li@example.com", "method": "smtp", "content": {"subject": "later", "text": "您好"}}
 
 

@@ -3,8 +3,12 @@
 import secrets
 from typing import Any
 
+import pytest
+
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of users")
 
 NEWS = {"name": "news", "method": "smtp", "address": "天存资讯 <news@example.com>", "reply_to": "office@example.com"}
 

@@ -11,6 +11,8 @@ import pytest
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("stories of sending")
+
 ARRIVED = "【天存】您有一条新通知：明天下雨，请及时查看。"
 
 

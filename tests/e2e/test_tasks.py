@@ -10,6 +10,8 @@ from imsg_testing.command_line import IMSG, VERB_TIMEOUT_S
 from imsg_testing.deployed import ROOT
 from imsg_testing.deployment import Deployment
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 TASKS = ROOT / "docs" / "tasks"
 
 PAGES = [f"{name}{twin}.md" for name in ("notify-300-people", "why-not-received") for twin in ("", ".zh")]

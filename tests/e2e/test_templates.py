@@ -7,9 +7,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from imsg_testing.api import PASSWORD
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of sending")
 
 SEED = random.SystemRandom().getrandbits(64)
 

@@ -10,6 +10,8 @@ import pytest
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 METHODS = ("smtp", "sms", "wechat", "wecom")
 
 

@@ -7,10 +7,14 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from imsg_testing.api import PASSWORD
 from imsg_testing.api_versions import read_answer
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of users")
 
 STEP_S = 30
 

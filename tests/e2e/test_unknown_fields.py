@@ -9,6 +9,8 @@ import pytest
 
 from imsg_testing.deployment import Deployment
 
+pytestmark = pytest.mark.xdist_group("stories of users")
+
 OWN_CODES = {"content": 10009, "attachment": 10010}
 """Fields that answer a defect of theirs with a code of their own, where nothing in them can be read."""
 

@@ -12,6 +12,8 @@ import pytest
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
 
+pytestmark = pytest.mark.xdist_group("stories of sending")
+
 TAG = re.compile(r"[0-9A-Z]{3}-[0-9A-Z]{3}-[0-9A-Z]{3}")
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from imsg_testing.deployment import Deployment
 
+pytestmark = pytest.mark.xdist_group("stories of sending")
+
 TEXT_BYTES, MARKDOWN_BYTES = 2_048, 4_096
 
 

@@ -4,9 +4,13 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from imsg_client import Client
 from imsg_testing.deployment import Deployment
 from imsg_testing.waiting import wait
+
+pytestmark = pytest.mark.xdist_group("stories of sending")
 
 ALL_DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 

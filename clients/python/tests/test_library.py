@@ -17,24 +17,26 @@ from imsg_client import AsyncClient, Attachment, Client, ImsgError, LimitReached
 from imsg_client.calls import NewMember
 from imsg_client.contents import template
 from imsg_client.errors import Conflict, ConnectionFailed, NotSettled, Unauthenticated, UnexpectedAnswer
-from imsg_testing.deployment import Deployment, running
+from imsg_testing.deployment import Deployment
 from imsg_testing.receiver import receiving
+from imsg_testing.stacks import CALLING
 from imsg_testing.waiting import avoid_full_hour, wait
+
+pytestmark = pytest.mark.xdist_group(CALLING)
 
 PASSWORD = "correct horse 9"
 EXAMPLES = sorted(Path(__file__).parents[1].glob("examples/*.py"))
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+@pytest.fixture
+def stack(calling_stack: Deployment) -> Deployment:
     """`imsg up`, started once."""
-    with running(tmp_path_factory.mktemp("client"), {"IMSG_CALLBACKS__ALLOW": "127.0.0.1"}) as deployment:
-        yield deployment
+    return calling_stack
 
 
 @pytest.fixture
 def user(stack: Deployment) -> str:
-    avoid_full_hour()
+    avoid_full_hour(15)
     return stack.new_user(password=PASSWORD, per_hour=1_000, per_day=1_000)
 
 
@@ -109,7 +111,7 @@ def test_a_refusal_names_what_is_wrong_in_the_language_asked_for(imsg: Client) -
 
 
 def test_a_used_up_limit_reports_when_it_opens(stack: Deployment) -> None:
-    avoid_full_hour()
+    avoid_full_hour(15)
     with Client(stack.url, stack.new_user(password=PASSWORD, per_hour=1, per_day=9), PASSWORD, patience_s=20) as imsg:
         imsg.send_mail("a@example.com", "x", "y")
         with pytest.raises(LimitReached) as caught:
