@@ -1,7 +1,9 @@
 """What reaches the log: no token of a URL, and at DEBUG nothing that libraries say of cookies and typed text."""
 
+import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -37,6 +39,49 @@ def test_a_token_in_a_url_reaches_no_line(form: str, capsys: pytest.CaptureFixtu
     assert "c2VjcmV0" not in said
     assert said.count("oken=••••") >= 5
     assert "&to=x is wrong" in said
+
+
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal, or that it is none."""
+
+    def __init__(self, *, is_terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return self.is_terminal
+
+
+def write_lines() -> None:
+    """Write lines of every kind."""
+    log = logger("test")
+    log.info(
+        "answered", ms=1.5, status=200, user="library system", why='a="b"\n', empty="", members=[1, "天"], key=None
+    )
+    log.warning("不明 x", ä="天存")
+    try:
+        int("x")
+    except ValueError:
+        log.exception("bug", stack_info=True)
+        logging.getLogger("library").exception("%s failed", "it")
+
+
+def test_a_log_that_is_no_terminal_has_the_text_of_a_terminal_without_its_colours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = []
+    for is_terminal in (False, True):
+        stream = Terminal(is_terminal=is_terminal)
+        monkeypatch.setattr(sys, "stderr", stream)
+        structlog.reset_defaults()
+        configure("INFO", "text")
+        write_lines()
+        texts.append(stream.getvalue())
+    colourless = re.sub(r"\x1b\[[0-9;]*m", "", texts[1])
+    plain, coloured = (re.sub(r"(?m)^\S+Z ", "", text) for text in (texts[0], colourless))
+    assert texts[1] != colourless
+    assert plain == coloured
 
 
 def test_lines_that_are_held_follow_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
