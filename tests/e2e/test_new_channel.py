@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import threading
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +29,21 @@ def install(folder: Path) -> str:
     command = [str(ROOT / ".uv" / "bin" / "uv"), "pip", "install", "--offline", "--no-deps", "--target", str(folder)]
     subprocess.run([*command, str(EXAMPLE)], check=True, cwd=ROOT, capture_output=True, timeout=100)
     return str(folder)
+
+
+@pytest.mark.parametrize("page", ["new-channel.md", "new-channel.zh.md"])
+def test_the_example_joins_by_the_entry_point_that_the_page_shows(page: str) -> None:
+    """A reader copies it."""
+    (shown,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    example = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())
+    assert example["project"]["entry-points"] == tomllib.loads(shown)["project"]["entry-points"]
+
+
+def test_every_sender_splits_by_its_description() -> None:
+    """A cancel finds a message's chunk by the description, and not by the sender."""
+    modules = [*ROOT.glob("sender-*/src/*/channel.py"), *EXAMPLE.glob("src/*/channel.py")]
+    sizes = {module: re.findall(r"chunk_size=(\w+)", module.read_text()) for module in modules}
+    assert sizes == {module: [module.parent.name.removeprefix("imsg_").upper()] for module in modules}
 
 
 @contextmanager

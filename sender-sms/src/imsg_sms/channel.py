@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from imsg_channels.sms import SMS
 from imsg_contract import addresses
-from imsg_contract.chunks import CHUNK_SIZES
 from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import QUERY_STEPS_S, Lane
 from imsg_contract.wire import Job, Recipient
@@ -26,7 +26,7 @@ reserved for the priority lane, which codes use."""
 def terms(uncertain: Uncertain, *, can_query_status: bool, max_numbers: int = MAX_RECIPIENTS) -> Terms:
     """Return the channel's terms; `max_numbers` is the largest call that any of its providers accepts."""
     return Terms(
-        chunk_size=CHUNK_SIZES["sms"],
+        chunk_size=SMS.chunk_size,
         call_size=min(max_numbers, MAX_RECIPIENTS),
         concurrency=CONCURRENCY,
         uncertain=uncertain,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 
+from imsg_channels.smtp import SMTP
 from imsg_contract import addresses
-from imsg_contract.chunks import CHUNK_SIZES
 from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient
@@ -26,7 +26,7 @@ def make_terms(connections: int, uncertain: Uncertain) -> Terms:
     for_singles = max(1, connections - 1)
     for_lists = max(1, connections - ceil(connections / 4))
     return Terms(
-        chunk_size=CHUNK_SIZES["smtp"],
+        chunk_size=SMTP.chunk_size,
         call_size=1,
         concurrency={Lane.PRIORITY: connections, Lane.NORMAL: for_singles, Lane.BULK: min(for_lists, for_singles)},
         uncertain=uncertain,

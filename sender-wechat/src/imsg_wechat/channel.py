@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from imsg_contract.chunks import CHUNK_SIZES
+from imsg_channels.wechat import WECHAT
 from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient, message_id
@@ -88,7 +88,7 @@ def terms(uncertain: Uncertain) -> Terms:
     """Return the channel's terms; the lanes share the concurrent calls of the client."""
     calls = CALLS
     return Terms(
-        chunk_size=CHUNK_SIZES["wechat"],
+        chunk_size=WECHAT.chunk_size,
         call_size=1,
         concurrency={Lane.PRIORITY: calls, Lane.NORMAL: calls - calls // 8, Lane.BULK: calls // 2},
         uncertain=uncertain,

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from imsg_contract.chunks import CHUNK_SIZES
+from imsg_channels.wecom import WECOM
 from imsg_contract.results import Again, Blocked, Refused, Result
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient, message_id
@@ -27,7 +27,7 @@ does not delay codes."""
 def terms(uncertain: Uncertain) -> Terms:
     """Return the channel's terms. A call posts to one group."""
     return Terms(
-        chunk_size=CHUNK_SIZES["wecom"],
+        chunk_size=WECOM.chunk_size,
         call_size=1,
         concurrency={Lane.PRIORITY: 14, Lane.NORMAL: 12, Lane.BULK: 4},
         uncertain=uncertain,

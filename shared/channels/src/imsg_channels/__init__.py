@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 from imsg_channels.sms import SMS
 from imsg_channels.smtp import SMTP
-from imsg_channels.spec import ChannelSpec
+from imsg_channels.spec import DEFAULT_CHUNK_SIZE, ChannelSpec
 from imsg_channels.wechat import WECHAT
 from imsg_channels.wecom import WECOM
 from imsg_contract.errors import Refusal
@@ -25,6 +25,11 @@ BY_NAME: Mapping[str, ChannelSpec] = {channel.name: channel for channel in CHANN
 
 METHODS = tuple(BY_NAME)
 """The names of the channels, in the order of display."""
+
+
+def find_chunk_size(method: str) -> int:
+    """Return how many messages a chunk of a channel has; of one that is not installed any more, the default."""
+    return BY_NAME[method].chunk_size if method in BY_NAME else DEFAULT_CHUNK_SIZE
 
 
 CONTACTS: tuple[str, ...] = tuple(dict.fromkeys(channel.contact for channel in CHANNELS if channel.contact is not None))

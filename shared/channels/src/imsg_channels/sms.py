@@ -135,6 +135,7 @@ SMS = ChannelSpec(
     content=SmsContent,
     content_zh="填入默认模板的一段文字，或模板及其变量。",
     lifetime=timedelta(hours=1),
+    chunk_size=1_000,
     to=BilingualText(
         "发送到手机号（E.164，或中国大陆的 11 位手机号），或用户名对应的用户。",
         "To phone numbers (E.164, or mainland China's 11 digits), and users by their names.",

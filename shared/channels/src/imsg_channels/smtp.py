@@ -87,6 +87,7 @@ SMTP = ChannelSpec(
     content=MailContent,
     content_zh="一封邮件。只有给出 `html` 或附件时 `text` 才可以为空。",
     lifetime=timedelta(hours=24),
+    chunk_size=50,
     to=BilingualText(
         "发送到邮箱地址，或用户名对应的用户。",
         "To e-mail addresses, and users by their names.",

@@ -13,6 +13,9 @@ from imsg_channels.spellings import Spelling
 from imsg_channels.stand_in import StandIn
 from imsg_contract.wire import Status, Until
 
+DEFAULT_CHUNK_SIZE = 100
+"""The messages of one chunk of a channel that does not say."""
+
 
 @dataclass(frozen=True, slots=True)
 class BilingualText:
@@ -111,6 +114,10 @@ class ChannelSpec:
     """Whether its content may also be an object `{markdown}`."""
     has_hooks: bool = False
     """Whether its provider calls back, at `/hooks/NAME`."""
+    chunk_size: int = DEFAULT_CHUNK_SIZE
+    """How many messages of a request are claimed and sent together, at most 5,000. Never change it while jobs wait: a
+    job that is split again would get other chunks, and a cancel would look for other ones.
+    """
     segments: Callable[[str, Sequence[str]], Segments] | None = None
     """Counts the segments of a text to these addresses; None: no charge by length."""
     receipts: frozenset[Status] = frozenset()

@@ -131,6 +131,7 @@ WECOM = ChannelSpec(
     content=WeComContent,
     content_zh="最多 2,048 字节的文本，或最多 4,096 字节的 Markdown。",
     lifetime=timedelta(hours=24),
+    chunk_size=20,
     to=BilingualText(
         "发送到配置中的群机器人所在的群。", "To the groups of the robots that are configured, by their names."
     ),

@@ -17,8 +17,7 @@ class Terms:
     """The sizes, limits and rules that a channel sets for its worker."""
 
     chunk_size: int
-    """Recipients of one chunk: a longer job is split first. At most 5,000; never lowered while jobs are waiting, or
-    a job that is split again would get other chunks."""
+    """Recipients of one chunk, by the channel's description: a longer job is split first."""
     call_size: int
     """Recipients of one provider call: 1 for mail and WeChat, up to 1,000 for SMS."""
     concurrency: Mapping[Lane, int]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from imsg_contract.chunks import find_chunk_size, first_of
+from imsg_channels import find_chunk_size
+from imsg_contract.chunks import first_of
 from imsg_contract.wire import CANCELLED, RANKS, Job, Outcome, Status
 from imsg_delivery.claims.scripts import load
 from imsg_delivery.claims.settled import settled_read

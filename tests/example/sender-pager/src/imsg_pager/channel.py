@@ -8,6 +8,7 @@ from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
 from imsg_contract.topology import Lane
 from imsg_contract.wire import Job, Recipient
 from imsg_delivery.channel import Terms
+from imsg_pager.spec import PAGER
 
 PROVIDER = "pager"
 BUSY = {429, 500, 502, 503, 504}
@@ -19,7 +20,7 @@ class PagerChannel:
 
     method = "pager"
     terms = Terms(
-        chunk_size=50,
+        chunk_size=PAGER.chunk_size,
         call_size=1,
         concurrency={Lane.PRIORITY: 10, Lane.NORMAL: 8, Lane.BULK: 4},
         uncertain="stop",
