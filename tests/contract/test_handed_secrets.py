@@ -30,12 +30,23 @@ Handed = Mapping[str, Mapping[str, str]]
 """Container → file → what it holds."""
 
 
-@pytest.fixture
-def run_imsg(tmp_path: Path) -> Path:
-    """Return what is /run/imsg in the containers, with a folder for each of them."""
+def make_run_imsg(folder: Path) -> Path:
+    """Make what is /run/imsg in the containers, with a folder for each of them."""
     for name in ("all", *CONTAINERS):
-        (tmp_path / "run" / name).mkdir(parents=True)
-    return tmp_path / "run"
+        (folder / "run" / name).mkdir(parents=True)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def run_imsg(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a first start."""
+    return make_run_imsg(tmp_path_factory.mktemp("first"))
+
+
+@pytest.fixture(scope="module")
+def handed(run_imsg: Path) -> Handed:
+    """Run the step for a first start; no test changes what it wrote."""
+    return hand_out(run_imsg)
 
 
 def hand_out(folder: Path) -> Handed:
@@ -57,9 +68,7 @@ def hand_out(folder: Path) -> Handed:
     return {name: {file.name: file.read_text() for file in (folder / name).iterdir()} for name in CONTAINERS}
 
 
-def test_five_secrets_are_kept_and_no_container_is_handed_the_root(run_imsg: Path) -> None:
-    handed = hand_out(run_imsg)
-
+def test_five_secrets_are_kept_and_no_container_is_handed_the_root(run_imsg: Path, handed: Handed) -> None:
     assert {file.name for file in (run_imsg / "all").iterdir()} == set(secrets.KEPT)
     root = (run_imsg / "all" / secrets.ROOT).read_text()
     assert [name for name, files in handed.items() if any(root in value for value in files.values())] == []
@@ -67,9 +76,7 @@ def test_five_secrets_are_kept_and_no_container_is_handed_the_root(run_imsg: Pat
     assert empty == [], "nothing is handed by these names"
 
 
-def test_what_two_services_both_know_is_what_they_share(run_imsg: Path) -> None:
-    handed = hand_out(run_imsg)
-
+def test_what_two_services_both_know_is_what_they_share(handed: Handed) -> None:
     services = [name for name in CONTAINERS if name not in OPERATORS]
     assert sorted(services) == sorted(rights.SERVICES)
     for service in services:
@@ -87,16 +94,15 @@ def test_what_two_services_both_know_is_what_they_share(run_imsg: Path) -> None:
         assert knowing == {"auth", channel.service}
 
 
-def test_a_store_knows_no_services_password_in_clear_but_postgresql_its_own(run_imsg: Path) -> None:
-    handed = hand_out(run_imsg)
-
+def test_a_store_knows_no_services_password_in_clear_but_postgresql_its_own(handed: Handed) -> None:
     services = {(name, file): value for name in rights.SERVICES for file, value in handed[name].items()}
     for store, allowed in (("rabbitmq", set[str]()), ("redis", set[str]()), ("postgres", {"db_password"})):
         seen = "\n".join(handed[store].values())
         assert {file for (_, file), value in services.items() if file != "service" and value in seen} == allowed
 
 
-def test_a_volume_of_an_older_version_keeps_its_passwords(run_imsg: Path) -> None:
+def test_a_volume_of_an_older_version_keeps_its_passwords(tmp_path: Path) -> None:
+    run_imsg = make_run_imsg(tmp_path)
     older = {"gateway_rabbit_password": "old-rabbit", "gateway_key": "old-key,new-key", "history_db_password": "old-db"}
     for name, value in older.items():
         (run_imsg / "all" / name).write_text(value)

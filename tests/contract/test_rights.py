@@ -1,5 +1,6 @@
 """The rights of each service at Redis and RabbitMQ, on real servers set up as in containers."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -42,23 +43,41 @@ from imsg_testing.waiting import eventually
 PACKAGES = {service: package for package, service in SERVICES.items()}
 
 
-@pytest.fixture
-def accounts(tmp_path: Path) -> ServiceAccounts:
-    """Make users of this test's own."""
-    return ServiceAccounts(tmp_path / "secrets")
+@pytest.fixture(scope="module")
+def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the services' passwords."""
+    return tmp_path_factory.mktemp("accounts") / "secrets"
 
 
-@pytest.fixture
-async def server(accounts: ServiceAccounts) -> AsyncIterator[str]:
-    """Run a Redis (or Valkey) that knows the services' users, with something of everybody in it."""
+def read_all(folder: Path) -> list[str]:
+    """Return what each file of a folder holds."""
+    return [file.read_text() for file in folder.iterdir()]
+
+
+@pytest.fixture(scope="module")
+def accounts(passwords: Path) -> ServiceAccounts:
+    """Make users of this module's own."""
+    return ServiceAccounts(passwords)
+
+
+@pytest.fixture(scope="module")
+def valkey_with_users(accounts: ServiceAccounts) -> Iterator[str]:
+    """Run a Redis (or Valkey) that knows the services' users."""
     with Valkey() as valkey:
-        await accounts.create_at_redis(valkey.url)
-        async with redis.connect(valkey.url) as everything:
-            await everything.call("HSET", user_key("张三"), "epoch", "1")
-            await everything.call("HSET", "imsg:ledger:R/0", "0", "s 1 {}")
-            await everything.call("SET", "imsg:wechat:token:wx", "a token of WeChat's")
-            await everything.call("SET", "another", "1")
+        asyncio.run(accounts.create_at_redis(valkey.url))
         yield valkey.url
+
+
+@pytest.fixture
+async def server(valkey_with_users: str) -> str:
+    """Return where that is, with something of everybody in it and nothing that another test wrote."""
+    async with redis.connect(valkey_with_users) as everything:
+        await everything.call("FLUSHALL")
+        await everything.call("HSET", user_key("张三"), "epoch", "1")
+        await everything.call("HSET", "imsg:ledger:R/0", "0", "s 1 {}")
+        await everything.call("SET", "imsg:wechat:token:wx", "a token of WeChat's")
+        await everything.call("SET", "another", "1")
+    return valkey_with_users
 
 
 async def may(accounts: ServiceAccounts, url: str, service: str, *command: str) -> bool:
@@ -172,23 +191,25 @@ async def test_only_the_catalog_suppresses_and_a_sender_sees_its_own_channel_s_a
     assert read == (service in ("catalog", "gateway", "sender-smtp"))
 
 
-async def test_every_connection_needs_a_password(tmp_path: Path, accounts: ServiceAccounts) -> None:
+async def test_every_connection_needs_a_password(tmp_path: Path, passwords: Path, accounts: ServiceAccounts) -> None:
     """The file itself, as the container gives it to its server."""
     file = tmp_path / "users.acl"
-    file.write_text(rights.acl(tmp_path / "secrets"))
+    file.write_text(rights.acl(passwords))
     with Valkey(aclfile=file) as valkey:
         async with redis.connect(valkey.url) as nobody:
             with pytest.raises(RedisUnavailable, match="authenticated"):
                 await nobody.call("GET", "x")
         async with redis.connect(accounts.redis_url("imsg_gateway", valkey.url)) as gateway:
             assert await gateway.call("PING") in (b"PONG", "PONG", True)
-    assert not any(secret.read_text() in file.read_text() for secret in (tmp_path / "secrets").iterdir())
+    assert not any(secret in file.read_text() for secret in read_all(passwords))
 
 
-async def test_what_a_script_has_written_outlives_a_restart(tmp_path: Path, accounts: ServiceAccounts) -> None:
+async def test_what_a_script_has_written_outlives_a_restart(
+    tmp_path: Path, passwords: Path, accounts: ServiceAccounts
+) -> None:
     """A log of several writes at once is replayed with the rights of the default user, which has no log-in."""
     file = tmp_path / "users.acl"
-    file.write_text(rights.acl(tmp_path / "secrets"))
+    file.write_text(rights.acl(passwords))
     script = "redis.call('HSET', KEYS[1], 'hour', 1) redis.call('HINCRBY', KEYS[1], 'day', 1)"
     with Valkey(aclfile=file) as valkey:
         url = accounts.redis_url("imsg_gateway", valkey.url)
