@@ -1,17 +1,18 @@
-"""The fixtures of the worker's tests: both brokers, a Redis for claims, a listener in history's place, a provider.
+"""The fixtures of the worker's tests: a broker, a Redis for claims, a listener in history's place, a provider.
 
-And those of history and callbacks: databases of each kind.
+And those of the services with tables: a database, or one of each kind where a test says `on_both_databases`.
 """
 
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from imsg_broker.port import Broker
+from imsg_broker.redis_streams.consumer import name_retry_set
 from imsg_contract.topology import Topology
 from imsg_contract.wire import Job
 from imsg_database.address import read_url
@@ -36,6 +37,18 @@ BROKER_BOUNDS = (
 )
 """By these a RabbitMQ, or a provider, that a busy machine holds up for seconds counts as away."""
 
+WORKER_LOOKS = (
+    "imsg_broker.redis_streams.consumer.HOUSEKEEPING_S",
+    "imsg_delivery.consumer.REST_S",
+    "imsg_delivery.pause.CHANNEL_LOOK_S",
+)
+"""After these a worker looks whether a step is over, consumes a lane again, and sees that its channel is paused."""
+
+LOOK_S = 0.1
+
+Delay = Callable[[str, bytes, int], Awaitable[None]]
+"""The broker's own `delay`."""
+
 
 @pytest.fixture(autouse=True)
 def _patient_broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,10 +63,24 @@ def patient_history(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr("imsg_history.database.QUERY_TIMEOUT_S", PATIENCE_S)
 
 
-@pytest.fixture(params=["rabbit", "streams"])
-def broker_url(request: pytest.FixtureRequest) -> str:
-    """Return the URL of each real broker in turn."""
-    return str(request.getfixturevalue("rabbit_url" if request.param == "rabbit" else "valkey_url"))
+@pytest.fixture
+def broker_url(valkey_url: str) -> str:
+    """Return the URL of one broker, the cheaper: test_brokers.py holds both to what the services rely on."""
+    return valkey_url
+
+
+@pytest.fixture
+def database_kind() -> str:
+    """Name SQLite: the rules of a service are the same on both. `on_both_databases` names each in turn."""
+    return "sqlite"
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> str:
+    """Return the URL of an empty database; SQLite's is in a folder whose name a URL has to escape."""
+    if database_kind == "sqlite":
+        return f"sqlite:///{tmp_path}/数据 100%/store.db"
+    return str(request.getfixturevalue("postgres_database"))
 
 
 @pytest.fixture(scope="session")
@@ -89,15 +116,15 @@ def migrated_sqlite(history_file: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def migrated_url(request: pytest.FixtureRequest) -> str:
-    """Return the URL of a database of each kind with history's tables."""
-    return str(request.getfixturevalue("migrated_sqlite" if request.param == "sqlite" else "migrated_postgres"))
+@pytest.fixture
+def migrated_url(request: pytest.FixtureRequest, database_kind: str) -> str:
+    """Return the URL of a database with history's tables."""
+    return str(request.getfixturevalue("migrated_sqlite" if database_kind == "sqlite" else "migrated_postgres"))
 
 
 @pytest.fixture
 async def database(migrated_url: str) -> AsyncIterator[Database]:
-    """Open a database of each kind with history's tables."""
+    """Open a database with history's tables."""
     async with connect(read_url(migrated_url)) as opened:
         yield opened
 
@@ -120,16 +147,33 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def bench(database_url: str, redis: Redis) -> AsyncIterator[Bench]:
-    """Open callbacks on a migrated database of each kind."""
+    """Open callbacks on a migrated database."""
     async with open_bench(database_url, redis) as opened:
         yield opened
 
 
 @pytest.fixture
-async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
-    """Open a broker and wait until it is ready."""
+async def broker(broker_url: str, topology: Topology, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Broker]:
+    """Open a broker and wait until it is ready; on streams no worker waits for a step or for its own next look."""
     async with open_ready(broker_url, topology) as broker:
+        if not broker_url.startswith("amqp"):
+            for name in WORKER_LOOKS:
+                monkeypatch.setattr(name, LOOK_S)
+            monkeypatch.setattr(broker, "delay", _delay_that_passes(broker.delay, broker_url))
         yield broker
+
+
+def _delay_that_passes(delay: Delay, url: str) -> Delay:
+    """Let the time of whatever is delayed have come, as soon as the broker has it."""
+
+    async def delay_no_longer(queue: str, body: bytes, step_s: int) -> None:
+        await delay(queue, body, step_s)
+        async with connect_redis(url) as streams:
+            delayed = name_retry_set(queue)
+            for waiting in await streams.call("ZRANGE", delayed, 0, -1):
+                await streams.call("ZADD", delayed, "XX", 0, waiting)
+
+    return delay_no_longer
 
 
 @pytest.fixture

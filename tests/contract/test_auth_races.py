@@ -21,6 +21,12 @@ from imsg_testing.auth import Late, read_cached
 from imsg_testing.auth_store import PERSON, Auth, add, another, open_migrated, processes, read_user
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Run on both: isolation, types and order of texts differ."""
+    return str(request.param)
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""

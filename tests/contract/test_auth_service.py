@@ -1,14 +1,16 @@
-"""Auth on SQLite and PostgreSQL: its first start, a story through its API, and a missing database or Redis."""
+"""Auth: its first start, a story through its API, and a missing database or Redis."""
 
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from imsg_testing.auth import Visitor, running, settings
+from imsg_testing.databases import on_both_databases
 from imsg_testing.servers import Postgres, Valkey
 from imsg_testing.waiting import eventually
 
 
+@on_both_databases
 async def test_first_accounts_are_made_once_by_many_that_start_at_once(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:

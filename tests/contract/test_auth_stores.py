@@ -26,6 +26,12 @@ from imsg_testing.auth_store import PERSON, add, another, open_migrated, read_us
 SEGMENTS = QuotaRow("ours", "segments", "month", 1_000_000_000, "sms")
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Run on both: isolation, types and order of texts differ."""
+    return str(request.param)
+
+
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Open a migrated database."""

@@ -1,4 +1,4 @@
-"""Events are posted to endpoints: none is lost, and a slow endpoint delays no other; on SQLite and PostgreSQL."""
+"""Events are posted to endpoints: none is lost, and a slow endpoint delays no other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence

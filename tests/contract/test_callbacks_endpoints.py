@@ -1,4 +1,4 @@
-"""The pending deliveries of an endpoint, and when it is disabled; on SQLite and PostgreSQL."""
+"""The pending deliveries of an endpoint, and when it is disabled."""
 
 import json
 from collections.abc import Callable
@@ -14,10 +14,12 @@ from imsg_callbacks.schedule import DISABLED_AFTER, EndpointReply
 from imsg_callbacks.tables import log, recoveries
 from imsg_callbacks.vault import Unreadable, Vault
 from imsg_testing.callbacks import KEY, OTHER, USER, Bench, event
+from imsg_testing.databases import on_both_databases
 
 NEWER = SecretStr("the next secret key of these tests, long enough")
 
 
+@on_both_databases
 async def test_an_endpoint_gets_the_events_of_its_user_that_it_subscribed_to(bench: Bench) -> None:
     await bench.add("mail", methods=("smtp",))
     await bench.add("sms", methods=("sms",))
@@ -28,6 +30,7 @@ async def test_an_endpoint_gets_the_events_of_its_user_that_it_subscribed_to(ben
     assert [await bench.try_all(name, EndpointReply(200)) for name in ("mail", "sms", "another")] == [1, 1, 0]
 
 
+@on_both_databases
 async def test_what_was_taken_by_one_that_died_is_taken_again_once_its_lease_ends(bench: Bench) -> None:
     await bench.add("a")
     await bench.append(event("evt_1"))
@@ -42,6 +45,7 @@ async def test_what_was_taken_by_one_that_died_is_taken_again_once_its_lease_end
     assert again.event == "evt_1"
 
 
+@on_both_databases
 async def test_gone_disables_at_once_and_the_owner_is_notified(bench: Bench) -> None:
     await bench.add("gone")
     await bench.add("other")
@@ -57,6 +61,7 @@ async def test_gone_disables_at_once_and_the_owner_is_notified(bench: Bench) -> 
     assert await bench.deliveries.find_due() == {}
 
 
+@on_both_databases
 async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_anew(bench: Bench) -> None:
     await bench.add("a")
     await bench.append(event("evt_1"))
@@ -79,6 +84,7 @@ async def test_five_days_of_nothing_but_failures_disable_and_one_success_begins_
     assert (await bench.endpoints.find("a", USER)).disabled_why == "failing"
 
 
+@on_both_databases
 async def test_a_recovery_sends_what_did_not_arrive_each_once(bench: Bench) -> None:
     await bench.add("a")
     await bench.append(event("evt_old"))

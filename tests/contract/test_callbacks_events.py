@@ -1,4 +1,4 @@
-"""Events are recorded, read and erased: none is skipped or doubled; on SQLite and PostgreSQL."""
+"""Events are recorded, read and erased: none is skipped or doubled."""
 
 import asyncio
 import json
@@ -32,10 +32,11 @@ from imsg_database.migrate import migrate
 from imsg_people.tombstones import Tombstone, Tombstones
 from imsg_runtime.watermark import OUT_OF_ORDER_MS, QUIET_MS
 from imsg_testing.callbacks import ERASURE, OPTIONS, OTHER, START_MS, USER, Bench, event
-from imsg_testing.databases import open_database
+from imsg_testing.databases import on_both_databases, open_database
 from imsg_testing.waiting import eventually
 
 
+@on_both_databases
 def test_the_steps_make_the_tables_as_they_are_described(database_url: str) -> None:
     migrate(read_url(database_url), MIGRATIONS)
     with open_database(database_url) as engine, engine.connect() as connection:
@@ -44,6 +45,7 @@ def test_the_steps_make_the_tables_as_they_are_described(database_url: str) -> N
     assert [change for change in changes if "callbacks_version" not in str(change)] == []
 
 
+@on_both_databases
 async def test_a_cursor_skips_nothing_while_several_append(bench: Bench, database_url: str) -> None:
     """As recorders and replicas do: each in transactions of its own, some long, all at once."""
     told, read = 0, list[str]()
@@ -116,6 +118,7 @@ async def test_who_waits_is_woken_by_their_own_events_and_does_not_wait_too_ofte
         assert (await bench.read(cursor, wait_s=60))[0] == ["evt_1"]
 
 
+@on_both_databases
 async def test_an_event_published_twice_is_one(bench: Bench) -> None:
     await bench.add("a")
     await bench.append(event("evt_1"))
@@ -126,6 +129,7 @@ async def test_an_event_published_twice_is_one(bench: Bench) -> None:
     assert await bench.try_all("a", EndpointReply(200)) == 0
 
 
+@on_both_databases
 async def test_what_is_past_its_time_goes_and_a_cursor_from_before_has_expired(bench: Bench) -> None:
     await bench.add("a")
     await bench.append(event("evt_1"))
@@ -148,6 +152,7 @@ async def erase(bench: Bench, address: str) -> None:
     await Tombstones(bench.redis, ERASURE).write([Tombstone(f"erasure {bench.now}", ERASURE.of(address), at)])
 
 
+@on_both_databases
 async def test_who_is_erased_stands_in_no_event_any_more(bench: Bench) -> None:
     await bench.add("a")
     of_li, of_wang = (event(f"evt_{who}", digests=ERASURE.all_of(f"{who}@a.cn")) for who in ("li", "wang"))

@@ -1,4 +1,4 @@
-"""What messages cost: October's bills of two providers, to the fen, on SQLite and PostgreSQL."""
+"""What messages cost: October's bills of two providers, to the fen."""
 
 import csv
 import io
@@ -26,6 +26,7 @@ from imsg_history.report_schemas import NewReport
 from imsg_history.reports import Reports
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 from imsg_testing.history_store import ADMIN, RETENTION, count_messages, read_day_facts
 
@@ -120,6 +121,7 @@ async def read_costs(database: Database, *by: str) -> dict[tuple[str, ...], list
     }
 
 
+@on_both_databases
 async def test_octobers_bill_is_that_of_the_providers_to_the_fen(database: Database) -> None:
     """Whatever order facts come in, and after an erasure too; currencies are never added to one another."""
     lines = list(read_bill())

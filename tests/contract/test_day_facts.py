@@ -1,4 +1,4 @@
-"""Day facts equal the rows of messages, and stay when the messages are gone; on SQLite and PostgreSQL."""
+"""Day facts equal the rows of messages, and stay when the messages are gone."""
 
 import asyncio
 import secrets
@@ -24,6 +24,7 @@ from imsg_history.tables import day_facts, messages, requests
 from imsg_history.user_stats import MEASURES, UserStatistics
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 from imsg_testing.history_store import ADMIN, RETENTION, count_messages, read_day_facts, record
 from imsg_testing.waiting import eventually
@@ -96,6 +97,7 @@ async def test_what_test_keys_send_is_in_no_statistic(database: Database) -> Non
         assert counted["messages"] == 2
 
 
+@on_both_databases
 async def test_facts_equal_the_rows_after_resends_and_an_erasure(database: Database) -> None:
     """Messages that an erasure settles as failed are counted so."""
     listed = job(at=NOW, to=("li@example.com", "wang@example.com", "zhang@example.com"))
@@ -145,6 +147,7 @@ async def test_an_erasure_and_a_writer_of_one_request_never_wait_for_each_other(
         assert await read_day_facts(database) == await count_messages(database)
 
 
+@on_both_databases
 async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -> None:
     accepted_job = job(at=NOW)
     early = outcome(accepted_job, Status.UNCERTAIN)
@@ -155,6 +158,7 @@ async def test_an_outcome_is_counted_once_its_job_is_known(database: Database) -
     assert fact == {"messages": 1, "uncertain": 1, "charged": 1, "charged_segments": 1, "estimated": 1}
 
 
+@on_both_databases
 async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(database: Database) -> None:
     to = [f"{n}@example.com" for n in range(20)]
     accepted_job = job(at=NOW, to=to)
@@ -174,6 +178,7 @@ async def test_percentiles_of_hours_and_of_days_are_those_of_the_messages(databa
     assert find_percentile([0] * 10 + [3], 0.5) is None
 
 
+@on_both_databases
 async def test_users_of_hours_and_of_days_are_those_of_the_messages(database: Database) -> None:
     library = job(at=NOW, username="图书馆", to=[f"{n}@example.com" for n in range(5)])
     statuses = (Status.SENT, Status.DELIVERED, Status.FAILED, Status.EXPIRED)

@@ -1,4 +1,4 @@
-"""Dead letters are stored, listed and sent again; on SQLite and PostgreSQL."""
+"""Dead letters are stored, listed and sent again."""
 
 import json
 from datetime import timedelta
@@ -14,10 +14,12 @@ from imsg_history.dead_letters import DeadLetters
 from imsg_history.queries import TimePageQuery
 from imsg_history.resending import Resends
 from imsg_history.writer import BatchWriter, WriterMetrics
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.history_store import ADMIN, OWNER, RETENTION, catch_refusal, find, find_all_ids, read_statuses, record
 
 
+@on_both_databases
 async def test_one_bad_delivery_among_many_is_kept_as_dead_and_holds_up_none(database: Database) -> None:
     jobs = [job(at=NOW + timedelta(seconds=n)) for n in range(20)]
     beyond = job(at=NOW, segments=2**70)
@@ -41,6 +43,7 @@ async def test_dead_letters_of_one_batch_are_listed_newest_first(database: Datab
     assert listed == [f"reason {number}" for number in reversed(range(9))]
 
 
+@on_both_databases
 async def test_a_dead_job_settles_only_what_is_not_settled(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "b@example.com", "c@example.com"), at=NOW)
     await record(
@@ -111,6 +114,7 @@ async def test_a_dead_letter_is_sent_again_by_its_own_id(database: Database) -> 
     assert await catch_refusal(lambda: resends.draft_dead_letter(names["smtp"], OWNER, again=False)) == "no_right"
 
 
+@on_both_databases
 async def test_dead_letters_page_newest_first(database: Database) -> None:
     for i in range(7):
         moment = NOW + timedelta(seconds=i)

@@ -1,4 +1,4 @@
-"""An erased person is in no table of history, in whatever order messages arrive; on SQLite and PostgreSQL."""
+"""An erased person is in no table of history, in whatever order messages arrive."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -30,6 +30,7 @@ from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone, Tombstones, append_to_file, read_file
 from imsg_runtime.redis import Redis
 from imsg_testing.callers import user
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 
 ADMIN = user("admin", role="admin")
@@ -104,6 +105,7 @@ async def test_erasures_are_listed_newest_first_without_the_person(database: Dat
     assert "example.com" not in str(rows)
 
 
+@on_both_databases
 async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
     database: Database, stones: TombstoneStore
 ) -> None:
@@ -137,6 +139,7 @@ async def test_every_table_is_emptied_of_a_person_and_what_counts_stays(
     assert (never["status"], never["error"]) == ("failed", {"code": "erased", "detail": None})
 
 
+@on_both_databases
 async def test_what_arrives_late_is_not_recorded_of_who_was_erased_since(
     database: Database, stones: TombstoneStore
 ) -> None:
@@ -310,6 +313,7 @@ async def test_nothing_is_sent_again_to_who_was_erased(database: Database, stone
         await Resends(database).draft(f"{listed.request}-1", ADMIN, uncertain=True, again=False)
 
 
+@on_both_databases
 async def test_a_long_list_is_gone_through_in_slices(database: Database, stones: TombstoneStore) -> None:
     many = [job(to=(*(f"u{n}@example.com" for n in range(1_200)), MAIL), at=BEFORE) for _ in range(3)]
     await record(database, *many)
@@ -320,6 +324,7 @@ async def test_a_long_list_is_gone_through_in_slices(database: Database, stones:
 # --- where tombstones stand
 
 
+@on_both_databases
 async def test_a_database_of_before_an_erasure_learns_of_it_from_redis_and_from_the_file(
     database: Database, stones: TombstoneStore, redis: Redis, tmp_path: Path
 ) -> None:
@@ -368,6 +373,7 @@ async def test_a_file_that_can_not_be_written_is_reported_and_stops_nothing(
 # --- contents before rows
 
 
+@on_both_databases
 async def test_contents_go_before_rows(database: Database) -> None:
     old, young = job(at=NOW - timedelta(days=31)), job(at=NOW - timedelta(days=29))
     long = job(

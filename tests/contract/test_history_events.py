@@ -1,4 +1,4 @@
-"""Events are recorded with the change of their message and published after the commit; on SQLite and PostgreSQL."""
+"""Events are recorded with the change of their message and published after the commit."""
 
 import asyncio
 
@@ -11,6 +11,7 @@ from imsg_contract.wire import Event, EventKind, Events, Job, Status
 from imsg_history import event_relay
 from imsg_history.database import Database
 from imsg_history.event_relay import EventRelay
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, outcome, receipt
 from imsg_testing.history_store import record
 
@@ -52,6 +53,7 @@ def relay_to(database: Database, broker: Listening) -> EventRelay:
     return EventRelay(database, told, event_relay.RelayMetrics(CollectorRegistry()))
 
 
+@on_both_databases
 async def test_every_change_is_published_once_and_a_request_when_it_has_settled(database: Database) -> None:
     broker = Listening()
     relay = relay_to(database, broker)

@@ -18,6 +18,7 @@ from imsg_history.ids import rfc3339
 from imsg_history.tables import events
 from imsg_limits.breakers import Breakers, CallScopes
 from imsg_runtime.redis import Redis
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import find, make_writer, read_statuses, record
 from imsg_testing.starvation import TERMS, Clock
@@ -37,6 +38,7 @@ def expiry(database: Database, redis: Redis, after: timedelta) -> PausedExpiry:
     return PausedExpiry(database, redis, make_writer(database), ("smtp", "sms"), lambda: NOW + after)
 
 
+@on_both_databases
 async def test_what_waits_in_a_paused_channel_expires_in_time_and_nothing_else(
     database: Database, paused: Redis
 ) -> None:

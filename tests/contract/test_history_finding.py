@@ -1,4 +1,4 @@
-"""Messages and requests are found by filter, by owner and in pages; on SQLite and PostgreSQL."""
+"""Messages and requests are found by filter, by owner and in pages."""
 
 import asyncio
 from collections import Counter as Counted
@@ -20,12 +20,14 @@ from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics, find_span
 from imsg_testing.callers import user
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find, find_all_ids, find_page, record
 from imsg_web.callers import Caller
 from imsg_web.schemas import MAX_TOTAL
 
 
+@on_both_databases
 async def test_pages_are_whole_and_stable_while_messages_arrive(database: Database) -> None:
     jobs = [
         job(to=[f"{n}@example.com" for n in range(1 + 6 * (i % 3 == 0))], at=NOW + timedelta(seconds=i))
@@ -93,6 +95,7 @@ FILTERS = [
         user("user1", since=datetime(2026, 11, 25, tzinfo=UTC)),
     ],
 )
+@on_both_databases
 async def test_every_filter_finds_what_a_filter_by_hand_finds(database: Database, caller: Caller) -> None:
     every = await _mixture(database)
     assert len(every) == 120
@@ -135,6 +138,7 @@ async def find_all_requests(database: Database, caller: Caller = ADMIN, **filter
 
 
 @pytest.mark.parametrize("caller", [ADMIN, user("user1")])
+@on_both_databases
 async def test_requests_are_listed_once_each_by_every_filter(database: Database, caller: Caller) -> None:
     await _mixture(database)
     every = (await find_page(database, limit="500")).rows
@@ -181,6 +185,7 @@ async def test_a_request_of_many_is_one_row_and_holds_up_none(database: Database
         ("nobody", []),
     ],
 )
+@on_both_databases
 async def test_a_part_of_a_recipient_finds_it(database: Database, part: str, fits: list[str]) -> None:
     mails = job(to=("li@example.com", "a_b@example.com"), at=NOW)
     numbers = ("13800138000", "+8613900139000")
@@ -206,6 +211,7 @@ async def test_a_part_of_a_hidden_contact_finds_no_message(database: Database) -
         assert bool(await find_all_requests(database, caller, part=part)) is is_found, (caller, part)
 
 
+@on_both_databases
 async def test_a_part_is_sought_among_so_many_and_the_cursor_leads_on(database: Database) -> None:
     old = job(to=("needle@example.com",), at=NOW)
     large = job(to=[f"{n}@example.com" for n in range(WINDOW)], at=NOW + timedelta(seconds=1))
@@ -258,6 +264,7 @@ async def test_a_name_registered_again_sees_nothing_of_its_predecessor(database:
 
 
 @pytest.mark.parametrize("to", ["13800138001", "+8613800138001"])
+@on_both_databases
 async def test_a_number_is_found_as_written_and_in_its_normal_form(database: Database, to: str) -> None:
     every = await _mixture(database)
     expected = [message["id"] for message in every if message["to"] == "13800138001"]
@@ -265,6 +272,7 @@ async def test_a_number_is_found_as_written_and_in_its_normal_form(database: Dat
     assert await find_all_ids(database, to=to) == expected
 
 
+@on_both_databases
 async def test_an_address_is_found_whatever_its_case(database: Database) -> None:
     """In the case of the send and of the query; usernames and other addresses are not found."""
     spellings = ("Zhang.San@example.com", "zhang.san@example.com", "ZHANG.SAN@Example.COM", "zhang.san@example.net")
@@ -308,6 +316,7 @@ async def test_a_request_is_shown_and_found_by_its_reference(database: Database)
     assert "resent_as" not in frozen
 
 
+@on_both_databases
 async def test_messages_and_requests_are_found_by_the_key_that_sent_them(database: Database) -> None:
     mine = [job(to=("a@example.com", "b@example.com"), at=NOW, key="图书馆"), job(at=NOW, key="图书馆")]
     other = job(at=NOW, username="李四", key="图书馆")

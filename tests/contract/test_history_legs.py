@@ -18,6 +18,7 @@ from imsg_history.ids import rfc3339
 from imsg_history.open_messages import OpenMessages
 from imsg_history.request_list import RequestList
 from imsg_history.tables import early_progress, jobs, requests
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_testing.history_store import ADMIN, find_page, record
 
@@ -70,6 +71,7 @@ def list_events(recorder: Recorder) -> list[tuple[str, str, Any]]:
     return [(event.type, event.data["request"], event.data["leg"]) for batch in batches for event in batch.events]
 
 
+@on_both_databases
 async def test_legs_are_shown_and_the_end_of_all_is_published_once(database: Database) -> None:
     root, leg = make_legs()
     await record(database, make_delivery(root, SCHEDULE))
@@ -197,6 +199,7 @@ async def test_of_counts_of_people_the_newest_one_holds(database: Database, orde
     assert (shown["reached"], shown["not_reached"], shown["open"]) == (2, 0, 0)
 
 
+@on_both_databases
 async def test_counts_of_people_that_arrive_before_their_request_end_it(database: Database) -> None:
     root, _ = make_legs()
     counts = [
@@ -213,6 +216,7 @@ async def test_counts_of_people_that_arrive_before_their_request_end_it(database
     assert await database.fetch(select(early_progress)) == []
 
 
+@on_both_databases
 async def test_counts_and_their_request_at_two_histories_at_once_end_it(database: Database) -> None:
     for tail in range(0, 40, 2):
         root, _ = make_legs(tail + 1)

@@ -23,6 +23,7 @@ from imsg_history.stuck import REPEAT_TURN, StuckJobs
 from imsg_history.tables import attachments, attempts, audit, dead, jobs, messages, receipts, requests
 from imsg_history.writer import BatchWriter
 from imsg_testing.brokers import arrivals, depth_is, nothing_arrives, open_ready
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 
 LOST_AFTER = timedelta(minutes=15)
@@ -119,6 +120,7 @@ async def test_of_a_further_leg_each_person_who_has_not_ended_is_published_again
     ] == [(leg.request, n, leg.recipients[n : n + 1], leg.expires_at + timedelta(minutes=n)) for n in (0, 2)]
 
 
+@on_both_databases
 async def test_a_job_without_any_outcome_is_published_again_as_it_was(bench: Bench) -> None:
     lost, young, settled = job(at=NOW), job(at=NOW + LOST_AFTER), job(at=NOW)
     await bench.record(lost, young, settled, outcome(settled, Status.UNCERTAIN))
@@ -212,6 +214,7 @@ async def test_no_message_counts_as_stuck_while_history_is_behind(bench: Bench) 
     assert await bench.stuck_jobs.republish() == 0
 
 
+@on_both_databases
 async def test_two_processes_at_once_publish_once(bench: Bench) -> None:
     await bench.record(*(job(at=NOW + timedelta(milliseconds=i)) for i in range(20)))
     bench.clock.at = NOW + timedelta(hours=1)
@@ -228,6 +231,7 @@ async def test_two_processes_at_once_publish_once(bench: Bench) -> None:
         assert await nothing_arrives(deliveries, 0.2)
 
 
+@on_both_databases
 async def test_what_is_past_its_time_is_removed_and_nothing_else(bench: Bench) -> None:
     old, new = job(at=NOW), job(at=NOW + RETENTION)
     unmatched = receipt(outcome(new, Status.SENT, provider_id="nobody's"), "x@example.com")

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from imsg_contract.wire import Status
 from imsg_database.address import read_url
 from imsg_history.database import Database, connect
 from imsg_history.tables import day_facts, dead, metadata, receipts
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt, request_id
 from imsg_testing.history_store import count_messages, find_all_ids, make_writer, read_day_facts
 
@@ -35,7 +36,11 @@ EVENTS = st.lists(
 )
 
 
-def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) -> list[Delivery]:
+Drawn = tuple[str, int, int, int, Status, str | None, int]
+"""Of an event: its kind, its request, `n`, attempt, status, provider's id, and second."""
+
+
+def _story(drawn: Sequence[Drawn]) -> list[Delivery]:
     jobs = [
         job(request=request_id(NOW, tail=i), to=[f"{i}{n}@example.com" for n in range(3)], at=NOW) for i in range(2)
     ]
@@ -75,18 +80,35 @@ def _story(drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]]) 
     return story
 
 
-@given(drawn=EVENTS, seed=st.integers(0, 2**32))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+def in_any_order(examples: int) -> Callable[[Any], Any]:
+    """Run a test with so many stories, each with an order of its own."""
+    too_slow = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    run = settings(max_examples=examples, deadline=None, suppress_health_check=too_slow)
+    drawing = given(drawn=EVENTS, seed=st.integers(0, 2**32))
+    return lambda test: drawing(run(test))
+
+
+@in_any_order(25)
 def test_events_in_any_order_and_number_end_in_the_same_rows(
-    migrated_url: str, drawn: Sequence[tuple[str, int, int, int, Status, str | None, int]], seed: int
+    migrated_sqlite: str, drawn: Sequence[Drawn], seed: int
 ) -> None:
     """Recording is commutative and idempotent, across batches of any size."""
+    _record_in_two_orders(migrated_sqlite, drawn, seed)
+
+
+@in_any_order(8)
+def test_so_they_do_on_postgresql_which_writes_rows_by_statements_of_its_own(
+    migrated_postgres: str, drawn: Sequence[Drawn], seed: int
+) -> None:
+    """A third of the stories: each takes three times as long there."""
+    _record_in_two_orders(migrated_postgres, drawn, seed)
+
+
+def _record_in_two_orders(url: str, drawn: Sequence[Drawn], seed: int) -> None:
     story, chance = _story(drawn), random.Random(seed)  # noqa: S311  a test's own order
     shuffled = story + chance.choices(story, k=len(story))
     chance.shuffle(shuffled)
-    asyncio.run(_ends_alike(migrated_url, story, shuffled, chance))
+    asyncio.run(_ends_alike(url, story, shuffled, chance))
 
 
 async def _ends_alike(
@@ -126,6 +148,7 @@ async def _dump(connection: AsyncConnection) -> dict[str, list[tuple[Any, ...]]]
     return dump
 
 
+@on_both_databases
 async def test_two_recorders_side_by_side_end_in_the_same_rows(migrated_url: str) -> None:
     """Two replicas take the same and neighbouring events at once, and neither loses or blocks the other for good."""
     jobs = [job(to=[f"{i}x{n}@example.com" for n in range(10)], at=NOW + timedelta(milliseconds=i)) for i in range(40)]

@@ -1,4 +1,4 @@
-"""A receipt finds its message, whichever arrives first; on SQLite and PostgreSQL."""
+"""A receipt finds its message, whichever arrives first."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,11 +11,13 @@ from sqlalchemy.event import listen, remove
 from imsg_contract.wire import Outcomes, Status
 from imsg_history.database import Database
 from imsg_history.tables import receipts
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
 from imsg_testing.history_store import find, find_all_ids, make_writer, read_statuses, record
 
 
 @pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
+@on_both_databases
 async def test_a_receipt_finds_its_message_early_or_late(database: Database, early: str) -> None:
     accepted_job = job(method="sms", to=("+8613800138000",), content="明天下雨", at=NOW)
     sent = outcome(accepted_job, Status.SENT, provider="aliyun", provider_id="900619746936498440")
@@ -69,6 +71,7 @@ async def test_a_message_is_delivered_for_good_whatever_bounces_later(database: 
     assert await read_statuses(database, accepted_job) == ["delivered"]
 
 
+@on_both_databases
 async def test_one_provider_id_for_many_numbers_reaches_each_by_its_address(database: Database) -> None:
     numbers = [f"+86138{n:08}" for n in range(1_000)]
     accepted_job = job(method="sms", to=numbers, content="明天下雨", at=NOW)
@@ -117,6 +120,7 @@ async def test_a_receipt_without_a_message_waits(database: Database) -> None:
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 1
 
 
+@on_both_databases
 async def test_many_receipts_are_joined_by_the_statements_that_few_are(database: Database) -> None:
     """Each is kept, prepared, by driver and PostgreSQL: one for every number of receipts would fill them."""
     statements: set[str] = set()

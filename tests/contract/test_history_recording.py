@@ -1,4 +1,4 @@
-"""Requests, outcomes, attachments and changes are recorded; on SQLite and PostgreSQL."""
+"""Requests, outcomes, attachments and changes are recorded."""
 
 import hashlib
 import json
@@ -10,10 +10,12 @@ from sqlalchemy import text
 from imsg_contract.wire import Change, Outcomes, Status
 from imsg_history.attachments import AttachmentKey, Attachments
 from imsg_history.database import Database
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_testing.history_store import RETENTION, catch_refusal, find, find_all_ids, make_writer, read_statuses, record
 
 
+@on_both_databases
 async def test_a_new_request_shows_one_queued_message_a_recipient(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "张三"), addresses=("a@example.com", "zhang@example.com"), at=NOW)
     await record(database, accepted_job)
@@ -27,6 +29,7 @@ async def test_a_new_request_shows_one_queued_message_a_recipient(database: Data
     assert newest[0]["subject"] == "开会通知"
 
 
+@on_both_databases
 async def test_an_outcome_before_its_job_is_not_lost(database: Database) -> None:
     accepted_job = job(at=NOW)
     await record(database, outcome(accepted_job, Status.SENT))
@@ -35,6 +38,7 @@ async def test_an_outcome_before_its_job_is_not_lost(database: Database) -> None
     assert await read_statuses(database, accepted_job) == ["sent"]
 
 
+@on_both_databases
 async def test_a_status_only_climbs(database: Database) -> None:
     accepted_job = job(at=NOW)
     await record(database, accepted_job)
@@ -56,6 +60,7 @@ async def test_ten_thousand_recipients_are_recorded_and_listed(database: Databas
     assert ids == [f"{accepted_job.request}-{n}" for n in range(10_000)]
 
 
+@on_both_databases
 async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> None:
     accepted_job = job(at=NOW)
     answer = outcome(accepted_job, Status.FAILED, code="5\x0050", detail="no\x00such user").model_dump(mode="json")
@@ -65,6 +70,7 @@ async def test_what_postgresql_cannot_hold_is_replaced(database: Database) -> No
     assert message["error"] == {"code": "5\ufffd50", "detail": "\ufffd and \ufffd"}
 
 
+@on_both_databases
 async def test_events_of_requests_past_their_retention_are_counted_and_let_go(database: Database) -> None:
     old = job(at=NOW - RETENTION - timedelta(days=1))
     registry = CollectorRegistry()
@@ -73,6 +79,7 @@ async def test_events_of_requests_past_their_retention_are_counted_and_let_go(da
     assert registry.get_sample_value("imsg_history_late_events_total") == 2
 
 
+@on_both_databases
 async def test_the_audit_keeps_every_change_once(database: Database) -> None:
     change = Change(actor="admin", action="modify", target="张三", after={"per_day": 20, "note": "a\x00b"}, at=NOW)
     await record(database, change, change)
@@ -81,6 +88,7 @@ async def test_the_audit_keeps_every_change_once(database: Database) -> None:
     assert sorted(row.target for row in rows) == ["张三", "李四"]
 
 
+@on_both_databases
 async def test_attachments_are_kept_byte_for_byte_and_checked(database: Database) -> None:
     body = bytes(range(256)) * 40_960
     place = AttachmentKey(request_id(NOW), hashlib.sha256(body).hexdigest())

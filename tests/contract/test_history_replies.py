@@ -21,6 +21,7 @@ from imsg_history.tables import replies
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.callers import user
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_web.callers import Caller
 
@@ -106,6 +107,7 @@ async def test_a_push_that_comes_again_is_one_reply_and_the_provider_decides_bet
     assert results == {"tencent": f"{by_tencent.request}-0", "aliyun": f"{by_aliyun.request}-0"}
 
 
+@on_both_databases
 async def test_a_message_that_is_recorded_after_its_reply_is_found_later(database: Database) -> None:
     late = sms(timedelta(minutes=5))
     await record(database, wrote())
@@ -162,6 +164,7 @@ async def test_who_opts_out_of_a_notice_gets_none_of_that_signature(
     assert [reply["message"] for reply in await find(database)] == [f"{answered.request}-0"] * 2
 
 
+@on_both_databases
 async def test_pages_and_filters_find_what_matches(database: Database) -> None:
     sent_job = sms(timedelta(minutes=5))
     await record(database, sent_job, *(wrote(str(n), str(n), at=NOW - timedelta(seconds=n // 2)) for n in range(9)))

@@ -1,4 +1,4 @@
-"""Only failed messages are sent again, and once; on SQLite and PostgreSQL."""
+"""Only failed messages are sent again, and once."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -12,6 +12,7 @@ from imsg_history.database import Database
 from imsg_history.resending import Resends
 from imsg_history.tables import dead, jobs, requests
 from imsg_testing.callers import user
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.history_store import ADMIN, OWNER, catch_refusal, find_page, record
 
@@ -37,6 +38,7 @@ async def test_only_what_failed_or_expired_is_sent_again(database: Database) -> 
     )
 
 
+@on_both_databases
 async def test_the_words_of_a_code_go_once_all_its_messages_have_settled(database: Database) -> None:
     code = job(to=("a@example.com", "b@example.com"), at=NOW, category=Category.CODE)
     notice = job(to=("c@example.com",), at=NOW)
@@ -79,6 +81,7 @@ async def list_requests(database: Database, of: Job) -> Sequence[Row[Any]]:
     return await database.fetch(select(requests).where(requests.c.request == of.request))
 
 
+@on_both_databases
 async def test_what_was_sent_again_is_left_out_and_both_sides_show_it(database: Database) -> None:
     accepted_job = job(to=[f"{n}@example.com" for n in range(3)], at=NOW)
     await record(database, accepted_job, *(outcome(accepted_job, Status.FAILED, n) for n in range(3)))

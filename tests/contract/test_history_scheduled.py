@@ -13,6 +13,7 @@ from imsg_history.database import Database
 from imsg_history.ids import rfc3339
 from imsg_history.open_messages import OpenMessages
 from imsg_history.tables import jobs, requests
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, request_id
 from imsg_testing.history_store import ADMIN, find, find_page, record
 
@@ -45,6 +46,7 @@ async def test_the_rows_of_a_scheduled_request_do_not_depend_on_the_order(databa
         assert message["status"] == "sent", order
 
 
+@on_both_databases
 async def test_one_batch_holds_all_of_it_too(database: Database) -> None:
     released, story = make_story(0)
     await record(database, *story[:3])
@@ -53,6 +55,7 @@ async def test_one_batch_holds_all_of_it_too(database: Database) -> None:
     assert (await find(database, id=released.request))[0]["status"] == "queued"
 
 
+@on_both_databases
 async def test_what_is_open_is_found_by_its_id_its_message_and_its_reference(database: Database) -> None:
     both = job(request=request_id(NOW, tail=1), at=NOW, reference="r", to=("a@example.com", "b@example.com"))
     other = job(request=request_id(NOW, tail=2), at=NOW, reference="r")

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -40,22 +39,6 @@ WITHIN_S = 60.0
 def now() -> datetime:
     """Return the time."""
     return datetime.now(UTC)
-
-
-@pytest.fixture(params=["valkey_url", "rabbit_url"])
-def broker_url(request: pytest.FixtureRequest) -> str:
-    """Where a broker of either kind is."""
-    found: str = request.getfixturevalue(request.param)
-    return found
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where an empty database of either kind is."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/history.db"
-    found: str = request.getfixturevalue("postgres_database")
-    return found
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How messages and requests are shown and counted; on SQLite and PostgreSQL."""
+"""How messages and requests are shown and counted."""
 
 import asyncio
 import hashlib
@@ -19,6 +19,7 @@ from imsg_history.request_list import RequestList
 from imsg_history.resending import Resends
 from imsg_history.stats import Statistics, find_span
 from imsg_testing.callers import user
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, outcome, receipt, request_id
 from imsg_testing.history_store import ADMIN, OWNER, find, find_page, record
 
@@ -45,6 +46,7 @@ async def test_the_recipient_of_a_message_is_found_with_its_sender_and_category(
             await Recipients(database).find(unknown)
 
 
+@on_both_databases
 async def test_an_id_names_a_request_or_one_message_with_its_timeline(database: Database) -> None:
     accepted_job = job(to=("a@example.com", "b@example.com"), at=NOW)
     await record(database, accepted_job, job(at=NOW))
@@ -106,6 +108,7 @@ async def test_content_kept_by_reference_shows_its_subject_and_for_its_id_the_wh
     assert whole["content"] == content
 
 
+@on_both_databases
 async def test_stats_count_by_day_of_the_zone_method_and_status(database: Database) -> None:
     late, early = datetime(2026, 11, 24, 15, 59, 59, tzinfo=UTC), datetime(2026, 11, 24, 16, 0, 0, tzinfo=UTC)
     jobs = [
@@ -130,6 +133,7 @@ async def test_stats_count_by_day_of_the_zone_method_and_status(database: Databa
     ]
 
 
+@on_both_databases
 async def test_failures_are_counted_by_their_cause_and_one_hides_no_other(database: Database) -> None:
     at = NOW - timedelta(hours=2)
     many = job(at=at, to=[f"{n}@example.com" for n in range(150)])

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -22,7 +21,7 @@ from imsg_history.queries import V1MessagesQuery
 from imsg_history.query import MessageQuery
 from imsg_history.stuck import StuckJobs
 from imsg_history.writer import BatchWriter
-from imsg_testing.brokers import depth_is, management, remove_queues
+from imsg_testing.brokers import depth_is, open_ready, remove_queues
 from imsg_testing.callers import user
 from imsg_testing.history import request_id
 from imsg_testing.waiting import eventually
@@ -37,6 +36,13 @@ WITHIN_S = 60.0
 def topology(topology: Topology) -> Topology:
     """Return a topology whose delays are longer than a test."""
     return Topology(topology.prefix, methods=("smtp",), steps_s=(300, 600))
+
+
+@pytest.fixture
+async def broker(broker_url: str, topology: Topology) -> AsyncIterator[Broker]:
+    """Open a broker in which what is delayed stays so."""
+    async with open_ready(broker_url, topology) as broker:
+        yield broker
 
 
 @pytest.fixture
@@ -107,7 +113,7 @@ async def test_a_copy_that_the_broker_lost_is_sent_once_and_stays_dead_when_it_t
         await depth_is(broker, queue, 0)
         assert await make_search(broker, database).republish() == 0, "its copies wait in their step"
 
-        await _lose(broker_url, broker.topology, queue)
+        await _lose(broker_url, queue)
         assert await republish(broker, database) == 1
         await all_are(database, new, "sent")
 
@@ -134,12 +140,6 @@ async def test_a_job_that_the_broker_lost_before_its_delivery_is_sent_once(
     assert provider.count(new.request) == {0: 1}
 
 
-async def _lose(broker_url: str, topology: Topology, queue: str) -> None:
+async def _lose(broker_url: str, queue: str) -> None:
     """Empty the retry queues of a queue, as a broker that lost them."""
-    if not broker_url.startswith("amqp"):
-        await remove_queues(broker_url, f"{queue}.retry*")
-        return
-    async with management(broker_url) as client:
-        for step_s in topology.waits_s:
-            name = quote(topology.retry(queue, step_s), safe="")
-            (await client.delete(f"/queues/%2F/{name}/contents")).raise_for_status()
+    await remove_queues(broker_url, f"{queue}.retry*")

@@ -1,4 +1,4 @@
-"""Reports of usage and of messages, from what is asked for to the file; on SQLite and PostgreSQL."""
+"""Reports of usage and of messages, from what is asked for to the file."""
 
 import csv
 import io
@@ -26,6 +26,7 @@ from imsg_history.tables import day_facts, messages, report_parts, reports, requ
 from imsg_history.writer import BatchWriter, WriterMetrics
 from imsg_people.tombstones import Digests, Tombstone
 from imsg_testing.callers import user
+from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome
 from imsg_testing.history_store import ADMIN, OWNER, RETENTION
 from imsg_web.callers import Caller
@@ -102,6 +103,7 @@ async def send(database: Database, username: str, at: datetime, statuses: Sequen
     )
 
 
+@on_both_databases
 async def test_usage_of_october_by_user_is_there_when_the_messages_are_gone(database: Database, desk: Desk) -> None:
     october = NOW.replace(month=10, day=31, hour=15, minute=59)  # 23:59 in Shanghai
     await send(database, "library", october, [Status.SENT, Status.FAILED, Status.DELIVERED, Status.UNCERTAIN])
@@ -142,6 +144,7 @@ async def test_a_report_shows_no_messages_of_other_users(database: Database, des
             await refused
 
 
+@on_both_databases
 async def test_every_message_of_a_long_list_is_in_each_format(database: Database, desk: Desk) -> None:
     statuses = [Status.SENT] * 700 + [Status.FAILED] * 30
     await send(database, "library", NOW, statuses, reference="=1+1")
@@ -161,6 +164,7 @@ async def test_every_message_of_a_long_list_is_in_each_format(database: Database
     assert [dict(zip(columns, row, strict=True)) for row in cells] == rows
 
 
+@on_both_databases
 async def test_a_report_may_reach_to_the_end_of_all_time(database: Database, desk: Desk) -> None:
     await send(database, "library", NOW, [Status.SENT])
     until = "9999-12-31T23:59:59Z"
@@ -184,6 +188,7 @@ async def test_a_report_shows_its_progress_and_ends_after_a_day(database: Databa
         await desk.store.show(name, ADMIN)
 
 
+@on_both_databases
 async def test_a_report_whose_process_was_killed_is_made_by_another(database: Database, desk: Desk) -> None:
     await send(database, "library", NOW, [Status.SENT])
     name = await desk.store.begin(NewReport.model_validate({"kind": "usage", **NOVEMBER}), ADMIN)
@@ -238,6 +243,7 @@ def test_what_a_report_can_not_be_of_is_refused_by_its_field(given: dict[str, An
     assert refused.value.values["field"] == field
 
 
+@on_both_databases
 async def test_a_year_of_usage_is_summed_up_from_the_facts_of_its_days(database: Database, desk: Desk) -> None:
     """Twenty users with twelve facts a day, by channel, provider, template and more: a million messages."""
     blank = dict.fromkeys((column.name for column in day_facts.columns), "")

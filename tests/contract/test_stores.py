@@ -42,6 +42,12 @@ def upgrade():
 """
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Run on both: each has its own locks, migrations and errors."""
+    return str(request.param)
+
+
 @pytest.fixture
 def url(database_url: str) -> URL:
     """Read where."""

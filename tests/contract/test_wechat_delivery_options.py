@@ -18,6 +18,7 @@ from imsg_delivery.provider_pool import PooledProvider
 from imsg_delivery.provider_stats import ProviderStats
 from imsg_delivery.routes import Route
 from imsg_runtime.redis import Redis
+from imsg_testing.databases import on_both_databases
 from imsg_testing.http_stub import Act
 from imsg_testing.wechat import Step, WeChatServer, wechat_server
 from imsg_wechat import replies, transport
@@ -74,6 +75,7 @@ async def write(options: DeliveryOptions, times: int = 5) -> None:
     await options.allowances.open_window("main", "oA", MESSAGE_ACTION, int(NOW) + 100, times)
 
 
+@on_both_databases
 async def test_the_first_way_that_is_open_is_taken_and_used_up(pair: tuple[Database, Database], redis: Redis) -> None:
     async with opened(pair[0], redis) as (options, server):
         await options.allowances.grant("main", "oA", "SUB1")
@@ -193,6 +195,7 @@ async def test_wrong_templates_are_known_at_the_start_and_right_ones_again(
         assert provider.stats.blocks == []
 
 
+@on_both_databases
 async def test_grants_are_counted_once_each_by_however_many_replicas(pair: tuple[Database, Database]) -> None:
     replicas = [Allowances(replica) for replica in pair]
     await asyncio.gather(*(replicas[n % 2].grant("main", "oA", "SUB1") for n in range(6)))

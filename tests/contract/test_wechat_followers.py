@@ -20,6 +20,12 @@ from imsg_wechat.migrations import MIGRATIONS
 from imsg_wechat.store import Store
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Run on both: isolation, types and order of texts differ."""
+    return str(request.param)
+
+
 @pytest.fixture
 async def pair(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     """Open one database twice, both bringing it up to date at once, as two replicas do."""

@@ -1,7 +1,8 @@
-"""The worker on both brokers: every accepted message settles once, whatever the provider answers."""
+"""The worker: every accepted message settles once, whatever the provider answers."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ from imsg_runtime.redis import Redis
 from imsg_runtime.redis import connect as connect_redis
 from imsg_runtime.settings import Common
 from imsg_testing.brokers import depth_is
+from imsg_testing.loop_time import StoppedClock
 from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import (
     SENT_UNSEEN,
@@ -178,9 +180,9 @@ async def test_a_message_whose_time_is_over_expires_unsent(
 async def test_a_block_uses_up_no_attempt_and_extends_the_life(
     broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider, redis: Redis
 ) -> None:
-    new = job()
+    new, clock = job(), StoppedClock(time.monotonic())
     provider.answer(0, *[{"result": "blocked", "after_s": 1.9}] * 3)
-    async with worker_at(broker, redis_url, provider.port):
+    async with worker_at(broker, redis_url, provider.port, clock=clock):
         await accept(broker, new)
 
         async def is_blocked() -> bool:
@@ -189,6 +191,7 @@ async def test_a_block_uses_up_no_attempt_and_extends_the_life(
 
         await eventually(is_blocked)
         await history.wait_settled(new.request)
+        clock.now += 60
 
         async def is_open() -> bool:
             return bool(await redis.call("HGET", channel_key("smtp"), "state") == b"open")
@@ -337,7 +340,7 @@ async def test_pausing_a_channel_at_work_stops_it(
         async def takes_nothing() -> bool:
             await accept(broker, accepted_job := job())
             with contextlib.suppress(TimeoutError):
-                await history.wait_settled(accepted_job.request, within_s=2)
+                await history.wait_settled(accepted_job.request, within_s=0.5)
             waiting.append(accepted_job)
             return not provider.count(accepted_job.request)
 
@@ -400,7 +403,7 @@ async def test_a_service_that_ends_waits_for_its_workers_calls(
     broker: Broker, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:
     new = job(4)
-    provider.latency_s = 1.0
+    provider.latency_s = 0.3
 
     @asynccontextmanager
     async def opening(service: Service) -> AsyncIterator[ASGIApp]:

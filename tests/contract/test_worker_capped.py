@@ -1,7 +1,5 @@
 """Caps are counted at the claim, once a message; what is too many settles as `recipient_cap`, the others are sent."""
 
-import pytest
-
 from imsg_broker.port import Broker
 from imsg_contract.topology import CAPS
 from imsg_contract.wire import Category, Job, Recipient
@@ -14,12 +12,6 @@ ROWS = (
     CapRow("one-user", "smtp", Category.NOTICE, "user", "hour", 2),
     CapRow("all-users", "smtp", Category.NOTICE, "all", "day", 3),
 )
-
-
-@pytest.fixture
-def broker_url(rabbit_url: str) -> str:
-    """Use RabbitMQ alone: test_worker.py runs the worker on both brokers."""
-    return rabbit_url
 
 
 def to(*addresses: str, user: int = 0) -> Job:

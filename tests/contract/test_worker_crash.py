@@ -34,6 +34,12 @@ IN_FLIGHT = TERMS.concurrency[Lane.BULK]
 Start = Callable[..., Process]
 
 
+@pytest.fixture(params=["rabbit_url", "valkey_url"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Run on both brokers: what a killed worker held comes back from each in its own way."""
+    return str(request.getfixturevalue(request.param))
+
+
 @pytest.fixture
 async def start(
     broker: Broker, broker_url: str, redis_url: str, provider: ScriptedProvider, tmp_path: Path

@@ -32,12 +32,6 @@ async def place_tombstone(
     await Tombstones(redis, digests).write([stone])
 
 
-@pytest.fixture
-def broker_url(rabbit_url: str) -> str:
-    """Use RabbitMQ alone: test_worker.py runs the worker on both brokers."""
-    return rabbit_url
-
-
 async def test_what_was_accepted_before_its_recipient_was_erased_is_not_sent(
     broker: Broker, redis: Redis, redis_url: str, history: HistoryListener, provider: ScriptedProvider
 ) -> None:

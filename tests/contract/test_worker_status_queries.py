@@ -107,12 +107,6 @@ def provider() -> Provider:
     return Provider()
 
 
-@pytest.fixture
-def broker_url(rabbit_url: str) -> str:
-    """Use RabbitMQ alone: test_worker.py runs the worker on both brokers."""
-    return rabbit_url
-
-
 async def test_what_is_found_settles_and_is_sent_once(
     broker: Broker, redis_url: str, history: HistoryListener, provider: Provider
 ) -> None:

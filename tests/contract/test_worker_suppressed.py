@@ -1,7 +1,5 @@
 """Suppressed recipients are looked up at the claim and settle as `suppressed`; the others are sent (ADR 39)."""
 
-import pytest
-
 from imsg_broker.port import Broker
 from imsg_contract.suppressions import Entry, Reason, write_entries
 from imsg_contract.topology import SUPPRESSED_COMPLETE, suppressed_key
@@ -20,12 +18,6 @@ async def suppress(redis: Redis, *addresses: str, entry: Entry = FOR_ALL) -> Non
     await redis.call("HSET", KEY, SUPPRESSED_COMPLETE, 1)
     for suppressed in addresses:
         await redis.call("HSET", KEY, suppressed, write_entries([entry]))
-
-
-@pytest.fixture
-def broker_url(rabbit_url: str) -> str:
-    """Use RabbitMQ alone: test_worker.py runs the worker on both brokers."""
-    return rabbit_url
 
 
 async def test_of_a_list_and_of_singles_the_suppressed_settle_and_the_others_go(

@@ -12,12 +12,6 @@ from imsg_testing.worker_harness import HistoryListener, ScriptedProvider, accep
 TEXT = "{{ name }}{% for n in (1..times) %}.{% endfor %}"
 
 
-@pytest.fixture
-def broker_url(rabbit_url: str) -> str:
-    """Use RabbitMQ alone: test_worker.py runs the worker on both brokers."""
-    return rabbit_url
-
-
 def by_template(*params: dict[str, str], text: str = TEXT) -> Job:
     """Return a job by a template, with the params of each recipient."""
     content: dict[str, Any] = {

@@ -1,13 +1,17 @@
-"""Read the tables of a database without an event loop."""
+"""Which databases a test runs on, and their tables read without an event loop."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from imsg_database.address import is_sqlite, read_url
 from imsg_database.engines import DatabaseOptions, open_file
+
+on_both_databases = pytest.mark.parametrize("database_kind", ["sqlite", "postgresql"])
+"""For tests of what differs in SQL, in types or in isolation; the rules of a service run on SQLite alone."""
 
 
 @contextmanager

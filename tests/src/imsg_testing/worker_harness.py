@@ -6,8 +6,9 @@ import os
 import re
 import signal
 import sys
+import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -292,11 +293,18 @@ async def worker_at(
     *,
     heartbeat: Heartbeat = UNWATCHED,
     looks_up_suppressions: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a worker of the trial's channel in this process; set what it yields to stop it."""
     channel = TrialChannel(port, terms)
     running = worker_of(
-        channel, broker, redis_url, durations, heartbeat=heartbeat, looks_up_suppressions=looks_up_suppressions
+        channel,
+        broker,
+        redis_url,
+        durations,
+        heartbeat=heartbeat,
+        looks_up_suppressions=looks_up_suppressions,
+        clock=clock,
     )
     async with running as stopping:
         try:
@@ -315,6 +323,7 @@ async def worker_of(
     *,
     heartbeat: Heartbeat = UNWATCHED,
     looks_up_suppressions: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[asyncio.Event]:
     """Run a channel's worker in this process; set what it yields to stop it."""
     stopping = asyncio.Event()
@@ -330,6 +339,7 @@ async def worker_of(
             heartbeat=heartbeat,
             erasure_keys=ERASURE_KEYS,
             suppressions=SuppressionMirror(redis, channel.method) if looks_up_suppressions else None,
+            clock=clock,
         )
         running = asyncio.create_task(worker.run())
         try:
