@@ -1,4 +1,4 @@
-"""The catalog on SQLite and PostgreSQL: one list, a mirror that is never stale, nothing lost."""
+"""The catalog: one list, a mirror that is never stale, nothing lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_testing.brokers import arrivals, open_ready
 from imsg_testing.catalog import ERASURE, Catalog, run_catalog
-from imsg_testing.databases import open_database
+from imsg_testing.databases import on_both_databases, open_database
 from imsg_testing.history import job
 from imsg_testing.waiting import eventually
 
@@ -36,11 +36,12 @@ WITHIN_S = 60.0
 
 @pytest.fixture
 async def catalog(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Catalog]:
-    """Run one on each database."""
+    """Run one."""
     async with run_catalog(database_url, redis_url, redis) as running:
         yield running
 
 
+@on_both_databases
 async def test_what_is_added_stands_once_is_found_and_taken_away(catalog: Catalog) -> None:
     added = await catalog.add(method="smtp", to="Zhang.San@Example.com", reason="hard_bounce", note="已离职")
     again = await catalog.add(method="smtp", to="zhang.san@example.com", reason="hard_bounce")
@@ -65,6 +66,7 @@ async def test_what_is_added_stands_once_is_found_and_taken_away(catalog: Catalo
     assert (await catalog.client.delete(f"/api/suppressions/{added['id']}")).json()["reason"] == "not_found"
 
 
+@on_both_databases
 async def test_pages_follow_each_other_to_the_end(catalog: Catalog) -> None:
     await catalog.add(method="smtp", to=[f"{n}@example.com" for n in range(7)])
 
@@ -112,6 +114,7 @@ async def test_what_is_not_right_is_refused_with_its_reason(
     assert (await catalog.add(**fields))["reason"] == reason
 
 
+@on_both_databases
 async def test_published_suppressions_are_stored_once_and_lifted(
     catalog: Catalog, redis_url: str, redis: Redis
 ) -> None:
@@ -211,6 +214,7 @@ async def test_another_catalog_finds_what_the_first_has_kept_and_mends_its_mirro
         assert await redis.call("HEXISTS", suppressed_key("smtp"), SUPPRESSED_COMPLETE)
 
 
+@on_both_databases
 def test_the_steps_make_the_table_that_the_code_knows(database_url: str) -> None:
     url = read_url(database_url)
     migrate(url, MIGRATIONS)
@@ -260,6 +264,7 @@ async def said_until(redis: Redis) -> int:
     return int(await redis.call("HGET", ERASED, "catalog") or 0)
 
 
+@on_both_databases
 async def test_a_persons_opt_out_outlives_their_address_and_other_reports_do_not(
     catalog: Catalog, redis_url: str, redis: Redis
 ) -> None:

@@ -1,4 +1,4 @@
-"""Groups in the catalog, on SQLite and PostgreSQL: members by any address, paged, shared, and erased."""
+"""Groups in the catalog: members by any address, paged, shared, and erased."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from imsg_people.tombstones import Digests, Tombstone, Tombstones
 from imsg_runtime.redis import Redis
 from imsg_testing.callers import user
 from imsg_testing.catalog import ERASURE, HEADERS, KEY, Catalog, run_catalog
+from imsg_testing.databases import on_both_databases
 from imsg_testing.waiting import eventually
 
 ZHANG = {
@@ -41,6 +42,7 @@ async def _list(catalog: Catalog, **query: str) -> dict[str, Any]:
     return body
 
 
+@on_both_databases
 async def test_members_are_added_replaced_paged_and_removed_by_any_address(
     database_url: str, redis_url: str, redis: Redis
 ) -> None:

@@ -1,5 +1,6 @@
 """Bounces pushed to the hook of sender-smtp: what history and the catalog record."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +18,9 @@ from imsg_testing.waiting import eventually
 
 
 @pytest.fixture
-async def place(tmp_path: Path, redis_url: str) -> AsyncIterator[Place]:
+async def place(tmp_path: Path, history_file: Path, redis_url: str) -> AsyncIterator[Place]:
     """Run sender-smtp and history."""
+    shutil.copy(history_file, tmp_path / "history.db")
     async with open_place(tmp_path, redis_url) as opened:
         yield opened
 

@@ -1,4 +1,4 @@
-"""Prices in the catalog, on SQLite and PostgreSQL: replaced whole, and published to their readers."""
+"""Prices in the catalog: replaced whole, and published to their readers."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from imsg_contract.topology import PRICES
 from imsg_runtime.published_prices import PricesUnavailable, PublishedPrices
 from imsg_runtime.redis import Redis
 from imsg_testing.catalog import HEADERS, run_catalog
+from imsg_testing.databases import on_both_databases
 from imsg_testing.waiting import eventually
 
 ALIYUN = {
@@ -17,6 +18,7 @@ LATER = {**ALIYUN, "amount": "0.04", "from": "2026-11-01"}
 PATH = "/api/prices"
 
 
+@on_both_databases
 async def test_what_is_replaced_is_listed_and_published(database_url: str, redis_url: str, redis: Redis) -> None:
     """A price holds from its day on, of its country alone where it names one; Redis gets it again when flushed."""
     async with run_catalog(database_url, redis_url, redis) as catalog:

@@ -1,4 +1,4 @@
-"""Scheduler on SQLite and PostgreSQL: what is kept until it is due goes to its channel once, under its own id."""
+"""Scheduler: what is kept until it is due goes to its channel once, under its own id."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -34,7 +34,7 @@ from imsg_scheduler.store import to_ms, write_row
 from imsg_scheduler.tables import ALL_MESSAGES, CANCELS, FALLBACK_LEGS, FALLBACKS, METADATA, SCHEDULED
 from imsg_testing.brokers import arrivals, open_ready
 from imsg_testing.callers import id_of, user
-from imsg_testing.databases import open_database
+from imsg_testing.databases import on_both_databases, open_database
 from imsg_testing.history import job, request_id
 from imsg_testing.proxy import Proxy
 from imsg_testing.quota import cache_user
@@ -48,6 +48,23 @@ DIGESTS = Digests((ERASURE,))
 USER = "zhang"
 WITHIN_S = 60
 TOPOLOGY = Topology(methods=METHODS)
+
+LOOKS = (
+    "imsg_people.erasing.POLL_S",
+    "imsg_scheduler.cancel_settling.POLL_S",
+    "imsg_scheduler.fallbacks.POLL_S",
+    "imsg_scheduler.mirror.POLL_S",
+    "imsg_scheduler.release.MEASURE_S",
+    "imsg_scheduler.release.POLL_S",
+)
+"""After these it looks whether something is due, who was erased, and what a cancel has come to."""
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LOOKS:
+        monkeypatch.setattr(name, 0.05)
+    monkeypatch.setattr("imsg_runtime.watermark.QUIET_MS", 100)
 
 
 @asynccontextmanager
@@ -129,6 +146,7 @@ async def wait_for_rows(database_url: str, count: int) -> None:
     await eventually(is_so, WITHIN_S)
 
 
+@on_both_databases
 def test_the_migrations_make_the_tables_that_the_code_describes(database_url: str) -> None:
     migrate(read_url(database_url), MIGRATIONS)
     with open_database(database_url) as engine, engine.connect() as connection:
@@ -136,6 +154,7 @@ def test_the_migrations_make_the_tables_that_the_code_describes(database_url: st
         assert compare_metadata(context, METADATA) == []
 
 
+@on_both_databases
 async def test_what_is_due_goes_once_to_its_channel_and_to_history_and_its_life_begins_then(
     streams: Broker, database_url: str, redis_url: str, redis: Redis
 ) -> None:
@@ -176,6 +195,7 @@ async def test_how_late_it_is_is_not_shown_while_redis_is_away(database_url: str
             await eventually(lambda: shows("0.0"))
 
 
+@on_both_databases
 async def test_the_urgent_go_first_and_a_crowd_takes_the_lanes_below(
     streams: Broker, database_url: str, redis_url: str
 ) -> None:
@@ -376,6 +396,7 @@ async def wait_for_progress(history: Deliveries, reached: int, not_reached: int)
                 return
 
 
+@on_both_databases
 async def test_a_further_leg_begins_at_once_for_who_failed_and_by_the_time_for_the_others(
     streams: Broker, database_url: str, redis_url: str
 ) -> None:
@@ -481,6 +502,7 @@ async def test_an_erasure_reaches_the_addresses_of_legs_that_have_not_begun(
         await eventually(is_erased, WITHIN_S)
 
 
+@on_both_databases
 async def test_what_is_cancelled_again_after_a_restart_is_given_back_once(
     streams: Broker, database_url: str, redis_url: str, redis: Redis
 ) -> None:
@@ -515,6 +537,7 @@ async def test_what_is_cancelled_again_after_a_restart_is_given_back_once(
 
 
 @pytest.mark.usefixtures("service_bounds")
+@on_both_databases
 async def test_others_write_while_legs_are_published_and_a_cancel_finds_them_begun(
     streams: Broker, database_url: str, redis_url: str
 ) -> None:
@@ -561,11 +584,11 @@ async def test_a_scheduler_whose_own_clock_jumps_releases_nothing_early_twice_or
         run_scheduler(database_url, redis_url, ahead=lambda: ahead) as client,
     ):
         for hours in (1, -1):
-            soon, moved, asked, later = (scheduled(due_in_s) for due_in_s in (3, 1_800, 1_800, 1_800))
+            soon, moved, asked, later = (scheduled(due_in_s) for due_in_s in (1.5, 1_800, 1_800, 1_800))
             await publish(streams, [soon, moved, asked, later])
             await wait_for_requests(database_url, moved, asked, later)  # `soon` may have gone by then
             ahead = timedelta(hours=hours)
-            due_at = datetime.now(UTC) + timedelta(seconds=3)
+            due_at = datetime.now(UTC) + timedelta(seconds=1.5)
             answers = [
                 await client.patch(f"/api/requests/{moved.request}", json={"send_at": due_at.isoformat()}),
                 await client.post(f"/api/requests/{asked.request}/release"),

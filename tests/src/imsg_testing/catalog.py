@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
 from imsg_catalog.main import Settings, app
@@ -13,11 +14,20 @@ from imsg_people.suppressions import SuppressionMirror, SuppressionQuery
 from imsg_runtime.redis import Redis
 from imsg_testing.callers import user
 from imsg_testing.waiting import eventually
+from imsg_web.service import Service
 
 KEY = "a key between services, long enough"
 HEADERS = {"x-imsg-key": KEY, **user("admin", role="admin").headers(), "accept-language": "en"}
 ERASURE = SecretStr("an erasure key, long enough for all of this")
 WITHIN_S = 60
+
+LOOKS = (
+    "imsg_catalog.mirror.POLL_S",
+    "imsg_catalog.prices.POLL_S",
+    "imsg_catalog.templates.service.POLL_S",
+    "imsg_people.erasing.POLL_S",
+)
+"""After these it looks whether Redis lacks something, and whether somebody was erased."""
 
 
 class Catalog:
@@ -48,7 +58,7 @@ class Catalog:
 
 @asynccontextmanager
 async def run_catalog(database_url: str, redis_url: str, redis: Redis) -> AsyncIterator[Catalog]:
-    """Run one until the context ends."""
+    """Run one until the context ends; no test waits for its next look."""
     settings = Settings(
         broker_url=redis_url,
         redis_url=redis_url,
@@ -57,6 +67,16 @@ async def run_catalog(database_url: str, redis_url: str, redis: Redis) -> AsyncI
         erasure_key=(ERASURE,),
     )
     service = app(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in LOOKS:
+            patch.setattr(name, 0.05)
+        patch.setattr("imsg_runtime.watermark.QUIET_MS", 100)
+        async with _ready_client(service) as client:
+            yield Catalog(client, redis)
+
+
+@asynccontextmanager
+async def _ready_client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     async with service.running():
 
         async def is_ready() -> bool:
@@ -65,4 +85,4 @@ async def run_catalog(database_url: str, redis_url: str, redis: Redis) -> AsyncI
         await eventually(is_ready, WITHIN_S)
         transport = httpx.ASGITransport(service)
         async with httpx.AsyncClient(transport=transport, base_url="http://catalog", headers=HEADERS) as client:
-            yield Catalog(client, redis)
+            yield client
