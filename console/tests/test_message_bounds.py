@@ -12,9 +12,9 @@ PASTED = "\n".join(f"员工{n}，reader{n}@example.com，2026-11-29 08:30:00" fo
 
 LONG = "42" + json.dumps(["event", {"client_id": "x", "args": [{"text": PASTED}]}])
 
-MANY_LISTS = "42" + json.dumps(["event", {"client_id": "x", "args": [[]] * 400_000}])
+MANY_LISTS = '42["event", {"client_id": "x", "args": [' + "[]," * 400_000 + "[]]}]"
 
-MANY_FIELDS = "4" + json.dumps({str(n): 1 for n in range(310_000)})
+MANY_FIELDS = "4{" + '"1": 1,' * 310_000 + '"1": 1}'
 
 
 async def receive_by_socket(said: str, *, is_known: bool) -> str:
