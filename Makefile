@@ -11,9 +11,10 @@ unexport PYTHONDONTWRITEBYTECODE
 SLOWLY = scripts/announce-slow 10 "$$(scripts/in-language \
 	'fetching packages, 200 MB in all; a slow network takes minutes ...' '正在下载软件包，共 200 MB；网速慢时需要几分钟……')"
 
-# Three at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures.
+# Four at once on two processors, because tests wait for servers. The tests of a file run together and share fixtures,
+# and so do the files of an `xdist_group`.
 # The files come in the order of `testpaths`, the slow ones first, so that no process ends long after the others.
-TEST := $(VENV)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+TEST := $(VENV)/pytest -n 4 --dist loadgroup --no-loadscope-reorder
 
 # What is installed follows from these; a stamp older than one of them is out of date.
 PROJECTS := pyproject.toml uv.lock $(wildcard */pyproject.toml shared/*/pyproject.toml clients/*/pyproject.toml)

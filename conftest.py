@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["imsg_testing.durations", "imsg_testing.plugin", "imsg_testing.stacks"]
+pytest_plugins = ["imsg_testing.distribution", "imsg_testing.durations", "imsg_testing.plugin", "imsg_testing.stacks"]
 
 # How long an example takes, to draw or to run, says how busy the machine is.
 settings.register_profile("imsg", deadline=None, suppress_health_check=[HealthCheck.too_slow])

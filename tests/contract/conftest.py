@@ -23,7 +23,7 @@ from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.brokers import open_ready
 from imsg_testing.callbacks import Bench, open_bench
 from imsg_testing.history import NOW
-from imsg_testing.plugin import PATIENCE_S
+from imsg_testing.plugin import PATIENCE_S, Servers
 from imsg_testing.servers import Postgres
 from imsg_testing.worker_harness import HistoryListener, ScriptedProvider
 
@@ -84,10 +84,10 @@ def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: P
 
 
 @pytest.fixture(scope="session")
-def history_template(postgres: Postgres) -> str:
+def history_template(postgres: Postgres, servers: Servers) -> str:
     """Make history's tables once; a copy of them takes a sixth of the time."""
     name = "history_template"
-    migrate(read_url(postgres.create_database(name)), NOW)
+    servers.once(name, lambda: migrate(read_url(postgres.create_database(name)), NOW))
     return name
 
 

@@ -12,7 +12,7 @@ from imsg_broker import rabbitmq as rabbit_broker
 from imsg_broker.port import Broker, PublishRefused, PublishUnknown
 from imsg_contract.topology import Lane, Topology, job_key
 from imsg_runtime.settings import StartError
-from imsg_testing.brokers import arrivals, depth_is, management, open_ready, remove_queues, unready
+from imsg_testing.brokers import arrivals, depth_is, management, open_ready, remove_queues, unready, vhost_of
 from imsg_testing.proxy import Proxy
 from imsg_testing.servers import Rabbit, reserve_port
 from imsg_testing.waiting import eventually
@@ -31,7 +31,7 @@ async def test_a_nack_by_one_of_two_queues_is_unknown_since_the_other_keeps_the_
     url: str, topology: Topology
 ) -> None:
     queue = topology.queue("smtp", Lane.NORMAL)
-    policy = f"/policies/%2F/{topology.prefix}"
+    policy = f"/policies/{vhost_of(url)}/{topology.prefix}"
     async with management(url) as client, open_ready(url, topology) as broker:
         pattern = f"^{queue.replace('.', '[.]')}$"
         full = {"pattern": pattern, "definition": {"max-length": 1}, "apply-to": "quorum_queues"}
@@ -45,7 +45,7 @@ async def test_a_nack_by_one_of_two_queues_is_unknown_since_the_other_keeps_the_
 
 async def test_every_queue_is_a_quorum_queue_that_never_drops(url: str, topology: Topology) -> None:
     async with management(url) as client, open_ready(url, topology):
-        queues = (await client.get("/queues/%2F")).json()
+        queues = (await client.get(f"/queues/{vhost_of(url)}")).json()
         ours = {queue["name"]: queue for queue in queues if queue["name"].startswith(f"{topology.prefix}.")}
     assert len(ours) == 5 + len(Lane) * (1 + len(topology.waits_s))
     for queue in ours.values():
@@ -80,7 +80,7 @@ async def test_a_queue_of_other_arguments_keeps_us_from_being_ready(url: str, to
     name = quote(topology.history, safe="")
     async with management(url) as client:
         foreign = {"durable": True, "arguments": {"x-queue-type": "classic"}}
-        (await client.put(f"/queues/%2F/{name}", json=foreign)).raise_for_status()
+        (await client.put(f"/queues/{vhost_of(url)}/{name}", json=foreign)).raise_for_status()
     async with unready(url, topology) as broker:
         await asyncio.sleep(1)
         assert not broker.ready
@@ -122,7 +122,7 @@ async def test_unacked_messages_are_read_from_another_host_where_the_first_does_
     nobody = reserve_port()
     for ports in (f"{nobody},{rabbit.management_port}", f"{rabbit.management_port},{nobody}"):
         hosts = f"127.0.0.1:{rabbit.amqp_port},localhost:{rabbit.amqp_port}"
-        url = f"amqp://guest:guest@{hosts}/?management_port={ports}"
+        url = f"amqp://guest:guest@{hosts}/{vhost_of(rabbit.url)}?management_port={ports}"
         async with open_ready(rabbit.url, topology) as sender, open_ready(url, topology) as gateway:
             await sender.publish(b"job", topology.direct(queue))
             async with sender.consume(queue, 1) as jobs:

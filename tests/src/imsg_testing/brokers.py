@@ -97,9 +97,16 @@ def management(url: str) -> httpx.AsyncClient:
     )
 
 
+def vhost_of(url: str) -> str:
+    """Return the virtual host of an amqp:// URL as paths of the management API have it."""
+    return quote(parse(url).vhost, safe="")
+
+
 async def _remove_from_rabbit(url: str, names: tuple[str, ...]) -> None:
     async with management(url) as client:
-        there = [queue["name"] for queue in (await client.get("/queues/%2F", params={"columns": "name"})).json()]
+        there = [
+            queue["name"] for queue in (await client.get(f"/queues/{vhost_of(url)}", params={"columns": "name"})).json()
+        ]
         for name in there:
             if any(name == wanted or (wanted[-1] == "*" and name.startswith(wanted[:-1])) for wanted in names):
-                (await client.delete(f"/queues/%2F/{quote(name, safe='')}")).raise_for_status()
+                (await client.delete(f"/queues/{vhost_of(url)}/{quote(name, safe='')}")).raise_for_status()

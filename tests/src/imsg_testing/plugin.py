@@ -3,8 +3,10 @@
 import os
 import pkgutil
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -13,6 +15,7 @@ from imsg_runtime.redis import Redis, connect
 from imsg_testing import scratch
 from imsg_testing.durations import timed_start
 from imsg_testing.servers import MissingServerError, Postgres, Rabbit, Server, Valkey, reserve_port
+from imsg_testing.servers.shared import once, using
 
 PATIENCE_S = 60.0
 """How long a test waits for its servers: a busy machine stops them for seconds, and what is away refuses at once."""
@@ -26,44 +29,89 @@ BOUNDS = (
 """What is raised to that."""
 
 
+S = TypeVar("S", bound=Server)
+
+
+class Servers:
+    """The servers that a worker uses, until the run's end."""
+
+    def __init__(self, config: pytest.Config, folder: Path, worker: str) -> None:
+        self.worker = worker
+        """The worker's name; empty where a run has no workers."""
+        self._config = config
+        self._shared = folder / "servers"
+        self._stack = ExitStack()
+
+    def start(self, kind: type[S]) -> S:
+        """Start a server of this worker's own."""
+        server = kind()
+        self._open(kind, server)
+        return server
+
+    def share(self, kind: type[S]) -> S:
+        """Use the server of all workers; the first that asks starts it."""
+        return self._open(kind, using(kind, self._shared))
+
+    def once(self, name: str, make: Callable[[], object]) -> None:
+        """Make something of the run, such as a template of databases, unless another worker has made it."""
+        once(self._shared, name, make)
+
+    def close(self) -> None:
+        """End what was started here."""
+        self._stack.close()
+
+    def _open(self, kind: type[S], opened: AbstractContextManager[S]) -> S:
+        try:
+            with timed_start(self._config, kind.__name__):
+                return self._stack.enter_context(opened)
+        except MissingServerError as missing:
+            pytest.fail(str(missing), pytrace=False)
+
+
+_servers = pytest.StashKey[Servers]()
+
+
 def pytest_configure() -> None:
     """Choose the folder of the run's files, before it is used; the workers of a run inherit it."""
     chosen = os.environ.setdefault(scratch.VARIABLE, scratch.choose())
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", chosen)
 
 
-def _running(server: Server, config: pytest.Config) -> Iterator[Server]:
-    try:
-        with timed_start(config, type(server).__name__):
-            server.start()
-    except MissingServerError as missing:
-        server.close()
-        pytest.fail(str(missing), pytrace=False)
-    except BaseException:
-        server.close()
-        raise
-    try:
-        yield server
-    finally:
-        server.close()
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Servers:
+    """Start servers at their first use; the run's end ends them."""
+    own = tmp_path_factory.getbasetemp()
+    worker: str = getattr(pytestconfig, "workerinput", {}).get("workerid", "")
+    opened = pytestconfig.stash[_servers] = Servers(pytestconfig, own.parent if worker else own, worker)
+    return opened
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the run's servers. No test's bound counts what a worker waits for the others here."""
+    servers = session.config.stash.get(_servers, None)
+    if servers is not None:
+        servers.close()
 
 
 @pytest.fixture(scope="session")
-def valkey(pytestconfig: pytest.Config) -> Iterator[Server]:
-    """Valkey for the whole run. A test that kills its server starts a `Valkey()` of its own."""
-    yield from _running(Valkey(), pytestconfig)
+def valkey(servers: Servers) -> Server:
+    """Valkey of this worker, because keys are literal. A test that kills its server starts a `Valkey()` of its own."""
+    return servers.start(Valkey)
 
 
 @pytest.fixture(scope="session")
-def rabbit(pytestconfig: pytest.Config) -> Iterator[Server]:
-    """RabbitMQ for the whole run."""
-    yield from _running(Rabbit(), pytestconfig)
+def rabbit(servers: Servers) -> Server:
+    """RabbitMQ of the whole run, with a virtual host of this worker."""
+    rabbit = servers.share(Rabbit)
+    rabbit.add_virtual_host(servers.worker or "tests")
+    return rabbit
 
 
 @pytest.fixture(scope="session")
-def postgres(pytestconfig: pytest.Config) -> Iterator[Server]:
-    """PostgreSQL for the whole run."""
-    yield from _running(Postgres(), pytestconfig)
+def postgres(servers: Servers) -> Server:
+    """PostgreSQL of the whole run; a test makes databases of its own."""
+    return servers.share(Postgres)
 
 
 @pytest.fixture(scope="session")

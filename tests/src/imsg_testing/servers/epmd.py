@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from imsg_testing import scratch
 from imsg_testing.processes import Process
@@ -18,6 +19,10 @@ class Epmd:
         self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir=scratch.folder()))
         self.port = 0
         self._process: Process | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process has to know of it."""
+        return {**self.__dict__, "_process": None}
 
     def start(self) -> None:
         """Start it where it does not run yet, and return when it answers."""

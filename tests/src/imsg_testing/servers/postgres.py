@@ -81,7 +81,7 @@ class Postgres(Server):
             "listen_addresses": "127.0.0.1",
             "port": str(self._port),
             "unix_socket_directories": str(self.folder),
-            "max_connections": "200",
+            "max_connections": "400",
             "shared_buffers": "32MB",
             **self._options,
         }

@@ -6,6 +6,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
+
+import httpx
 
 from imsg_testing.processes import Process
 from imsg_testing.servers.certificates import Certificates
@@ -40,11 +43,12 @@ class Rabbit(Server):
         self._own_epmd = epmd is None
         self._epmd = epmd or Epmd()
         self._variables: Mapping[str, str] = {}
+        self.virtual_host = "/"
 
     @property
     def url(self) -> str:
         """An amqp:// URL that also has the management API's port."""
-        return f"amqp://guest:guest@127.0.0.1:{self._port}/%2F?management_port={self.management_port}"
+        return f"amqp://guest:guest@127.0.0.1:{self._port}/{self._vhost}?management_port={self.management_port}"
 
     @property
     def tls_url(self) -> str:
@@ -55,8 +59,18 @@ class Rabbit(Server):
     @property
     def tls_url_of_a_stranger(self) -> str:
         """An amqps:// URL that trusts the node and has no certificate to show."""
-        where = f"amqps://guest:guest@localhost:{self.tls_port}/%2F"
+        where = f"amqps://guest:guest@localhost:{self.tls_port}/{self._vhost}"
         return f"{where}?management_port={self.tls_management_port}&cafile={self.certificates.ca}"
+
+    @property
+    def _vhost(self) -> str:
+        return quote(self.virtual_host, safe="")
+
+    def add_virtual_host(self, name: str) -> None:
+        """Make a virtual host, and mean it by the URLs from now on."""
+        api = f"http://127.0.0.1:{self.management_port}/api/vhosts/{quote(name, safe='')}"
+        httpx.put(api, auth=("guest", "guest"), timeout=CONTROL_TIMEOUT_S, trust_env=False).raise_for_status()
+        self.virtual_host = name
 
     @property
     def amqp_port(self) -> int:

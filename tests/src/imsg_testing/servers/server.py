@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from imsg_testing import scratch
 from imsg_testing.processes import Process
@@ -53,6 +53,10 @@ class Server(Startable):
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="imsg-", dir=scratch.folder()))
         self._process: Process | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process has to know to use it; it runs, and ends, in the process that started it."""
+        return {**self.__dict__, "_process": None}
 
     @property
     def url(self) -> str:
