@@ -35,7 +35,7 @@ run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 test: check .venv/.servers ## check, and every test but the long ones
 	@$(TEST) --junit-xml=.reports/test.xml -m 'not long and not fault'
 
-test-long: .venv/.to-test .venv/.long-servers .venv/.rules isolation ## the long tests: pages in a browser, clusters, killed workers, SDKs, Java, the fuzzer, containers, each package alone
+test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules isolation ## the long tests: pages in a browser, clusters, killed workers, SDKs, Java, the fuzzer, containers, each package alone
 	@$(TEST) --junit-xml=.reports/test-long.xml -m long
 	@scripts/test-compose quick
 

@@ -2,10 +2,9 @@
 
 import json
 import sys
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -34,10 +33,11 @@ CONTENT = {
 
 
 class Deployment:
-    """The processes of one measurement; all of them end with the stack."""
+    """The processes of a measurement: those of iMSG end with the stack, all others with `opened`."""
 
     def __init__(self, stack: ExitStack, servers: Servers) -> None:
         self.stack = stack
+        self._lasting = stack
         self.folder = make_folder(stack)
         self.share: Share = stack.enter_context(share(servers))
         self._settings: dict[str, str] = {
@@ -53,6 +53,17 @@ class Deployment:
         self._users_database = ""
         self._starter = stack.enter_context(ThreadPoolExecutor(STARTED_AT_ONCE))
         self._starts: list[Future[None]] = []
+        self._services: dict[str, Service] = {}
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Open a context; what is started in it ends with it, but for the services that are begun."""
+        outer = self.stack
+        try:
+            with ExitStack() as self.stack:
+                yield
+        finally:
+            self.stack = outer
 
     @property
     def servers(self) -> Servers:
@@ -61,13 +72,20 @@ class Deployment:
 
     def service(self, package: str, settings: Mapping[str, str] = {}, python: Path | None = None) -> Service:
         """Make one of our services, in another environment where `python` is its; it is not started yet."""
-        service_ = Service(package, self.folder, {**self._settings, **settings}, python)
+        service_ = self._make(package, settings, python)
         self.stack.callback(service_.process.close)
         return service_
 
+    def _make(self, package: str, settings: Mapping[str, str], python: Path | None = None) -> Service:
+        return Service(package, self.folder, {**self._settings, **settings}, python)
+
     def begin(self, package: str, settings: Mapping[str, str] = {}) -> Service:
-        """Start one of our services beside others; `wait_started` returns when all are ready."""
-        service_ = self.service(package, settings)
+        """Start one of our services beside others unless it runs; `wait_started` returns when all are ready."""
+        known = self._services.get(package)
+        if known is not None and known.process.runs:
+            return known
+        service_ = self._services[package] = self._make(package, settings)
+        self._lasting.callback(service_.process.close)
         self._starts.append(self._starter.submit(service_.start))
         return service_
 
@@ -245,8 +263,3 @@ def is_ready(url: str) -> bool:
         return httpx.get(f"{url}/health/ready", timeout=5).is_success
     except httpx.TransportError:
         return False
-
-
-def pause(seconds: float) -> None:
-    """Wait between two turns, so that the servers are idle."""
-    time.sleep(seconds)

@@ -1,5 +1,6 @@
 """What a measurement is, and what it is given."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,12 +25,20 @@ class Run:
     """The Python of the environment that has Celery; None where it was not set up."""
     results: dict[str, Result]
     """The results so far, by key: some measurements use those of others."""
+    lasting: Deployment | None = None
+    """The one deployment of all measurements, whose services stay; None where each has a deployment of its own."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait, so that the servers are idle."""
+        time.sleep(seconds * self.scale.pauses)
 
     @contextmanager
-    def deployment(self) -> Iterator[Deployment]:
-        """Yield a deployment on empty servers, and end all its processes."""
+    def deployment(self, *, may_last: bool = True) -> Iterator[Deployment]:
+        """Yield a deployment, on empty servers unless it lasts, and end the processes that were started in it."""
         with ExitStack() as stack:
-            yield Deployment(stack, self.servers)
+            deployment = (self.lasting if may_last else None) or Deployment(stack, self.servers)
+            with deployment.opened():
+                yield deployment
 
 
 class Measurement(Protocol):

@@ -36,6 +36,8 @@ class Scale:
     """Messages that are settled before what they leave is counted."""
     due: int
     """Scheduled messages that are due at one moment."""
+    pauses: float = 1.0
+    """The share of their length that pauses last."""
 
 
 QUICK = Scale(
@@ -75,3 +77,23 @@ FULL = Scale(
     due=100_000,
 )
 HISTORY = replace(FULL, name="history", rounds=3, events=60_000, rows=5_000_000, queries=100)
+TRIAL = Scale(
+    name="trial",
+    rounds=1,
+    turn_s=1.0,
+    warm_s=0.2,
+    mails=500,
+    texts=100,
+    count_ready=10_000,
+    codes=20,
+    events=600,
+    rows=2_000,
+    queries=1,
+    large=2,
+    far=32,
+    alone=2,
+    settled=30,
+    due=50,
+    pauses=0.05,
+)
+"""As small as can be: it shows that a measurement still works, and its figures are worth nothing."""

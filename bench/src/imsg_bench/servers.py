@@ -82,7 +82,7 @@ class Share:
         self.servers = servers
         self.host = host
         self.broker_url = url
-        self._databases: list[str] = []
+        self._databases: dict[str, str] = {}
 
     @property
     def plain_broker_url(self) -> str:
@@ -95,10 +95,11 @@ class Share:
         return self.servers.valkey.url
 
     def database(self, name: str) -> str:
-        """Make a database; return its URL."""
+        """Make a database unless it is made; return its URL."""
         own = f"{name}_{self.host}"
-        self._databases.append(own)
-        return self.servers.postgres.create_database(own)
+        if own not in self._databases:
+            self._databases[own] = self.servers.postgres.create_database(own)
+        return self._databases[own]
 
     def purge(self, *queues: str) -> None:
         """Empty queues."""

@@ -38,7 +38,8 @@ def add_users(database: str | Path, token_keys: str, count: int = USERS) -> list
 
     `token_keys` is the value of IMSG_TOKEN_KEY: of a list the first signs.
     """
-    users = [(f"reader{number}", new_id()) for number in range(count)]
+    series = secrets.token_hex(3)
+    users = [(f"reader{number}-{series}", new_id()) for number in range(count)]
     epoch = _add_to_sqlite(database, users) if isinstance(database, Path) else _add_to_postgres(database, users)
     expiry, key = int(time.time()) + LASTING_S, SecretStr(token_keys.partition(",")[0])
     return [

@@ -18,7 +18,7 @@ import redis
 
 from imsg_bench import load
 from imsg_bench.costs import Meter
-from imsg_bench.deployment import Deployment, pause
+from imsg_bench.deployment import Deployment
 from imsg_bench.figures import ratios
 from imsg_bench.job import prebuilt
 from imsg_bench.load import Load
@@ -69,7 +69,7 @@ class Contender:
         """Load it for a turn; note its rate and what it cost."""
         self._deployment.share.purge(*self._queues)
         load.run(self.url, self._body, run.scale.warm_s)
-        pause(REST_S)
+        run.pause(REST_S)
         meter = Meter.begin(**self._pids)
         measured = load.run(self.url, self._body, run.scale.turn_s)
         for name, cost in meter.per_unit_us(measured.accepted).items():

@@ -63,8 +63,8 @@ def measure(run: Run) -> Result:
             job, lasting = prebuilt(), pika.BasicProperties(delivery_mode=2)
             sides: dict[str, Callable[[], None]] = {
                 FLOOR: lambda: channel.basic_publish("", QUEUE, job, lasting),
-                WEB_FLOOR: Poster(floor_url, body),
-                OURS: Poster(gateway.url, body),
+                WEB_FLOOR: deployment.stack.enter_context(closing(Poster(floor_url, body))),
+                OURS: deployment.stack.enter_context(closing(Poster(gateway.url, body))),
             }
             for _ in range(WARM):
                 for send in sides.values():
@@ -103,6 +103,10 @@ class Poster:
         self._request = request(f"{url}/api/send", body)
         self._socket = socket.create_connection((parts.hostname or "", parts.port or 80), PATIENCE_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
 
     def __call__(self) -> None:
         """Send; the answer is read whole, and a refusal is no measurement."""

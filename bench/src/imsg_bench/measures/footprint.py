@@ -46,8 +46,9 @@ def measure(run: Run) -> Result:
         deployment.wait_started()
         makers = _makers(deployment)
         rounds = max(1, run.scale.rounds - 2)
-        for number in range(-1, rounds):  # the first start makes tables and is not counted
-            figures = _all(makers)
+        is_trial = run.scale.rounds == 1
+        for number in range(0 if is_trial else -1, rounds):  # the first start makes tables and is not counted
+            figures = _all(run, makers)
             for name, (seconds, mib, share_mib) in figures.items():
                 if number >= 0:
                     start.setdefault(name, []).append(seconds)
@@ -55,10 +56,11 @@ def measure(run: Run) -> Result:
                     shares.setdefault(name, []).append(share_mib)
             slowest = max(seconds for seconds, _, _ in figures.values())
             run.progress.round(KEY, max(0, number), rounds, slowest_start_s=slowest)
-        _measure_embedded(deployment, with_console=False)  # makes its folder and tables, and is not counted
+        if not is_trial:
+            _measure_embedded(run, deployment, with_console=False)  # makes its folder and tables, and is not counted
         for _ in range(rounds):
             for name, with_console in (("imsg up, no console", False), ("imsg up", True)):
-                seconds, mib = _measure_embedded(deployment, with_console=with_console)
+                seconds, mib = _measure_embedded(run, deployment, with_console=with_console)
                 start.setdefault(name, []).append(seconds)
                 memory.setdefault(name, []).append(mib)
     return _result(memory, shares, start)
@@ -104,7 +106,7 @@ def alone(package: str) -> Path:
     return programs
 
 
-def _all(makers: Mapping[str, Callable[[], Service]]) -> dict[str, tuple[float, float, float]]:
+def _all(run: Run, makers: Mapping[str, Callable[[], Service]]) -> dict[str, tuple[float, float, float]]:
     """Start one after the other, look at all of them when they have been idle; return (seconds, MiB, MiB of Pss)."""
     services, seconds = {}, {}
     for name, make in makers.items():
@@ -118,7 +120,7 @@ def _all(makers: Mapping[str, Callable[[], Service]]) -> dict[str, tuple[float, 
             why=service.process.last_lines,
         )
         seconds[name] = time.monotonic() - begun
-    time.sleep(IDLE_S)
+    run.pause(IDLE_S)
     figures = {
         name: (seconds[name], resident_mib(service.process.pid), proportional_mib(service.process.pid))
         for name, service in services.items()
@@ -128,14 +130,14 @@ def _all(makers: Mapping[str, Callable[[], Service]]) -> dict[str, tuple[float, 
     return figures
 
 
-def _measure_embedded(deployment: Deployment, *, with_console: bool) -> tuple[float, float]:
+def _measure_embedded(run: Run, deployment: Deployment, *, with_console: bool) -> tuple[float, float]:
     with ExitStack() as stack:
         service = stack.enter_context(
             prepare_embedded(deployment.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
         )
         seconds = service.start()
         httpx.get(f"{service.url}/health/live", timeout=10)
-        time.sleep(IDLE_S)
+        run.pause(IDLE_S)
         return seconds, resident_mib(service.process.pid)
 
 

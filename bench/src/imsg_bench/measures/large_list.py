@@ -17,7 +17,7 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +57,22 @@ def measure(run: Run) -> Result:
         listener = _listener(deployment, beats)
         stack.callback(listener.close)
         listener.start()
-        client = Client(deployment)
+        client, other = (Client(deployment, stack.enter_context(httpx.Client(timeout=60))) for _ in range(2))
         client.single()  # the first one opens connections
         begun_idle = time.monotonic()
-        time.sleep(IDLE_S)
+        run.pause(IDLE_S)
+        ended_idle = time.monotonic()
         body = _list(client.token, people)
         meter = Meter.begin(embedded=deployment.process.pid)
         begun = time.monotonic()
         with ThreadPoolExecutor(1) as thread:
-            settled = thread.submit(Client(deployment).settle, body, people)
+            settled = thread.submit(other.settle, body, people)
             singles = _singles(client, settled)
             accepted, ended, refused = settled.result()
         costs = meter.per_unit_us(people)
         assert listener.runs, listener.last_lines()  # noqa: S101  a silence would be no stall
         beats_read = liveness_probe.read(beats)
-    idle = liveness_probe.between(beats_read, begun_idle, begun_idle + IDLE_S)
+    idle = liveness_probe.between(beats_read, begun_idle, ended_idle)
     beside = liveness_probe.between(beats_read, begun, ended)
     run.progress.round(KEY, 0, 1, longest_ms=max(beside), idle_ms=max(idle), list_s=ended - begun)
     return Result(
@@ -125,8 +126,8 @@ class Client:
     """Sends and asks what became of it; counts the answers that were none."""
 
     deployment: EmbeddedDeployment
+    _client: httpx.Client
     refused: int = 0
-    _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     @property
     def token(self) -> str:

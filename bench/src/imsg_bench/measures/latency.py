@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from imsg_bench import load
-from imsg_bench.deployment import pause
 from imsg_bench.figures import percentile, ratios
 from imsg_bench.load import CONNECTIONS, LoadError
 from imsg_bench.measure import Run
@@ -38,7 +37,7 @@ def measure(run: Run) -> Result:
             for name, url in urls.items():
                 deployment.share.purge(*QUEUES)
                 time_load(url, body, rate, run.scale.warm_s)
-                pause(REST_S)
+                run.pause(REST_S)
                 latencies[name].append(time_load(url, body, rate, run.scale.turn_s))
             figures = {
                 f"{name} {share}": percentile(latencies[name][-1], at) for name in urls for share, at in SHARES.items()

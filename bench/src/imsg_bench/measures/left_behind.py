@@ -75,21 +75,21 @@ def measure(run: Run) -> Result:
         port, counts = deployment.sink()
         deployment.mail_sender(port).start()
         url, body = f"{gateway.url}/api/send", deployment.body()
-        _pass(deployment, url, body, counts, WARM)
+        _pass(run, deployment, url, body, counts, messages=WARM)
         before = measure_stores(deployment, database)
-        _pass(deployment, url, body, counts, run.scale.settled)
+        _pass(run, deployment, url, body, counts, messages=run.scale.settled)
         after = measure_stores(deployment, database)
         rewritten = _rewrite(deployment)
     return result(before, after, rewritten, run.scale.settled)
 
 
-def _pass(deployment: Deployment, url: str, body: Path, counts: Counts, messages: int) -> None:
+def _pass(run: Run, deployment: Deployment, url: str, body: Path, counts: Counts, *, messages: int) -> None:
     """Send so many messages and wait until all that is left of them is what stays."""
     counts.reset()
     time_load(url, body, RATE, (messages + 0.5) / RATE)
     wait_until(lambda: counts.count >= messages, PATIENCE_S)
     wait_until(lambda: count_ready(deployment.share.plain_broker_url, SINGLE, BULK, HISTORY) == 0, PATIENCE_S)
-    _rest(deployment)
+    _rest(run, deployment)
 
 
 def result(before: Stores, after: Stores, rewritten: int, messages: int) -> Result:
@@ -166,9 +166,9 @@ def _keys(client: "redis.Redis") -> dict[str, StoredKey]:
     return keys
 
 
-def _rest(deployment: Deployment) -> None:
+def _rest(run: Run, deployment: Deployment) -> None:
     """Wait until what is kept becomes no less. Raises TimeoutError."""
-    time.sleep(REST_S)
+    run.pause(REST_S)
     least, steady = float("inf"), 0
     end = time.monotonic() + PATIENCE_S
     with redis.Redis.from_url(deployment.share.redis_url) as client:
@@ -178,7 +178,7 @@ def _rest(deployment: Deployment) -> None:
             held = sum(kept.octets for kept in _keys(client).values())
             steady = steady + 1 if held >= least * 0.99 else 0
             least = min(least, held)
-            time.sleep(POLL_S)
+            run.pause(POLL_S)
 
 
 def _rewrite(deployment: Deployment) -> int:

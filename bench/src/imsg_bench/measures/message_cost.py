@@ -61,7 +61,7 @@ def measure(run: Run) -> Result:
     calls: list[float] = []
     traffic: Mapping[str, float] = {}
     with ExitStack() as stack:
-        floors = _Floors(stack.enter_context(run.deployment()), run)
+        floors = _Floors(stack.enter_context(run.deployment(may_last=False)), run)
         imsg = _Imsg(stack.enter_context(run.deployment()), run)
         for number in range(run.scale.rounds):
             logins.append(imsg.log_in())
@@ -179,10 +179,10 @@ class _Imsg:
 
     def deliver_and_count(self) -> tuple[Costs, Mapping[str, float]]:
         """Run `deliver`, and count bytes and commands a message."""
-        time.sleep(REST_S)
+        self._run.pause(REST_S)
         before = _traffic(self._deployment)
         costs, accepted = self.deliver()
-        time.sleep(REST_S)
+        self._run.pause(REST_S)
         after = _traffic(self._deployment)
         return costs, {name: (after[name] - before[name]) / accepted for name in after}
 
@@ -202,7 +202,7 @@ class _Imsg:
         accepted = load.run(f"{self._gateway.url}/api/send", self._bodies, seconds, CONNECTIONS).accepted
         wait_until(lambda: self._arrived.count >= accepted, PATIENCE_S)
         wait_until(lambda: count_ready(self._deployment.share.plain_broker_url, QUEUE) == 0, PATIENCE_S)
-        time.sleep(SETTLED_S)
+        self._run.pause(SETTLED_S)
         return accepted
 
     def _count_calls(self) -> float:

@@ -23,7 +23,7 @@ import httpx
 
 from imsg_bench.costs import Meter
 from imsg_bench.counts import Counts
-from imsg_bench.deployment import CONTENT, Deployment, pause
+from imsg_bench.deployment import CONTENT, Deployment
 from imsg_bench.figures import median, percentile, ratios
 from imsg_bench.filling import count_ready, wait_until
 from imsg_bench.measure import Run
@@ -225,7 +225,7 @@ class CodesBesideLoad:
             return count_ready(broker, PRIORITY, SINGLE, BULK, HISTORY) == 0
 
         wait_until(is_empty, PATIENCE_S, every_s=0.5)
-        pause(1.0)
+        self._run.pause(1.0)
 
     def _arrivals(self) -> dict[str, float]:
         lines = (line.split() for line in self._probes.read_text().splitlines())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from imsg_bench import load
 from imsg_bench.counts import Counts
-from imsg_bench.deployment import Deployment, pause
+from imsg_bench.deployment import Deployment
 from imsg_bench.filling import count_ready, wait_until
 from imsg_bench.load import LoadError
 from imsg_bench.measure import Run
@@ -115,7 +115,7 @@ class Overload:
         self._url = url
         self._counts = counts
         self._body: Path = deployment.body()
-        self._seconds = max(2.0, run.scale.turn_s)
+        self._seconds = max(2.0 * run.scale.pauses, run.scale.turn_s)
 
     def accepting(self) -> OverloadResult:
         """Offer twice the rate that is accepted."""
@@ -170,7 +170,7 @@ class Overload:
         """Wait until nothing waits any more."""
         url = self._deployment.share.plain_broker_url
         wait_until(lambda: count_ready(url, SINGLE, BULK, HISTORY) == 0, PATIENCE_S)
-        pause(REST_S)
+        self._run.pause(REST_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ def measure(run: Run) -> Result:
         deployment.history(database)
         gateway = deployment.gateway()
         run.progress.show(f"{KEY}  making {run.scale.rows:,} messages")
+        _empty(database)
         seeded = seed(database, run.scale.rows)
         kinds = list(_kinds(database))
         times = {name: _time(run, deployment, gateway.url, query) for name, query in kinds}
