@@ -1,25 +1,40 @@
 """Run every fault test in its own pytest, some in parallel, and write the page.
 
-Most of a fault test is waiting for leases and steps to run out, so that several share the machine's time.
+Most of a fault test is waiting for leases and steps to run out, so that several share the machine's time. What they
+found is kept in `.reports/fault`; runs that are named (`python -m imsg_testing.fault_run tests/fault/test_sms.py`) add
+to it, so that what failed is run again alone.
 """
 
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from imsg_testing import fault_table, scratch
 
 FOLDER = Path("tests/fault")
 
-AT_ONCE = 6
+ROWS = Path(".reports/fault")
+"""What each fault test found, and what failed since the last whole run."""
 
-FIRST = ("test_sms.py", "test_backlog.py", "test_providers.py")
+REPORT = Path(".reports/fault-tolerance.md")
+"""The page of what was found where not all of it passed."""
+
+FAILED = ".failed"
+
+BUSY = ("test_backlog.py", "test_alerts.py", "test_cancels.py", "test_upgrade.py", "test_cluster.py")
+"""Modules that use a processor most of the time or elect leaders against the clock: one of them at a time."""
+
+OTHERS_AT_ONCE = 3
+"""Of the others, beside a busy one: each uses a fifth of a processor, most of it while its servers start."""
+
+FIRST = ("test_sms.py", "test_providers.py")
 """Begun first and in this order, since they take longest."""
 
 APART = ("test_providers.py",)
@@ -39,22 +54,46 @@ class Ran:
     took_s: float
 
 
-def main(names: Sequence[str], rows: str) -> int:
-    """Run these, by default everything; return the exit code. The page is written where all of it passed."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = list(pool.map(lambda name: _run(name, rows), names or _names()))
-    failed = [run.name for run in runs if not run.passed]
+def main(names: Sequence[str]) -> int:
+    """Run these, by default everything; return the exit code. The page is written once all of it has passed."""
+    if not names:
+        shutil.rmtree(ROWS, ignore_errors=True)
+    ROWS.mkdir(parents=True, exist_ok=True)
+    chosen = names or _names()
+    busy = [name for name in chosen if _module(name) in BUSY]
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(OTHERS_AT_ONCE) as several:
+        began = [one.submit(_run, name) for name in busy]
+        began += [several.submit(_run, name) for name in chosen if name not in busy]
+        runs = [run.result() for run in began]
+    for run in runs:
+        _mark(run)
+    failed = sorted(path.read_text(encoding="utf-8") for path in ROWS.glob(f"*{FAILED}"))
     if failed:
-        print(f"{', '.join(failed)} failed: {fault_table.PAGE} stays as it was", flush=True)  # noqa: T201
+        REPORT.write_text(fault_table.page(fault_table.read(ROWS), datetime.now(UTC)), encoding="utf-8")
+        print(f"failed: {' '.join(failed)}; what was found so far: {REPORT}", flush=True)  # noqa: T201
+        print(f"again: {sys.executable} -m imsg_testing.fault_run {' '.join(failed)}", flush=True)  # noqa: T201
         return 1
-    fault_table.main(rows)
+    fault_table.main(str(ROWS))
     print(f"{fault_table.PAGE} is written", flush=True)  # noqa: T201
     return 0
 
 
+def _mark(run: Ran) -> None:
+    """Remember what failed until it has passed."""
+    mark = ROWS / f"{run.name.replace('/', '-').replace('::', '-')}{FAILED}"
+    if run.passed:
+        mark.unlink(missing_ok=True)
+    else:
+        mark.write_text(run.name, encoding="utf-8")
+
+
+def _module(name: str) -> str:
+    return Path(name.partition("::")[0]).name
+
+
 def _names() -> list[str]:
     """Return the runs: modules, and single tests of the slow modules."""
-    first = [FOLDER / name for name in FIRST]
+    first = [FOLDER / name for name in (*FIRST, *BUSY)]
     modules = [*first, *sorted(set(FOLDER.glob("test_*.py")) - set(first))]
     return [name for module in modules for name in (_tests(module) if module.name in APART else [str(module)])]
 
@@ -65,10 +104,10 @@ def _tests(module: Path) -> list[str]:
     return [line for line in result.splitlines() if line.startswith(f"{module}::")]
 
 
-def _run(name: str, rows: str) -> Ran:
+def _run(name: str) -> Ran:
     began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", name]
-    environment = {**os.environ, fault_table.ROWS_VARIABLE: rows, scratch.VARIABLE: scratch.DISK}
+    environment = {**os.environ, fault_table.ROWS_VARIABLE: str(ROWS.absolute()), scratch.VARIABLE: scratch.DISK}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:
@@ -84,13 +123,5 @@ def _run(name: str, rows: str) -> Ran:
     return ran
 
 
-def _main() -> int:
-    kept = os.environ.get(fault_table.ROWS_VARIABLE)
-    if kept:  # what passed in an earlier run counts too
-        return main(sys.argv[1:], kept)
-    with tempfile.TemporaryDirectory(prefix="imsg-rows-") as rows:
-        return main(sys.argv[1:], rows)
-
-
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(main(sys.argv[1:]))
