@@ -24,7 +24,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long test-release test-rare test-order test-stalls slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -32,12 +32,28 @@ help: ## list these targets
 run: .venv/.to-run ## run iMSG here, in one process, until Ctrl-C
 	@exec $(VENV)/imsg up
 
-test: check .venv/.servers ## check, and every test but the long ones
-	@$(TEST) --junit-xml=.reports/test.xml -m 'not long and not fault'
+# What `make test` runs beside `check`.
+QUICK := -m 'not long and not fault and not release'
 
-test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules isolation ## the long tests: pages in a browser, clusters, killed workers, SDKs, Java, the fuzzer, containers, each package alone
+test: check .venv/.servers ## check, and every test but the long ones
+	@$(TEST) --junit-xml=.reports/test.xml $(QUICK)
+
+test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules isolation ## the long tests: pages in a browser, killed workers, SDKs, Java, the fuzzer, the quick faults, each bench row for seconds
 	@$(TEST) --junit-xml=.reports/test-long.xml -m long
-	@scripts/test-compose quick
+
+test-release: .venv/.to-test ## what a release is held to, in hours: faults, upgrades, containers, isolation, stalls, random order, the bench (PARTS="faults bench": these alone)
+	@$(VENV)/python -m imsg_testing.release_run $(PARTS)
+
+test-rare: .venv/.to-test .venv/.long-servers .venv/.rules # the tests marked `release`
+	@$(TEST) --junit-xml=.reports/test-rare.xml -m release
+
+test-order: .venv/.to-test .venv/.servers # the tests of `make test`, their files in random order (SEED=N repeats a run)
+	@seed=$${SEED:-$$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}; echo "make test-order SEED=$$seed"; \
+		$(TEST) --random-files=$$seed --junit-xml=.reports/test-order.xml $(QUICK)
+
+test-stalls: .venv/.to-test .venv/.servers ## tests with real servers, while their processes are stopped at random for up to 2.5 s (SEED=N repeats a run)
+	@$(VENV)/python -m imsg_testing.stalls $(if $(SEED),--seed $(SEED)) -n 3 --dist loadgroup --no-loadscope-reorder \
+		--junit-xml=.reports/test-stalls.xml $(QUICK) tests/contract tests/e2e
 
 slowest: ## print which files of the last runs took longest, and the start of their servers
 	@$(VENV)/python -m imsg_testing.durations
@@ -76,7 +92,8 @@ wheel: .venv/.to-test ## build the one wheel of `pip install imsg`, and the clie
 	@cd deploy/wheel && ../../$(VENV)/hatchling build --target wheel --directory ../../dist
 	@$(UV) build --quiet --wheel --package imsg-client --out-dir dist
 
-release: .venv/.to-test ## make what a release consists of, in dist/release: wheels, archives, SBOM, offline archives, images, checksums
+release: .venv/.to-test ## make what a release consists of, in dist/release, of a commit that passed test-release: wheels, archives, SBOM, offline archives, images, checksums
+	@$(VENV)/python -m imsg_testing.release_run --recorded
 	@$(SLOWLY) scripts/release
 
 docs: $(UV) ## build the site of the documents, in Chinese and English, into dist/docs; every link is checked
@@ -85,13 +102,13 @@ docs: $(UV) ## build the site of the documents, in Chinese and English, into dis
 	@NO_MKDOCS_2_WARNING=1 PYTHONWARNINGS=ignore .uv/docs/bin/mkdocs build --quiet
 	@echo "imsg: dist/docs/$$(scripts/in-language index.html zh/index.html)" >&2
 
-isolation: $(UV) # each package alone with what it declares
+isolation: $(UV) ## each package alone with what it declares: a part of test-release
 	scripts/isolation
 
 test-fault: .venv/.to-test .venv/.long-servers ## inject every fault, reconcile, write docs/fault-tolerance.md
 	$(VENV)/python -m imsg_testing.fault_run
 
-test-fault-quick: .venv/.to-test .venv/.servers ## every process killed once: a part of make test-long
+test-fault-quick: .venv/.to-test .venv/.servers ## every process killed once: a part of test-long
 	$(VENV)/pytest -m quick tests/fault
 
 test-kubernetes: .venv/.to-test .venv/.long-servers ## build the manifests with kustomize, and check them by Kubernetes' schemas

@@ -36,7 +36,7 @@ SEARCHES = {
 """What people type, without blanks in Chinese: a word that is found, and the page that they mean."""
 
 
-@pytest.mark.long
+@pytest.mark.release
 @pytest.mark.timeout(600)
 def test_the_site_has_each_page_in_both_languages_and_finds_chinese_words() -> None:
     done = subprocess.run(["make", "docs"], cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)

@@ -12,7 +12,7 @@ import pytest
 from imsg_channels import CHANNELS
 from imsg_testing.compose import ROOT, Containers, running
 
-pytestmark = [pytest.mark.timeout(1_200), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(1_200)
 
 
 @pytest.fixture(scope="module")

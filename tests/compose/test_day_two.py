@@ -7,7 +7,7 @@ import pytest
 from imsg_testing.compose import UP_TIMEOUT_S, Containers
 from imsg_testing.compose_load import Load
 
-pytestmark = [pytest.mark.timeout(1_800), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(1_800)
 
 
 PAGE = 500

@@ -34,7 +34,6 @@ def test_the_manual_states_what_each_services_image_adds_to_its_base() -> None:
     assert {image: weight for image, weight in weighed.items() if abs(weight - int(told[image])) > ABOUT_MB} == {}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_an_archive_of_a_release_holds_every_image_for_its_architecture(tmp_path: Path) -> None:
     told = subprocess.run(

@@ -140,7 +140,6 @@ def test_what_a_sender_does_is_seen(containers: Containers, prometheus: httpx.Cl
     containers.wait(is_counted, within_s=120)
 
 
-@pytest.mark.slow
 def test_an_alert_reaches_alertmanager_with_its_runbook(containers: Containers, monitoring: Monitoring) -> None:
     def firing() -> dict[str, str]:
         try:

@@ -13,7 +13,7 @@ from imsg_testing.compose import ROOT, UP_TIMEOUT_S, Containers
 from imsg_testing.one_container import IMAGE, OneContainer, build, docker
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.timeout(1_800), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(1_800)
 
 MAIL = {"method": "smtp", "content": {"subject": "hello", "text": "您好"}}
 

@@ -60,14 +60,7 @@ def test_senders_share_the_parts_of_one_long_list(scaled: Containers) -> None:
     assert min(count_tried()) >= LISTED * 0.2, count_tried()
 
 
-@pytest.mark.parametrize(
-    "service",
-    [
-        "gateway",
-        "sender-sms",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("auth", "history", "sender-smtp", "sender-wechat")),
-    ],
-)
+@pytest.mark.parametrize("service", ["gateway", "sender-sms", "auth", "history", "sender-smtp", "sender-wechat"])
 def test_a_service_is_rolled_under_load_without_a_failed_request(scaled: Containers, service: str) -> None:
     """Where there is one replica as well as where there are more."""
     load = Load(scaled)
@@ -84,7 +77,6 @@ def test_a_service_is_rolled_under_load_without_a_failed_request(scaled: Contain
     scaled.wait(lambda: not load.waiting(scaled.client), within_s=120)
 
 
-@pytest.mark.slow
 def test_the_web_page_is_there_all_the_time_while_its_service_is_rolled(scaled: Containers) -> None:
     load = Load(scaled)
     (before,) = scaled.replicas("console")

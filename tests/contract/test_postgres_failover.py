@@ -19,7 +19,7 @@ from imsg_history.migrations import MIGRATIONS
 from imsg_testing.servers import Pair, PgBouncer, Postgres, run_pair
 from imsg_testing.waiting import eventually
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.release
 
 WITHIN_S = 60.0
 OPTIONS = DatabaseOptions("imsg-test", statement_timeout_s=30)

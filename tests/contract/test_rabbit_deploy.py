@@ -20,7 +20,7 @@ from imsg_testing.servers import Rabbit
 from imsg_testing.servers.rabbit import DEPLOY, read_shipped
 from imsg_testing.waiting import eventually
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.release
 
 POLICIES = DEPLOY / "policies.json"
 

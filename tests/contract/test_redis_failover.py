@@ -12,7 +12,7 @@ from imsg_runtime.redis import Redis, RedisUnavailable, Script, connect
 from imsg_testing.sentinels import follow, watched
 from imsg_testing.servers import Valkey
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.release
 
 WITHIN_S = 60.0
 DOWN_AFTER_MS = 5_000

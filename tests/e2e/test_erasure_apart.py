@@ -11,7 +11,7 @@ import redis
 from imsg_testing.services import Services
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(300)]
 
 MAIL = "Zhang.San@example.com"
 OTHER = "li.si@example.com"

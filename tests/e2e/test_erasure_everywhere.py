@@ -16,7 +16,7 @@ from imsg_testing.receiver import Receiver, receiving
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(400)]
 
 MAIL = "Qian.Duo@example.com"
 PHONE = "13612345678"

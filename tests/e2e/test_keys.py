@@ -6,7 +6,7 @@ import pytest
 
 from imsg_testing.deployment import running
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.release
 
 OLD, NEW = "the key of last year", "the key of this year"
 

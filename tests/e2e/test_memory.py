@@ -10,7 +10,7 @@ import pytest
 from imsg_testing.deployment import Deployment, running
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(900)]
 
 CLIENTS = 8
 

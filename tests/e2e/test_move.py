@@ -15,7 +15,7 @@ from imsg_testing.sandbox_process import run_sandbox
 from imsg_testing.services import Plan, deploy
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(1_800)]
 
 OWNERS = ("auth", "wechat", "callbacks", "catalog", "scheduler", "history")
 KEYS = ("token_key", "erasure_key", "secret_key")

@@ -22,7 +22,7 @@ from imsg_testing.mailbox import Mailbox
 from imsg_testing.servers import Postgres
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.release, pytest.mark.timeout(600)]
 
 PUBLIC: Mapping[str, Mapping[str, str]] = {
     "smtp": {"username": "noreply@example.com", "sender": "noreply@example.com", "security": "none"},

@@ -13,7 +13,7 @@ SETTLED_WITHIN_S = 150.0
 """A claim of the dead process runs out within 30 s and is looked at after a minute; the repeat may wait another."""
 
 
-@pytest.mark.long
+@pytest.mark.release
 @pytest.mark.timeout(300)  # it waits some 100 s, and as a process's last test it ends what the others shared besides
 def test_every_recipient_of_the_list_is_settled_and_hardly_one_got_it_twice(crash: Crash) -> None:
     messages = crash.deployment.wait_settled(crash.request, crash.recipients, within_s=SETTLED_WITHIN_S)

@@ -22,7 +22,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 NOWHERE = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-@pytest.mark.long
+@pytest.mark.release
 @pytest.mark.timeout(900)
 def test_a_release_is_whole_and_its_offline_archive_sends_a_mail(tmp_path: Path) -> None:
     out = tmp_path / "release"
@@ -83,7 +83,10 @@ def test_the_workflow_runs_what_ci_runs_and_publishes_a_tag_that_is_the_version(
     assert ".ci/run" in commands["test"]
     assert "make release" in commands["publish"]
     assert any("scripts/release-images push " in command for command in commands["publish"])
-    assert (jobs["publish"]["needs"], jobs["publish"]["if"]) == ("test", "startsWith(github.ref, 'refs/tags/v')")
+    assert (jobs["publish"]["needs"], jobs["publish"]["if"]) == (
+        ["test", "test-release"],
+        "startsWith(github.ref, 'refs/tags/v')",
+    )
     assert all(
         re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step["uses"])
         for job in jobs.values()

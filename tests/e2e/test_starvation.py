@@ -8,7 +8,7 @@ from imsg_testing.deployment import running
 from imsg_testing.mailbox import Mailbox
 from imsg_testing.waiting import wait
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.release
 """A mail that was refused is tried again after a minute."""
 
 POISON = "poison@example.com"

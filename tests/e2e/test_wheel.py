@@ -28,7 +28,7 @@ def _run(*command: str | Path, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
-@pytest.mark.long
+@pytest.mark.release
 @pytest.mark.timeout(900)
 def test_the_wheel_alone_sends_a_first_mail(tmp_path: Path) -> None:
     _run(Path(sys.executable).parent / "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=ROOT / "deploy/wheel")

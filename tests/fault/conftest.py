@@ -12,8 +12,7 @@ from imsg_testing.services import Plan, Services, deploy
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test` and `make test-long` leave to `make test-fault`."""
     for item in items:
-        in_part = item.get_closest_marker("quick") or item.get_closest_marker("long")
-        if item.path.parent == Path(__file__).parent and in_part is None:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("quick") is None:
             item.add_marker("fault")
 
 

@@ -23,7 +23,7 @@ from imsg_testing.service import KEYS
 from imsg_testing.services import Plan, deploy
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(2_400)]
+pytestmark = pytest.mark.timeout(2_400)
 
 FIRES_WITHIN_S = 240.0
 

@@ -12,7 +12,7 @@ from imsg_runtime.redis import connect
 from imsg_testing.services import Services
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 PATIENCE_S = 30.0
 """How long a client waits, also where the machine stands still: the relay gives up after 5 s (`CALL_TIMEOUT_S`)."""

@@ -21,7 +21,7 @@ from imsg_testing.mailbox import Manner
 from imsg_testing.services import Plan, Services
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1_800)]
+pytestmark = pytest.mark.timeout(1_800)
 
 FAILED_ONCE = (1452677835, 1060513513)
 """Seeds that failed once."""

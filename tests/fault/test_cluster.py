@@ -11,7 +11,7 @@ from imsg_testing.servers.rabbit_cluster import NODES
 from imsg_testing.services import Plan, Services
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 class _Deployments(Protocol):

@@ -12,7 +12,7 @@ from imsg_testing.edge import Edge, Names
 from imsg_testing.fault import inject_faults
 from imsg_testing.services import Plan, Services
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 HOSTS = ("127.0.0.2", "127.0.0.3")
 CLIENTS = 8

@@ -18,7 +18,7 @@ from imsg_testing.services import Plan, Services
 from imsg_testing.smtp_server import Received
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 WITHIN_S = 180.0
 

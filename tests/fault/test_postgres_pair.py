@@ -9,7 +9,7 @@ from imsg_testing.fault import inject_faults
 from imsg_testing.servers import Pair, PgBouncer, Postgres, run_pair
 from imsg_testing.services import Plan, Services, deploy
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 USERS = 40
 

@@ -14,7 +14,7 @@ from imsg_testing.databases import open_database
 from imsg_testing.services import Plan, Services
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 BATCH = 200
 """Jobs that a scheduler releases at once (`scheduler.release`)."""

@@ -9,7 +9,7 @@ from imsg_testing.sentinels import Watched, watched
 from imsg_testing.services import Plan, Services
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 LIST = 10_000
 

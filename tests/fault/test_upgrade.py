@@ -18,7 +18,7 @@ from imsg_testing.service import Service
 from imsg_testing.services import Plan, Services
 from imsg_testing.waiting import wait
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(2_400)]
+pytestmark = pytest.mark.timeout(2_400)
 
 SCHEDULED = 10_000
 FIRST_DUE_S, SPREAD_S = 60, 180
