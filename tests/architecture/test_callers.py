@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 import imsg_auth.main
@@ -24,6 +25,8 @@ from imsg_testing.waiting import eventually
 from imsg_web.callers import RULES, find_callers
 from imsg_web.service import Service
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 KEYS = {name: f"the own key of {name}, long enough for all" for name in CALLERS}
 ROOT = Path(__file__).parents[2]
 SHARED = "the one key of all services, as it was before"
@@ -36,16 +39,19 @@ def peer_keys(keys: Mapping[str, str]) -> PeerKeys:
     return PeerKeys(**{name.replace("-", "_"): (SecretStr(key),) for name, key in keys.items()})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def known(request: pytest.FixtureRequest) -> Mapping[str, str]:
     """Return the callers' own keys; a test may parametrize it."""
     found: Mapping[str, str] = getattr(request, "param", KEYS)
     return found
 
 
-@pytest.fixture
-async def services(tmp_path: Path, valkey_url: str, known: Mapping[str, str]) -> AsyncIterator[dict[str, Service]]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services(
+    tmp_path_factory: pytest.TempPathFactory, valkey_url: str, known: Mapping[str, str]
+) -> AsyncIterator[dict[str, Service]]:
     """Yield the services that are called, open."""
+    tmp_path = tmp_path_factory.mktemp("services")
     settings: dict[str, Any] = {
         "broker_url": valkey_url,
         "redis_url": valkey_url,
@@ -155,6 +161,6 @@ async def test_every_rule_and_every_call_is_for_a_url_that_there_is(services: di
     assert {url for url in called if not any(path.startswith(url) for *_, path in there)} == set()
 
 
-def test_every_rule_names_services_whose_keys_are_known_apart() -> None:
+async def test_every_rule_names_services_whose_keys_are_known_apart() -> None:
     callers = set().union(*(rule.callers for rule in RULES))
     assert callers == set(CALLERS) == set(KEYS)

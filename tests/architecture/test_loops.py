@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -34,11 +35,15 @@ def find_logging(handlers: Iterator[ast.ExceptHandler]) -> Iterator[tuple[str, i
                     yield str(call.args[0].value if isinstance(call.args[0], ast.Constant) else "?"), call.lineno
 
 
-def read_sources() -> Iterator[tuple[str, ast.Module]]:
-    """Parse every module of the services: path, tree."""
-    for path in sorted(ROOT.glob("*/src/**/*.py")) + sorted(ROOT.glob("shared/*/src/**/*.py")):
-        if not (path.is_relative_to(ROOT / "tests") or path.is_relative_to(ROOT / "bench")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+@cache
+def read_sources() -> list[tuple[str, ast.Module]]:
+    """Parse every module of the services that handles an exception: path, tree."""
+    return [
+        (str(path.relative_to(ROOT)), ast.parse(text))
+        for path in sorted(ROOT.glob("*/src/**/*.py")) + sorted(ROOT.glob("shared/*/src/**/*.py"))
+        if not (path.is_relative_to(ROOT / "tests") or path.is_relative_to(ROOT / "bench"))
+        if "except" in (text := path.read_text("utf-8"))
+    ]
 
 
 def find_handlers(tree: ast.AST) -> Iterator[ast.ExceptHandler]:

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from pydantic import SecretStr
 
 import imsg_auth.main
@@ -23,6 +23,8 @@ from imsg_testing.api_versions import read_answer
 from imsg_testing.routes import routes
 from imsg_testing.waiting import eventually
 from imsg_web.service import Service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = (SecretStr("a key between services, long enough"),)
 
@@ -41,9 +43,10 @@ PROVIDERS = tuple(
 """Where the sandbox is the provider itself, with the provider's own keys and answers."""
 
 
-@pytest.fixture
-async def services(tmp_path: Path, valkey_url: str) -> AsyncIterator[dict[str, Service]]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> AsyncIterator[dict[str, Service]]:
     """Yield the services, open, off loopback."""
+    tmp_path = tmp_path_factory.mktemp("services")
     settings: dict[str, Any] = {
         "broker_url": valkey_url,
         "redis_url": valkey_url,

@@ -26,7 +26,7 @@ LONGER = 8
 MAX_GROWTH = 22
 """How many times as long that text may take: 8 is linear, 64 quadratic."""
 
-REPEATS = 5
+REPEATS = 3
 """How often a text has to take too long: what else the machine does makes a call slower, and none faster."""
 
 UNBOUNDED = 64
@@ -79,23 +79,23 @@ def find_slow_shape(pattern: Pattern) -> str:
     """Return the method and the shape for which a pattern takes more than linear time; empty for a linear pattern."""
     source: Any = pattern.text.encode("latin-1") if pattern.is_bytes else pattern.text
     compiled = re.compile(source, pattern.flags)
-    for method, shape, size in product(pattern.methods, sorted(shapes(pattern.text, compiled.flags)), SIZES):
+    for size, method, shape in product(SIZES, pattern.methods, sorted(shapes(pattern.text, compiled.flags))):
         call = getattr(compiled, method)
         text = shape.encode(size, is_bytes=pattern.is_bytes)
-        took_s = _measure(call, text, MAX_S * 2)
-        if took_s > MAX_S:
-            is_slow = all(_measure(call, text, MAX_S * 2) > MAX_S for _ in range(REPEATS))
+        took_s = _measure(call, text, MAX_S)
+        if took_s >= MAX_S:
+            is_slow = all(_measure(call, text, MAX_S) >= MAX_S for _ in range(REPEATS))
         else:
-            is_slow = size == SIZES[-1] and took_s > DOUBTFUL_S and _grows(call, shape, pattern)
+            is_slow = size == SIZES[-1] and took_s > DOUBTFUL_S and _grows(call, shape, took_s, pattern)
         if is_slow:
             return f"{method} {shape}"
     return ""
 
 
-def _grows(match: Callable[[Any], object], shape: Shape, pattern: Pattern) -> bool:
-    """Return whether a longer text takes more than its share of time, however often both are measured."""
-    shorter, longer = (shape.encode(size, is_bytes=pattern.is_bytes) for size in (SIZES[-1], SIZES[-1] * LONGER))
-    limit_s = MAX_GROWTH * max(DOUBTFUL_S, *(_measure(match, shorter, MAX_S) for _ in range(REPEATS)))
+def _grows(match: Callable[[Any], object], shape: Shape, took_s: float, pattern: Pattern) -> bool:
+    """Return whether a longer text takes more than its share of time, each time it is measured."""
+    longer = shape.encode(SIZES[-1] * LONGER, is_bytes=pattern.is_bytes)
+    limit_s = MAX_GROWTH * took_s
     return all(_measure(match, longer, limit_s) >= limit_s for _ in range(REPEATS))
 
 
