@@ -25,6 +25,9 @@ from imsg_web import service_client
 SPEED = 40.0
 """How many seconds of the mail channel pass in one of the test's."""
 
+FIRST_THROTTLED = 5
+"""However slow the machine is, this many mails in a row are throttled once: it may never reach the server's rate."""
+
 QQ = (
     "550 Connection frequency limited",
     "550 Domain frequency limited. https://service.mail.qq.com/detail/122/1",
@@ -107,7 +110,7 @@ class OnceThrottling(SmtpServer):
 
 
 class Throttling(SmtpServer):
-    """Accepts some mails in a while, and throttles the others."""
+    """Accepts some mails, throttles a few whenever they come, and from then on those beyond its rate."""
 
     def __init__(self, mails: int, within_s: float, answer: str) -> None:
         super().__init__({}, EXTENSIONS, {}, None)
@@ -121,7 +124,8 @@ class Throttling(SmtpServer):
         usual, now = super().next_reply_for(command, recipients), fast_clock()
         if command != "RCPT":
             return usual
-        if now - self._accepted_at[0] < self._within_s:
+        is_first_time = self._accepted_at[0] > -math.inf and self.throttled < FIRST_THROTTLED
+        if is_first_time or now - self._accepted_at[0] < self._within_s:
             self.throttled += 1
             return self._answer
         self._accepted_at.append(now)
