@@ -55,23 +55,23 @@ async def check_estimates(redis: Redis) -> None:
     await published.fetch()
     costs = CostEstimator(published, find_providers, lambda: date(2026, 10, 1))
 
-    def estimate(draft: Draft) -> list[tuple[str, str]]:
-        shown = costs.estimate(draft)
+    async def estimate(draft: Draft) -> list[tuple[str, str]]:
+        shown = await costs.estimate(draft)
         assert all(cost["estimated"] for cost in shown)
         return [(cost["amount"], cost["currency"]) for cost in shown]
 
     long = "长" * 71  # two segments in China as elsewhere
     two_currencies = make_draft("sms", ("aliyun", long, (CHINA, CHINA, HONG_KONG)), ("twilio", long, ("+12125550123",)))
-    assert estimate(two_currencies) == [("0.78", "CNY"), ("0.0083", "USD")]
+    assert await estimate(two_currencies) == [("0.78", "CNY"), ("0.0083", "USD")]
     english = make_draft("sms", ("aliyun", "x" * 140, (CHINA, HONG_KONG)))  # three segments in China, one elsewhere
-    assert estimate(english) == [("0.435", "CNY")]
-    assert estimate(make_draft("sms", ("aliyun", None, (CHINA,)))) == [("0.045", "CNY")]
-    assert estimate(make_draft("sms", ("nobody", long, (CHINA,)))) == []
-    assert estimate(make_draft("wechat", (None, None, ("7K3-M9Q-2XF",)))) == []
+    assert await estimate(english) == [("0.435", "CNY")]
+    assert await estimate(make_draft("sms", ("aliyun", None, (CHINA,)))) == [("0.045", "CNY")]
+    assert await estimate(make_draft("sms", ("nobody", long, (CHINA,)))) == []
+    assert await estimate(make_draft("wechat", (None, None, ("7K3-M9Q-2XF",)))) == []
     mails = make_draft("smtp", (None, None, ("a@example.com", "b@example.com")))
 
     async def is_known() -> bool:
-        return estimate(mails) == [("0.0008", "CNY")]
+        return await estimate(mails) == [("0.0008", "CNY")]
 
     watching = asyncio.create_task(costs.watch())
     await eventually(is_known, 60)

@@ -36,6 +36,7 @@ from imsg_testing.brokers import arrivals, open_ready
 from imsg_testing.callers import id_of, user
 from imsg_testing.databases import on_both_databases, open_database
 from imsg_testing.history import job, request_id
+from imsg_testing.loop_turns import MAX_TURN_S, measured_turns
 from imsg_testing.proxy import Proxy
 from imsg_testing.quota import cache_user
 from imsg_testing.servers import Valkey
@@ -534,6 +535,22 @@ async def test_what_is_cancelled_again_after_a_restart_is_given_back_once(
                 body = wrong.model_copy(update={"recipients": left}).encode()
                 connection.execute(CANCELS.update().where(CANCELS.c.n == n).values(body=body))
             connection.commit()
+
+
+async def test_a_cancel_of_the_longest_list_does_not_hold_the_loop(
+    streams: Broker, database_url: str, redis_url: str
+) -> None:
+    long = scheduled(3_600, to=tuple(f"+1212555{n:04d}" for n in range(10_000)))
+    async with run_scheduler(database_url, redis_url) as client:
+        await publish(streams, [long])
+        await wait_for_rows(database_url, 1)
+        async with measured_turns() as turns:
+            answers = [
+                (await client.post(path)).json()["cancelled"]
+                for path in (f"/api/messages/{long.request}-9999/cancel", f"/api/requests/{long.request}/cancel")
+            ]
+    assert answers == [1, 9_999]
+    assert turns.longest_s <= MAX_TURN_S
 
 
 @pytest.mark.usefixtures("service_bounds")

@@ -79,8 +79,9 @@ class Prices:
             await asyncio.sleep(POLL_S)
 
     async def _publish_audit(self, by: Caller, before: Sequence[Price], after: Sequence[Price]) -> None:
-        removed = [_describe(price) for price in before if price not in after]
-        added = [_describe(price) for price in after if price not in before]
+        old, new = set(before), set(after)
+        removed = [_describe(price) for price in before if price not in new]
+        added = [_describe(price) for price in after if price not in old]
         at = datetime.fromtimestamp(self._now_ms() / 1_000, UTC)
         change = make_change(by, "prices", "prices", at, before={"prices": removed}, after={"prices": added})
         await self._broker.publish(change.model_dump_json().encode(), self._broker.topology.new(CHANGE))

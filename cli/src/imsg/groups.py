@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -84,7 +85,7 @@ def read(  # noqa: PLR0917  typer reads the options from here
         added, changed, refused = _add(api, name, sheet.people, consent)
     problems = sorted([*problems, *refused])
     if wrong is not None and problems:
-        _write_wrong(wrong, sheet, [line for line, _ in refused])
+        _write_wrong(wrong, sheet, {line for line, _ in refused})
     if as_json:
         shown = [{"line": line, "detail": detail} for line, detail in problems]
         print_json({"errorCode": 0, "added": added, "changed": changed, "problems": shown})
@@ -171,7 +172,7 @@ def _write_person(person: Person) -> dict[str, Any]:
     return {"contacts": person.contacts}
 
 
-def _write_wrong(file: Path, sheet: PeopleSheet, refused: Sequence[int]) -> None:
+def _write_wrong(file: Path, sheet: PeopleSheet, refused: AbstractSet[int]) -> None:
     """Write the rows that were left out to a CSV file, to be corrected and imported again."""
     rows = [(problem.line, problem.cells) for problem in sheet.problems]
     rows += [(person.line, person.cells) for person in sheet.people if person.line in refused]

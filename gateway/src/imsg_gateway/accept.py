@@ -20,6 +20,7 @@ from imsg_contract.topology import SCHEDULE, job_key
 from imsg_contract.wire import Category, ChargeRecord, EventKind, Reference
 from imsg_gateway import limits
 from imsg_gateway.costs import CostEstimator
+from imsg_gateway.countries import read_countries
 from imsg_gateway.credentials import Credential, Owner
 from imsg_gateway.draft import Draft, LegDraft
 from imsg_gateway.idempotency import Reservation
@@ -50,9 +51,6 @@ REPEAT_FOR_S = 5.0
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
 RETRY_AFTER_S = 2
-
-SLICE = 500
-"""Numbers that are looked up in one turn of the event loop."""
 
 
 class Accepted(NamedTuple):
@@ -129,7 +127,7 @@ class Acceptor:
         body = write(lane=lane_of(None, is_test=draft.is_test)) if kind is None else b""
         if len(body) > MAX_BODY_BYTES:
             raise recipients_wrong("列表太长，请分批发送", "the list is too long; send in several requests")
-        answer = _make_answer(draft, request, hold) | {"cost": self._costs.estimate(draft)}
+        answer = _make_answer(draft, request, hold) | {"cost": await self._costs.estimate(draft)}
         charged = await self._charge(draft, kind, credential, owner, now)
         lane = lane_of(kind, is_crowded=charged.is_crowded, is_test=draft.is_test)
         job_user = charged if owner.username == credential.username else owner
@@ -337,12 +335,7 @@ async def _find_countries(draft: Draft) -> Collection[str]:
     """Find the countries of a draft's phone numbers; `?` is none that is known."""
     if draft.method.segments is None:
         return ()
-    countries = set()
-    for number, recipient in enumerate(draft.recipients, 1):
-        if number % SLICE == 0:
-            await asyncio.sleep(0)
-        countries.add(find_country(recipient.address) or "?")
-    return countries
+    return {country or "?" for country in await read_countries(draft.recipients)}
 
 
 def _count_segments(draft: Draft) -> int:

@@ -12,6 +12,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.send_times import write_time
 from imsg_contract.wire import Category, Recipient
 from imsg_gateway.costs import CostEstimator
+from imsg_gateway.countries import read_countries
 from imsg_gateway.credentials import Credential
 from imsg_gateway.draft import Draft
 from imsg_gateway.draft_reader import DraftReader
@@ -74,8 +75,9 @@ class Checker:
             raise Refusal("may_not_send_by", sender=draft.sender)
         left = set(found.unfollowed)
         unreached = await self._limits.find_unreached(draft.method, draft.recipients, draft.provider)
-        forbidden = [] if draft.method.segments is None else _find_forbidden(draft.recipients, me["sms_countries"])
-        barred = [*forbidden, *(recipient for recipient in unreached if recipient not in forbidden)]
+        forbidden = await _find_forbidden(draft, me["sms_countries"])
+        are_forbidden = {recipient.n for recipient in forbidden}
+        barred = [*forbidden, *(recipient for recipient in unreached if recipient.n not in are_forbidden)]
         words = _Words(english=prefers_english(request.language), is_admin=me["role"] == "admin")
         problems = _problems(found, forbidden, unreached, words)
         reached = draft.leave_out(
@@ -89,7 +91,7 @@ class Checker:
                 duplicates=found.duplicates,
                 without_address=draft.without_address or 0,
                 segments=reached.total_segments,
-                cost=self._costs.estimate(reached),
+                cost=await self._costs.estimate(reached),
                 suppressed=0 if draft.is_test else await self._count_suppressed(draft),
                 held_until=None if hold is None else write_time(hold.until),
                 held_by=None if hold is None else hold.by,
@@ -124,11 +126,12 @@ def _names(senders: Sequence[str] | None, sender: str) -> Sequence[str]:
     return (sender,) if senders is None else senders
 
 
-def _find_forbidden(recipients: Sequence[Recipient], countries: Sequence[str]) -> Sequence[Recipient]:
+async def _find_forbidden(draft: Draft, countries: Sequence[str]) -> Sequence[Recipient]:
     """Find the recipients in countries that the user may not send to."""
-    if ANY_COUNTRY in countries:
+    if draft.method.segments is None or ANY_COUNTRY in countries:
         return []
-    return [recipient for recipient in recipients if find_country(recipient.address) not in countries]
+    found = await read_countries(draft.recipients)
+    return [recipient for recipient, country in zip(draft.recipients, found, strict=True) if country not in countries]
 
 
 class _Words(NamedTuple):

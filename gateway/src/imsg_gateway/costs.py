@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
 
 from imsg_channels import METHODS
 from imsg_channels.spec import ChannelSpec
-from imsg_contract.countries import find_country
 from imsg_contract.prices import Cost, Costs, sum_costs
+from imsg_gateway.countries import read_countries
 from imsg_gateway.draft import Draft
 from imsg_gateway.provider_reports import Provider
 from imsg_gateway.shares import Share
@@ -34,23 +34,25 @@ class CostEstimator:
         self._today = today
         self._first: dict[str, str] = {}
 
-    def estimate(self, draft: Draft) -> Costs:
+    async def estimate(self, draft: Draft) -> Costs:
         """Return the sum of each currency; empty where no price is known, and for what a test key sends."""
         if draft.is_test or draft.method.name not in self._prices.current.methods:
             return []
-        return sum_costs(cost for share in draft.shares for cost in self._estimate(draft, share))
+        return sum_costs([cost for share in draft.shares for cost in await self._estimate(draft, share)])
 
-    def _estimate(self, draft: Draft, share: Share) -> Iterator[Cost]:
+    async def _estimate(self, draft: Draft, share: Share) -> list[Cost]:
         method, day = draft.method, self._today().isoformat()
         provider = draft.provider or share.provider or draft.account or self._first.get(method.name, "")
         numbers: defaultdict[str | None, list[str]] = defaultdict(list)
-        for recipient in share.recipients:
-            numbers[find_country(recipient.address)].append(recipient.address)
+        for recipient, country in zip(share.recipients, await read_countries(share.recipients), strict=True):
+            numbers[country].append(recipient.address)
+        costs = []
         for country, of_country in numbers.items():
             price = self._prices.current.find(method.name, provider, country, day)
             if price is not None:
                 units = _count_segments(method, share, of_country) if price.per == "segment" else len(of_country)
-                yield Cost(units * price.micros, price.currency, estimated=True)
+                costs.append(Cost(units * price.micros, price.currency, estimated=True))
+        return costs
 
     async def watch(self) -> None:
         """Refresh the provider of each channel that is tried first, until cancelled."""

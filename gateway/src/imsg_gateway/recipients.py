@@ -24,6 +24,9 @@ from imsg_web.service_client import Peer, ServiceFailed
 SLICE = 100
 """The recipients that are checked before other tasks run: 10,000 would block the event loop for 187 ms."""
 
+PER_TURN = 1_000
+"""The recipients that are made before other tasks run, in some 15 ms."""
+
 NAMES_PER_CALL = 10_000
 """The usernames of one call to auth. Only a list beyond IMSG_MAX_RECIPIENTS' default needs several."""
 
@@ -165,11 +168,11 @@ class Recipients:
         """Return the recipients of usernames and addresses; count names that are unknown, to limit guesses."""
         names = list(dict.fromkeys(text for text in texts if addresses[text] is None))
         if not names and not method.has_accounts and not method.publishes_addresses:
-            return _number(texts, addresses)
+            return await _number(texts, addresses)
         caller = await credential.authenticate()
         await self._check_tries(caller)
         wrong = await self._add_contacts(names, addresses, method) if names else []
-        found = _number(texts, addresses, apart=() if is_sent or caller.sees_all else names)
+        found = await _number(texts, addresses, apart=() if is_sent or caller.sees_all else names)
         if method.has_accounts:
             found, unknown_tags = await self._check_following(found, account, is_test=credential.is_test)
             wrong += unknown_tags
@@ -307,7 +310,9 @@ def _explain_misspelt(text: str, method: ChannelSpec) -> WrongRecipient | None:
     return WrongRecipient(text, f"{spelling.zh}，请写成 {spelling.wanted}", f"{spelling.en}; write {spelling.wanted}")
 
 
-def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()) -> FoundRecipients:
+async def _number(
+    texts: Sequence[str], addresses: Mapping[str, str | None], apart: Collection[str] = ()
+) -> FoundRecipients:
     """Return numbered recipients. Texts of one address are one person, except the usernames in `apart`."""
     if len(texts) == 1:  # as in most requests: there are no duplicates
         address = addresses[texts[0]]
@@ -315,10 +320,16 @@ def _number(texts: Sequence[str], addresses: Mapping[str, str | None], apart: Co
     alone = frozenset(apart)
     first: dict[str, tuple[str, str]] = {}
     known = [(address, text) for text in texts if (address := addresses[text]) is not None]
-    for address, text in known:
+    for number, (address, text) in enumerate(known, 1):
+        if number % PER_TURN == 0:
+            await asyncio.sleep(0)
         first.setdefault(f":{text}" if text in alone else identity(address), (address, text))
-    recipients = tuple(Recipient(n=n, to=text, address=address) for n, (address, text) in enumerate(first.values()))
-    return FoundRecipients(recipients, duplicates=len(known) - len(recipients))
+    recipients: list[Recipient] = []
+    for n, (address, text) in enumerate(first.values()):
+        if n % PER_TURN == PER_TURN - 1:
+            await asyncio.sleep(0)
+        recipients.append(Recipient(n=n, to=text, address=address))
+    return FoundRecipients(tuple(recipients), duplicates=len(known) - len(recipients))
 
 
 def _refusal(wrong: Sequence[WrongRecipient]) -> Refusal:

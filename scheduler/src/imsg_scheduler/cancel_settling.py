@@ -77,7 +77,11 @@ class CancelSettler:
                 cancelled, too_late = cancellation.cancelled, len(cancellation.busy) + len(cancellation.doubtful)
                 totals = Totals(len(cancelled), too_late, cancel.total - len(cancelled) - too_late)
             else:
-                cancelled = [make_outcome(job, recipient.n, cancel.at) for recipient in job.recipients]
+                cancelled = []
+                for at in range(0, len(job.recipients), BATCH):
+                    await asyncio.sleep(0)  # others' turn: a long list would hold the loop
+                    some = job.recipients[at : at + BATCH]
+                    cancelled += [make_outcome(job, recipient.n, cancel.at) for recipient in some]
                 totals = cancel.totals or Totals(len(cancelled), 0, 0)
             outcomes += cancelled
             finished.append(replace(cancel, totals=totals))

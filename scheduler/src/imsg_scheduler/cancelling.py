@@ -121,7 +121,8 @@ class Canceller:
                 running = await rows.fallbacks.find_running(names)
             new = [message for message in part if message["request"] not in cancels]
             unfinished = [message["request"] for message in new if message["open"] or message["request"] in running]
-            settled += sum(message["total"] for message in new if message["request"] not in unfinished)
+            are_open = set(unfinished)
+            settled += sum(message["total"] for message in new if message["request"] not in are_open)
             unfinished += [cancel.request for cancel in cancels.values() if cancel.job is not None]
             for first in range(0, len(unfinished), TOGETHER):
                 together = unfinished[first : first + TOGETHER]
@@ -155,7 +156,7 @@ class Canceller:
             cancel = Cancel.of(part, n, now, total=len(chosen), totals=None)
         else:
             cancel = Cancel.of(part, n, now, total=len(chosen), totals=Totals(len(chosen), 0, 0))
-            left = tuple(recipient for recipient in job.recipients if recipient not in chosen)
+            left = tuple(recipient for recipient in job.recipients if n not in (ALL_MESSAGES, recipient.n))
             if left:
                 await rows.strip(job.model_copy(update={"recipients": left}))
             else:
