@@ -93,6 +93,7 @@ async def test_every_change_is_published_once_and_a_request_when_it_has_settled(
     assert await relay.relay() == 0
 
 
+@on_both_databases
 async def test_an_outcome_that_came_before_its_job_is_published_with_it(database: Database) -> None:
     broker = Listening()
     mine = make_wanted(events=int(EventKind.MESSAGE))

@@ -67,6 +67,8 @@ OUTLOOK = (
 )
 ANSWERS = QQ + NETEASE + GMAIL + YAHOO + OUTLOOK
 
+pytestmark = pytest.mark.usefixtures("worker_looks")
+
 
 @pytest.fixture
 async def broker(valkey_url: str, topology: Topology) -> AsyncIterator[Broker]:

@@ -17,7 +17,9 @@ import imsg_smtp.main
 from imsg_broker.connect import open_broker
 from imsg_broker.port import Broker
 from imsg_contract.suppressions import Suppression
+from imsg_contract.topology import channel_key
 from imsg_contract.wire import Job, Status
+from imsg_runtime.redis import connect as connect_redis
 from imsg_testing.callers import user
 from imsg_testing.history import job, make_delivery, outcome
 from imsg_testing.waiting import eventually
@@ -154,7 +156,9 @@ async def open_history(folder: Path, redis_url: str) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def open_place(folder: Path, redis_url: str) -> AsyncIterator[Place]:
-    """Run both."""
+    """Run both, with the channel paused: what it has sent is what a test publishes."""
+    async with connect_redis(redis_url) as redis:
+        await redis.call("HSET", channel_key("smtp"), "paused", "1")
     async with (
         open_history(folder, redis_url) as history,
         open_door(history, redis_url, redis_url) as door,
