@@ -12,12 +12,29 @@ from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.waiting import avoid_full_hour
 
 
+LOOKS = (
+    "imsg_gateway.channels.PAUSED_WITHIN_S",
+    "imsg_gateway.channels.SWITCHED_WITHIN_S",
+    "imsg_gateway.costs.POLL_S",
+    "imsg_gateway.key_usage.EVERY_S",
+    "imsg_gateway.next_due.POLL_S",
+    "imsg_gateway.providers.POLL_S",
+    "imsg_gateway.status.POLL_S",
+    "imsg_limits.backpressure.READ_EVERY_S",
+    "imsg_limits.windows.READ_S",
+    "imsg_runtime.redis.PROBE_S",
+)
+"""How often a gateway looks, and how long it lets others look: a test waits for each."""
+
+
 @pytest.fixture(autouse=True)
 def prepare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let gateways wait as long as a busy machine takes, and begin no test that the hour or the day may end in."""
+    """Let gateways look often and wait as long as a busy machine takes; begin no test that the hour may end in."""
     monkeypatch.setattr("imsg_gateway.main.Admission", partial(Admission, patience_s=60.0))
     monkeypatch.setattr("imsg_gateway.main.IdempotencyKeys", partial(IdempotencyKeys, wait_s=60.0))
-    avoid_full_hour(30)
+    for name in LOOKS:
+        monkeypatch.setattr(name, 0.1)
+    avoid_full_hour(10)
 
 
 @pytest.fixture

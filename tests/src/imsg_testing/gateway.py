@@ -439,4 +439,5 @@ def process(store_url: str, folder: Path, **settings: str) -> Iterator[int]:
         gateway.start()
         yield gateway.port
     finally:
+        gateway.process.kill()  # asked to end, it would be unready for seconds first
         gateway.process.close()
