@@ -285,6 +285,8 @@ def _show_kind(method: str, kind: Kind, language: str) -> KindShape:
                 required=field.required,
                 rare=field.rare,
                 route=field.route,
+                group=None if field.group is None else choose(field.group),
+                when={name: list(values) for name, values in field.when.items()},
                 default=field.default,
             )
             for field in kind.fields
@@ -295,7 +297,14 @@ def _show_kind(method: str, kind: Kind, language: str) -> KindShape:
             )
             for preset in kind.presets
         ],
-        setup=[SetUpShape(title=choose(step.title), value=step.value) for step in kind.setup],
+        setup=[
+            SetUpShape(
+                title=choose(step.title),
+                value=step.value,
+                when={name: list(values) for name, values in step.when.items()},
+            )
+            for step in kind.setup
+        ],
     )
 
 

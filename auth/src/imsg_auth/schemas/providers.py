@@ -103,6 +103,12 @@ class ProviderRestoration(RequestModel):
     version: Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
+When = Annotated[
+    dict[str, list[str]],
+    Field(description="Other fields, and the values with which it has a meaning; empty: always."),
+]
+
+
 class KindFieldShape(AnswerPart):
     """A field of an account."""
 
@@ -115,6 +121,8 @@ class KindFieldShape(AnswerPart):
     required: bool
     rare: Annotated[bool, Field(description="Whether few need it.")]
     route: Annotated[bool, Field(description="Whether it belongs in `routes`, not in `settings`.")]
+    group: Annotated[str | None, Field(description="The title below which a form shows it.")]
+    when: When
     default: Any
 
 
@@ -132,6 +140,7 @@ class SetUpShape(AnswerPart):
 
     title: str
     value: Annotated[str, Field(description="`{name}` and `{FIELD}` stand for the account's name and fields.")]
+    when: When
 
 
 class KindShape(AnswerPart):

@@ -215,6 +215,10 @@ class KindField(BaseModel):
     """Whether it restricts what the account is used for: the API shows it in `routes`."""
     key: str = ""
     """The field's key in the account; empty: its name."""
+    group: Words | None = None
+    """The title below which the form shows it; None: the form's own."""
+    when: Mapping[str, tuple[str, ...]] = {}
+    """Other fields → the values with which it has a meaning; empty: always."""
     default: Any = None
 
 
@@ -236,6 +240,8 @@ class SetUp(BaseModel):
 
     title: Words
     value: str
+    when: Mapping[str, tuple[str, ...]] = {}
+    """Fields → the values with which it is needed; empty: always."""
 
 
 class Kind(BaseModel):

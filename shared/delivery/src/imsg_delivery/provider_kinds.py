@@ -1,7 +1,7 @@
 """The kinds of accounts at providers: a channel's settings describe them once, for the form, the API and the checks."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -55,6 +55,19 @@ class FormField:
     """Whether few need it: the form shows it behind the others."""
     route: bool = False
     """Whether it says what the account is used for: the API has it in `routes`, beside `settings`."""
+    when: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Other fields of the model → the values with which the form asks for it; empty: always."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormGroup:
+    """Marks a field that is a model, by `Annotated`, as one whose own marked fields the page and the API set.
+
+    The API has them as `FIELD.NAME`. The model is set once one of its required fields is.
+    """
+
+    zh: str
+    en: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +87,35 @@ class ProviderKind:
         """The fields that are set in the page, in their order, those first that are required."""
         conditions = {} if self.route_model is None else _list_marked(self.route_model)
         marked = {**_list_marked(self.model), **{f"{ROUTES}{name}": info for name, info in conditions.items()}}
-        return dict(sorted(marked.items(), key=lambda field: not field[1].is_required()))
+        return dict(sorted(marked.items(), key=lambda item: "." in item[0] or not item[1].is_required()))
 
     def place(self, errors: Errors) -> Errors:
         """Return the errors with their fields under `settings` or `routes`, and ours also in Chinese."""
         marks = {name.removeprefix(ROUTES): find_form_field(info) for name, info in self.fields.items()}
-        return tuple(_place(error, next((marks.get(name) for name in error["loc"][1:2]), None)) for error in errors)
+        return tuple(_place(error, marks.get(".".join(map(str, error["loc"][1:3])))) for error in errors)
+
+    def nest(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an account's settings as its model takes them: the fields of a group in a table of their own."""
+        nested = {name: value for name, value in settings.items() if name.partition(".")[0] not in self._groups}
+        for group, (_, model) in self._groups.items():
+            prefix = f"{group}."
+            members = {name.removeprefix(prefix): value for name, value in settings.items() if name.startswith(prefix)}
+            if any(info.is_required() and name in members for name, info in model.model_fields.items()):
+                nested[group] = members
+        return nested
+
+    @property
+    def _groups(self) -> Mapping[str, tuple[FormGroup, type[BaseModel]]]:
+        return _list_groups(self.model)
 
     def describe(self, public_url: str) -> Kind:
         """Describe it to auth."""
         setup = tuple(
             step.model_copy(update={"value": step.value.replace("{public_url}", public_url)}) for step in self.setup
         )
-        fields = tuple(_describe_field(name, info) for name, info in self.fields.items())
+        fields = tuple(
+            _describe_field(name, info, self._groups.get(name.partition(".")[0])) for name, info in self.fields.items()
+        )
         return Kind(kind=self.kind, title=self.title, fields=fields, presets=self.presets, setup=setup)
 
 
@@ -133,7 +162,12 @@ class AccountSettings(Generic[Group]):
 
     def merge(self, own: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> Mapping[str, Any]:
         """Add accounts to the channel's own settings; the result is for `model`."""
-        added = {account.name: {**account.settings, "kind": account.kind} for account in accounts}
+        kinds = {kind.kind: kind for kind in self.kinds}
+        added = {
+            account.name: {**kinds[account.kind].nest(account.settings), "kind": account.kind}
+            for account in accounts
+            if account.kind in kinds
+        }
         return self.complete({**own, self.table: {**own.get(self.table, {}), **added}}, accounts)
 
     def show(self, group: Group, *, is_simulated: bool) -> tuple[ShownAccount, ...]:
@@ -161,7 +195,7 @@ class AccountSettings(Generic[Group]):
             return ({"loc": ("settings",), "type": UNKNOWN_FIELD, "msg": "", "ctx": context},)
         try:
             own_fields, conditions = split_settings(account.settings)
-            kind.model.model_validate(own_fields)
+            kind.model.model_validate(kind.nest(own_fields))
             if kind.route_model is not None:
                 kind.route_model.model_validate(conditions)
         except ValidationError as error:
@@ -176,8 +210,15 @@ class AccountSettings(Generic[Group]):
         if model is None:
             return {}
         kind = next(kind for kind in self.kinds if kind.kind == name)
-        names = [field for field in _list_marked(type(model)) if field in model.model_fields_set]
+        names = [name for name in type(model).model_fields if name in model.model_fields_set]
         values = {f"{prefix}{name}": getattr(model, name) for name in names if f"{prefix}{name}" in kind.fields}
+        for group in _list_groups(type(model)):
+            members = getattr(model, group)
+            values |= {
+                f"{group}.{name}": getattr(members, name)
+                for name in (() if members is None else members.model_fields_set)
+                if f"{group}.{name}" in kind.fields
+            }
         return {
             field: {"set": True} if _is_secret(kind.fields[field]) else _dump(value)
             for field, value in values.items()
@@ -192,7 +233,28 @@ def split_settings(settings: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapp
 
 
 def _list_marked(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
-    return {name: info for name, info in model.model_fields.items() if find_form_field(info) is not None}
+    """Return the marked fields, those of a group as `GROUP.NAME`."""
+    marked: dict[str, FieldInfo] = {}
+    groups = _list_groups(model)
+    for name, info in model.model_fields.items():
+        if find_form_field(info) is not None:
+            marked[name] = info
+        elif name in groups:
+            _, members = groups[name]
+            marked |= {f"{name}.{member}": own for member, own in _list_marked(members).items()}
+    return marked
+
+
+def _list_groups(model: type[BaseModel]) -> Mapping[str, tuple[FormGroup, type[BaseModel]]]:
+    """Return the fields that are marked as groups, each with its mark and its model."""
+    return {
+        name: (mark, member)
+        for name, info in model.model_fields.items()
+        for mark in info.metadata
+        if isinstance(mark, FormGroup)
+        for member in _flatten(info.annotation)
+        if isinstance(member, type) and issubclass(member, BaseModel)
+    }
 
 
 def find_form_field(info: FieldInfo) -> FormField | None:
@@ -235,12 +297,13 @@ def _cut(place: tuple[int | str, ...], name: str | None) -> tuple[int | str, ...
     return place[place.index(name) + 1 :] if name in place else place[-1:]
 
 
-def _describe_field(name: str, info: FieldInfo) -> KindField:
+def _describe_field(name: str, info: FieldInfo, group: tuple[FormGroup, type[BaseModel]] | None = None) -> KindField:
     mark = find_form_field(info)
     assert mark is not None  # noqa: S101  only marked fields are described
     kinds = list(_flatten(info.annotation))
     choices = tuple(str(value) for kind in kinds if get_origin(kind) is Literal for value in get_args(kind))
     default = None if info.is_required() else info.get_default(call_default_factory=True)
+    prefix = "" if group is None else f"{name.partition('.')[0]}."
     return KindField(
         name=name.removeprefix(ROUTES),
         key=name if name.startswith(ROUTES) else "",
@@ -249,9 +312,11 @@ def _describe_field(name: str, info: FieldInfo) -> KindField:
         type=_name_type(kinds, choices),
         choices=choices,
         secret=_is_secret(info),
-        required=info.is_required(),
+        required=info.is_required() and group is None,
         rare=mark.rare,
         route=mark.route,
+        group=None if group is None else Words(zh=group[0].zh, en=group[0].en),
+        when={f"{prefix}{other}": tuple(values) for other, values in mark.when.items()},
         default=_dump(default),
     )
 

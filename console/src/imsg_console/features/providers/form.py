@@ -88,7 +88,7 @@ async def add(view: View, refresh: Refresh) -> None:
         save,
         text=preset["help"] if preset else "",
         wide=True,
-        prepare=lambda form: SetUp(view, kind, form).draw(),
+        prepare=lambda form: _prepare(view, kind, form),
     )
     if made is not None:
         toast(t("providers.added", name=made["name"]))
@@ -132,11 +132,31 @@ async def change(view: View, provider: Mapping[str, Any], refresh: Refresh) -> N
         t("providers.check_and_save"),
         save,
         wide=True,
-        prepare=lambda form: SetUp(view, kind, form, provider).draw(),
+        prepare=lambda form: _prepare(view, kind, form, provider),
     )
     if saved is not None:
         toast(t("providers.saved", name=line(provider["name"], 64)))
         await refresh()
+
+
+def _prepare(view: View, kind: Kind, form: Form, provider: Mapping[str, Any] | None = None) -> None:
+    """Show what the values of a form make necessary, and what to enter at the provider."""
+    for field in kind["fields"]:
+        _show_when(form, field["when"], form.input(_name(field)).set_visibility)
+    SetUp(view, kind, form, provider).draw()
+
+
+def _show_when(form: Form, when: Mapping[str, Sequence[str]], show: Callable[[bool], object]) -> None:
+    """Call `show` with whether the fields have the values, now and whenever one of them changes."""
+    if not when:
+        return
+
+    def judge() -> None:
+        show(all(form.input(f"settings.{name}").value in values for name, values in when.items()))
+
+    for name in when:
+        form.input(f"settings.{name}").on_value_change(judge)
+    judge()
 
 
 class SetUp:
@@ -145,33 +165,36 @@ class SetUp:
     def __init__(self, view: View, kind: Kind, form: Form, provider: Mapping[str, Any] | None = None) -> None:
         """Guide through a form; `provider` is the one that is changed, None: it is new."""
         self._view, self._t, self._kind, self._form, self._provider = view, view.t, kind, form, provider
-        self._secrets = {field["name"]: field["title"] for field in kind["fields"] if field["secret"]}
+        self._titles = {field["name"]: field["title"] for field in kind["fields"]}
+        self._secrets = {field["name"] for field in kind["fields"] if field["secret"]}
 
     def draw(self) -> None:
         """Draw it, and follow what is typed."""
         for step in self._kind["setup"]:
-            with element("fieldset", "stack tight"):
+            with element("fieldset", "stack tight") as part:
                 element("legend", "", f"{self._t('providers.setup')}：{step['title']}")
                 show = partial(self._show, ui.column().classes("tight"), step["title"], step["value"])
             show()
+            _show_when(self._form, step["when"], part.set_visibility)
             if self._provider is None:
                 self._form.input("name").on_value_change(show)
-            for secret in self._list_named(step["value"]):
-                self._form.input(f"settings.{secret}").on_value_change(show)
+            for field in self._list_named(step["value"]):
+                self._form.input(f"settings.{field}").on_value_change(show)
 
     def _list_named(self, value: str) -> Sequence[str]:
-        return [name for name in self._secrets if f"{{{name}}}" in value]
+        return [name for name in self._titles if f"{{{name}}}" in value]
 
     def _show(self, place: Element, title: str, value: str) -> None:
         t, hints = self._t, []
         name = self._form.read()["name"] if self._provider is None else self._provider["name"]
-        text = value.replace("{name}", quote(name, safe=""))
-        for secret in self._list_named(value):
-            typed, label = self._form.input(f"settings.{secret}").value or "", self._secrets[secret]
-            is_kept = self._provider is not None and secret in self._provider["settings"]
-            if not typed:
+        write = partial(quote, safe="") if "://" in value else str
+        text = value.replace("{name}", write(name))
+        for field in self._list_named(value):
+            typed, label = self._form.input(f"settings.{field}").value or "", self._titles[field]
+            is_kept = self._provider is not None and field in self._provider["settings"]
+            if not typed and field in self._secrets:
                 hints.append(t("providers.setup_kept" if is_kept else "providers.setup_missing", field=label))
-            text = text.replace(f"{{{secret}}}", quote(typed, safe="") or f"<{label}>")
+            text = text.replace(f"{{{field}}}", write(typed) or f"<{label}>")
         if UNKNOWN_HOST in text:
             hints.append(t("providers.setup_host", host=UNKNOWN_HOST))
         place.clear()
@@ -198,14 +221,22 @@ async def _is_sound(view: View, form: Form, body: Mapping[str, Any]) -> bool:
 
 def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: bool) -> list[Field | Part]:
     t = view.t
-    shown = [_make_field(view, field, values.get(field["name"]), is_new=is_new) for field in kind["fields"]]
-    usual = [
-        made for made, field in zip(shown, kind["fields"], strict=True) if not field["rare"] and not field["route"]
-    ]
-    rare = [made for made, field in zip(shown, kind["fields"], strict=True) if field["rare"] and not field["route"]]
-    used_for = [made for made, field in zip(shown, kind["fields"], strict=True) if field["route"]]
+    usual, rare, used_for = list[Field](), list[Field](), list[Field]()
+    groups: dict[str, list[Field]] = {}
+    for field in kind["fields"]:
+        part = (
+            groups.setdefault(field["group"], [])
+            if field["group"]
+            else used_for
+            if field["route"]
+            else rare
+            if field["rare"]
+            else usual
+        )
+        part.append(_make_field(view, field, values.get(field["name"]), is_new=is_new))
     skip = Field(SKIP, t("providers.skip"), value=False, kind="switch", hint=t("providers.skip_hint"))
-    more = [Part(t("providers.rare"), rare)] if rare else []
+    more = [Part(title, fields) for title, fields in groups.items()]
+    more += [Part(t("providers.rare"), rare)] if rare else []
     more += [Part(t("providers.routes"), used_for, t("providers.routes_hint"))] if used_for else []
     return [*usual, *more, Part(t("providers.check"), [skip])]
 
@@ -243,11 +274,14 @@ def _name(field: Mapping[str, Any]) -> str:
 
 
 def _read(kind: Kind, values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return settings and routes as the API takes them: null unsets a field; a secret that is empty stays."""
+    """Return settings and routes as the API takes them: null unsets a field, and one that is not shown.
+
+    A secret that is empty stays.
+    """
     read: dict[str, dict[str, Any]] = {place: {} for place in PLACES}
     for field in kind["fields"]:
         value = values.get(_name(field))
-        if field["secret"] and not value:
+        if field["secret"] and not value and _name(field) in values:
             continue
         if field["type"] == "list":
             value = LIST_SIGNS.sub(" ", str(value or "")).split() or None
