@@ -163,7 +163,7 @@ def test_the_senders_own_mailbox_is_logged_in_to_as_its_server_is(monkeypatch: p
     }
     mailboxes = read(monkeypatch, **given).smtp.bounce_mailboxes
     found = {
-        name: (mailbox.host, mailbox.username, mailbox.password.get_secret_value())
+        name: (mailbox.host, mailbox.username, mailbox.password and mailbox.password.get_secret_value())
         for name, mailbox in mailboxes.items()
     }
     assert found == {

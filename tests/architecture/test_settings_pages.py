@@ -19,7 +19,7 @@ SETTINGS = find_settings()
 WITH_EXAMPLE = [
     setting
     for setting in SETTINGS
-    if setting.example and not setting.example.endswith(".pem") and setting.path[0] != "peer_keys"
+    if setting.example and not setting.example.endswith((".pem", ".json")) and setting.path[0] != "peer_keys"
 ]
 """All but tables, files that would have to be here, and the one that is a part of its field."""
 

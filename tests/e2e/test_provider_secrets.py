@@ -26,6 +26,13 @@ pytestmark = [pytest.mark.release, pytest.mark.timeout(600)]
 
 PUBLIC: Mapping[str, Mapping[str, str]] = {
     "smtp": {"username": "noreply@example.com", "sender": "noreply@example.com", "security": "none"},
+    "smtp-oauth2": {
+        "username": "noreply@example.com",
+        "sender": "noreply@example.com",
+        "security": "none",
+        "auth": "oauth2",
+        "client_id": "planted",
+    },
     "aliyun": {"sign_name": "天存", "access_key_id": "LTAI-planted", "template": "SMS_1"},
     "tencent": {"sign_name": "天存", "secret_id": "AKID-planted", "app_id": "1400000000", "template": "1234"},
     "volcengine": {"sign_name": "天存", "access_key_id": "AKLT-planted", "sms_account": "7a", "template": "ST_1"},
@@ -40,6 +47,12 @@ PUBLIC: Mapping[str, Mapping[str, str]] = {
 }
 """What each kind needs beside its secrets. A kind that is added has to be added here."""
 
+LOG_INS = {"smtp-oauth2": "smtp"}
+"""Further log-ins of a kind."""
+
+CERTIFICATES = {"certificate", "bounce_mailbox.certificate"}
+"""Fields that take the place of a secret."""
+
 ELSEWHERE = {"luosimao", "smsbao", "yunpian"}
 """Kinds without a field for the URL: their calls end at the proxy."""
 
@@ -51,6 +64,7 @@ REMOVED = ("aliyun", "smsbao")
 
 SPOKEN = {
     ("smtp", "password"),
+    ("smtp-oauth2", "client_secret"),
     ("twilio", "key_secret"),
     ("chuanglan", "password"),
     ("wechat", "secret"),
@@ -85,7 +99,7 @@ def repeat(asked: Asked) -> bytes:
     """Refuse a call, and repeat what was asked in every field that a provider has for words."""
     words = " ".join((asked.headers.get("authorization", ""), asked.target, asked.body.decode("utf-8", "replace")))
     answer = {"code": 20003, "Code": "Odd", "errcode": 40125}
-    answer |= dict.fromkeys(("message", "Message", "errmsg", "errorMsg", "msg", "rspcod"), words)
+    answer |= dict.fromkeys(("message", "Message", "errmsg", "errorMsg", "msg", "rspcod", "error_description"), words)
     is_wechat = asked.path.startswith("/cgi-bin/")
     return reply(answer, 200 if is_wechat else 401, {"content-type": "application/json"})
 
@@ -124,12 +138,19 @@ class Site:
         self.planted[secret] = kind, name
         return secret
 
-    def fill(self, kind: Mapping[str, Any]) -> dict[str, Any]:
-        """Fill a form."""
+    def fill(self, label: str, kind: Mapping[str, Any]) -> dict[str, Any]:
+        """Fill a form, as far as it is shown."""
         names = {field["name"]: field for field in kind["fields"]}
-        settings: dict[str, Any] = {**PUBLIC[kind["kind"]]}
-        settings |= {name: self.plant(kind["kind"], name) for name, field in names.items() if field["secret"]}
-        settings |= {name: f"{self.parrot.url}/" for name in ("endpoint", "url") if name in names}
+        settings: dict[str, Any] = {**PUBLIC[label]}
+        values = {name: field["default"] for name, field in names.items()} | settings
+        shown = {
+            name: field
+            for name, field in names.items()
+            if all(values[other] in accepted for other, accepted in field["when"].items())
+        }
+        hidden = {name for name, field in shown.items() if field["secret"]} - CERTIFICATES
+        settings |= {name: self.plant(label, name) for name in sorted(hidden)}
+        settings |= {name: f"{self.parrot.url}/" for name in ("endpoint", "url", "token_url") if name in shown}
         if "host" in names:
             settings |= {"host": self.mail.host, "port": self.mail.port}
         return settings
@@ -216,18 +237,20 @@ def is_in(form: str, dump: bytes) -> bool:
 
 def test_no_secret_is_anywhere(site: Site, tmp_path: Path) -> None:
     kinds = {kind["kind"]: kind for kind in site.ask("GET", "providers/kinds")["kinds"]}
+    kinds |= {name: kinds[kind] for name, kind in LOG_INS.items()}
     assert set(kinds) == set(PUBLIC)
     site.plant_people()
     paths = {name: f"providers/{kind['method']}/p-{name}" for name, kind in kinds.items()}
     for name, kind in kinds.items():
-        body = {"method": kind["method"], "name": f"p-{name}", "kind": name, "settings": site.fill(kind)}
+        body = {"method": kind["method"], "name": f"p-{name}", "kind": kind["kind"]}
+        body |= {"settings": site.fill(name, kind)}
         check = site.ask("POST", "providers/check", body)
         assert check.get("ok") is (name in UNASKED), (name, check)
         made = site.ask("POST", "providers", body)
         assert made["errorCode"] == 0, (name, made)
-        wrong = {"settings": {**site.fill(kind), next(iter(PUBLIC[name]), "endpoint"): 7, "odd": "odd"}}
+        wrong = {"settings": {**site.fill(name, kind), next(iter(PUBLIC[name]), "endpoint"): 7, "odd": "odd"}}
         assert site.ask("PATCH", paths[name], wrong)["errorCode"] != 0
-        changed = site.ask("PATCH", paths[name], {"settings": site.fill(kind)})
+        changed = site.ask("PATCH", paths[name], {"settings": site.fill(name, kind)})
         assert (changed["errorCode"], changed["version"]) == (0, 2), (name, changed)
         for what in ("signatures", "templates", "versions"):
             site.ask("GET", f"{paths[name]}/{what}")
@@ -236,7 +259,8 @@ def test_no_secret_is_anywhere(site: Site, tmp_path: Path) -> None:
 
     def list_overlooked() -> set[str]:
         listed = site.ask("GET", "providers")["providers"]
-        return {*kinds} - ELSEWHERE - UNASKED - {provider["kind"] for provider in listed if provider["attention"]}
+        told = {provider["name"].removeprefix("p-") for provider in listed if provider["attention"]}
+        return {*kinds} - ELSEWHERE - UNASKED - told
 
     wait(lambda: not list_overlooked(), 120, why=lambda: str(list_overlooked()))
     for name in REMOVED:

@@ -49,6 +49,9 @@ def _find_remedy(
 ) -> str:
     variable = partial(imsg_smtp.main.variable_of, name)
     host, port, security = variable("host"), variable("port"), variable("security")
+    if server.auth == "oauth2" and (is_login or failure.code.startswith("oauth_")):
+        trouble = imsg_smtp.main.explain(failure, server, is_login=is_login)
+        return translate(trouble.remedy_zh, trouble.remedy_en)
     if is_login:
         username, password = variable("username"), variable("password")
         return translate(f"核对 {username} 和 {password}。", f"Correct {username} and {password}.")

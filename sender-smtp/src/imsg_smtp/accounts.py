@@ -5,9 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from imsg_contract.provider_accounts import Preset, ProviderAccount, ProviderTrouble, Words
+from imsg_contract.provider_accounts import Preset, ProviderAccount, ProviderTrouble, SetUp, Words
 from imsg_contract.results import Again, Blocked
 from imsg_delivery.provider_kinds import FormField, ProviderKind
+from imsg_smtp.bounces.imap import MailboxError
+from imsg_smtp.log_in import GOOGLE, MICROSOFT365, OAUTH2
+from imsg_smtp.oauth_troubles import SAID, find_remedy, is_of_microsoft
+from imsg_smtp.oauth_troubles import TROUBLES as TOKEN_TROUBLES
 from imsg_smtp.port_probe import WRONG_SECURITY
 from imsg_smtp.replies import TIMEOUT, UNREACHABLE
 from imsg_smtp.settings import MailServerSettings, Smtp, check_sender
@@ -31,9 +35,11 @@ class MailAccount(MailServerSettings):
     """The sender that recipients see, such as `iMSG <noreply@example.com>`. Most mailboxes want the log-in name."""
 
 
-def _preset(name: str, zh: str, en: str, host: str, words: Words, *, port: int = 465) -> Preset:
+def _preset(
+    name: str, zh: str, en: str, host: str, words: Words, *, port: int = 465, log_in: Mapping[str, str] | None = None
+) -> Preset:
     settings = {"host": host, "port": port, "security": "tls" if port == 465 else "starttls"}  # noqa: PLR2004
-    return Preset(name=name, title=Words(zh=zh, en=en), settings=settings, help=words)
+    return Preset(name=name, title=Words(zh=zh, en=en), settings={**settings, **(log_in or {})}, help=words)
 
 
 MAIL_SERVER = ProviderKind(
@@ -59,9 +65,12 @@ MAIL_SERVER = ProviderKind(
             "Gmail",
             "smtp.gmail.com",
             Words(
-                zh="密码填应用专用密码：Google 账号须先开启两步验证。",
-                en="The password is an app password; the Google account needs 2-step verification first.",
+                zh="用密码登录的，填应用专用密码：Google 账号须先开启两步验证。"
+                "Google Workspace 也可把登录方式改为 OAuth 2.0，用服务账号代表该邮箱发信。",
+                en="A password is an app password; the Google account needs 2-step verification first. Google "
+                "Workspace may use OAuth 2.0 instead, with a service account that acts for the mailbox.",
             ),
+            log_in={"preset": GOOGLE},
         ),
         _preset(
             "outlook",
@@ -69,10 +78,18 @@ MAIL_SERVER = ProviderKind(
             "Outlook / Microsoft 365",
             "smtp.office365.com",
             Words(
-                zh="须由管理员为该邮箱开启 SMTP AUTH，否则会拒绝登录。",
-                en="An administrator has to switch SMTP AUTH on for the mailbox; else the log-in is refused.",
+                zh="Microsoft 默认于 2026 年 12 月底停用密码登录，因此这里默认用 OAuth 2.0。先在 Microsoft Entra "
+                "管理中心注册应用：API 权限添加 Office 365 Exchange Online 的应用程序权限 SMTP.SendAsApp"
+                "（读取退信另加 IMAP.AccessAsApp）并授予管理员同意，再新建客户端密码或上传证书；"
+                "最后执行表单下方的 Exchange Online PowerShell 命令。",
+                en="Microsoft ends passwords by default at the end of December 2026, so the log-in is by OAuth 2.0. "
+                "Register an application in the Microsoft Entra admin center: add the application permission "
+                "SMTP.SendAsApp of Office 365 Exchange Online (for bounces IMAP.AccessAsApp too), grant admin "
+                "consent, and make a client secret or upload a certificate. Then run the commands of Exchange Online "
+                "PowerShell below the form.",
             ),
             port=587,
+            log_in={"auth": OAUTH2, "preset": MICROSOFT365},
         ),
         _preset(
             "aliyun",
@@ -93,6 +110,18 @@ MAIL_SERVER = ProviderKind(
                 zh="用户名和发件人是控制台“发信地址”中的地址，密码是在那里设置的 SMTP 密码。",
                 en="Name and sender are the sender address of the console; the SMTP password is set there too.",
             ),
+        ),
+    ),
+    setup=(
+        SetUp(
+            title=Words(
+                zh="Exchange Online PowerShell（<对象 ID> 在 Entra 的“企业应用程序”中，不是应用注册中的对象 ID）",
+                en="Exchange Online PowerShell (<OBJECT-ID> of Enterprise applications, not of App registrations)",
+            ),
+            value="New-ServicePrincipal -AppId {client_id} -ObjectId <OBJECT-ID>\n"
+            "Add-MailboxPermission -Identity {username} -User <OBJECT-ID> -AccessRights FullAccess\n"
+            "Set-CASMailbox -Identity {username} -SmtpClientAuthenticationDisabled $false",
+            when={"auth": (OAUTH2,), "preset": (MICROSOFT365,)},
         ),
     ),
 )
@@ -192,11 +221,16 @@ def complete(merged: Mapping[str, Any], accounts: Sequence[ProviderAccount]) -> 
 
 def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: bool) -> ProviderTrouble:
     """Return why a mail server refuses the account, and the remedy."""
-    known = TROUBLES.get(LOG_IN if is_login and failure.code not in TROUBLES else failure.code, OTHER)
+    troubles = {**TROUBLES, **TOKEN_TROUBLES}
+    known = troubles.get(LOG_IN if is_login and failure.code not in troubles else failure.code, OTHER)
     reply = failure.detail
     if known.code == LOG_IN:
         # What precedes the reply names settings of a file, and it begins with the enhanced code once more.
-        reply = reply.partition(": ")[2].removeprefix(failure.code.partition(" ")[2]).strip()
+        said = reply.rpartition(SAID)[2] if SAID in reply else reply.partition(": ")[2]
+        reply = said.removeprefix(failure.code.partition(" ")[2]).strip()
+        if server.auth == OAUTH2 or is_of_microsoft(failure.code):
+            remedy = find_remedy(f"{failure.code} {reply}", server.username or "")
+            known = known.model_copy(update={"remedy_zh": remedy.zh, "remedy_en": remedy.en})
     why = next((why for word, why in CERTIFICATE_FAULTS if word in failure.detail), UNKNOWN_ISSUER)
     at = f"{server.host}:{server.server_port}"
     return known.model_copy(
@@ -205,4 +239,15 @@ def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: b
             "zh": known.zh.format(at=at, code=failure.code, reply=reply, why=why.zh),
             "en": known.en.format(at=at, code=failure.code, reply=reply, why=why.en),
         }
+    )
+
+
+def explain_mailbox(error: MailboxError) -> ProviderTrouble:
+    """Return why the bounce mailbox of an account is not read, and the remedy."""
+    return error.trouble or ProviderTrouble(
+        code="bounce_mailbox",
+        zh=f"无法读取退信邮箱（{error}）。",
+        en=f"The bounce mailbox can't be read: {error}.",
+        remedy_zh="请核对 IMAP 服务器、端口、加密方式和文件夹，并确认该邮箱已开启 IMAP。",
+        remedy_en="Correct the IMAP server, its port, the security and the folder, and switch IMAP on.",
     )

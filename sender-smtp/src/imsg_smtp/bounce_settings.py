@@ -3,10 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from imsg_delivery.provider_kinds import FormField
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import is_loopback, variable
+from imsg_smtp.log_in import PASSWORD, LogIn
 
 Security = Literal["none", "starttls", "tls"]
 
@@ -46,30 +58,76 @@ def has_fixed_envelope(host: str) -> bool:
     return host in FIXED_ENVELOPES or (host.startswith("smtpdm") and host.endswith(".aliyun.com"))
 
 
-class BounceMailbox(BaseModel):
-    """A mailbox that bounces are delivered to, read by IMAP; people's own mail may be in it too."""
+class MailboxAddress(BaseModel):
+    """Where a mailbox is, and how it is connected to."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
+    host: Annotated[
+        str,
+        Field(min_length=1, pattern=r"^[^\s/@]+$"),
+        FormField("IMAP 服务器", "IMAP server", "从这里读取退信，如 imap.qq.com。留空：不读取退信。"),
+    ]
+    """The IMAP server."""
+    port: Annotated[
+        Annotated[int, Field(ge=1, le=65_535)] | None,
+        FormField("IMAP 端口", "IMAP port", "IMAP 服务器的端口。未设置时：`tls` 为 993，其他为 143。"),
+    ] = None
+    """Its port. Unset: 993 with `tls`, else 143."""
+    security: Annotated[
+        Security | None,
+        FormField(
+            "IMAP 加密方式",
+            "IMAP security",
+            "连接的加密方式。未设置时：连接本机用 `none`，连接其他主机用 `tls`。",
+        ),
+    ] = None
+    """How the connection is encrypted. Unset: `none` for this machine, `tls` for any other."""
+
+
+class BounceMailbox(LogIn, MailboxAddress):
+    """A mailbox that bounces are delivered to, read by IMAP; people's own mail may be in it too."""
+
     _setting: str = variable("smtp", "bounce_mailbox")
 
-    host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/@]+$")]
-    """The IMAP server."""
-    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """Its port. Unset: 993 with `tls`, else 143."""
-    security: Security | None = None
-    """How the connection is encrypted. Unset: `none` for this machine, `tls` for any other."""
-    username: Annotated[str, Field(min_length=1)]
+    username: Annotated[
+        str,
+        Field(min_length=1),
+        FormField("用户名", "Username", "登录用户名。用户名和密码都留空：使用邮件服务器的登录信息。"),
+    ]
     """The name to log in with, needed where the mail server has none."""
-    password: SecretStr
+    password: Annotated[
+        SecretStr | None,
+        FormField(
+            "密码", "Password", "登录密码。QQ 邮箱、腾讯企业邮箱和网易邮箱填授权码。", when={"auth": (PASSWORD,)}
+        ),
+        Field(validate_default=True),
+    ] = None
     """The password to log in with. QQ, Exmail and NetEase want the authorization code (授权码). Needed where the mail
     server has none."""
-    folder: Annotated[str, Field(min_length=1)] = "INBOX"
+    folder: Annotated[str, Field(min_length=1), FormField("文件夹", "Folder", "读取哪个文件夹。")] = "INBOX"
     """The folder to read."""
-    move_to: Annotated[str, Field(min_length=1)] | None = None
+    move_to: Annotated[
+        Annotated[str, Field(min_length=1)] | None,
+        FormField("移到文件夹", "Move to", "处理过的退信移到哪个文件夹，须已存在。未设置：留在原处，标为已读。"),
+    ] = None
     """The folder to move our bounces to. Unset: they stay, marked as read."""
-    ca_file: File | None = None
+    ca_file: Annotated[
+        File | None,
+        FormField(
+            "IMAP 的 CA 证书文件",
+            "CA file of IMAP",
+            "服务器证书由内部 CA 签发时填写：该 CA 证书（PEM）在 sender-smtp 所在机器上的路径。",
+        ),
+    ] = None
     """A file of certificates to trust beside the system's own."""
+
+    @field_validator("password", mode="after")
+    @classmethod
+    def _needs_password(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("auth") == PASSWORD:
+            raise PydanticCustomError("missing", "Field required")
+        return value
 
     @property
     def protection(self) -> Security:

@@ -16,6 +16,8 @@ from imsg_contract.results import Again, Blocked
 from imsg_runtime.masking import Secrets
 from imsg_smtp.connection import Connection, Extensions, failure_code
 from imsg_smtp.dialogue import take_over
+from imsg_smtp.oauth import TokenFailure
+from imsg_smtp.oauth_troubles import NO_XOAUTH2, SAID, find_remedy
 from imsg_smtp.refusals import classify_before_mail
 from imsg_smtp.replies import BLOCK_S, OUT_OF_STEP, PROVIDER, Reply
 from imsg_smtp.server_address import ServerAddress, Timeouts, describe_error, open_socket
@@ -23,12 +25,39 @@ from imsg_smtp.server_address import ServerAddress, Timeouts, describe_error, op
 NEXT_MECHANISM = (500, 501, 502, 503, 504, 534)
 """Replies to AUTH that refuse the mechanism and not the password (RFC 4954, sections 4 and 6)."""
 
+REFUSED_TOKEN = ("535", "430")
+"""Replies to a token that another one may mend: refused (RFC 4954, section 6); Microsoft's `430 4.2.0 mailbox logon
+failure` while the application's right to the mailbox is missing or new."""
+
 
 async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Again | Blocked:
-    """Open a connection, with TLS and the log-in that the settings name.
+    """Open a connection, with TLS and the log-in that the settings name; a refused token is fetched anew once.
 
     Returns Again where the server is unavailable, Blocked where a setting has to be changed, here or at the server.
     """
+    if server.tokens is None:
+        return await _connect(server, timeouts, server.password)
+    token = await server.tokens.get()
+    if isinstance(token, TokenFailure):
+        return _translate_failure(token, server)
+    result = await _connect(server, timeouts, SecretStr(token))
+    if not (isinstance(result, Blocked) and result.code.startswith(REFUSED_TOKEN)):
+        return result
+    fresh = await server.tokens.get(stale=token)
+    if isinstance(fresh, TokenFailure):
+        return _translate_failure(fresh, server)
+    return await _connect(server, timeouts, SecretStr(fresh))
+
+
+def _translate_failure(failure: TokenFailure, server: ServerAddress) -> Again | Blocked:
+    """Return the result where there is no token for the log-in."""
+    if failure.is_transient:
+        return Again(PROVIDER, failure.code, failure.detail)
+    return Blocked(PROVIDER, server.scope, failure.code, failure.detail, BLOCK_S)
+
+
+async def _connect(server: ServerAddress, timeouts: Timeouts, secret: SecretStr | None) -> Connection | Again | Blocked:
+    """Open a connection; `secret` is the password or the token."""
     sock = await open_socket(server, timeouts.connect_s)
     if isinstance(sock, Again):
         return sock
@@ -44,9 +73,9 @@ async def connect(server: ServerAddress, timeouts: Timeouts) -> Connection | Aga
     failure: Again | Blocked | None
     try:
         await client.connect(timeout=timeouts.greeting_s)
-        failure = await _authenticate(client, server)
+        failure = await _authenticate(client, server, secret)
     except SMTPResponseException as error:
-        failure = classify_before_mail(_read_reply(error, server), server.scope)
+        failure = classify_before_mail(_read_reply(error, secret), server.scope)
     except (SMTPException, OSError) as error:
         failure = _translate_error(error, server)
     except BaseException:
@@ -68,7 +97,7 @@ def _has_unread(client: SMTP) -> bool:
     return protocol is not None and bool(protocol._buffer)  # noqa: SLF001  it offers no other way; a test holds it to this
 
 
-async def _authenticate(client: SMTP, server: ServerAddress) -> Blocked | None:
+async def _authenticate(client: SMTP, server: ServerAddress, secret: SecretStr | None) -> Again | Blocked | None:
     """Send EHLO, start TLS, send EHLO again (required by RFC 3207), and log in; return why that failed."""
     await _greet(client)
     if server.security == "starttls":
@@ -80,9 +109,11 @@ async def _authenticate(client: SMTP, server: ServerAddress) -> Blocked | None:
             return Blocked(PROVIDER, server.scope, "no_starttls", detail, BLOCK_S)
         await client.starttls()
         await _greet(client)
-    if server.username is None or server.password is None:
+    if server.username is None or secret is None:
         return None
-    return await _log_in(client, server, server.username, server.password)
+    if server.tokens is not None:
+        return await _log_in_by_token(client, server, server.username, secret)
+    return await _log_in(client, server, server.username, secret)
 
 
 async def _greet(client: SMTP) -> None:
@@ -109,7 +140,7 @@ async def _log_in(client: SMTP, server: ServerAddress, username: str, password: 
         try:
             await known[name](username, password.get_secret_value())
         except SMTPAuthenticationError as error:
-            reply = _read_reply(error, server)
+            reply = _read_reply(error, password)
             if reply.closes_connection:
                 raise
             remedy = f"correct {server.variable('username')} and {server.variable('password')}"
@@ -121,9 +152,29 @@ async def _log_in(client: SMTP, server: ServerAddress, username: str, password: 
     return Blocked(PROVIDER, scope, code, detail, BLOCK_S)
 
 
-def _read_reply(error: SMTPResponseException, server: ServerAddress) -> Reply:
-    """Return a refusal. It may repeat the log-in, whose password is hidden."""
-    secrets = Secrets([] if server.password is None else [server.password])
+async def _log_in_by_token(
+    client: SMTP, server: ServerAddress, username: str, token: SecretStr
+) -> Again | Blocked | None:
+    """Log in by XOAUTH2; the library answers the challenge that holds an error."""
+    if "xoauth2" not in client.server_auth_methods:
+        offered = " ".join(client.server_auth_methods) or "none"
+        detail = f"{server.scope} offers no XOAUTH2 (it offers {offered}); correct {server.variable('port')}."
+        return Blocked(PROVIDER, server.scope, NO_XOAUTH2, detail, BLOCK_S)
+    try:
+        await client.auth_xoauth2(username, token.get_secret_value())
+    except SMTPAuthenticationError as error:
+        reply = _read_reply(error, token)
+        if not str(reply.code).startswith(("5", *REFUSED_TOKEN)):
+            raise
+        remedy = find_remedy(f"{reply.code} {reply.text}", username).en
+        detail = f"{server.scope} refused the token. {remedy} {SAID}{reply.text}"
+        return Blocked(PROVIDER, server.scope, reply.label, detail, BLOCK_S)
+    return None
+
+
+def _read_reply(error: SMTPResponseException, secret: SecretStr | None) -> Reply:
+    """Return a refusal. It may repeat the log-in, whose password or token is hidden."""
+    secrets = Secrets([] if secret is None else [secret])
     return Reply.of(error.code, secrets.hide_in(error.message))
 
 

@@ -19,9 +19,11 @@ from imsg_delivery.gateway_directory import Names, publish_names
 from imsg_delivery.provider_kinds import AccountSettings, SenderSettings
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.sender import Sender, make_sender
+from imsg_runtime.redis import Redis
+from imsg_runtime.sealing import Sealer
 from imsg_runtime.settings import StartError, variable
-from imsg_smtp import dkim, sender_dns, senders
-from imsg_smtp.accounts import MAIL_SERVER, complete, explain, list_servers
+from imsg_smtp import dkim, oauth, sender_dns, senders
+from imsg_smtp.accounts import MAIL_SERVER, complete, explain, explain_mailbox, list_servers
 from imsg_smtp.bounce_settings import FIXED_ENVELOPES, has_fixed_envelope
 from imsg_smtp.bounces import bounce_sources
 from imsg_smtp.bounces.addressees import Addressees
@@ -36,9 +38,11 @@ from imsg_smtp.connection import Connection
 from imsg_smtp.connection_pool import ConnectionPool, Limits
 from imsg_smtp.domains import SLOWED_PER_MINUTE, DomainLimits, Domains, merge_presets
 from imsg_smtp.hard_bounces import HardBounces
+from imsg_smtp.log_in import OAUTH2, PASSWORD, LogIn
 from imsg_smtp.mail_server import MailServer
 from imsg_smtp.mail_setup import DkimPublic, MailSetup
 from imsg_smtp.mime import BeginSigning
+from imsg_smtp.oauth import OwnToken, TokenSource
 from imsg_smtp.port_probe import connect_or_explain
 from imsg_smtp.rendering import MakeUnsubscribeHeaders, Renderings
 from imsg_smtp.replies import DISCONNECTED, PROVIDER
@@ -54,6 +58,8 @@ from imsg_web.service_client import Peer
 
 TRY_TIMEOUT_S = 8.0
 
+FindTokens = Callable[[LogIn], TokenSource]
+
 __all__ = [
     "BouncePath",
     "DkimKey",
@@ -62,6 +68,7 @@ __all__ = [
     "Smtp",
     "Timeouts",
     "app",
+    "explain",
     "find_bounce_path",
     "make_dkim_keys",
     "open_channel",
@@ -86,18 +93,28 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
     history = await enter(service_client.connect(settings.history_url, settings.service_key, apps))
     unsubscribe = _prepare_unsubscribe(settings)
     keys = _derive_bounce_keys(settings)
+    find_tokens = _find_tokens(sender.redis, settings)
     channel = open_channel(
         settings.smtp,
         history,
         make_unsubscribe_headers=unsubscribe,
         bounces=HardBounces(sender.broker),
         token_key=keys[0] if keys else None,
+        find_tokens=find_tokens,
     )
     bounces = BounceProcessor(sender.broker, Addressees(history), FirstSeen(sender.redis), keys)
-    await bounce_sources.open_sources(_bounce_sources(settings.smtp), sender, bounces)
+    await bounce_sources.open_sources(_bounce_sources(settings.smtp), sender, bounces, find_tokens)
     sender.work(await enter(channel))
     sender.watch(publish_names(sender.redis, PROVIDER, _list_names(settings.smtp)), "names")
     return make_app("iMSG sender-smtp", [make_router(bounces, settings.smtp.bounce_secret)])
+
+
+def _find_tokens(redis: Redis, settings: Settings) -> FindTokens:
+    """Return what finds the tokens of a log-in: shared under the key of the channel; without one each has its own."""
+    if not settings.provider_key:
+        return OwnToken
+    sealer = Sealer(settings.provider_key, oauth.PURPOSE)
+    return lambda log_in: oauth.share_tokens(log_in, redis, sealer)
 
 
 def _bounce_sources(smtp: Smtp) -> bounce_sources.BounceSources:
@@ -130,6 +147,7 @@ async def open_channel(
     make_unsubscribe_headers: MakeUnsubscribeHeaders | None = None,
     bounces: HardBounces | None = None,
     token_key: bytes | None = None,
+    find_tokens: FindTokens = OwnToken,
 ) -> AsyncIterator[MailChannel]:
     """Open the channel without the service; it connects at the first mail. Raises StartError for a wrong setting.
 
@@ -140,7 +158,7 @@ async def open_channel(
     async with AsyncExitStack() as stack:
         servers = dict[str, MailServer]()
         for name, server in smtp.all_servers.items():
-            address = await _server_address(server, sender.domain, name)
+            address = await _server_address(server, sender.domain, name, find_tokens)
             connect = partial(connect_or_explain, address, timeouts or Timeouts())
             connections = ConnectionPool(connect, address.scope, Limits(connections=server.connections), clock)
             domain = smtp.bounce_domain_of(name)
@@ -235,11 +253,12 @@ async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again
 
 
 async def check_account(smtp: Smtp, name: str) -> Sequence[ProviderTrouble]:
-    """Log in to a mail server; return why it does not take the account."""
+    """Log in to a mail server and to its bounce mailbox; return why one does not take the account."""
     failure = await try_server(smtp, TRY_TIMEOUT_S, name)
-    if failure is None:
-        return ()
     server = smtp.all_servers[name]
+    if failure is None:
+        unread = server.bounce_mailbox and await bounce_sources.try_mailbox(server.bounce_mailbox, TRY_TIMEOUT_S)
+        return (explain_mailbox(unread),) if unread else ()
     is_login = isinstance(failure, Blocked) and server.username is not None
     return (explain(failure, server, is_login=is_login and await works_without_login(smtp, name, TRY_TIMEOUT_S)),)
 
@@ -249,7 +268,7 @@ async def works_without_login(smtp: Smtp, name: str, timeout_s: float) -> bool:
 
     Raises StartError.
     """
-    nobody = {"username": None, "password": None}
+    nobody = {"username": None, "password": None, "auth": PASSWORD}
     others = {other: server.model_copy(update=nobody) for other, server in smtp.servers.items()}
     return await try_server(smtp.model_copy(update={**nobody, "servers": others}), timeout_s, name) is None
 
@@ -289,7 +308,10 @@ async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, 
     """
     mailboxes = smtp.bounce_mailboxes
     failures = await asyncio.gather(*(bounce_sources.try_mailbox(mailbox, timeout_s) for mailbox in mailboxes.values()))
-    return [(name, mailbox.name, failure) for (name, mailbox), failure in zip(mailboxes.items(), failures, strict=True)]
+    return [
+        (name, mailbox.name, f"{failure}." if failure else None)
+        for (name, mailbox), failure in zip(mailboxes.items(), failures, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +386,9 @@ def make_dkim_keys(selector: str) -> list[DkimKey]:
     return keys
 
 
-async def _server_address(smtp: MailServerSettings, hello: str, name: str) -> ServerAddress:
+async def _server_address(
+    smtp: MailServerSettings, hello: str, name: str, find_tokens: FindTokens = OwnToken
+) -> ServerAddress:
     return ServerAddress(
         host=smtp.host,
         port=smtp.server_port,
@@ -373,6 +397,7 @@ async def _server_address(smtp: MailServerSettings, hello: str, name: str) -> Se
         tls=None if smtp.protection == "none" else await asyncio.to_thread(_make_tls_context, smtp.ca_file, name),
         username=smtp.username,
         password=smtp.password,
+        tokens=find_tokens(smtp) if smtp.auth == OAUTH2 else None,
         name=name,
     )
 

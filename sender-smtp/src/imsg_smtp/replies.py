@@ -174,8 +174,12 @@ def is_server_failure(result: Result) -> TypeGuard[Again | Unknown]:
 
 
 def concern_of_server(code: str) -> Concern:
-    """Return the concern of a failure of the server: `account` for a refused log-in (53x; RFC 4954)."""
-    return "account" if code.startswith("53") else "provider"
+    """Return the concern of a failure of the server: `account` for a refused log-in (53x; RFC 4954) or token.
+
+    Microsoft refuses a token also by 430, where the mailbox does not let the application in.
+    """
+    is_of_account = code.startswith(("53", "430", "oauth_")) and code != "oauth_unreachable"
+    return "account" if is_of_account else "provider"
 
 
 def find_queue_id(reply: Reply) -> str | None:

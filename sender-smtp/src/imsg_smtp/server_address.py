@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from imsg_contract.results import Again
+from imsg_smtp.oauth import TokenSource
 from imsg_smtp.replies import PROVIDER, TIMEOUT, UNREACHABLE
 from imsg_smtp.settings import DEFAULT, Security, variable_of
 
@@ -45,6 +46,8 @@ class ServerAddress:
     """The context of all connections; None only where security is none."""
     username: str | None = None
     password: SecretStr | None = None
+    tokens: TokenSource | None = None
+    """The tokens that take the password's place."""
     name: str = DEFAULT
     """Its name in the settings."""
 

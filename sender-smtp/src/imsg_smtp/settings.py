@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
-from imsg_delivery.provider_kinds import FormField
+from imsg_delivery.provider_kinds import FormField, FormGroup
 from imsg_delivery.routes import Route, check_categories, split_categories, split_list
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import Keys, SenderSettings, is_loopback, variable
 from imsg_smtp import senders
 from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
+from imsg_smtp.log_in import OAUTH2, PASSWORD, SECRETS, LogIn
 from imsg_smtp.webhook_signature import SIGNED, read_secret
 from imsg_web.responses import field_error
 
@@ -180,8 +181,8 @@ DomainList = Annotated[str, AfterValidator(_are_domains)]
 """Domains with commas between them; a text, since a list in the environment would have to be JSON."""
 
 
-class MailServerSettings(BaseModel):
-    """A mail server, and how it is used."""
+class MailServerAddress(BaseModel):
+    """Where a mail server is, and how it is connected to."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -196,10 +197,6 @@ class MailServerSettings(BaseModel):
         FormField("端口", "Port", "邮件服务器的端口。未设置时：不加密为 25，`starttls` 为 587，`tls` 为 465。"),
     ] = None
     """Its port. Unset: 25 without security, 587 with `starttls`, 465 with `tls`."""
-    username: Annotated[str | None, FormField("用户名", "Username", "登录用户名，多为完整的邮箱地址。")] = None
-    """The name to log in with."""
-    password: Annotated[SecretStr | None, FormField("密码", "Password", "登录密码；QQ、163 等邮箱填授权码。")] = None
-    """The password to log in with."""
     security: Annotated[
         Security | None,
         FormField(
@@ -207,7 +204,30 @@ class MailServerSettings(BaseModel):
         ),
     ] = None
     """How the connection is encrypted. Unset: `none` for this machine, `starttls` for any other."""
-    ca_file: Annotated[Path, AfterValidator(_is_file)] | None = None
+
+    @property
+    def protection(self) -> Security:
+        """The security that is set; else none on this machine, and STARTTLS to any other."""
+        return self.security or ("none" if is_loopback(self.host) else "starttls")
+
+    @property
+    def server_port(self) -> int:
+        """The port that is set; else the one that belongs to the security."""
+        return self.port or PORTS[self.protection]
+
+
+class MailServerSettings(LogIn, MailServerAddress):
+    """A mail server, and how it is used."""
+
+    ca_file: Annotated[
+        Annotated[Path, AfterValidator(_is_file)] | None,
+        FormField(
+            "CA 证书文件",
+            "CA file",
+            "服务器证书由内部 CA 签发时填写：该 CA 证书（PEM）在 sender-smtp 所在机器上的路径。",
+            rare=True,
+        ),
+    ] = None
     """A file of certificates to trust beside the system's own."""
     connections: Annotated[
         int,
@@ -256,7 +276,7 @@ class MailServerSettings(BaseModel):
     bounce_domain: Annotated[str, AfterValidator(_is_bounce_domain)] | None = None
     """The domain whose mail comes back to iMSG. Unset: that of the server `default`. `none`: bounces go to the
     sender."""
-    bounce_mailbox: BounceMailbox | None = None
+    bounce_mailbox: Annotated[BounceMailbox | None, FormGroup("退信邮箱", "Bounce mailbox")] = None
     """The mailbox from which bounces of the server's mail are read."""
 
     def route(self, name: str) -> Route:
@@ -269,29 +289,32 @@ class MailServerSettings(BaseModel):
             categories=split_categories(self.categories),
         )
 
-    @property
-    def protection(self) -> Security:
-        """The security that is set; else none on this machine, and STARTTLS to any other."""
-        return self.security or ("none" if is_loopback(self.host) else "starttls")
-
-    @property
-    def server_port(self) -> int:
-        """The port that is set; else the one that belongs to the security."""
-        return self.port or PORTS[self.protection]
-
     @model_validator(mode="before")
     @classmethod
     def _copy_login_to_mailbox(cls, values: object) -> object:
-        """Use the server's log-in for a bounce mailbox without one: at 163 and QQ one code serves both."""
+        """Use the server's log-in for a bounce mailbox without one: at 163 and QQ one code serves both.
+
+        An application that may read the server's mailbox reads another one too.
+        """
         mailbox = values.get("bounce_mailbox") if isinstance(values, Mapping) else None
-        if not isinstance(values, Mapping) or not isinstance(mailbox, Mapping) or "username" in mailbox:
+        if not isinstance(values, Mapping) or not isinstance(mailbox, Mapping):
             return values
-        log_in = {name: values[name] for name in ("username", "password") if values.get(name)}
-        return {**values, "bounce_mailbox": {**log_in, **mailbox}}
+        log_in = {name: values[name] for name in LogIn.model_fields if values.get(name)}
+        if not any(mailbox.get(name) for name in ("username", *SECRETS)):
+            mailbox = {**mailbox, **log_in}
+        elif not mailbox.get("username"):
+            mailbox = {**mailbox, **{name: value for name, value in log_in.items() if name == "username"}}
+        elif log_in.get("auth") == OAUTH2 and not any(mailbox.get(name) for name in SECRETS):
+            mailbox = {**mailbox, **{name: value for name, value in log_in.items() if name != "username"}}
+        return {**values, "bounce_mailbox": mailbox}
 
     @model_validator(mode="after")
     def _belongs_together(self) -> "MailServerSettings":
-        if (self.username is None) != (self.password is None):
+        if self.auth == OAUTH2 and self.username is None:
+            raise field_error(
+                "使用 OAuth 2.0 须填写用户名，即邮箱地址", "OAuth 2.0 needs the username: the address of the mailbox"
+            )
+        if self.auth == PASSWORD and (self.username is None) != (self.password is None):
             raise field_error(
                 "用户名和密码要么都填，要么都不填", "a username and a password belong together; set both, or neither"
             )

@@ -4,6 +4,7 @@ aiosmtpd speaks the protocol. This module replaces its replies with those of a t
 """
 
 import asyncio
+import base64
 import contextlib
 import hmac
 import socket
@@ -118,6 +119,8 @@ class SmtpServer:
         self.extensions = extensions
         self.users = users
         self.tls = tls
+        self.find_user: Callable[[str], str | None] | None = None
+        """Returns whose mailbox a token opens; the server then takes XOAUTH2 alone."""
         self.concurrent_requests = 0
         """Mails whose DATA was accepted and that have no reply yet."""
         self.released = asyncio.Event()
@@ -195,7 +198,11 @@ class SmtpServer:
         session.host_name = hostname
         if reply := self.next_reply("EHLO"):
             return [reply]
-        own = ("STARTTLS", "AUTH") if self.users and "AUTH" not in " ".join(self.extensions) else "STARTTLS"
+        own = (
+            ("STARTTLS", "AUTH")
+            if (self.users or self.find_user) and "AUTH" not in " ".join(self.extensions)
+            else "STARTTLS"
+        )
         first, *others = (reply[4:] for reply in replies)
         lines = [first, *self.extensions, *(line for line in others if line.startswith(own))]
         return [*(f"250-{line}" for line in lines[:-1]), f"250 {lines[-1]}"]
@@ -216,7 +223,7 @@ class SmtpServer:
     ) -> ScriptedReply:
         """Begin a mail."""
         reply = self.next_reply("MAIL")
-        if self.users and not session.authenticated:
+        if (self.users or self.find_user) and not session.authenticated:
             return "530 5.7.0 Authentication required"
         if _has_code(reply, "250"):
             envelope.mail_from = address
@@ -282,6 +289,7 @@ class Connection(SMTP):
             timeout=TIMEOUT_S,
             auth_require_tls=server.tls is not None,
             authenticator=server.check_password,
+            auth_exclude_mechanism=["XOAUTH2"] if server.find_user is None else ["PLAIN", "LOGIN", "CRAM-MD5"],
             loop=asyncio.get_running_loop(),
         )
         self.command_size_limits = defaultdict(lambda: LINE_OCTETS)  # parameters of DSN pass aiosmtpd's 512
@@ -380,6 +388,18 @@ class Connection(SMTP):
         is_right = hmac.new(password, CHALLENGE, "md5").hexdigest() == digest
         return AuthResult(success=is_right, handled=False, auth_data=name)
 
+    async def auth_XOAUTH2(self, _: SMTP, args: list[str]) -> AuthResult:  # noqa: N802
+        """Check a token; a wrong one is answered by a challenge that holds an error, as Google does."""
+        response = base64.b64decode(args[1]).decode()
+        user, bearer = response.removesuffix("\x01\x01").split("\x01")
+        name = user.removeprefix("user=")
+        assert self._server.find_user is not None
+        if self._server.find_user(bearer.removeprefix("auth=Bearer ")) == name:
+            return AuthResult(success=True, handled=False, auth_data=name)
+        answer = await self.challenge_auth(b'{"status":"400","schemes":"Bearer","scope":"https://mail.google.com/"}')
+        assert answer == b"", answer
+        return AuthResult(success=False, handled=False)
+
 
 @contextlib.asynccontextmanager
 async def smtp_server(
@@ -389,13 +409,17 @@ async def smtp_server(
     users: Mapping[str, str] | None = None,
     starttls: ssl.SSLContext | None = None,
     tls: ssl.SSLContext | None = None,
+    find_user: Callable[[str], str | None] | None = None,
 ) -> AsyncIterator[SmtpServer]:
     """Run a server for as long as the context lasts.
 
     `replies` maps a command to one reply, or to a list of replies sent one after the other. `users` (name → password)
-    have to log in; the server offers STARTTLS with `starttls`, and with `tls` speaks TLS from the first byte.
+    have to log in, with `find_user` by a token; the server offers STARTTLS with `starttls`, and with `tls` speaks TLS
+    from the first byte.
     """
-    async with SmtpServer(replies or {}, extensions, users or {}, starttls).running(tls) as server:
+    smtp = SmtpServer(replies or {}, extensions, users or {}, starttls)
+    smtp.find_user = find_user
+    async with smtp.running(tls) as server:
         yield server
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,11 +11,13 @@ from prometheus_client import Gauge
 from imsg_delivery.sender import Sender
 from imsg_runtime.settings import StartError, variable
 from imsg_smtp.bounce_settings import BounceListener, BounceMailbox
-from imsg_smtp.bounces.imap import make_tls_context
+from imsg_smtp.bounces.imap import MailboxError, make_tls_context
 from imsg_smtp.bounces.ingest import Ingester, make_counter
 from imsg_smtp.bounces.listener import Listener, RecipientCheck
 from imsg_smtp.bounces.mailbox import MailboxReader, check_mailbox
 from imsg_smtp.bounces.process import BounceProcessor
+from imsg_smtp.log_in import OAUTH2, LogIn
+from imsg_smtp.oauth import OwnToken, TokenSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ class BounceSources:
     """Bounce domains, in lower case."""
 
 
-async def open_sources(sources: BounceSources, sender: Sender, bounces: BounceProcessor) -> None:
+async def open_sources(
+    sources: BounceSources, sender: Sender, bounces: BounceProcessor, find_tokens: Callable[[LogIn], TokenSource]
+) -> None:
     """Read bounces for as long as the service runs.
 
     Raises StartError where a setting is wrong, or the port is taken.
@@ -38,7 +42,7 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
         return
     counter = make_counter(sender.metrics)
     if sources.mailboxes:
-        await _read_mailboxes(sources.mailboxes, sender, Ingester(bounces, "mailbox", counter))
+        await _read_mailboxes(sources.mailboxes, sender, Ingester(bounces, "mailbox", counter), find_tokens)
     if sources.listener is not None:
         if not sources.domains:
             domain, port = variable("smtp", "bounce_domain"), variable("smtp", "bounce_listener", "port")
@@ -54,7 +58,12 @@ async def open_sources(sources: BounceSources, sender: Sender, bounces: BouncePr
         await sender.stack.enter_async_context(listener.listening())
 
 
-async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender, ingester: Ingester) -> None:
+async def _read_mailboxes(
+    mailboxes: Mapping[str, BounceMailbox],
+    sender: Sender,
+    ingester: Ingester,
+    find_tokens: Callable[[LogIn], TokenSource],
+) -> None:
     """Start a reader for each mailbox; a lease decides which process reads. Raises StartError."""
     readers = []
     reading = Gauge(
@@ -65,7 +74,8 @@ async def _read_mailboxes(mailboxes: Mapping[str, BounceMailbox], sender: Sender
     )
     for name, mailbox in mailboxes.items():
         tls = await asyncio.to_thread(make_tls_context, mailbox)
-        reader = MailboxReader(mailbox, tls, sender.redis, ingester, secrets.token_hex(8))
+        tokens = find_tokens(mailbox) if mailbox.auth == OAUTH2 else None
+        reader = MailboxReader(mailbox, tls, sender.redis, ingester, secrets.token_hex(8), tokens=tokens)
         reading.labels(name).set_function(partial(_is_reading, reader))
         sender.watch(reader.run(), f"bounce mailbox of {name}")
         readers.append(reader)
@@ -76,6 +86,7 @@ def _is_reading(reader: MailboxReader) -> float:
     return float(reader.is_reading)
 
 
-async def try_mailbox(settings: BounceMailbox, timeout_s: float) -> str | None:
-    """Log in to the mailbox and open its folder; return why that failed, as a sentence. Raises StartError."""
-    return await asyncio.to_thread(lambda: check_mailbox(settings, make_tls_context(settings), timeout_s))
+async def try_mailbox(settings: BounceMailbox, timeout_s: float) -> MailboxError | None:
+    """Log in to the mailbox and open its folder; return why that failed. Raises StartError."""
+    tls = await asyncio.to_thread(make_tls_context, settings)
+    return await check_mailbox(settings, tls, timeout_s, OwnToken(settings) if settings.auth == OAUTH2 else None)

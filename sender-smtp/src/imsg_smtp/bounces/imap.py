@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
@@ -17,8 +17,10 @@ from pathlib import Path
 from imapclient import SEEN, IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
+from imsg_contract.provider_accounts import ProviderTrouble
 from imsg_runtime.settings import StartError
 from imsg_smtp.bounce_settings import BounceMailbox
+from imsg_smtp.oauth_troubles import find_remedy
 
 TIMEOUT_S = 30.0
 
@@ -48,10 +50,16 @@ CODE_HINT = (
 class MailboxError(Exception):
     """The mailbox can't be read; the text says why, and the remedy."""
 
-    def __init__(self, text: str, *, needs_operator: bool) -> None:
+    def __init__(
+        self, text: str, *, needs_operator: bool, trouble: ProviderTrouble | None = None, is_log_in: bool = False
+    ) -> None:
         super().__init__(text)
         self.needs_operator = needs_operator
         """Whether the error lasts until the operator corrects a setting or the mailbox."""
+        self.trouble = trouble
+        """The error for who set the mailbox up in the web page; None: the text is all there is."""
+        self.is_log_in = is_log_in
+        """Whether the server refuses the log-in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +80,19 @@ class Imap:
         """UIDVALIDITY: once it changes, all UIDs denote other messages (RFC 9051, 2.3.1.1)."""
         self.has_idle = False
 
-    def open(self) -> None:
-        """Log in and open the folder. Raises MailboxError."""
+    def open(self, token: str | None = None) -> None:
+        """Log in, by a token where one is given, and open the folder. Raises MailboxError."""
         settings, client = self._settings, self._client
         with _translate_errors(settings):
             self._identify()
             try:
-                client.login(settings.username, settings.password.get_secret_value())
+                if token is None:
+                    assert settings.password is not None  # noqa: S101  the settings want one, or a token
+                    client.login(settings.username, settings.password.get_secret_value())
+                else:
+                    client.sasl_login("XOAUTH2", _answer_challenges(settings.username, token))
             except LoginError as error:
-                raise MailboxError(
-                    f"{settings.host}:{settings.server_port} refuses the log-in of {settings.username}: "
-                    f"{_describe(error)}; correct {settings.variable('username')} and …__PASSWORD ({CODE_HINT})",
-                    needs_operator=True,
-                ) from error
+                raise _refuse_log_in(settings, _describe(error), is_by_token=token is not None) from error
             self._identify()
             self.has_idle = client.has_capability("IDLE")
             try:
@@ -228,6 +236,33 @@ def connect(settings: BounceMailbox, tls: ssl.SSLContext | None, timeout_s: floa
         if settings.protection == "starttls":
             client.starttls(tls)
         return Imap(settings, client)
+
+
+def _answer_challenges(username: str, token: str) -> Callable[[bytes], str]:
+    """Return what answers challenges of XOAUTH2: first the token, then nothing to one that holds an error."""
+    answers = iter([f"user={username}\x01auth=Bearer {token}\x01\x01"])
+    return lambda _: next(answers, "")
+
+
+def _refuse_log_in(settings: BounceMailbox, reply: str, *, is_by_token: bool) -> MailboxError:
+    at = f"{settings.host}:{settings.server_port}"
+    trouble = ProviderTrouble(
+        code="bounce_log_in",
+        zh=f"退信邮箱 {at} 拒绝 {settings.username} 登录（{reply}）。",
+        en=f"The bounce mailbox {at} refuses the log-in of {settings.username} ({reply}).",
+        remedy_zh="请核对用户名和密码；QQ、163 等邮箱的密码是授权码，须先在邮箱设置中开启 IMAP 服务。",
+        remedy_en="Correct the name and the password; at QQ and NetEase it is an authorization code, and IMAP has to "
+        "be on.",
+    )
+    text = (
+        f"{at} refuses the log-in of {settings.username}: {reply}; correct {settings.variable('username')} and "
+        f"…__PASSWORD ({CODE_HINT})"
+    )
+    if is_by_token:
+        remedy = find_remedy(reply, settings.username)
+        trouble = trouble.model_copy(update={"remedy_zh": remedy.zh, "remedy_en": remedy.en})
+        text = f"{at} refuses the token of {settings.username}: {reply}. {remedy.en.removesuffix('.')}"
+    return MailboxError(text, needs_operator=True, trouble=trouble, is_log_in=True)
 
 
 def make_tls_context(settings: BounceMailbox) -> ssl.SSLContext | None:

@@ -26,6 +26,8 @@ from imsg_smtp.bounce_settings import BounceMailbox
 from imsg_smtp.bounces.imap import FetchedMessage, Imap, MailboxError, connect
 from imsg_smtp.bounces.ingest import RETRY_LATER, Ingester
 from imsg_smtp.bounces.report import may_be_bounce
+from imsg_smtp.oauth import TokenFailure, TokenSource
+from imsg_smtp.oauth_troubles import TROUBLES
 
 log = logger(__name__)
 
@@ -114,6 +116,8 @@ class MailboxReader:
     timings: ReaderTimings = ReaderTimings()
     clock: Callable[[], float] = time.monotonic
     draw: Callable[[], float] = random.random
+    tokens: TokenSource | None = None
+    """The tokens that take the password's place."""
     failure: str = ""
     """Why this process does not read the mailbox; empty while it reads, or while another process holds the lease."""
     is_reading: bool = False
@@ -225,7 +229,7 @@ class MailboxReader:
         imap: Imap | None = None
         try:
             imap = await loop.run_in_executor(thread, connect, self.settings, self.tls)
-            await loop.run_in_executor(thread, imap.open)
+            await log_in(imap, self.tokens, thread)
             log.info("bounce_mailbox_read", mailbox=self.settings.name, idle=imap.has_idle)
             self.failure, self.is_reading = "", True
             mailbox = _OpenMailbox(imap, thread)
@@ -365,14 +369,47 @@ class _OpenMailbox:
         return await asyncio.get_running_loop().run_in_executor(self.thread, function, *arguments)
 
 
-def check_mailbox(settings: BounceMailbox, tls: SSLContext | None, timeout_s: float) -> str | None:
-    """Log in and open the folder as the reader does; return why that failed, as a sentence. Blocks."""
-    try:
-        imap = connect(settings, tls, timeout_s)
+async def log_in(imap: Imap, tokens: TokenSource | None, thread: ThreadPoolExecutor) -> None:
+    """Log in and open the folder; a refused token is fetched anew once. Raises MailboxError."""
+    loop, token = asyncio.get_running_loop(), None
+    for is_last in (False, True):
+        if tokens is not None:
+            got = await tokens.get(stale=token)
+            if isinstance(got, TokenFailure):
+                raise _explain_failure(got)
+            token = got
         try:
-            imap.open()
+            await loop.run_in_executor(thread, imap.open, token)
+        except MailboxError as error:
+            if is_last or tokens is None or not error.is_log_in:
+                raise
+        else:
+            return
+
+
+def _explain_failure(failure: TokenFailure) -> MailboxError:
+    known = TROUBLES[failure.code]
+    trouble = known.model_copy(
+        update={"zh": known.zh.format(reply=failure.detail), "en": known.en.format(reply=failure.detail)}
+    )
+    text = f"{trouble.en.removesuffix('.')}. {trouble.remedy_en.removesuffix('.')}"
+    return MailboxError(text, needs_operator=not failure.is_transient, trouble=trouble)
+
+
+async def check_mailbox(
+    settings: BounceMailbox, tls: SSLContext | None, timeout_s: float, tokens: TokenSource | None = None
+) -> MailboxError | None:
+    """Log in and open the folder as the reader does; return why that failed."""
+    thread = ThreadPoolExecutor(1, "bounce-mailbox")
+    loop = asyncio.get_running_loop()
+    try:
+        imap = await loop.run_in_executor(thread, connect, settings, tls, timeout_s)
+        try:
+            await log_in(imap, tokens, thread)
         finally:
-            imap.log_out()
+            await loop.run_in_executor(thread, imap.log_out)
     except MailboxError as error:
-        return f"{error}."
+        return error
+    finally:
+        thread.shutdown(wait=False)
     return None
