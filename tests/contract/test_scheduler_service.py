@@ -107,9 +107,12 @@ async def streams(redis_url: str, redis: Redis) -> AsyncIterator[Broker]:
 
 
 def scheduled(due_in_s: float, **given: Any) -> Job:  # noqa: ANN401  any field of a Job
-    """Make a job that is due in so many seconds, and is tried for an hour then."""
-    now = datetime.now(UTC)
-    due_at = now + timedelta(seconds=due_in_s)
+    """Make a job that is due in so many seconds, and is tried for an hour then.
+
+    It is due at a whole millisecond, as `read_send_at` has it: Redis' clock, which releases it, knows no less.
+    """
+    due_at = datetime.now(UTC) + timedelta(seconds=due_in_s)
+    due_at = due_at.replace(microsecond=due_at.microsecond // 1_000 * 1_000)
     return job(username=USER, due_at=due_at, expires_at=due_at + timedelta(hours=1), **given)
 
 
