@@ -64,6 +64,7 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     expect(dialog.get_by_label("服务器地址", exact=True)).to_have_value("smtp.163.com")
     expect(dialog).to_contain_text("授权码")
     expect(dialog).not_to_contain_text("`")
+    expect(dialog.get_by_label("IMAP 服务器", exact=True)).to_be_hidden()  # few need the bounce mailbox
     seen.axe()
     fill(page, 名称=name, 服务器地址=mailbox.host, 端口=str(mailbox.port), 用户名=USER, 密码="wrong", 发件人=USER)
     choose(page, dialog.get_by_label("加密方式", exact=True), "不加密")
@@ -118,6 +119,26 @@ def test_a_change_is_seen_in_the_versions_and_taken_back(fresh: Deployment, mail
     listed = fresh.look_up("/api/v2/providers", token=fresh.token())["providers"]
     assert next(provider for provider in listed if provider["name"] == "second")["settings"]["sender"] == USER
     remove(fresh, "second")
+
+
+def test_what_is_wrong_in_a_folded_part_is_shown(fresh: Deployment, mailbox: Mailbox, visit: Visits) -> None:
+    seen = visit(Look("zh", DESK), fresh.url)
+    page = log_in(seen)
+    open_page(page, "/providers")
+    page.get_by_role("button", name="添加服务商").click()
+    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "邮件：网易 163 邮箱")
+    page.get_by_role("button", name="下一步").click()
+    dialog = page.get_by_role("dialog")
+    fill(page, 名称="folded", 服务器地址=mailbox.host, 端口=str(mailbox.port), 用户名=USER, 密码="x", 发件人=USER)
+    port = dialog.get_by_label("IMAP 端口", exact=True)
+    dialog.get_by_text("退信邮箱", exact=True).click()
+    dialog.get_by_label("用户名（退信邮箱）", exact=True).fill(USER)
+    port.fill("x")
+    dialog.get_by_text("退信邮箱", exact=True).click()
+    expect(port).to_be_hidden()
+    dialog.get_by_role("button", name="检查并保存").click()
+    expect(port).to_be_visible()
+    seen.axe()
 
 
 def test_a_provider_that_needs_attention_stands_on_the_overview_with_its_remedy(

@@ -1,19 +1,20 @@
 """Forms made from a list of fields, which show at its field what the API refuses."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from nicegui import ui
+from nicegui.element import Element
 
 from imsg_console.client import ApiError
 from imsg_console.texts import Texts
 from imsg_console.view import View
 from imsg_console.widgets.dialogs import dialog, draw_choice, remove
 from imsg_console.widgets.elements import act_in_page, attrs, element, redraw
-from imsg_console.widgets.fields import Check, choice_field, is_valid, read_whole, text_field, whole_field
+from imsg_console.widgets.fields import Check, choice_field, read_whole, text_field, whole_field
 from imsg_console.widgets.notices import notice
 
 REASONS: Mapping[str, str] = {"username_taken": "username", "no_such_user": "username"}
@@ -76,6 +77,8 @@ class Part:
     title: str
     fields: Sequence[Field]
     text: str = ""
+    folded: bool = False
+    """Whether few need them: a click on the title shows them."""
 
 
 def locate_error(t: Texts, error: ApiError, labels: Mapping[str, str]) -> tuple[str, str]:
@@ -99,13 +102,13 @@ class Form:
         self._t = t
         self._fields: dict[str, Field] = {}
         self._inputs: dict[str, Any] = {}
+        self._folds: list[tuple[ui.expansion, Part]] = []
         loose = [part for part in parts if isinstance(part, Field)]
         if loose:
             self._draw_fields(loose)
         for part in parts:
             if isinstance(part, Part):
-                with element("fieldset", "stack tight"):
-                    element("legend", "", part.title)
+                with self._draw_part(part):
                     if part.text:
                         element("p", "muted", part.text)
                     self._draw_fields(part.fields)
@@ -124,13 +127,14 @@ class Form:
     def is_valid(self) -> bool:
         """Check every field; the first wrong one gets the cursor."""
         self._error.clear()
-        if not is_valid(
-            [
-                field_input
-                for field_input in self._inputs.values()
-                if hasattr(field_input, "validate") and _is_shown(field_input)
-            ]
-        ):
+        wrong = [
+            name
+            for name, field_input in self._inputs.items()
+            if hasattr(field_input, "validate") and _is_shown(field_input) and not field_input.validate()
+        ]
+        if wrong:
+            self._unfold(wrong)
+            self._inputs[wrong[0]].run_method("focus")
             return False
         for choices in self._fields.values():
             if choices.kind == "choices" and choices.empty and not self._read(choices):
@@ -144,6 +148,7 @@ class Form:
             self._t, error, {name: form_field.label for name, form_field in self._fields.items()}
         )
         self._error.clear()
+        self._unfold([name])
         made = self._inputs.get(name)
         if made is not None and not isinstance(made, dict):  # choices are several elements
             attrs(made, error=True, error_message=sentence)
@@ -159,6 +164,22 @@ class Form:
         # A form is higher than a phone.
         place = f"document.getElementById('{self._error.html_id}')"
         ui.run_javascript(f"{place}?.scrollIntoView({{block: 'center'}})")
+
+    def _draw_part(self, part: Part) -> Element:
+        if part.folded:
+            fold = ui.expansion(part.title).props("dense")
+            self._folds.append((fold, part))
+            return fold
+        made = element("fieldset", "stack tight")
+        with made:
+            element("legend", "", part.title)
+        return made
+
+    def _unfold(self, names: Collection[str]) -> None:
+        """Show the folded parts with one of these fields."""
+        for fold, part in self._folds:
+            if any(folded.name in names for folded in part.fields):
+                fold.open()
 
     def _draw_fields(self, fields: Sequence[Field]) -> None:
         with element("div", "form-grid"):

@@ -233,12 +233,21 @@ def _make_fields(view: View, kind: Kind, values: Mapping[str, Any], *, is_new: b
             if field["rare"]
             else usual
         )
-        part.append(_make_field(view, field, values.get(field["name"]), is_new=is_new))
+        part.append(_make_field(view, _tell_apart(view, field, kind), values.get(field["name"]), is_new=is_new))
     skip = Field(SKIP, t("providers.skip"), value=False, kind="switch", hint=t("providers.skip_hint"))
-    more = [Part(title, fields) for title, fields in groups.items()]
+    is_used = {field["group"] for field in kind["fields"] if values.get(field["name"]) is not None}
+    more = [Part(title, fields, folded=title not in is_used) for title, fields in groups.items()]
     more += [Part(t("providers.rare"), rare)] if rare else []
     more += [Part(t("providers.routes"), used_for, t("providers.routes_hint"))] if used_for else []
     return [*usual, *more, Part(t("providers.check"), [skip])]
+
+
+def _tell_apart(view: View, field: Mapping[str, Any], kind: Kind) -> Mapping[str, Any]:
+    """Return a field of a group with the group in its title, where a field outside has the same title."""
+    others = {other["title"] for other in kind["fields"] if not other["group"]}
+    if not field["group"] or field["title"] not in others:
+        return field
+    return {**field, "title": view.t("providers.of_group", field=field["title"], group=field["group"])}
 
 
 def _make_field(view: View, field: Mapping[str, Any], value: Any, *, is_new: bool) -> Field:  # noqa: ANN401  JSON
