@@ -38,7 +38,7 @@ QUICK := -m 'not long and not fault and not release'
 test: check .venv/.servers ## check, and every test but the long ones
 	@$(TEST) --junit-xml=.reports/test.xml $(QUICK)
 
-test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules isolation ## the long tests: pages in a browser, killed workers, SDKs, Java, the fuzzer, the quick faults, each bench row for seconds
+test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules ## the long tests: pages in a browser, killed workers, SDKs, Java, the fuzzer, the quick faults, each bench row for seconds
 	@$(TEST) --junit-xml=.reports/test-long.xml -m long
 
 test-release: .venv/.to-test ## what a release is held to, in hours: faults, upgrades, containers, isolation, stalls, random order, the bench (PARTS="faults bench": these alone)

@@ -6,9 +6,11 @@ there; beside it stands the same with every page divided by the number of proces
 Start: from the start of the process until its readiness answers 200, asked every 10 ms; broker, Redis and database
 run already, and the tables stand: the second start counts.
 Each runs in an environment that holds only what its package declares, compiled (`scripts/isolation`): as in its image.
+A trial runs all of them in its own environment.
 Every service is started once for each round; the median counts, and of the services the largest and the slowest.
 """
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -22,6 +24,7 @@ from imsg_bench.embedded import prepare_embedded
 from imsg_bench.figures import median
 from imsg_bench.measure import Run
 from imsg_bench.result import Result, Series
+from imsg_bench.scale import TRIAL
 from imsg_testing.service import Service
 from imsg_testing.waiting import wait
 
@@ -44,9 +47,9 @@ def measure(run: Run) -> Result:
         deployment.auth()
         deployment.history()
         deployment.wait_started()
-        makers = _makers(deployment)
+        is_trial = run.scale is TRIAL
+        makers = _makers(run, deployment)
         rounds = max(1, run.scale.rounds - 2)
-        is_trial = run.scale.rounds == 1
         for number in range(0 if is_trial else -1, rounds):  # the first start makes tables and is not counted
             figures = _all(run, makers)
             for name, (seconds, mib, share_mib) in figures.items():
@@ -66,7 +69,7 @@ def measure(run: Run) -> Result:
     return _result(memory, shares, start)
 
 
-def _makers(deployment: Deployment) -> Mapping[str, Callable[[], Service]]:
+def _makers(run: Run, deployment: Deployment) -> Mapping[str, Callable[[], Service]]:
     names = ("wechat", "auth_again", "history_again", "callbacks", "catalog")
     databases = {name: deployment.share.database(name) for name in names}
     account = {"APPID": "wx0", "SECRET": "s", "TOKEN": "t", "TEMPLATE": "m", "ENDPOINT": "http://127.0.0.1:1"}
@@ -92,14 +95,19 @@ def _makers(deployment: Deployment) -> Mapping[str, Callable[[], Service]]:
     }
     return {
         name: lambda package=package, settings_=settings_: deployment.service(  # type: ignore[misc]
-            package, settings_, alone(package) / "python"
+            package, settings_, find_programs(run, package) / "python"
         )
         for name, (package, settings_) in settings.items()
     }
 
 
-def alone(package: str) -> Path:
-    """Find the programs of the environment that has nothing but this package. Raises FileNotFoundError."""
+def find_programs(run: Run, package: str) -> Path:
+    """Find the programs of the environment that has nothing but this package; in a trial those of this process.
+
+    Raises FileNotFoundError.
+    """
+    if run.scale is TRIAL:
+        return Path(sys.executable).parent
     programs = ENVIRONMENTS / package.replace("_", "-") / "bin"
     if not programs.exists():
         raise FileNotFoundError(f"{programs} is missing: `make isolation` makes it, and `make bench` does")
@@ -133,7 +141,9 @@ def _all(run: Run, makers: Mapping[str, Callable[[], Service]]) -> dict[str, tup
 def _measure_embedded(run: Run, deployment: Deployment, *, with_console: bool) -> tuple[float, float]:
     with ExitStack() as stack:
         service = stack.enter_context(
-            prepare_embedded(deployment.folder / "up", {}, with_console=with_console, program=alone("imsg") / "imsg")
+            prepare_embedded(
+                deployment.folder / "up", {}, with_console=with_console, program=find_programs(run, "imsg") / "imsg"
+            )
         )
         seconds = service.start()
         httpx.get(f"{service.url}/health/live", timeout=10)
