@@ -24,7 +24,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long test-release test-rare test-order test-stalls slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair
+.PHONY: help pictures backup restore run wheel release docs test test-long test-release test-rare test-order test-stalls slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair compare-requests
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -128,6 +128,9 @@ bench-history: .venv/.to-bench isolation ## history alone, with 5,000,000 messag
 
 bench-pair: .venv/.to-bench ## two trees in turn: make bench-pair A=REV B=REV ROWS="A D" (ROUNDS=5)
 	@$(VENV)/python -m imsg_bench pair $(A) $(B) $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+compare-requests: .venv/.to-test .venv/.servers ## ask two revisions, or trees, the same 6,700 raw requests: make compare-requests A=REV B=REV (ONLY=part of a name)
+	@$(VENV)/python -m imsg_testing.compare_requests $(A) $(B) --only "$(ONLY)"
 
 up: ## run iMSG as containers (docker compose)
 	@scripts/compose-up
