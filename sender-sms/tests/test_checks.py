@@ -34,10 +34,21 @@ async def check(name: str, account: Any, provider: Provider) -> tuple[bool | Non
     return result.is_ok, result.detail.en
 
 
+FILED = [{"OperatorCode": carrier, "RegisterStatus": 1} for carrier in ("mobile", "unicom", "telecom")]
+UNSAID = "did not say whether signature"
+WELL = {"Code": "OK", "TemplateStatus": 1, "SignStatus": 1, "SignIspRegisterDetailList": FILED}
+
+
 @pytest.mark.parametrize(
     ("answer", "is_ok", "detail"),
     [
-        ({"Code": "OK", "TemplateStatus": 1}, True, "1 templates approved"),
+        (WELL, True, "1 templates approved"),
+        ({**WELL, "SignIspRegisterDetailList": []}, None, UNSAID),
+        ({**WELL, "SignIspRegisterDetailList": None}, None, UNSAID),
+        ({**WELL, "SignIspRegisterDetailList": FILED[:1]}, None, UNSAID),
+        ({**WELL, "SignIspRegisterDetailList": [*FILED[:2], {**FILED[2], "RegisterStatus": 9}]}, None, UNSAID),
+        ({**WELL, "SignStatus": 7}, None, UNSAID),
+        ({**WELL, "TemplateStatus": None}, None, "did not say whether these templates are approved"),
         ({"Code": "OK", "TemplateStatus": 2}, False, "SMS_100000001 is rejected"),
         ({"Code": "OK", "SignStatus": 2, "AuditInfo": {"RejectInfo": "no proof"}}, False, "is rejected (no proof)"),
         (
@@ -63,7 +74,7 @@ async def check(name: str, account: Any, provider: Provider) -> tuple[bool | Non
     ],
 )
 async def test_aliyun_is_asked_for_each_template(
-    provider: Provider, answer: dict[str, Any], *, is_ok: bool, detail: str
+    provider: Provider, answer: dict[str, Any], *, is_ok: bool | None, detail: str
 ) -> None:
     provider.always = reply(answer)
     result = await check("aliyun", ACCOUNT, provider)
@@ -81,6 +92,11 @@ async def test_tencent_reports_its_templates_and_the_messages_left(provider: Pro
         ]
     }
     provider.always = reply({"Response": {**listed, **packages}})
+    is_ok, detail = await check("tencent", {**TENCENT, "template": "1110"}, provider)
+    assert is_ok is None
+    assert UNSAID in detail
+    filed = {"DescribeSignListStatusSet": [{"SignId": 1, "SignName": SIGN, "StatusCode": 0}]}
+    provider.always = reply({"Response": {**listed, **packages, **filed}})
     assert await check("tencent", {**TENCENT, "template": "1110"}, provider) == (
         True,
         "the log-in works; 1 templates approved; 740 left in its packages",

@@ -35,7 +35,7 @@ NOT_FOR_EVERYBODY = ("InvalidAction", "NotEnterpriseCertification", "NoPermissio
 
 @dataclass(frozen=True, slots=True)
 class ProviderCheck:
-    """The result of a check; `is_ok` is None if the provider has no call for it."""
+    """The result of a check; `is_ok` is None if the provider has no call for it, or did not say all it was asked."""
 
     provider: str
     is_ok: bool | None
@@ -87,7 +87,9 @@ async def _check(
         ),
         en="; ".join(["the log-in works", *(trouble.en for trouble in troubles), *(fact.en for fact in facts)]),
     )
-    return ProviderCheck(name, not troubles, detail, tuple(troubles))
+    is_sure = not any(trouble.is_unsure for trouble in troubles)
+    is_refused = any(not trouble.is_unsure for trouble in troubles)
+    return ProviderCheck(name, False if is_refused else True if is_sure else None, detail, tuple(troubles))
 
 
 def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
@@ -116,7 +118,7 @@ async def _find_problems(
         wrong = _find_template_problems(templates, known)
         troubles += wrong
         approved = Words(zh=f"{len(templates)} 个模板已通过审核", en=f"{len(templates)} templates approved")
-        facts += [approved] if not wrong else []
+        facts += [] if wrong else [approved]
     if _has_signatures(account):
         own = account.sign_name
         judged = await _find_signature_problems({own, *named}, api, may_be_unknown=set(named) - {own})
@@ -139,7 +141,7 @@ def _has_signatures(account: AnyAccount) -> TypeGuard[Aliyun | Tencent | Volceng
 async def _find_signature_problems(
     names: Collection[str], api: AccountApi, *, may_be_unknown: Collection[str] = ()
 ) -> Mapping[str, ProviderTrouble | None]:
-    """Return what is wrong with each signature; None where the provider lists none. Raises as AccountApi does."""
+    """Return what is wrong with each signature, or not known of it. Raises as AccountApi does."""
     try:
         known = await api.list_signatures(names)
     except AccountRefused as error:
@@ -148,7 +150,7 @@ async def _find_signature_problems(
         else:
             raise
     if known is None:
-        return dict.fromkeys(names)
+        return {name: _describe_unknown(name) for name in names}
     by_name = {entry.text: entry for entry in known}
     passed = {name for name in may_be_unknown if name not in by_name}
     return {name: None if name in passed else describe_signature_problem(name, by_name.get(name)) for name in names}
@@ -174,14 +176,24 @@ def describe_signature_problem(name: str, entry: ProviderEntry | None) -> Provid
             remedy_zh="审核一般 2 小时（9:00 至 21:00），未通过的请按原因修改后重新提交；其间可改用其他签名。",
             remedy_en="A review takes about 2 hours in the daytime; correct a rejected one, or use another.",
         )
-    if entry.filing in {None, "filed"}:
-        return None
-    return _describe_filing(name, entry.filing, why)
+    if entry.review == "unknown" or entry.filing is None:
+        return _describe_unknown(name)
+    return None if entry.filing == "filed" else _describe_filing(name, entry.filing, why)
 
 
-def _describe_filing(name: str, filing: Filing | None, why: Words) -> ProviderTrouble:
-    waits = filing == "filing"
-    state = FILINGS[filing] if filing is not None else why
+def _describe_unknown(name: str) -> ProviderTrouble:
+    return ProviderTrouble(
+        code="signature_unknown",
+        zh=f"服务商没有说明签名“{name}”是否已通过审核，并在三家运营商完成实名报备。",
+        en=f"The provider did not say whether signature {name} is approved and filed with all three carriers.",
+        remedy_zh="请在服务商控制台的签名页面查看；iMSG 每小时会再问一次。",
+        remedy_en="Look at the signature in the provider's console; iMSG asks again every hour.",
+        is_unsure=True,
+    )
+
+
+def _describe_filing(name: str, filing: Filing, why: Words) -> ProviderTrouble:
+    waits, state = filing == "filing", FILINGS[filing]
     return ProviderTrouble(
         code="filing",
         zh=f"签名“{name}”的运营商实名报备没有完成（{why.zh or state.zh}），短信可能被运营商拦截，而且不会报错。",
@@ -198,15 +210,18 @@ def _describe_filing(name: str, filing: Filing | None, why: Words) -> ProviderTr
 def _find_template_problems(wanted: Collection[str], known: Sequence[ProviderEntry]) -> list[ProviderTrouble]:
     by_id = {entry.id: entry for entry in known}
     wrong: list[tuple[str, Words]] = []
+    unsure: list[str] = []
     for template in sorted(wanted):
         entry = by_id.get(template)
         if entry is None:
             wrong.append((template, Words(zh="不存在", en="unknown there")))
+        elif entry.review == "unknown":
+            unsure.append(template)
         elif entry.review in REVIEWS:
             state, why = REVIEWS[entry.review], entry.reason or Words(zh="", en="")
             wrong.append((template, Words(zh=state.zh + _bracket(why.zh), en=state.en + _bracket(why.en))))
     if not wrong:
-        return []
+        return [_describe_unsure_templates(unsure)] if unsure else []
     return [
         ProviderTrouble(
             code="template",
@@ -216,6 +231,17 @@ def _find_template_problems(wanted: Collection[str], known: Sequence[ProviderEnt
             remedy_en="Compare its number and review in the console; a review takes about 2 hours in the daytime.",
         )
     ]
+
+
+def _describe_unsure_templates(templates: Sequence[str]) -> ProviderTrouble:
+    return ProviderTrouble(
+        code="template_unknown",
+        zh=f"服务商没有说明这些模板是否已通过审核：{'、'.join(templates)}。",
+        en=f"The provider did not say whether these templates are approved: {', '.join(templates)}.",
+        remedy_zh="请在服务商控制台查看；iMSG 每小时会再问一次。",
+        remedy_en="Look at them in the provider's console; iMSG asks again every hour.",
+        is_unsure=True,
+    )
 
 
 def _describe_invalid_id(template: str) -> ProviderTrouble:

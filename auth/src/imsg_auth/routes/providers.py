@@ -314,7 +314,7 @@ def _show_check(check: ProviderCheck, language: str) -> ProviderCheckAnswer:
         return ProviderCheckAnswer(ok=True, code=None, why=None, remedy=None)
     is_english = language == "en"
     return ProviderCheckAnswer(
-        ok=False,
+        ok=trouble.is_unsure,
         code=trouble.code,
         why=trouble.en if is_english else trouble.zh,
         remedy=(trouble.remedy_en if is_english else trouble.remedy_zh) or None,

@@ -238,5 +238,8 @@ class ProviderCheckAnswer(Success):
 
     ok: bool
     code: Annotated[str | None, Field(description="The provider's code.")]
-    why: Annotated[str | None, Field(description="What is wrong, in the asked language.")]
+    why: Annotated[
+        str | None,
+        Field(description="What is wrong, in the asked language; with `ok`, what the provider did not say."),
+    ]
     remedy: Annotated[str | None, Field(description="What to do.")]

@@ -104,7 +104,7 @@ class AliyunAccount:
 
     async def _find_template(self, code: str) -> ProviderEntry:
         body = await self._call("QuerySmsTemplate", {"TemplateCode": code})
-        review = self.REVIEWS.get(body.get("TemplateStatus", 1))
+        review = self.REVIEWS.get(body.get("TemplateStatus"))
         return make_template(code, body.get("TemplateContent"), review, read_words(body.get("Reason")))
 
     async def _list(self, action: str, field: str) -> list[JsonObject]:

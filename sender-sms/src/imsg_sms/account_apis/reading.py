@@ -31,8 +31,13 @@ FILINGS: Mapping[Filing, Words] = {
 
 
 def merge_filings(by_carrier: Mapping[str, tuple[Filing, str]]) -> tuple[Filing | None, Words | None]:
-    """Return the filing of a signature, and its reasons by carriers."""
+    """Return the filing of a signature, and its reasons by carriers.
+
+    It is filed once every carrier reports so; None where none reports worse, but not all report.
+    """
     worst = next((filing for filing in FILINGS if any(reported == filing for reported, _ in by_carrier.values())), None)
+    if worst == "filed" and by_carrier.keys() != CARRIERS.keys():
+        worst = None
     open_ = {carrier: reason for carrier, reason in by_carrier.items() if reason[0] != "filed"}
     if not open_:
         return worst, None

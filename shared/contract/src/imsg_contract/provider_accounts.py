@@ -78,6 +78,8 @@ class ProviderTrouble(BaseModel):
     en: str
     remedy_zh: str = ""
     remedy_en: str = ""
+    is_unsure: bool = False
+    """Whether the provider did not say what it was asked: it may be well. It is shown, and asks for no attention."""
 
 
 class Attention(BaseModel):

@@ -151,6 +151,7 @@ class ProviderWatch:
         *,
         is_of_sends: bool,
     ) -> None:
+        troubles = [trouble for trouble in troubles if not trouble.is_unsure]
         is_away = any(trouble.code in TRANSIENT for trouble in troubles)
         if is_away and not before and name not in self._unconfirmed:
             self._unconfirmed.add(name)  # the provider may start beside this process: the next check decides

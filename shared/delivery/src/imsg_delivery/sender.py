@@ -231,7 +231,7 @@ class ProviderSets(Generic[Settings]):
                 troubles = await self._accounts.check(group, call.name)
         except TimeoutError:
             troubles = (NO_ANSWER,)
-        return ProviderCheck(trouble=next(iter(troubles), None))
+        return ProviderCheck(trouble=min(troubles, key=lambda trouble: trouble.is_unsure, default=None))
 
     async def _list_entries(self, call: ProviderCall) -> ProviderCheck:
         """Return the signatures or templates that the provider of an account lists, also of one in the settings."""

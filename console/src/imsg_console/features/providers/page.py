@@ -159,9 +159,9 @@ class Providers:
         answer = await self._view.api.post(f"{_path(row)}/check", {})
         if answer["ok"]:
             toast(t("providers.check_ok", name=name))
-            return
-        with reading_dialog(self._view, t("providers.check_of", name=name)):
-            error_notice(answer["why"], answer["remedy"] or "")
+        if answer["why"]:
+            with reading_dialog(self._view, t("providers.check_of", name=name)):
+                error_notice(answer["why"], answer["remedy"] or "")
 
     async def _switch(self, row: Row) -> None:
         t, name = self._t, line(row["name"], MAX_NAME)
