@@ -1,11 +1,14 @@
 """Windows and holidays as administrators set them, published for gateways and scheduler."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from imsg_contract.topology import WINDOWS
+from imsg_contract.wire import Category
+from imsg_limits.windows import Calendar
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor
 from imsg_testing.waiting import eventually
@@ -70,7 +73,8 @@ async def test_a_flushed_redis_gets_the_windows_again(admin: Visitor, redis: Red
         ({"zone": "Asia/Nowhere"}, "windows.0.zone"),
         ({"zone": "../etc/passwd"}, "windows.0.zone"),
         ({"from": "8:00"}, "windows.0.from"),
-        ({"to": "24:00"}, "windows.0.to"),
+        ({"to": "24:01"}, "windows.0.to"),
+        ({"from": "24:00"}, "windows.0.from"),
         ({"days": ["monday"]}, "windows.0.days.0"),
         ({"days": []}, "windows.0.days"),
         ({"categories": ["code"]}, "windows.0.categories.0"),
@@ -87,6 +91,17 @@ async def test_a_wrong_window_is_refused_and_named(admin: Visitor, wrong: dict[s
     twice = await admin.put("/api/windows", headers, windows=[FRESH, FRESH])
     assert "sms_marketing" in twice.json()["detail"]
     assert (await admin.get("/api/windows")).json()["windows"] == [FRESH]
+
+
+async def test_a_window_may_end_at_24(admin: Visitor, redis: Redis) -> None:
+    whole = {**FRESH, "from": "00:00", "to": "24:00"}
+    kept = await admin.put("/api/windows", {"if-match": "*"}, windows=[whole])
+    assert kept.json()["windows"] == [{**whole, "to": "00:00"}]
+    calendar = Calendar.model_validate_json(await redis.call("GET", WINDOWS))
+    for hour in range(24):
+        at = datetime(2027, 3, 3, hour, 59, 59, tzinfo=UTC)
+        assert calendar.find_hold("sms", Category.MARKETING, at) is None
+    await admin.put("/api/windows", {"if-match": "*"}, windows=[FRESH])
 
 
 @pytest.mark.parametrize("day", ["2027-2-6", "20270206", "2027-02-30", "tomorrow", "2027-W05-6"])

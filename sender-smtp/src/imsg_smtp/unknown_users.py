@@ -125,6 +125,12 @@ OTHER_WORDS = frozenset(
 They outweigh every code and phrase: an address that is suppressed wrongly gets no mail any more.
 """
 
+_BY_DIRECTORY = re.compile(
+    r"\b5\.4\.1\b.{0,300}\brecipient address rejected: access denied|not found by directory", re.IGNORECASE
+)
+"""How Exchange Online says that its directory has no such recipient (Directory-Based Edge Blocking): `550 5.4.1
+Recipient address rejected: Access denied. AS(201806281)`. The code makes certain what its words do not."""
+
 UNKNOWN = re.compile("|".join(f"(?:{phrase})" for phrase, _ in PHRASES), re.IGNORECASE)
 
 _RUN = re.compile(r"[!-~]+")
@@ -146,4 +152,7 @@ def gives_other_reason(text: str) -> bool:
 
 def names_unknown_user(text: str) -> bool:
     """Return whether a text says that the address does not exist, and names no other reason."""
-    return UNKNOWN.search(_hide_addresses(text)) is not None and not gives_other_reason(text)
+    words = _hide_addresses(text)
+    if _BY_DIRECTORY.search(words):
+        return True
+    return UNKNOWN.search(words) is not None and not gives_other_reason(text)

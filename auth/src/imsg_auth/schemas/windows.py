@@ -70,7 +70,13 @@ class WindowBody(RequestModel):
     days: Annotated[list[Day], Field(min_length=1, max_length=7, description="On which a window begins.")]
     since: Annotated[str, HOUR, Field(alias="from")]
     until: Annotated[
-        str, HOUR, Field(alias="to", description="Not after `from`: on the next day; the same: a whole day.")
+        str,
+        Field(
+            alias="to",
+            pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$",
+            description="Not after `from`: on the next day; the same: a whole day. `24:00` is kept as `00:00`.",
+        ),
+        AfterValidator(lambda until: "00:00" if until == "24:00" else until),
     ]
     holidays: Annotated[
         Holidays,

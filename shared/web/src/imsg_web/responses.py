@@ -210,6 +210,7 @@ PATTERNS: Mapping[str, tuple[str, str]] = {
         "it must be a language tag, such as en or zh",
     ),
     r"^([01]\d|2[0-3]):[0-5]\d$": ("应为 00:00 到 23:59 的时刻", "it must be a time from 00:00 to 23:59"),
+    r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$": ("应为 00:00 到 24:00 的时刻", "it must be a time from 00:00 to 24:00"),
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$": ("应为日期，如 2026-11-30", "it must be a day, such as 2026-11-30"),
     r"^[0-9]{1,9}(\.[0-9]{1,6})?$": (
         "应为数字，如 0.045，整数最多 9 位，小数最多 6 位",
