@@ -179,6 +179,14 @@ async def test_without_any_replica_the_edge_answers_itself(replicas: tuple[Repli
         assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
 
 
+async def test_whoever_came_by_https_is_told_to_come_so_again(replicas: tuple[Replica, Replica, Edge]) -> None:
+    _, _, edge = replicas
+    async with httpx.AsyncClient(base_url=edge.url, timeout=WITHIN_S) as client:
+        told = await client.get("/api/v2/me", headers={"X-Forwarded-Proto": "https"})
+        assert told.headers["strict-transport-security"] == "max-age=31536000"
+        assert "strict-transport-security" not in (await client.get("/api/v2/me")).headers
+
+
 async def test_broken_off_bodies_do_not_count_against_a_replica(replicas: tuple[Replica, Replica, Edge]) -> None:
     """Otherwise any client could block every replica."""
     _, _, edge = replicas

@@ -84,7 +84,9 @@ def test_https_serves_page_and_interface_and_a_renewed_certificate_without_a_res
     with _serving(tmp_path, first) as site:
         answer = site.call(first, "/api/v2/login", username="admin", password=PASSWORD)
         assert answer.json()["errorCode"] == 0
-        assert site.call(first, "/login").status_code == 200
+        page = site.call(first, "/login")
+        assert (page.status_code, page.headers["strict-transport-security"]) == (200, "max-age=31536000")
+        assert "strict-transport-security" not in httpx.get(f"{site.deployment.url}/login").headers
         assert not site.trusts(second)
         assert f"https://{HOST}" in site.deployment.logs
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imsg_runtime.settings import StartError, variable
 from imsg_web.bodies import InboundLimits
@@ -85,8 +85,9 @@ async def serve(
     answer ends its connection; the port closes `unready_s` later, and requests accepted by then are answered.
     """
     raise_file_limit()
+    guarded = inbound_limits.guard(app)
     config = uvicorn.Config(
-        inbound_limits.guard(app),
+        guarded if tls is None else demand_https(guarded),
         http=make_protocol(inbound_limits),
         ws_max_size=MAX_MESSAGE_BYTES,
         lifespan="off",
@@ -125,6 +126,24 @@ async def serve(
             loop.remove_signal_handler(number)
         for task in (stopped, failed):
             task.cancel()
+
+
+HSTS = (b"strict-transport-security", b"max-age=31536000")
+"""For a year browsers come by HTTPS alone (RFC 6797); other ports and names of the machine are not spoken for."""
+
+
+def demand_https(app: ASGIApp) -> ASGIApp:
+    """Return an app whose answers by HTTPS tell browsers to come by HTTPS from now on."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), HSTS]}
+            await send(message)
+
+        await app(scope, receive, send_on if scope.get("scheme") == "https" else send)
+
+    return answer
 
 
 def raise_file_limit() -> None:
