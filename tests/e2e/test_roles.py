@@ -12,8 +12,6 @@ from imsg_testing.deployment import Deployment
 
 pytestmark = pytest.mark.xdist_group("stories of users")
 
-pytestmark = pytest.mark.xdist_group("stories of users")
-
 ENDS_THE_LOG_IN = {"/api/v2/logout", "/api/v2/password"}
 
 
@@ -66,8 +64,9 @@ def test_a_role_may_do_what_the_document_grants_and_nothing_else(deployment: Dep
 
 def test_an_auditor_sees_every_message_and_the_content_of_none(deployment: Deployment) -> None:
     secret = "the figures of the third quarter"
-    content = {"subject": secret, "text": secret}
-    message = {"method": "smtp", "to": "wang.wu@example.com", "content": content}
+    content = {"subject": secret, "text": secret, "html": f"<p>{secret}</p>"}
+    files = [{"filename": f"{secret}.txt", "file": "YQ=="}]
+    message = {"method": "smtp", "to": "wang.wu@example.com", "content": content, "attachment": files}
     accepted = deployment.call("POST", "/api/v2/messages", message | {"token": log_in(deployment, "user")})
     assert accepted["errorCode"] == 0, accepted
     auditor, operator = log_in(deployment, "auditor"), log_in(deployment, "operator")
@@ -77,6 +76,31 @@ def test_an_auditor_sees_every_message_and_the_content_of_none(deployment: Deplo
         seen = deployment.call("GET", path, id=accepted["id"], token=auditor)
         assert "wang.wu@example.com" in str(seen)
         assert secret not in str(seen)
+    document, asked = deployment.client.get("/openapi.json").json(), 0
+    for verb, path, operation in list_operations(document):
+        if verb != "GET" or "auditor" not in operation["x-imsg-roles"]:
+            continue
+        url = path.replace("{id}", accepted["id"]).replace("{method}", "smtp").replace("{", "no-").replace("}", "")
+        for given in ({}, {"id": accepted["id"]}):
+            headers = {"authorization": f"Bearer {auditor}"}
+            answer = deployment.client.get(url, params=given, headers=headers)
+            asked += answer.is_success
+            assert secret not in answer.text, (url, given)
+    assert asked > 20
+
+
+def test_whoever_looks_at_anothers_request_leaves_a_line_in_the_audit(deployment: Deployment) -> None:
+    accepted = deployment.call("POST", "/api/v2/messages", MESSAGE | {"token": log_in(deployment, "user")})
+    deployment.wait_settled(accepted["id"])
+    url = f"/api/v2/requests/{accepted['id']}"
+    for role in ("user", "auditor", "operator"):
+        assert deployment.call("GET", url, token=log_in(deployment, role))["errorCode"] == 0
+    deployment.wait_audited(action="content_read", target=accepted["id"])
+    lines = deployment.call("GET", "/api/v2/audit", target=accepted["id"], token=deployment.token())["audit"]
+    assert {(line["actor"], line["action"]) for line in lines} == {
+        ("a-operator", "content_read"),
+        ("admin", "content_read"),  # who waited for it to be settled
+    }
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,7 @@ class RequestList:
         shown = list(first)[: wanted.query.limit]
         if len(first) > wanted.query.limit:
             end = MessagePosition(shown[-1], LAST_N)
-        rows = await _show(connection, {name: first[name] for name in shown})
-        if not wanted.sees_content:
-            rows = [row | NO_CONTENT for row in rows]
+        rows = await _show(connection, {name: first[name] for name in shown}, wanted)
         return Page(rows, write_message_cursor(end) if end else None)
 
     async def _walk(
@@ -147,7 +145,7 @@ async def _read(connection: AsyncConnection, name: str, wanted: MessageFilter, c
     first = (await connection.execute(list_within(wanted, name, -1, 1))).first()
     legs = await list_legs(connection, row)
     counts, simulated = await _count(connection, [name, *(leg for leg, _, has_begun in legs if has_begun)])
-    shown = _row(row, first, counts[name], is_simulated=name in simulated)
+    shown = _row(row, first, counts[name], wanted, is_simulated=name in simulated)
     rest = UNUSED if row.open_people == 0 else WAITING
     shown["legs"] = [
         {"id": leg, "method": method, "state": state_of(counts[leg]) if has_begun else rest}
@@ -173,10 +171,16 @@ def state_of(counts: Counter[Status]) -> str:
     return "sending" if len(waiting) > 1 or waiting.isdisjoint(STATES) else waiting.pop().value
 
 
-async def _show(connection: AsyncConnection, first: Mapping[str, Row[Any]]) -> list[dict[str, Any]]:
+async def _show(
+    connection: AsyncConnection, first: Mapping[str, Row[Any]], wanted: MessageFilter
+) -> list[dict[str, Any]]:
     of = {row.request: row for row in await connection.execute(select(requests).where(requests.c.request.in_(first)))}
     counts, simulated = await _count(connection, list(of))
-    return [_row(of[name], first[name], counts[name], is_simulated=name in simulated) for name in first if name in of]
+    return [
+        _row(of[name], first[name], counts[name], wanted, is_simulated=name in simulated)
+        for name in first
+        if name in of
+    ]
 
 
 async def _count(
@@ -198,9 +202,12 @@ async def _count(
     return counts, simulated
 
 
-def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status], *, is_simulated: bool) -> dict[str, Any]:
+def _row(
+    request: Row[Any], first: Row[Any] | None, counts: Counter[Status], wanted: MessageFilter, *, is_simulated: bool
+) -> dict[str, Any]:
+    """Return a request as the caller of the filter may see it."""
     state = state_of(counts)
-    return {
+    shown = {
         "id": request.request,
         "username": request.username,
         "method": request.method,
@@ -222,3 +229,4 @@ def _row(request: Row[Any], first: Row[Any] | None, counts: Counter[Status], *, 
         "leg_of": request.leg_of,
         **show_times(request, is_held=state == Status.HELD),
     }
+    return shown if wanted.sees_content else shown | NO_CONTENT

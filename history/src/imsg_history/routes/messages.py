@@ -83,7 +83,10 @@ async def show_request(
     services: HistoryServices,
 ) -> ApiResponse:
     """Show one request at a glance; with `wait` once it is settled."""
-    return ApiResponse(ok(**await services.requests.show(id, user, query.wait)))
+    shown = await services.requests.show(id, user, query.wait)
+    if user.sees_all and user.sees_content and shown["username"] != user.username:
+        await services.audit.record_read(user, "content_read", shown["id"])
+    return ApiResponse(ok(**shown))
 
 
 @router.get("/replies", response_model=RepliesAnswer, responses=describe_refusals(*LISTING))

@@ -59,6 +59,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "POST /callbacks/{id}/deliveries/{event}/resend": ("callback_resent",),
     "GET /messages": ("content_read",),
     "GET /requests": ("content_read",),
+    "GET /requests/{id}": ("content_read",),
     "GET /replies": ("content_read",),
     "GET /dead/{id}": ("dead_letter_read",),
     "DELETE /dead/{id}": ("dead_letter_removed",),
