@@ -173,6 +173,7 @@ async def test_a_name_registered_again_is_a_new_user(admin: Visitor, user: Visit
 COMMON = (
     "12345678", "password", "Passw0rd1", "11111111", "1qaz2wsx", "iloveyou1", "Admin@123", "5201314520", "woaini1314",
     "a123456789", "qwe123456", "Zhang123", "20240101", "13800138000", "密码密码密码密码", "passwordpasswordpassword",
+    "Summer2026", "Spring2025", "Winter@2026", "Beijing2026", "Imsg2026!", "Company2026",
 )  # fmt: skip
 
 

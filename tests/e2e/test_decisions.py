@@ -211,7 +211,7 @@ def test_modify_takes_these_three_only_wants_the_first_two_and_leaves_what_is_om
 
 def test_a_new_password_ends_every_token_and_wants_the_old(decided: VersionedApi) -> None:
     token = decided.user()
-    body: dict[str, Any] = {"token": token, "old": "wrong", "new": "another-one"}
+    body: dict[str, Any] = {"token": token, "old": "wrong", "new": "another-horse"}
     decided.check_refused(decided.ask("POST", "/api/v2/password", body), 10007, 401)
     fresh = decided.check_ok(decided.ask("POST", "/api/v2/password", {**body, "old": PASSWORD}))["token"]
     decided.check_refused(decided.ask("GET", "/api/query", {"token": token}), 10005, 401)

@@ -15,7 +15,7 @@ from imsg_auth.account_publisher import AccountPublisher
 from imsg_auth.account_vault import AccountVault
 from imsg_auth.api import api
 from imsg_auth.bootstrap import Bootstrap
-from imsg_auth.common_passwords import EXPOSED_ADMINISTRATOR, is_common
+from imsg_auth.common_passwords import is_common
 from imsg_auth.healthcheck import Healthcheck
 from imsg_auth.keys import ApiKeys
 from imsg_auth.login_limits import KnownNetworks
@@ -205,7 +205,7 @@ def _require_keys(settings: Settings) -> None:
 
 def _refuse_common(password: str) -> None:
     """Refuse a common password of the administrator. Raises StartError, which does not print it."""
-    if not is_common(password, guesses=EXPOSED_ADMINISTRATOR):
+    if not is_common(password):
         return
     name = variable("admin_password")
     raise StartError(

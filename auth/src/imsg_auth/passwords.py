@@ -43,10 +43,13 @@ class Passwords:
         async with self._queue.acquire():
             return await asyncio.to_thread(self._hasher.hash, password)
 
-    async def is_common(self, password: str, username: str) -> bool:
-        """Return whether a password is a common one. Raises Refusal unavailable where too many wait."""
+    async def is_common(self, password: str, *known: str) -> bool:
+        """Return whether a password is a common one, or is made of what is `known` of its user.
+
+        Raises Refusal unavailable where too many wait.
+        """
         async with self._queue.acquire():
-            return await asyncio.to_thread(is_common, password, username)
+            return await asyncio.to_thread(is_common, password, *known)
 
     def is_outdated(self, hashed: str) -> bool:
         """Return whether a hash was made with other parameters than the current ones."""

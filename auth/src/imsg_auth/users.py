@@ -75,7 +75,7 @@ class Users:
         user = User(
             id=new_id(at),
             username=request.username,
-            password=await self._hash_new(request.username, "password", request.password),
+            password=await self._hash_new(request.username, "password", request.password, _list_contacts(request)),
             role=request.role or "user",
             available=True if request.available is None else request.available,
             quotas=_set_limits(DEFAULT_QUOTAS, request.model_dump(exclude_none=True)),
@@ -110,7 +110,7 @@ class Users:
                 values[contact] = None
         names = list(values)
         if request.password is not None:
-            values["password"] = await self._hash_new(name, "password", request.password)
+            values["password"] = await self._hash_new(name, "password", request.password, _list_contacts(request))
         ends_administrator = request.role not in (None, "admin")
         async with self._changes.open(name, user_id=user_id, may_end_administrator=ends_administrator) as change:
             if ends_administrator:
@@ -240,7 +240,7 @@ class Users:
         }
 
     async def _set_password(self, actor: Caller, name: str, field: str, password: str, expected: User | None) -> None:
-        hashed = await self._hash_new(name, field, password)
+        hashed = await self._hash_new(name, field, password, _list_contacts(expected))
         async with self._changes.open(name, user_id=expected.id if expected else None) as change:
             if expected is not None and change.user.password != expected.password:
                 raise Refusal("wrong_password")
@@ -250,8 +250,11 @@ class Users:
             await change.end_tokens()
             await change.record(actor, "password")
 
-    async def _hash_new(self, name: str, field: str, password: str) -> str:
-        """Check and hash a new password. Raises Refusal wrong_type, whose text does not contain it."""
+    async def _hash_new(self, name: str, field: str, password: str, contacts: Sequence[str]) -> str:
+        """Check and hash a new password of a user with these contacts.
+
+        Raises Refusal wrong_type, whose text does not contain it.
+        """
         shortest, longest = usernames.MIN_PASSWORD, usernames.MAX_PASSWORD
         if not (self._allows_documented and usernames.is_documented(name, password)):
             if not shortest <= len(password) <= longest:
@@ -260,13 +263,19 @@ class Users:
                     f"长度应为 {shortest} 到 {longest} 个字符",
                     f"it must have {shortest} to {longest} characters",
                 )
-            if await self._passwords.is_common(password, name):
+            if await self._passwords.is_common(password, name, *contacts):
                 raise refuse_value(
                     field,
-                    "这是常见密码，很容易被猜到，请换一个，例如由几个不相关的词组成",
-                    "it is a common password, which is guessed early; choose another, such as some unrelated words",
+                    "这个密码太常见，或只是一个词加上年份、数字，很容易被猜到，请换一个，例如由几个不相关的词组成",
+                    "it is a common password, or a word with a year or digits, which is guessed early; choose another, "
+                    "such as some unrelated words",
                 )
         return await self._passwords.hash(password)
+
+
+def _list_contacts(of: object) -> list[str]:
+    """Return the contacts of a user, or of a request that sets some."""
+    return [value for contact in CONTACTS if isinstance(value := getattr(of, contact, None), str) and value]
 
 
 def _refuse_key(actor: Caller, *, changes_access: bool) -> None:
