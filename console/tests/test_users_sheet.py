@@ -36,6 +36,11 @@ USER = {
     "per_hour": 5,
     "per_day": 20,
     "recipients_per_day": None,
+    "may_send_codes": True,
+    "senders": ["billing", "sales"],
+    "sms_countries": ["CN", "HK"],
+    "default_category": "code",
+    "department": "财务部",
     "used_hour": 1,
     "used_day": 2,
     "created_at": "2026-11-25T00:00:00Z",
@@ -61,9 +66,23 @@ def test_what_is_written_is_read_again(t: Texts) -> None:
     written = write(sheet.heading(t), sheet.row(t, USER))
     read = parse(ZH if t is EN else EN, decode(written))
 
-    kept = ("username", "role", "email", "available", "per_hour", "per_day", "recipients_per_day")
+    kept = ("username", "role", "email", "available", "per_hour", "per_day", "recipients_per_day",
+            "may_send_codes", "senders", "sms_countries", "default_category", "department")  # fmt: skip
     assert read.problem == ""
     assert dict(read.lines[0].fields) == {name: USER[name] for name in kept} | {"phone": "13800138000"}
+
+
+def test_a_sheet_of_an_office_keeps_phone_and_department() -> None:
+    rows = ("姓名,联系电话,所在部门,可发验证码,可用的发件人与签名,v1 消息的类别",
+            "王小明,13800138000,财务部,是,无,营销", "李雷,13900139000,,maybe,,快讯")  # fmt: skip
+    read = parse(ZH, "\n".join(rows))
+
+    assert read.ignored == ()
+    assert dict(read.good[0].fields) == {
+        "username": "王小明", "phone": "13800138000", "department": "财务部", "may_send_codes": True, "senders": [],
+        "default_category": "marketing",
+    }  # fmt: skip
+    assert [len(line.problems) for line in read.bad] == [2]
 
 
 def test_each_row_shows_what_is_wrong_with_it() -> None:

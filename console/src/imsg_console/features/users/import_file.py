@@ -179,10 +179,12 @@ class UserImport:
     def _download_template(self) -> None:
         t = self._t
         role, yes = t("words.role_user"), t("words.yes")
-        example = ["王小明", "", "xiaoming@example.com", "13800138000", "", role, 5, 20, "", yes]
-        texts = [at for at, cell in enumerate(example) if not isinstance(cell, int)]
+        example = {"username": "王小明", "email": "xiaoming@example.com", "phone": "13800138000", "role": role,
+                   "per_hour": 5, "per_day": 20, "available": yes}  # fmt: skip
+        cells = [example.get(name, "") for name in sheet.COLUMNS]
         heading = sheet.heading(t, sheet.COLUMNS)
-        ui.navigate.to(exports.offer_rows(self._view, t("users.file_template"), heading, [example], texts=texts))
+        texts = _list_texts(sheet.COLUMNS)
+        ui.navigate.to(exports.offer_rows(self._view, t("users.file_template"), heading, [cells], texts=texts))
 
 
 def export(view: View, search: str, chosen: Sequence[Any], kind: str) -> None:
@@ -196,6 +198,12 @@ def export(view: View, search: str, chosen: Sequence[Any], kind: str) -> None:
         async for users in view.api.pages("/api/v2/users", "users", search=search):
             yield [sheet.row(t, user) for user in users]
 
-    texts = range(sheet.EXPORTED.index("per_hour"))
-    address = exports.offer_rows(view, t("users.file_users"), sheet.heading(t), read_rows(), kind=kind, texts=texts)
+    address = exports.offer_rows(
+        view, t("users.file_users"), sheet.heading(t), read_rows(), kind=kind, texts=_list_texts(sheet.EXPORTED)
+    )
     ui.navigate.to(address)
+
+
+def _list_texts(columns: Sequence[str]) -> list[int]:
+    """Return the places of the columns whose cells are no numbers, so that a spreadsheet takes them as they are."""
+    return [place for place, name in enumerate(columns) if name not in sheet.NUMBERS]

@@ -74,9 +74,9 @@ def write_senders(senders: Sequence[str] | None) -> str:
 def read_senders(text: str) -> list[str] | None:
     """Return them from the form, in the API's form; commas of either script or spaces separate the names."""
     names = list(dict.fromkeys(_BETWEEN.sub(" ", text).lower().split()))
-    if names in ([], [ALL]):
+    if names in ([], [ALL], ["全部"]):
         return None
-    return [] if names == [NONE] else sorted(names)
+    return [] if names in ([NONE], ["无"]) else sorted(names)
 
 
 def read_countries(text: str) -> list[str] | None:

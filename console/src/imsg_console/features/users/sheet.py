@@ -7,17 +7,30 @@ from functools import cache
 from typing import Any
 
 from imsg_channels import BY_NAME, CHANNELS, CONTACTS
-from imsg_console.features.users.records import LIMITS, MAX_LIMIT, MAX_NAME, MAX_PASSWORD, MIN_PASSWORD
+from imsg_console.features.users.records import (
+    ALL,
+    CATEGORIES,
+    FIELDS,
+    LIMITS,
+    MAX_LIMIT,
+    MAX_NAME,
+    MAX_PASSWORD,
+    MIN_PASSWORD,
+    read_countries,
+    read_senders,
+    write_senders,
+)
 from imsg_console.recipients.address_reader import DUPLICATE, SeenPeople, describe, is_blank, read_cell
 from imsg_console.recipients.headings import explain_row, strip_heading
 from imsg_console.spreadsheets import find_heading, merge_headings
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
-COLUMNS = ("username", "password", "email", "phone", "wechat", "role", "per_hour", "per_day", "recipients_per_day",
-           "available")  # fmt: skip
-EXPORTED = ("username", "email", "phone", "wechat", "role", "per_hour", "per_day", "recipients_per_day", "available",
-            "used_hour", "used_day", "created_at")  # fmt: skip
+COLUMNS = FIELDS
+"""Those of the form: whatever it sets, a sheet sets."""
+
+EXPORTED = (*(name for name in FIELDS if name != "password"), "used_hour", "used_day", "created_at")
+NUMBERS = (*LIMITS, "used_hour", "used_day")
 
 MAX_ROWS = 10_000
 
@@ -25,12 +38,17 @@ HEADINGS: Mapping[str, str] = {
     "username": "user, login, 用户, 账号, 帐号, 账户, 登录名, name, 姓名",
     "password": "pass, 口令, 初始密码",
     "email": "mail, e-mail, 邮件, 电子邮件, 电子邮箱",
-    "phone": "手机号, 手机号码, mobile, 电话, 电话号码, tel",
+    "phone": "手机号, 手机号码, mobile, 联系手机, 电话, 电话号码, tel, 联系电话, 联系方式",
     "wechat": "tag, 微信号, 微信标记",
     "role": "权限",
     "per_hour": "hour, hourly, 每小时",
     "per_day": "day, daily, 每天, 每日",
     "available": "enabled, active, 启用, 状态, 可用",
+    "may_send_codes": "codes, 验证码",
+    "senders": "sender, 发件人, 签名",
+    "sms_countries": "countries, 国家, 国家和地区",
+    "default_category": "category, 类别",
+    "department": "dept, 所在部门, 所属部门, 部门名称, 科室, 单位",
 }
 ALIASES = {
     alias.replace("-", ""): (column, rank)
@@ -203,24 +221,47 @@ def _explain(cells: Sequence[str], username: str) -> str:
 
 def _read(t: Texts, name: str, text: str) -> tuple[Any, str]:
     """Read a cell: its value, or what is wrong with it."""
-    label = t(f"users.{name}")
-    if name == "role":
-        role = ROLES.get(text.lower())
-        return role, "" if role else t("users.line_role", text=text[:40])
-    if name == "available":
-        word = text.lower()
-        return word in YES, "" if word in YES | NO else t("users.line_yes_no", name=label, text=text[:40])
-    if name in LIMITS:
-        if name == "recipients_per_day" and text.lower() in NO_LIMIT:
-            return None, ""
-        plain = unicodedata.normalize("NFKC", text).replace(",", "").removesuffix(".0")
-        is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MAX_LIMIT)) and int(plain) <= MAX_LIMIT
-        return int(plain) if is_limit else None, "" if is_limit else t("users.line_number", name=label, text=text[:40])
-    if name in CONTACTS:
-        address, why = read_cell(text, METHODS[name])
-        return address, why and t("users.line_contact", name=label, why=describe(t, why, text))
-    is_wrong = name == "password" and not MIN_PASSWORD <= len(text) <= MAX_PASSWORD
-    return text, t("users.line_password", least=MIN_PASSWORD, most=MAX_PASSWORD) if is_wrong else ""
+    label, word, shown = t(f"users.{name}"), text.lower(), text[:40]
+    value: Any = text
+    problem = ""
+    match name:
+        case "role":
+            value = ROLES.get(word)
+            problem = "" if value else t("users.line_role", text=shown)
+        case "available" | "may_send_codes":
+            value = word in YES
+            problem = "" if word in YES | NO else t("users.line_yes_no", name=label, text=shown)
+        case "per_hour" | "per_day" | "recipients_per_day":
+            is_without = name == "recipients_per_day" and word in NO_LIMIT
+            value = None if is_without else _read_limit(text)
+            problem = "" if is_without or value is not None else t("users.line_number", name=label, text=shown)
+        case "senders":
+            value = read_senders(text)
+        case "sms_countries":
+            value = read_countries(text)
+        case "default_category":
+            value = _read_category(word)
+            problem = "" if value else t("users.line_category", name=label, text=shown)
+        case "password" if not MIN_PASSWORD <= len(text) <= MAX_PASSWORD:
+            problem = t("users.line_password", least=MIN_PASSWORD, most=MAX_PASSWORD)
+        case _ if name in CONTACTS:
+            value, why = read_cell(text, METHODS[name])
+            problem = why and t("users.line_contact", name=label, why=describe(t, why, text))
+    return value, problem
+
+
+def _read_limit(text: str) -> int | None:
+    """Read a limit; None where it is none."""
+    plain = unicodedata.normalize("NFKC", text).replace(",", "").removesuffix(".0")
+    is_limit = plain.isascii() and plain.isdigit() and len(plain) <= len(str(MAX_LIMIT)) and int(plain) <= MAX_LIMIT
+    return int(plain) if is_limit else None
+
+
+def _read_category(word: str) -> str | None:
+    for name in CATEGORIES:
+        if word in (name, *(title.lower() for title in in_every_language(f"users.category_{name}"))):
+            return name
+    return None
 
 
 def _reads_as_address(username: str) -> bool:
@@ -247,13 +288,21 @@ def row(t: Texts, user: Mapping[str, Any]) -> list[object]:
     return [_write(t, name, user[name]) for name in EXPORTED]
 
 
-def _write(t: Texts, name: str, value: object) -> object:
-    if name == "role":
-        return t(f"words.role_{value}")
-    if name == "available":
-        return t("words.yes" if value else "words.no")
-    if name == "recipients_per_day" and value is None:
-        return t("words.unlimited")
-    if name == "phone" and isinstance(value, str) and value.startswith("+86") and is_number(value[3:]):
-        return value[3:]  # eleven digits, which a spreadsheet shows in full
-    return value
+def _write(t: Texts, name: str, value: Any) -> object:  # noqa: ANN401  any JSON
+    written: object = value
+    match name:
+        case "role":
+            written = t(f"words.role_{value}")
+        case "available" | "may_send_codes":
+            written = t("words.yes" if value else "words.no")
+        case "recipients_per_day" if value is None:
+            written = t("words.unlimited")
+        case "phone" if isinstance(value, str) and value.startswith("+86") and is_number(value[3:]):
+            written = value[3:]  # eleven digits, which a spreadsheet shows in full
+        case "senders":
+            written = write_senders(value) or ALL
+        case "sms_countries":
+            written = ", ".join(value)
+        case "default_category":
+            written = t(f"users.category_{value}")
+    return written
