@@ -52,10 +52,10 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def check() -> str:
+def check(exit_code: int = 0) -> str:
     """Run `imsg config check`; return what it says."""
     done = CliRunner().invoke(app, ["config", "check"])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == exit_code, done.output
     return done.output
 
 
@@ -82,7 +82,7 @@ def test_every_variable_that_a_document_names_is_known(tmp_path: Path, name: str
 def test_a_misspelt_setting_is_still_reported(tmp_path: Path) -> None:
     (tmp_path / "imsg.toml").write_text('[sms.accounts.http.computed.sign]\nof = "a"\nbi = "md5"\nas = "hex"\n')
     (tmp_path / ".env").write_text("IMSG_WECHAT__ACCOUNTS__MAIN__TEMPLATE=x\nIMSG_WECHAT__ACCOUNTS__MAIN__TEMPLAT=x\n")
-    assert re.findall(r"nothing reads (\w+)", check()) == [
+    assert re.findall(r"nothing reads (\w+)", check(exit_code=1)) == [
         "IMSG_SMS__ACCOUNTS__HTTP__COMPUTED__SIGN__BI",
         "IMSG_WECHAT__ACCOUNTS__MAIN__TEMPLAT",
     ]

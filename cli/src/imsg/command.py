@@ -161,13 +161,15 @@ def status(url: verbs.Url = None) -> None:
 
 @config.command("check")
 def check_config() -> None:
-    """Print settings that no service reads, such as misspelt ones."""
+    """Print settings that no service reads, such as misspelt ones; the exit code is 1 where there are any."""
     with load_services():
         from imsg import all_in_one  # noqa: PLC0415  as above
         from imsg_runtime import unknown_settings  # noqa: PLC0415
 
-    for unknown in unknown_settings.find(all_in_one.MODELS):
+    found = list(unknown_settings.find(all_in_one.MODELS))
+    for unknown in found:
         complain(unknown.line)
+    raise typer.Exit(1 if found else 0)
 
 
 @app.command()
