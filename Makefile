@@ -39,7 +39,7 @@ test: check .venv/.servers ## check, and every test but the long ones
 	@$(TEST) --junit-xml=.reports/test.xml $(QUICK)
 
 test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules ## the long tests: pages in a browser, killed workers, SDKs, Java, the fuzzer, the quick faults, each bench row for seconds
-	@$(TEST) --junit-xml=.reports/test-long.xml -m long
+	@$(TEST) --junit-xml=.reports/test-long.xml -m 'long and not release'
 
 test-release: .venv/.to-test ## what a release is held to, in hours: faults, upgrades, containers, isolation, stalls, random order, the bench (PARTS="faults bench": these alone)
 	@$(VENV)/python -m imsg_testing.release_run $(PARTS)

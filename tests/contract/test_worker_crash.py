@@ -34,7 +34,7 @@ IN_FLIGHT = TERMS.concurrency[Lane.BULK]
 Start = Callable[..., Process]
 
 
-@pytest.fixture(params=["rabbit_url", "valkey_url"])
+@pytest.fixture(params=["rabbit_url", pytest.param("valkey_url", marks=pytest.mark.release)])
 def broker_url(request: pytest.FixtureRequest) -> str:
     """Run on both brokers: what a killed worker held comes back from each in its own way."""
     return str(request.getfixturevalue(request.param))
