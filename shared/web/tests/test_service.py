@@ -202,3 +202,13 @@ async def _until_answers(http: httpx.AsyncClient, url: str) -> None:
                 await asyncio.sleep(0.05)
             else:
                 return
+
+
+async def test_the_garbage_collector_runs_again_once_a_process_has_loaded() -> None:
+    """A service's process loads without it; left off, cycles would fill the memory."""
+    script = (
+        "import gc; gc.disable(); from imsg_web import service; service.tune_garbage_collector(); print(gc.isenabled())"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert out == b"True\n"

@@ -1,13 +1,15 @@
 """A service as an ASGI app with health and metrics, and the process that serves one or several."""
 
+import gc
+
 if __name__ == "__main__":
     # Before anything is loaded, so that the parent that stays behind is small (ADR 15).
     from imsg_runtime.watchdog import watch
 
     watch()
+    gc.disable()  # until everything is loaded: imports leave little garbage
 
 import asyncio
-import gc
 import importlib
 import os
 import socket
@@ -310,10 +312,11 @@ async def _find_failure(services: Sequence[Service]) -> BaseException:
 
 
 def tune_garbage_collector() -> None:
-    """Run the garbage collector less often, and not over imported modules (docs/performance.md)."""
+    """Run the garbage collector, on again after the imports, less often and not over them (docs/performance.md)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
+    gc.enable()
     release_memory()
 
 
