@@ -219,3 +219,15 @@ async def test_a_repeated_resend_is_refused_and_the_reference_is_kept(gateway: R
     assert gateway.history.relayed[-1].query == "again=1&uncertain=0"
     (job,) = await gateway.jobs(lane=Lane.BULK)
     assert job.reference == "订单-1"
+
+
+@pytest.mark.parametrize("path", ["resend", "dead/unknown/resend"])
+async def test_a_key_that_sends_nothing_is_refused_before_the_id_is_looked_up(
+    gateway: RunningGateway, path: str
+) -> None:
+    await gateway.user(role="admin")
+    refused = {}
+    for scope in ("query", "send:smtp"):
+        body = {"token": await gateway.key(scopes=(scope,))} | ({"id": OLD} if path == "resend" else {})
+        refused[scope] = (await gateway.client.post(f"/api/v2/{path}", json=body)).json()["reason"]
+    assert refused == {"query": "no_scope", "send:smtp": "not_found"}
