@@ -213,6 +213,47 @@ async def test_xml_is_read(stand_in: StandIn) -> None:
     assert result.provider_id == "7"
 
 
+@pytest.mark.parametrize("wrap", ["", "base64"])
+async def test_a_signature_of_the_body_is_one_of_what_is_sent(stand_in: StandIn, wrap: str) -> None:
+    described = Http.model_validate(
+        {
+            "url": "http://x/send?sign={digest}",
+            "headers": {"X-Signature": "{sign}"},
+            "body": '{"to":"{number}","text":"{text}","at":"{moment}"}',
+            "wrap": wrap,
+            "computed": {
+                "digest": {"of": "{body}{key}", "by": "md5"},
+                "moment": {"of": "{stamp}", "by": "plain", "as": "base64"},
+                "sign": {"of": "{digest}", "key": "{key}", "by": "hmac-sha256"},
+            },
+            "secrets": {"key": "a secret"},
+            "success": "status=200",
+        }
+    )
+    await send(stand_in, described, ZHANG)
+    digest = hashlib.md5(stand_in.asked.body + b"a secret", usedforsecurity=False).hexdigest()
+    assert stand_in.asked.target == f"/send?sign={digest}"
+    assert stand_in.asked.headers["x-signature"] == hmac.digest(b"a secret", digest.encode(), "sha256").hex()
+
+
+@pytest.mark.parametrize(
+    ("place", "changed"),
+    [
+        ("body", {"body": "{sign}", "computed": {"sign": {"of": "{body}", "by": "md5"}}}),
+        ("body", {"body": "{body}"}),
+        ("body", {"body": "to={numbr}"}),
+        ("url", {"url": "http://x/{path}"}),
+        ("basic", {"basic": "{user}:{password}"}),
+        ("headers.Key", {"headers": {"Key": "{key}"}}),
+        ("computed.a", {"computed": {"a": {"of": "{b}", "by": "md5"}, "b": {"of": "x", "by": "md5"}}}),
+        ("check.path", {"check": {"path": "/{account}", "success": "status=200"}}),
+    ],
+)
+def test_a_placeholder_that_nothing_fills_is_refused(place: str, changed: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=f"{place} has the placeholder"):
+        Http.model_validate({"url": "http://x/", "success": "status=200", **changed})
+
+
 @pytest.mark.parametrize(
     ("computed", "value"),
     [

@@ -1,7 +1,9 @@
 """The settings of an account of the kind `http`: the description of a provider with a plain HTTP API."""
 
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from importlib import resources
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +14,26 @@ from imsg_delivery.provider_kinds import FormField
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import HOLDS_SECRETS
 from imsg_sms.countries import MAINLAND, Countries
+
+OF_MESSAGES = (
+    "number",
+    "digits",
+    "national",
+    "international",
+    "text",
+    "template",
+    "params",
+    "params_list",
+    "reference",
+)
+"""The placeholders that are empty in a call without a message."""
+
+OF_CALLS = ("time", "time_ms", "stamp", "nonce")
+
+BODY = "body"
+"""The placeholder of the body as it is sent, for what is computed from it."""
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 _FOLDER = resources.files("imsg_sms") / "http_providers"
 
@@ -254,6 +276,36 @@ class Http(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _know_every_placeholder(self) -> "Http":
+        """Refuse a placeholder that nothing fills: it would be sent, and signed, as it stands. Raises ValueError."""
+        known = {*OF_MESSAGES, *OF_CALLS, *self.needs, *self.secrets}
+        for name, computed in self.computed.items():
+            _require_known(f"computed.{name}", f"{computed.of}{computed.key}", known | {BODY})
+            known.add(name)
+        described = (self.check, self.pull, None if self.inbound is None else self.inbound.pull)
+        calls = [call for call in described if call is not None]
+        for body in (self.body, *(call.body for call in calls)):
+            _require_known("body", body, known - self.computed_of_body)
+        rest = [
+            ("url", self.url),
+            ("basic", self.basic),
+            *((f"headers.{name}", to) for name, to in self.headers.items()),
+        ]
+        rest += [("check.path", call.path) if isinstance(call, HttpCheck) else ("pull.url", call.url) for call in calls]
+        for place, text in rest:
+            _require_known(place, text, known)
+        return self
+
+    @property
+    def computed_of_body(self) -> AbstractSet[str]:
+        """The computed placeholders that need the body first."""
+        found: set[str] = set()
+        for name, computed in self.computed.items():
+            if not found.union({BODY}).isdisjoint(PLACEHOLDER.findall(f"{computed.of}{computed.key}")):
+                found.add(name)
+        return found
+
+    @model_validator(mode="after")
     def _require_unambiguous_national(self) -> "Http":
         """Allow `{national}` for mainland China only: +1 386 555 1234 looks like a number of China without its plus.
 
@@ -285,6 +337,19 @@ class Http(BaseModel):
     def is_silent(self) -> bool:
         """Whether the provider has receipts, but no way to deliver them is set."""
         return self.receipts is not None and self.pull is None and self.hook is None
+
+
+def _require_known(place: str, text: str, known: Collection[str]) -> None:
+    for name in PLACEHOLDER.findall(text):
+        if name not in known:
+            raise ValueError(
+                fill(
+                    "{0} has the placeholder {1}, which nothing fills there; there are {2}",
+                    place,
+                    f"{{{name}}}",
+                    ", ".join(sorted(known)),
+                )
+            )
 
 
 def list_descriptions() -> Sequence[str]:

@@ -84,19 +84,19 @@ class HttpProvider:
         values = self._values(message, addresses, reference)
         described, charset = self._settings, self._settings.charset
         try:
+            body = fill(described.body, values, encoder(self._kind, charset)).encode(charset)
+            body = base64.b64encode(body) if described.wrap else body
+            values = self._calls.add_body(values, body)
             url = fill(described.url, values, lambda value: in_url(value, charset))
             headers = {name: fill(value, values, in_header) for name, value in described.headers.items()}
-            body = fill(described.body, values, encoder(self._kind, charset)).encode(charset)
         except UnicodeEncodeError as error:
             detail = f"{error.object[error.start : error.end]} can't be written in {charset}."
             return ProviderReply(Refused(self.name, "charset", detail), concerns="content")
         headers |= self._calls.log_in(values)
-        content = None
         if body:
             headers = {"content-type": self._kind, **{name.lower(): value for name, value in headers.items()}}
-            content = base64.b64encode(body) if described.wrap else body
         try:
-            answer = await self._pool.call(described.method, url, headers, content)
+            answer = await self._pool.call(described.method, url, headers, body or None)
         except (NotSent, NoAnswer) as error:
             return make_failure_reply(self.name, error)
         return self._classify_response(answer, addresses, values["template"])

@@ -8,24 +8,11 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any
 
-from imsg_sms.http_settings import Http, HttpCall
+from imsg_sms.http_settings import BODY, OF_MESSAGES, Http, HttpCall
 from imsg_sms.providers.http_filling import compute, encoder, fill, guess_kind, in_url
 from imsg_sms.providers.http_reading import is_success, parse
 from imsg_sms.providers.meanings import BEIJING
 from imsg_web.http_pool import HttpPool
-
-OF_MESSAGES = (
-    "number",
-    "digits",
-    "national",
-    "international",
-    "text",
-    "template",
-    "params",
-    "params_list",
-    "reference",
-)
-"""The placeholders that are empty in a call without a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +39,7 @@ class HttpCalls:
         charset = self._settings.charset
         values, kind = self.make_values(dict.fromkeys(OF_MESSAGES, "")), guess_kind(call.body)
         body = fill(call.body, values, encoder(kind, charset)).encode(charset)
+        values = self.add_body(values, body)
         headers = {"content-type": kind, **self.log_in(values)} if body else self.log_in(values)
         filled = fill(url, values, lambda value: in_url(value, charset))
         answer = await self._pool.call(call.method, filled, headers, body or None)
@@ -67,7 +55,10 @@ class HttpCalls:
         return {"authorization": f"Basic {base64.b64encode(login).decode()}"}
 
     def make_values(self, own: Mapping[str, str]) -> dict[str, str]:
-        """Return the value of each placeholder, with those of the call. A computed one may use those before it."""
+        """Return the value of each placeholder, with those of the call, but of those that need its body.
+
+        A computed one may use those before it.
+        """
         now = self._now()
         values = {
             **self.secrets,
@@ -77,6 +68,14 @@ class HttpCalls:
             "stamp": f"{datetime.fromtimestamp(now, BEIJING):%Y%m%d%H%M%S}",
             "nonce": token_hex(16),
         }
+        return self._compute(values, of_body=False)
+
+    def add_body(self, values: Mapping[str, str], sent: bytes) -> dict[str, str]:
+        """Return the values with those that are computed from the body, as it is sent."""
+        return self._compute({**values, BODY: sent.decode(self._settings.charset)}, of_body=True)
+
+    def _compute(self, values: dict[str, str], *, of_body: bool) -> dict[str, str]:
         for name, computed in self._settings.computed.items():
-            values[name] = compute(computed, values, self._settings.charset)
+            if (name in self._settings.computed_of_body) == of_body:
+                values[name] = compute(computed, values, self._settings.charset)
         return values

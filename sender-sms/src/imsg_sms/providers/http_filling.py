@@ -5,18 +5,15 @@ import hashlib
 import hmac
 import html
 import json
-import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from imsg_sms.http_settings import ComputedValue
-
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+from imsg_sms.http_settings import PLACEHOLDER, ComputedValue
 
 
 def fill(template: str, values: Mapping[str, str], encode: Callable[[str], str]) -> str:
     """Replace each `{name}` that has a value; other braces, such as JSON's, stay."""
-    return _PLACEHOLDER.sub(lambda match: encode(values[match[1]]) if match[1] in values else match[0], template)
+    return PLACEHOLDER.sub(lambda match: encode(values[match[1]]) if match[1] in values else match[0], template)
 
 
 def compute(computed: ComputedValue, values: Mapping[str, str], charset: str = "utf-8") -> str:
