@@ -52,6 +52,13 @@ def _java(text: str, folder: Path) -> str:
     return _output(["java", "-Dfile.encoding=UTF-8", "Send.java"], folder)
 
 
+def _java_in_ascii(text: str, folder: Path) -> str:
+    """Compile as Java before version 18 does in a locale that knows no Chinese."""
+    (folder / "Send.java").write_text(text, encoding="utf-8")
+    _output(["javac", "-encoding", "US-ASCII", "Send.java"], folder)
+    return _output(["java", "-Dfile.encoding=UTF-8", "-cp", ".", "Send"], folder)
+
+
 def _output(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -86,7 +93,7 @@ def _send(deployment: Deployment, write: Write, run: Run, folder: Path, **sendin
     return results
 
 
-@pytest.mark.parametrize(("write", "run"), WAYS)
+@pytest.mark.parametrize(("write", "run"), [*WAYS, pytest.param(snippets.java, _java_in_ascii, id="java-in-ascii")])
 def test_lines_send_what_was_sent_to_the_letter(deployment: Deployment, tmp_path: Path, write: Write, run: Run) -> None:
     content = {"subject": "会议 '\"$(touch run)`touch run`\\", "text": HOSTILE, "html": f"<p>{HOSTILE}</p>"}
     to = [f"one{secrets.token_hex(4)}@example.com", "o'brien+tag@example.com"]

@@ -236,7 +236,7 @@ def _java_text(text: str) -> str:
 def _java_letter(letter: str) -> str:
     if letter in '"\\':
         return f"\\{letter}"
-    if letter.isprintable():
+    if letter.isascii() and letter.isprintable():  # others as escapes: how Java reads its source depends on the locale
         return letter
     return "".join(f"\\u{unit:04x}" for unit in _units(letter))
 
