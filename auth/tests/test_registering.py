@@ -191,6 +191,21 @@ async def test_a_short_or_common_password_is_set_nowhere(admin: Visitor, user: V
     await user.log_in(user.called, "battery staple")
 
 
+@pytest.mark.parametrize("contact", ["phone", "email"])
+async def test_a_password_is_not_made_of_the_users_contacts(admin: Visitor, user: Visitor, contact: str) -> None:
+    """Neither when they are given with it, nor when they are known already."""
+    phone = some_phone()
+    word = phone if contact == "phone" else f"ouyangfei{phone[-4:]}"
+    password, given = f"{word}2026", {contact: phone if contact == "phone" else f"{word}@corp.cn"}
+    refused = [await admin.post("/api/register", username=unique("new"), password=password, **given)]
+    assert (await admin.patch(at(user.called), **given)).status_code == 200
+    refused += [
+        await admin.patch(at(user.called), password=password),
+        await user.post("/api/password", old="battery staple", new=password),
+    ]
+    assert [(answer.status_code, answer.json()["errorCode"]) for answer in refused] == [(400, 10017)] * 3
+
+
 @pytest.mark.parametrize("password", ["x7k9qzw3", "正确的马电池订书钉", "correct horse battery staple " * 8])
 async def test_a_password_of_8_to_256_characters_may_be_of_any_script(
     admin: Visitor, visitor: Visitor, password: str

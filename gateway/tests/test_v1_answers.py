@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imsg_testing.gateway import RunningGateway, run_gateway
-from imsg_testing.v1_requests import V1Request, list_requests
+from imsg_testing.v1_requests import RawRequest, list_requests
 
 RECORDED = Path(__file__).with_name("v1_answers.json")
 
@@ -31,17 +31,12 @@ async def make_tokens(gateway: RunningGateway) -> dict[str, str]:
     }
 
 
-async def answer(gateway: RunningGateway, request: V1Request, tokens: dict[str, str]) -> dict[str, Any]:
+async def answer(gateway: RunningGateway, request: RawRequest, tokens: dict[str, str]) -> dict[str, Any]:
     """Return the answer to a request, and what of it reached another service."""
-    path, body, headers = request.path, request.body, dict(request.headers)
-    for name, token in tokens.items():
-        mark = f"{{{name}}}"
-        path = path.replace(mark, token.replace("+", "%2B"))
-        body = body.replace(mark.encode(), token.encode())
-        headers = {key: value.replace(mark, token) for key, value in headers.items()}
+    filled = request.fill(tokens)
     gateway.auth.relayed.clear()
     gateway.history.relayed.clear()
-    got = await gateway.client.request(request.verb, path, content=body, headers=headers)
+    got = await gateway.client.request(filled.verb, filled.path, content=filled.body, headers=filled.headers)
     relayed = [
         [
             relayed_call.verb,

@@ -42,7 +42,6 @@ GONE = (
     "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient zhang@corp.cn not found by SMTP address lookup",
     "550 5.4.1 Recipient address rejected: Access denied. AS(201806281) [BN1NAM02FT046.eop-nam02.prod.example.com]",
     "550 5.4.1 [zhang@corp.cn]: Recipient address rejected: Access denied",
-    "550 5.1.10 Recipient zhang@corp.cn not found by directory based edge blocking",
     "554 delivery error: dd This user doesn't have a yahoo.com account (zhang@yahoo.com) [0]",
     "550 5.7.1 No such user!; 1764036005-abc",
     "550 Message was not accepted -- invalid mailbox. Local mailbox zhang@mail.ru is unavailable: user not found",

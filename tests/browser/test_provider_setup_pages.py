@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment, running
@@ -41,6 +41,14 @@ def fill(page: Page, **values: str) -> None:
         page.get_by_role("dialog").get_by_label(label, exact=True).fill(value)
 
 
+def begin(page: Page, kind: str) -> Locator:
+    """Open the form of a new provider of a kind; return its dialog."""
+    page.get_by_role("button", name="添加服务商").click()
+    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), kind)
+    page.get_by_role("button", name="下一步").click()
+    return page.get_by_role("dialog")
+
+
 def remove(deployment: Deployment, name: str) -> None:
     """Remove a mail server, and wait until the sandbox is back."""
     assert deployment.call("DELETE", f"/api/v2/providers/smtp/{name}", token=deployment.token())["errorCode"] == 0
@@ -57,10 +65,7 @@ def test_a_mail_server_is_set_up_in_the_page_and_a_mail_goes_out(
     open_page(page, "/providers")
     expect(page.get_by_text("模拟", exact=True).first).to_be_visible()
     seen.axe()
-    page.get_by_role("button", name="添加服务商").click()
-    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "邮件：网易 163 邮箱")
-    page.get_by_role("button", name="下一步").click()
-    dialog = page.get_by_role("dialog")
+    dialog = begin(page, "邮件：网易 163 邮箱")
     expect(dialog.get_by_label("服务器地址", exact=True)).to_have_value("smtp.163.com")
     expect(dialog).to_contain_text("授权码")
     expect(dialog).not_to_contain_text("`")
@@ -125,10 +130,7 @@ def test_what_is_wrong_in_a_folded_part_is_shown(fresh: Deployment, mailbox: Mai
     seen = visit(Look("zh", DESK), fresh.url)
     page = log_in(seen)
     open_page(page, "/providers")
-    page.get_by_role("button", name="添加服务商").click()
-    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "邮件：网易 163 邮箱")
-    page.get_by_role("button", name="下一步").click()
-    dialog = page.get_by_role("dialog")
+    dialog = begin(page, "邮件：网易 163 邮箱")
     fill(page, 名称="folded", 服务器地址=mailbox.host, 端口=str(mailbox.port), 用户名=USER, 密码="x", 发件人=USER)
     port = dialog.get_by_label("IMAP 端口", exact=True)
     dialog.get_by_text("退信邮箱", exact=True).click()
@@ -187,10 +189,7 @@ def test_a_described_firm_has_a_form_of_its_own_with_what_it_is_used_for(
     seen = visit(look, fresh.url)
     page = log_in(seen)
     open_page(page, "/providers")
-    page.get_by_role("button", name="添加服务商").click()
-    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "短信：短信宝")
-    page.get_by_role("button", name="下一步").click()
-    dialog = page.get_by_role("dialog")
+    dialog = begin(page, "短信：短信宝")
     fill(page, 名称="bao", 用户名="tiancun", 密码="wrong", 签名="【天存】")
     dialog.get_by_text("用途", exact=True).click()
     fill(page, 号码开头="86x")
@@ -279,10 +278,7 @@ def test_the_address_for_receipts_is_shown_whole(fresh: Deployment, visit: Visit
     seen = visit(Look("zh", DESK), fresh.url)
     page = log_in(seen)
     open_page(page, "/providers")
-    page.get_by_role("button", name="添加服务商").click()
-    choose(page, page.get_by_role("dialog").get_by_label("服务商", exact=True), "短信：腾讯云短信")
-    page.get_by_role("button", name="下一步").click()
-    dialog = page.get_by_role("dialog")
+    dialog = begin(page, "短信：腾讯云短信")
     shown = dialog.get_by_role("region", name="状态报告的回调地址")
     expect(shown).to_have_text(re.compile("^https://HOST/hooks/sms/tencent/[0-9a-f]{32}$"))
     expect(dialog).to_contain_text("IMSG_PUBLIC_URL")

@@ -9,6 +9,9 @@ COMMON = 10**8
 the usual letters exchanged, another case, a year or some digits added (Wheeler, USENIX Security 2016, whose score 3
 this is). Eight random letters withstand it."""
 
+_BETWEEN_WORDS = re.compile(r"^\+86|[\W_]+")
+"""What parts the words of a contact, as people use them in a password."""
+
 READ_CHARACTERS = 24
 """How much of a password is read at once: zxcvbn's work grows steeply with the length."""
 
@@ -33,6 +36,7 @@ def is_common(password: str, *known: str) -> bool:
 
     Blocks for some milliseconds, 0.5 s at worst.
     """
-    words = [*OURS, *CHINESE, *known, *(part for fact in known for part in re.split(r"[\W_]+", fact) if len(part) > 1)]
+    parts_of_known = {part for fact in known for part in _BETWEEN_WORDS.split(fact) if len(part) > 1}
+    words = [*OURS, *CHINESE, *known, *parts_of_known]
     parts = {password[:READ_CHARACTERS], password[-READ_CHARACTERS:]}
     return all(zxcvbn(part, user_inputs=words)["guesses"] < COMMON for part in parts)

@@ -75,7 +75,7 @@ class Users:
         user = User(
             id=new_id(at),
             username=request.username,
-            password=await self._hash_new(request.username, "password", request.password, _list_contacts(request)),
+            password=await self._hash_new(request.username, "password", request.password, request),
             role=request.role or "user",
             available=True if request.available is None else request.available,
             quotas=_set_limits(DEFAULT_QUOTAS, request.model_dump(exclude_none=True)),
@@ -110,7 +110,7 @@ class Users:
                 values[contact] = None
         names = list(values)
         if request.password is not None:
-            values["password"] = await self._hash_new(name, "password", request.password, _list_contacts(request))
+            values["password"] = await self._hash_new(name, "password", request.password, request)
         ends_administrator = request.role not in (None, "admin")
         async with self._changes.open(name, user_id=user_id, may_end_administrator=ends_administrator) as change:
             if ends_administrator:
@@ -240,7 +240,7 @@ class Users:
         }
 
     async def _set_password(self, actor: Caller, name: str, field: str, password: str, expected: User | None) -> None:
-        hashed = await self._hash_new(name, field, password, _list_contacts(expected))
+        hashed = await self._hash_new(name, field, password)
         async with self._changes.open(name, user_id=expected.id if expected else None) as change:
             if expected is not None and change.user.password != expected.password:
                 raise Refusal("wrong_password")
@@ -250,8 +250,10 @@ class Users:
             await change.end_tokens()
             await change.record(actor, "password")
 
-    async def _hash_new(self, name: str, field: str, password: str, contacts: Sequence[str]) -> str:
-        """Check and hash a new password of a user with these contacts.
+    async def _hash_new(
+        self, name: str, field: str, password: str, request: Registration | UserPatch | None = None
+    ) -> str:
+        """Check and hash a new password; the user's contacts, and those that the request sets, are known words.
 
         Raises Refusal wrong_type, whose text does not contain it.
         """
@@ -263,7 +265,10 @@ class Users:
                     f"长度应为 {shortest} 到 {longest} 个字符",
                     f"it must have {shortest} to {longest} characters",
                 )
-            if await self._passwords.is_common(password, name, *contacts):
+            async with self._store.reading() as rows:
+                user = await rows.find_user(name)
+            contacts = [getattr(source, contact) for source in (user, request) if source for contact in CONTACTS]
+            if await self._passwords.is_common(password, name, *filter(None, contacts)):
                 raise refuse_value(
                     field,
                     "这个密码太常见，或只是一个词加上年份、数字，很容易被猜到，请换一个，例如由几个不相关的词组成",
@@ -271,11 +276,6 @@ class Users:
                     "such as some unrelated words",
                 )
         return await self._passwords.hash(password)
-
-
-def _list_contacts(of: object) -> list[str]:
-    """Return the contacts of a user, or of a request that sets some."""
-    return [value for contact in CONTACTS if isinstance(value := getattr(of, contact, None), str) and value]
 
 
 def _refuse_key(actor: Caller, *, changes_access: bool) -> None:

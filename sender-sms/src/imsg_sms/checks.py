@@ -87,9 +87,8 @@ async def _check(
         ),
         en="; ".join(["the log-in works", *(trouble.en for trouble in troubles), *(fact.en for fact in facts)]),
     )
-    is_sure = not any(trouble.is_unsure for trouble in troubles)
-    is_refused = any(not trouble.is_unsure for trouble in troubles)
-    return ProviderCheck(name, False if is_refused else True if is_sure else None, detail, tuple(troubles))
+    is_ok = False if any(not trouble.is_unsure for trouble in troubles) else None if troubles else True
+    return ProviderCheck(name, is_ok, detail, tuple(troubles))
 
 
 def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
@@ -182,12 +181,21 @@ def describe_signature_problem(name: str, entry: ProviderEntry | None) -> Provid
 
 
 def _describe_unknown(name: str) -> ProviderTrouble:
-    return ProviderTrouble(
-        code="signature_unknown",
+    return _make_unsure(
+        "signature_unknown",
         zh=f"服务商没有说明签名“{name}”是否已通过审核，并在三家运营商完成实名报备。",
         en=f"The provider did not say whether signature {name} is approved and filed with all three carriers.",
-        remedy_zh="请在服务商控制台的签名页面查看；iMSG 每小时会再问一次。",
-        remedy_en="Look at the signature in the provider's console; iMSG asks again every hour.",
+    )
+
+
+def _make_unsure(code: str, *, zh: str, en: str) -> ProviderTrouble:
+    """Make what is shown where a provider did not say what it was asked."""
+    return ProviderTrouble(
+        code=code,
+        zh=zh,
+        en=en,
+        remedy_zh="请在服务商控制台查看；iMSG 每小时会再问一次。",
+        remedy_en="Look at it in the provider's console; iMSG asks again every hour.",
         is_unsure=True,
     )
 
@@ -220,27 +228,21 @@ def _find_template_problems(wanted: Collection[str], known: Sequence[ProviderEnt
         elif entry.review in REVIEWS:
             state, why = REVIEWS[entry.review], entry.reason or Words(zh="", en="")
             wrong.append((template, Words(zh=state.zh + _bracket(why.zh), en=state.en + _bracket(why.en))))
-    if not wrong:
-        return [_describe_unsure_templates(unsure)] if unsure else []
-    return [
-        ProviderTrouble(
-            code="template",
-            zh=f"模板{'；'.join(f' {template} {why.zh}' for template, why in wrong)}。",
-            en="Template " + ", ".join(f"{template} is {why.en}" for template, why in wrong),
-            remedy_zh="请在控制台核对模板编号和审核状态；审核一般 2 小时（9:00 至 21:00）。",
-            remedy_en="Compare its number and review in the console; a review takes about 2 hours in the daytime.",
-        )
-    ]
+    troubles = [_describe_wrong_templates(wrong)] if wrong else []
+    if unsure:
+        zh = f"服务商没有说明这些模板是否已通过审核：{'、'.join(unsure)}。"
+        en = f"The provider did not say whether these templates are approved: {', '.join(unsure)}."
+        troubles.append(_make_unsure("template_unknown", zh=zh, en=en))
+    return troubles
 
 
-def _describe_unsure_templates(templates: Sequence[str]) -> ProviderTrouble:
+def _describe_wrong_templates(wrong: Sequence[tuple[str, Words]]) -> ProviderTrouble:
     return ProviderTrouble(
-        code="template_unknown",
-        zh=f"服务商没有说明这些模板是否已通过审核：{'、'.join(templates)}。",
-        en=f"The provider did not say whether these templates are approved: {', '.join(templates)}.",
-        remedy_zh="请在服务商控制台查看；iMSG 每小时会再问一次。",
-        remedy_en="Look at them in the provider's console; iMSG asks again every hour.",
-        is_unsure=True,
+        code="template",
+        zh=f"模板{'；'.join(f' {template} {why.zh}' for template, why in wrong)}。",
+        en="Template " + ", ".join(f"{template} is {why.en}" for template, why in wrong),
+        remedy_zh="请在控制台核对模板编号和审核状态；审核一般 2 小时（9:00 至 21:00）。",
+        remedy_en="Compare its number and review in the console; a review takes about 2 hours in the daytime.",
     )
 
 

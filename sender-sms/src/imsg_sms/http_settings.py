@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from importlib import resources
 from typing import Annotated, Any, Literal
@@ -67,6 +67,11 @@ class ComputedValue(BaseModel):
     key: WithPlaceholders = ""
     """The key of an HMAC, with placeholders."""
     form: Annotated[Literal["hex", "HEX", "base64"], Field(alias="as")] = "hex"
+
+    @property
+    def uses(self) -> AbstractSet[str]:
+        """The placeholders that it is computed from."""
+        return set(PLACEHOLDER.findall(f"{self.of}{self.key}"))
 
 
 class ErrorMeaning(BaseModel):
@@ -278,14 +283,14 @@ class Http(BaseModel):
     @model_validator(mode="after")
     def _know_every_placeholder(self) -> "Http":
         """Refuse a placeholder that nothing fills: it would be sent, and signed, as it stands. Raises ValueError."""
-        known = {*OF_MESSAGES, *OF_CALLS, *self.needs, *self.secrets}
+        known = {*OF_MESSAGES, *OF_CALLS, *self.secrets}
         for name, computed in self.computed.items():
-            _require_known(f"computed.{name}", f"{computed.of}{computed.key}", known | {BODY})
+            _require_known(f"computed.{name}", computed.uses, known | {BODY})
             known.add(name)
         described = (self.check, self.pull, None if self.inbound is None else self.inbound.pull)
         calls = [call for call in described if call is not None]
         for body in (self.body, *(call.body for call in calls)):
-            _require_known("body", body, known - self.computed_of_body)
+            _require_known("body", PLACEHOLDER.findall(body), known - self.computed_of_body)
         rest = [
             ("url", self.url),
             ("basic", self.basic),
@@ -293,7 +298,7 @@ class Http(BaseModel):
         ]
         rest += [("check.path", call.path) if isinstance(call, HttpCheck) else ("pull.url", call.url) for call in calls]
         for place, text in rest:
-            _require_known(place, text, known)
+            _require_known(place, PLACEHOLDER.findall(text), known)
         return self
 
     @property
@@ -301,7 +306,7 @@ class Http(BaseModel):
         """The computed placeholders that need the body first."""
         found: set[str] = set()
         for name, computed in self.computed.items():
-            if not found.union({BODY}).isdisjoint(PLACEHOLDER.findall(f"{computed.of}{computed.key}")):
+            if computed.uses & {BODY, *found}:
                 found.add(name)
         return found
 
@@ -339,8 +344,8 @@ class Http(BaseModel):
         return self.receipts is not None and self.pull is None and self.hook is None
 
 
-def _require_known(place: str, text: str, known: Collection[str]) -> None:
-    for name in PLACEHOLDER.findall(text):
+def _require_known(place: str, used: Iterable[str], known: Collection[str]) -> None:
+    for name in used:
         if name not in known:
             raise ValueError(
                 fill(

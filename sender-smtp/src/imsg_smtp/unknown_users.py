@@ -125,11 +125,10 @@ OTHER_WORDS = frozenset(
 They outweigh every code and phrase: an address that is suppressed wrongly gets no mail any more.
 """
 
-_BY_DIRECTORY = re.compile(
-    r"\b5\.4\.1\b.{0,300}\brecipient address rejected: access denied|not found by directory", re.IGNORECASE
-)
-"""How Exchange Online says that its directory has no such recipient (Directory-Based Edge Blocking): `550 5.4.1
-Recipient address rejected: Access denied. AS(201806281)`. The code makes certain what its words do not."""
+_BY_DIRECTORY = re.compile(r"\b5\.4\.1\b.{0,300}\brecipient address rejected: access denied", re.IGNORECASE)
+"""How Exchange Online says that its directory has no such recipient (Microsoft, "Use Directory-Based Edge Blocking to
+reject messages sent to invalid recipients"): `550 5.4.1 Recipient address rejected: Access denied. AS(201806281)`.
+Without the code its words mean a policy."""
 
 UNKNOWN = re.compile("|".join(f"(?:{phrase})" for phrase, _ in PHRASES), re.IGNORECASE)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from imsg_testing import baseline, v1_requests, v2_requests
 from imsg_testing.deployment import Deployment
-from imsg_testing.v1_requests import V1Request
+from imsg_testing.v1_requests import RawRequest
 
 ANSWER_TIMEOUT_S = 60.0
 
@@ -45,7 +45,7 @@ PASSWORD = "correct horse battery staple 7"
 
 
 def read_tokens(deployment: Deployment) -> dict[str, str]:
-    """Make the users of the requests; return their tokens by the names that the requests use."""
+    """Make the users of the requests; return tokens by the names that the requests use, four of them false."""
     deployment.open_wide()
     tokens = {"admin": deployment.admin_token()}
     for name, fields in USERS.items():
@@ -62,19 +62,12 @@ def read_tokens(deployment: Deployment) -> dict[str, str]:
     return tokens | forged | {"wrapped": user[:40] + "\\r\\n" + user[40:]}
 
 
-def write_request(request: V1Request, tokens: Mapping[str, str]) -> bytes:
-    """Return the bytes of a request, closed after its answer."""
-    path, body, headers = request.path, request.body, dict(request.headers)
-    for name, token in tokens.items():
-        mark = f"{{{name}}}"
-        path = path.replace(mark, token.replace("+", "%2B"))
-        body = body.replace(mark.encode(), token.encode())
-        headers = {key: value.replace(mark, token) for key, value in headers.items()}
-    if not any(key.lower() == "content-length" for key in headers):
-        headers["Content-Length"] = str(len(body))
-    lines = [f"{request.verb} {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
+def write_request(request: RawRequest) -> bytes:
+    """Return the bytes of a request, whose connection ends with its answer."""
+    headers = {"content-length": str(len(request.body)), **request.headers}
+    lines = [f"{request.verb} {request.path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
     lines += [f"{key}: {value}" for key, value in headers.items()]
-    return "\r\n".join((*lines, "", "")).encode() + body
+    return "\r\n".join((*lines, "", "")).encode() + request.body
 
 
 def ask(port: int, raw: bytes) -> str:
@@ -108,11 +101,11 @@ def running(name: str, folder: Path) -> Iterator[Deployment]:
         deployment.close()
 
 
-def compare(first: Deployment, second: Deployment, requests: Iterable[V1Request]) -> Iterator[tuple[str, str, str]]:
+def compare(first: Deployment, second: Deployment, requests: Iterable[RawRequest]) -> Iterator[tuple[str, str, str]]:
     """Ask both the same; yield each request's name with the answers."""
     tokens = {deployment.port: read_tokens(deployment) for deployment in (first, second)}
     for request in requests:
-        answers = [ask(side.port, write_request(request, tokens[side.port])) for side in (first, second)]
+        answers = [ask(side.port, write_request(request.fill(tokens[side.port]))) for side in (first, second)]
         yield request.name, answers[0], answers[1]
 
 

@@ -2,8 +2,8 @@
 
 import base64
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 FILE = base64.b64encode(b"report").decode()
@@ -19,7 +19,7 @@ LIMITS = {"per_day": 10, "per_hour": 2}
 
 
 @dataclass(frozen=True)
-class V1Request:
+class RawRequest:
     """One request; `{user}`, `{admin}` and the like in it stand for tokens."""
 
     name: str
@@ -28,14 +28,24 @@ class V1Request:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
 
+    def fill(self, tokens: Mapping[str, str]) -> "RawRequest":
+        """Return the request with these tokens."""
+        path, body, headers = self.path, self.body, self.headers
+        for name, token in tokens.items():
+            mark = f"{{{name}}}"
+            path = path.replace(mark, token.replace("+", "%2B"))
+            body = body.replace(mark.encode(), token.encode())
+            headers = {key: value.replace(mark, token) for key, value in headers.items()}
+        return replace(self, path=path, body=body, headers=headers)
 
-def write(name: str, verb: str, path: str, body: object = b"", **headers: str) -> V1Request:
+
+def write(name: str, verb: str, path: str, body: object = b"", **headers: str) -> RawRequest:
     """Make a request; a body that is no bytes is written as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-    return V1Request(name, verb, path, content, {key.replace("_", "-"): value for key, value in headers.items()})
+    return RawRequest(name, verb, path, content, {key.replace("_", "-"): value for key, value in headers.items()})
 
 
-def list_requests() -> Iterator[V1Request]:
+def list_requests() -> Iterator[RawRequest]:
     """List all requests. The order matters: an idempotency key is replayed after its first use."""
     yield from _list_bodies()
     yield from _list_tokens()
@@ -45,7 +55,7 @@ def list_requests() -> Iterator[V1Request]:
     yield from _list_paths()
 
 
-def _list_bodies() -> Iterator[V1Request]:
+def _list_bodies() -> Iterator[RawRequest]:
     bodies: dict[str, bytes] = {
         "empty": b"",
         "not JSON": b"to=li@example.com&method=smtp",
@@ -83,7 +93,7 @@ def _list_bodies() -> Iterator[V1Request]:
     yield write("a large body without a token", "POST", "/api/send", {"x": [{"a": n} for n in range(9_999)], "to": "a"})
 
 
-def _list_tokens() -> Iterator[V1Request]:
+def _list_tokens() -> Iterator[RawRequest]:
     rest = {key: value for key, value in MAIL.items() if key != "token"}
     for kind, token in {
         "null": None,
@@ -118,7 +128,7 @@ def _list_tokens() -> Iterator[V1Request]:
     yield write("modify by a user", "POST", "/api/modify/li", {**LIMITS, "token": "{user}"})
 
 
-def _list_fields() -> Iterator[V1Request]:
+def _list_fields() -> Iterator[RawRequest]:
     for name in ("to", "method", "content"):
         yield write(f"without {name}", "POST", "/api/send", {key: value for key, value in MAIL.items() if key != name})
         yield write(f"null {name}", "POST", "/api/send", {**MAIL, name: None})
@@ -156,7 +166,7 @@ def _list_fields() -> Iterator[V1Request]:
     yield write("slash at the end", "POST", "/api/send/", MAIL)
 
 
-def _list_replays() -> Iterator[V1Request]:
+def _list_replays() -> Iterator[RawRequest]:
     yield write("first under a key", "POST", "/api/send", MAIL, idempotency_key="key-1")
     yield write("replayed", "POST", "/api/send", MAIL, idempotency_key="key-1")
     yield write("replayed, token elsewhere", "POST", "/api/send?token={user}", MAIL, idempotency_key="key-1")
@@ -169,7 +179,7 @@ def _list_replays() -> Iterator[V1Request]:
     yield write("a key without a token", "POST", "/api/send", {**MAIL, "token": None}, idempotency_key="key-1")
 
 
-def _list_relayed() -> Iterator[V1Request]:
+def _list_relayed() -> Iterator[RawRequest]:
     yield write("login", "POST", "/api/login", LOGIN)
     yield write("login, more fields", "POST", "/api/login?foo=1", LOGIN | {"otp": 1, "token": "x"})
     yield write("login, NUL", "POST", "/api/login", LOGIN | {"username": "a\u0000"})
@@ -192,7 +202,7 @@ def _list_relayed() -> Iterator[V1Request]:
     yield write("query, a filter of v2", "GET", "/api/query?reference=a", authorization="Bearer {user}")
 
 
-def _list_paths() -> Iterator[V1Request]:
+def _list_paths() -> Iterator[RawRequest]:
     for path in ("/api/send", "/api/login", "/api/register", "/api/query", "/api/modify/li"):
         for verb in ("HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "GET", "POST"):
             if (verb == "POST") != (path != "/api/query") and (verb != "GET" or path != "/api/query"):

@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from imsg_testing.v1_requests import MAIL, SMS, V1Request, write
+from imsg_testing.v1_requests import MAIL, SMS, RawRequest, write
 
 TO = MAIL["to"]
 
@@ -83,7 +83,7 @@ UNASKED = (
 """What ends the token, or shows the state of the process."""
 
 
-def list_requests() -> Iterator[V1Request]:
+def list_requests() -> Iterator[RawRequest]:
     """List all requests, sends first."""
     mail = {key: value for key, value in MAIL.items() if key != "token"}
     sms = {key: value for key, value in SMS.items() if key != "token"}
@@ -96,7 +96,7 @@ def list_requests() -> Iterator[V1Request]:
                 yield from _list_calls(verb.upper(), path)
 
 
-def _list_sends(path: str, mail: Mapping[str, Any], sms: Mapping[str, Any]) -> Iterator[V1Request]:
+def _list_sends(path: str, mail: Mapping[str, Any], sms: Mapping[str, Any]) -> Iterator[RawRequest]:
     user = {"authorization": "Bearer {user}"}
     for name, values in FIELDS.items():
         without = {key: value for key, value in mail.items() if key != name}
@@ -132,7 +132,7 @@ def _list_sends(path: str, mail: Mapping[str, Any], sms: Mapping[str, Any]) -> I
         yield write(f"{path}{query}", "POST", path + query, mail, **user)
 
 
-def _list_calls(verb: str, path: str) -> Iterator[V1Request]:
+def _list_calls(verb: str, path: str) -> Iterator[RawRequest]:
     place = re.sub(r"\{(\w+)\}", lambda match: PLACES.get(match[1], "nix"), path)
     for caller in CALLERS:
         name = f"{verb} {path} by {caller!r}"

@@ -37,14 +37,20 @@ LISTING = ("wrong_type", "method_unknown", "no_right")
 router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
-async def audit_content_read(services: RouteServices, user: Caller, query: V1MessagesQuery | RepliesQuery) -> None:
-    """Add an audit record where a user reads others' messages; its target is their user, request or message."""
-    if not (user.sees_all and user.sees_content) or query.username == user.username:
-        return
+async def _audit_list_read(services: RouteServices, user: Caller, query: V1MessagesQuery | RepliesQuery) -> None:
     target = query.username or EVERYBODY
     if query.id is not None:
         target = query.id.request if query.id.n is None else message_id(query.id.request, query.id.n)
-    await services.audit.record_read(user, "content_read", target)
+    await _audit_content_read(services, user, query.username, target)
+
+
+async def _audit_content_read(services: RouteServices, user: Caller, owner: str | None, target: str) -> None:
+    """Add an audit record where a user reads the messages of another `owner`, or of everybody: None.
+
+    `target` is that user, request or message.
+    """
+    if user.sees_all and user.sees_content and owner != user.username:
+        await services.audit.record_read(user, "content_read", target)
 
 
 @router.get("/query", response_model=QueryAnswer, responses=describe_refusals(*LISTING))
@@ -52,7 +58,7 @@ async def list_messages_v1(
     user: User, query: Annotated[V1MessagesQuery, Query()], services: HistoryServices
 ) -> ApiResponse:
     """List messages, the newest first."""
-    await audit_content_read(services, user, query)
+    await _audit_list_read(services, user, query)
     page = await services.messages.find_v1(query, user)
     return ApiResponse(ok(messages=page.rows, next=page.next))
 
@@ -61,7 +67,7 @@ async def list_messages_v1(
 async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List messages, the newest first."""
     as_of = services.write_as_of()
-    await audit_content_read(services, user, query)
+    await _audit_list_read(services, user, query)
     page = await services.messages.find(query, user, services.prices.current)
     return ApiResponse(ok(messages=page.rows, next=page.next, total=page.total, as_of=as_of))
 
@@ -70,7 +76,7 @@ async def list_messages(user: User, query: Annotated[MessagesQuery, Query()], se
 async def list_requests(user: User, query: Annotated[RequestsQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List requests, the newest first."""
     as_of = services.write_as_of()
-    await audit_content_read(services, user, query)
+    await _audit_list_read(services, user, query)
     page = await services.requests.find(query, user)
     return ApiResponse(ok(requests=page.rows, next=page.next, total=page.total, as_of=as_of))
 
@@ -84,15 +90,14 @@ async def show_request(
 ) -> ApiResponse:
     """Show one request at a glance; with `wait` once it is settled."""
     shown = await services.requests.show(id, user, query.wait)
-    if user.sees_all and user.sees_content and shown["username"] != user.username:
-        await services.audit.record_read(user, "content_read", shown["id"])
+    await _audit_content_read(services, user, shown["username"], shown["id"])
     return ApiResponse(ok(**shown))
 
 
 @router.get("/replies", response_model=RepliesAnswer, responses=describe_refusals(*LISTING))
 async def list_replies(user: User, query: Annotated[RepliesQuery, Query()], services: HistoryServices) -> ApiResponse:
     """List what people wrote back."""
-    await audit_content_read(services, user, query)
+    await _audit_list_read(services, user, query)
     page = await services.replies.find(query, user)
     return ApiResponse(ok(replies=page.rows, next=page.next, total=page.total))
 

@@ -32,6 +32,7 @@ class HttpCalls:
         self._settings = settings
         self._pool = pool
         self._now = now
+        self._of_body = settings.computed_of_body
         self.secrets = {name: value.get_secret_value() for name, value in settings.secrets.items()}
 
     async def ask(self, call: HttpCall, url: str) -> CallAnswer:
@@ -76,6 +77,6 @@ class HttpCalls:
 
     def _compute(self, values: dict[str, str], *, of_body: bool) -> dict[str, str]:
         for name, computed in self._settings.computed.items():
-            if (name in self._settings.computed_of_body) == of_body:
+            if (name in self._of_body) == of_body:
                 values[name] = compute(computed, values, self._settings.charset)
         return values

@@ -11,7 +11,7 @@ from imsg_console import spreadsheets
 from imsg_console.client import ApiError, path
 from imsg_console.features.users import sheet
 from imsg_console.features.users.form import Refresh
-from imsg_console.features.users.records import locate_error, make_password
+from imsg_console.features.users.records import FIELDS, locate_error, make_password
 from imsg_console.features.users.sheet import Line, UserSheet
 from imsg_console.sanitize import line
 from imsg_console.view import View
@@ -181,9 +181,8 @@ class UserImport:
         role, yes = t("words.role_user"), t("words.yes")
         example = {"username": "王小明", "email": "xiaoming@example.com", "phone": "13800138000", "role": role,
                    "per_hour": 5, "per_day": 20, "available": yes}  # fmt: skip
-        cells = [example.get(name, "") for name in sheet.COLUMNS]
-        heading = sheet.heading(t, sheet.COLUMNS)
-        texts = _list_texts(sheet.COLUMNS)
+        cells = [example.get(name, "") for name in FIELDS]
+        heading, texts = sheet.heading(t, FIELDS), _list_texts(FIELDS)
         ui.navigate.to(exports.offer_rows(self._view, t("users.file_template"), heading, [cells], texts=texts))
 
 

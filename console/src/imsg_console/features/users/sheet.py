@@ -26,9 +26,6 @@ from imsg_console.spreadsheets import find_heading, merge_headings
 from imsg_console.texts import Texts, in_every_language
 from imsg_console.widgets.csvs import FORMULA, is_number
 
-COLUMNS = FIELDS
-"""Those of the form: whatever it sets, a sheet sets."""
-
 EXPORTED = (*(name for name in FIELDS if name != "password"), "used_hour", "used_day", "created_at")
 NUMBERS = (*LIMITS, "used_hour", "used_day")
 
@@ -38,17 +35,13 @@ HEADINGS: Mapping[str, str] = {
     "username": "user, login, 用户, 账号, 帐号, 账户, 登录名, name, 姓名",
     "password": "pass, 口令, 初始密码",
     "email": "mail, e-mail, 邮件, 电子邮件, 电子邮箱",
-    "phone": "手机号, 手机号码, mobile, 联系手机, 电话, 电话号码, tel, 联系电话, 联系方式",
+    "phone": "手机号, 手机号码, mobile, 联系手机, 电话, 电话号码, tel, 联系电话",
     "wechat": "tag, 微信号, 微信标记",
     "role": "权限",
     "per_hour": "hour, hourly, 每小时",
     "per_day": "day, daily, 每天, 每日",
     "available": "enabled, active, 启用, 状态, 可用",
-    "may_send_codes": "codes, 验证码",
-    "senders": "sender, 发件人, 签名",
-    "sms_countries": "countries, 国家, 国家和地区",
-    "default_category": "category, 类别",
-    "department": "dept, 所在部门, 所属部门, 部门名称, 科室, 单位",
+    "department": "dept, 所在部门, 所属部门, 部门名称, 科室",
 }
 ALIASES = {
     alias.replace("-", ""): (column, rank)
@@ -125,7 +118,7 @@ def read(t: Texts, sheet: Sequence[Sequence[str]]) -> UserSheet:
     rows = [(number, row) for number, row in rows if number > heading + 1]
     headings = merge_headings(sheet, heading)
     columns = _columns(headings)
-    doubled = [column for column in COLUMNS if columns.count(column) > 1]
+    doubled = [column for column in FIELDS if columns.count(column) > 1]
     if doubled:
         return UserSheet(problem=t("users.sheet_doubled", name=t(f"users.{doubled[0]}")))
     if len(rows) > MAX_ROWS:
@@ -174,8 +167,8 @@ def _column(heading: str) -> tuple[str, int]:
 def _known() -> Mapping[str, tuple[str, int]]:
     """Return the words that head columns, as `strip_heading` leaves them."""
     known = dict(ALIASES)
-    for column in reversed((*COLUMNS, *EXPORTED)):
-        ranked = (column if column in COLUMNS else "", 0)
+    for column in reversed((*FIELDS, *EXPORTED)):
+        ranked = (column if column in FIELDS else "", 0)
         known |= dict.fromkeys(map(strip_heading, (column, *in_every_language(f"users.{column}"))), ranked)
     return known
 
