@@ -133,6 +133,7 @@ def read_and_resend(deployment: Deployment, caller: Caller) -> None:
     deployment.wait_settled(sent)
     do("GET /messages", "*")
     do("GET /requests", name, username=name)
+    do("GET /requests/{id}", sent, id=sent)
     do("GET /replies", "*")
     do("GET /audit", "*")
     do("POST /resend", sent, id=sent)
