@@ -10,13 +10,6 @@ import pytest_asyncio
 
 from imsg_runtime.redis import Redis, connect
 from imsg_testing.auth import Visitor, running, settings
-from imsg_testing.waiting import avoid_full_hour
-
-
-@pytest.fixture(autouse=True)
-def hour() -> None:
-    """Begin no test that the hour or the day may end in."""
-    avoid_full_hour(30)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,7 +9,6 @@ import pytest
 from imsg_gateway.idempotency import IdempotencyKeys
 from imsg_limits.admission import Admission
 from imsg_testing.gateway import RunningGateway, run_gateway
-from imsg_testing.waiting import avoid_full_hour
 
 LOOKS = (
     "imsg_gateway.channels.PAUSED_WITHIN_S",
@@ -28,12 +27,11 @@ LOOKS = (
 
 @pytest.fixture(autouse=True)
 def prepare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let gateways look often and wait as long as a busy machine takes; begin no test that the hour may end in."""
+    """Let gateways look often and wait as long as a busy machine takes."""
     monkeypatch.setattr("imsg_gateway.main.Admission", partial(Admission, patience_s=60.0))
     monkeypatch.setattr("imsg_gateway.main.IdempotencyKeys", partial(IdempotencyKeys, wait_s=60.0))
     for name in LOOKS:
         monkeypatch.setattr(name, 0.1)
-    avoid_full_hour(10)
 
 
 @pytest.fixture

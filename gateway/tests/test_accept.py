@@ -28,6 +28,7 @@ from imsg_limits.windows import PublishedWindows
 from imsg_runtime.published_prices import PublishedPrices
 from imsg_testing.callers import id_of
 from imsg_testing.gateway import KEY, RunningGateway
+from imsg_testing.quiet_zone import find_quiet_zone
 from imsg_web import service_client
 
 Outcome = type[Exception] | None
@@ -77,7 +78,7 @@ class Bench:
     ) -> None:
         self._world = run_gateway
         self.broker = broker
-        zone = ZoneInfo("Asia/Shanghai")
+        zone = ZoneInfo(find_quiet_zone())
         quota = Quota(run_gateway.redis, zone)
         self.authenticator = Authenticator(quota, history, (KEY,), zone)
         self.quota = quota

@@ -11,6 +11,7 @@ from imsg_contract.errors import TEXTS
 from imsg_contract.topology import FOLLOWERS_COMPLETE, followers_key, left_key
 from imsg_testing.api_versions import read_answer
 from imsg_testing.gateway import RunningGateway, run_gateway
+from imsg_testing.quiet_zone import find_quiet_zone
 
 TAG = "84G-7ZW-YRB"
 GONE_TAG = "D6Z-1RV-0WY"
@@ -313,7 +314,7 @@ async def test_10013_a_limit_used_up(either: RunningGateway, traits: dict[str, A
     await either.send(token=token)
     answer = await either.send(token=token)
     body = check(either, answer, 10013, 429, reason)
-    now = datetime.now(ZoneInfo("Asia/Shanghai"))
+    now = datetime.now(ZoneInfo(find_quiet_zone()))
     assert any(f"{at:%Y-%m-%d}" in body["detail"] for at in (now, now + timedelta(days=1)))
     assert 0 < int(answer.headers["retry-after"]) <= 25 * 3_600
     assert ";r=0;" in answer.headers["ratelimit"]

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser
 from imsg_testing.bounces import BOUNCE_SECRET
 from imsg_testing.browser import DESK, PHONE, Look, MissingBrowserError, Visit, chromium
 from imsg_testing.deployment import LONG_VARIABLES, Deployment, running
+from imsg_testing.quiet_zone import find_quiet_zone
 
 LOOKS = [Look("zh", DESK), Look("en", DESK), Look("zh", PHONE), Look("en", PHONE)]
 
@@ -44,7 +45,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
     It may call this machine back, and bounces may be pushed to it.
     """
-    settings = {"IMSG_CALLBACKS__ALLOW": "127.0.0.1", "IMSG_SMTP__BOUNCE_SECRET": BOUNCE_SECRET}
+    settings = {
+        "IMSG_TIMEZONE": find_quiet_zone(),
+        "IMSG_CALLBACKS__ALLOW": "127.0.0.1",
+        "IMSG_SMTP__BOUNCE_SECRET": BOUNCE_SECRET,
+    }
     with running(tmp_path_factory.mktemp("console"), {**LONG_VARIABLES, **settings}) as opened:
         opened.open_wide()
         yield opened
@@ -66,7 +71,7 @@ def visit(browser: Browser, deployment: Deployment, request: pytest.FixtureReque
     opened: list[Visit] = []
 
     def open_one(look: Look = LOOKS[0], url: str = "") -> Visit:
-        opened.append(Visit(browser, url or deployment.url, look))
+        opened.append(Visit(browser, url or deployment.url, look, deployment.zone))
         return opened[-1]
 
     yield open_one

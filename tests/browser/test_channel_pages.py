@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import dead_letter, log_in, send_and_settle
-from imsg_testing.waiting import avoid_full_hour, wait
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -111,7 +111,6 @@ def test_dead_letters_are_read_page_by_page_and_sent_again(deployment: Deploymen
 
 
 def test_what_waits_and_what_failed_is_a_click_away(deployment: Deployment, visit: Visits) -> None:
-    avoid_full_hour()
     send_and_settle(deployment, "bounce+today@example.com")
     seen = visit()
     page = log_in(seen)

@@ -148,4 +148,4 @@ def test_a_message_is_sent_at_the_time_that_the_form_names(deployment: Deploymen
 
     wait(is_known, 60)
     due_at = datetime.fromisoformat(shown["due_at"])
-    assert due_at.astimezone(ZoneInfo("Asia/Shanghai")).strftime("%Y-%m-%d %H:%M") == due.strftime("%Y-%m-%d %H:%M")
+    assert due_at.astimezone(ZoneInfo(deployment.zone)).strftime("%Y-%m-%d %H:%M") == due.strftime("%Y-%m-%d %H:%M")

@@ -18,7 +18,7 @@ from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.message_pages import address, query, rows
 from imsg_testing.page_actions import choose, log_in, open_page, send_and_settle
-from imsg_testing.waiting import avoid_full_hour, wait
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -151,7 +151,6 @@ def test_a_username_is_offered_by_a_part_of_it(deployment: Deployment, visit: Vi
 
 
 def test_a_span_of_time_is_one_click(deployment: Deployment, visit: Visits) -> None:
-    avoid_full_hour()
     name = deployment.new_user()
     send_and_settle(deployment, address(), token=deployment.token(name, "correct horse"))
     seen = visit()

@@ -9,7 +9,7 @@ from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, Look, Visit
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import log_in, send_and_settle
-from imsg_testing.waiting import avoid_full_hour, wait
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -52,7 +52,6 @@ def test_each_cause_leads_to_its_messages_and_what_stops_people_comes_first(
 
 
 def test_a_user_is_counted_and_leads_to_their_messages(deployment: Deployment, visit: Visits) -> None:
-    avoid_full_hour()
     username = deployment.new_user()
     token = deployment.token(username, PASSWORD)
     for to in ("bounce+user@example.com", "one@example.com", "another@example.com"):

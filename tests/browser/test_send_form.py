@@ -20,7 +20,7 @@ from imsg_testing.browser import DESK, PATIENCE_MS, PHONE, Look, Visit, scrolls_
 from imsg_testing.command_line import VERB_TIMEOUT_S
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import choose, copy_by, log_in, open_page
-from imsg_testing.waiting import avoid_full_hour, wait
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -326,7 +326,6 @@ def test_what_the_api_refuses_is_named_at_the_recipient(deployment: Deployment, 
 
 
 def test_used_up_limits_are_shown_before_and_after(deployment: Deployment, visit: Visits) -> None:
-    avoid_full_hour()
     user = deployment.new_user(per_hour=1)
     token = deployment.token(user, PASSWORD)
     body = {"token": token, "method": "smtp", "to": address(), "content": {"subject": "a", "text": "b"}}

@@ -11,7 +11,7 @@ from imsg_testing.api import PASSWORD
 from imsg_testing.browser import DESK, PHONE, Look, Visit, scrolls_sideways
 from imsg_testing.deployment import Deployment
 from imsg_testing.page_actions import log_in
-from imsg_testing.waiting import avoid_full_hour, wait
+from imsg_testing.waiting import wait
 
 Visits = Callable[..., Visit]
 
@@ -22,7 +22,6 @@ NAMES = {"zh": ("导出", "用户", "月份"), "en": ("Export", "User", "Month")
 def test_what_a_system_sent_this_month_is_seen_and_exported(
     deployment: Deployment, visit: Visits, look: Look, tmp_path: Path
 ) -> None:
-    avoid_full_hour()
     export, user, month = NAMES[look.language]
     name = deployment.new_user()
     token = deployment.token(name, PASSWORD)

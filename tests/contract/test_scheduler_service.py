@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -38,9 +39,10 @@ from imsg_testing.databases import on_both_databases, open_database
 from imsg_testing.history import job, request_id
 from imsg_testing.loop_turns import MAX_TURN_S, measured_turns
 from imsg_testing.proxy import Proxy
+from imsg_testing.quiet_zone import find_quiet_zone
 from imsg_testing.quota import cache_user
 from imsg_testing.servers import Valkey
-from imsg_testing.waiting import avoid_full_hour, eventually
+from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import ScriptedProvider, worker_at
 
 KEY = SecretStr("a key between services, long enough")
@@ -511,9 +513,8 @@ async def test_what_is_cancelled_again_after_a_restart_is_given_back_once(
     streams: Broker, database_url: str, redis_url: str, redis: Redis
 ) -> None:
     """Also where the scheduler before died after it had given back, and had not noted that."""
-    await asyncio.to_thread(avoid_full_hour)
     await cache_user(redis, USER, id=id_of(USER))
-    quota = Quota(redis, UTC)
+    quota = Quota(redis, ZoneInfo(find_quiet_zone()))
     charges = [await quota.charge(USER, "nonce", 1, id_of(USER), Cost(3)) for _ in range(2)]
     assert all(isinstance(charge, Charged) for charge in charges), charges
 

@@ -8,15 +8,15 @@ from imsg_testing.api_checks import VersionedApi
 from imsg_testing.bounces import BOUNCE_SECRET
 from imsg_testing.deployment import LONG_VARIABLES, Crash, Deployment, crash_and_restart, running
 from imsg_testing.pushed_bounces import SIGNING
+from imsg_testing.quiet_zone import find_quiet_zone
 from imsg_testing.servers import reserve_port
 from imsg_testing.services import Plan, Services, deploy
-from imsg_testing.waiting import avoid_full_hour
 
 
 @pytest.fixture(scope="package")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up`, started once in a worker, with a sender in its settings."""
-    settings = {"IMSG_SMTP__SENDERS__ALERTS__ADDRESS": "alerts@example.com"}
+    settings = {"IMSG_TIMEZONE": find_quiet_zone(), "IMSG_SMTP__SENDERS__ALERTS__ADDRESS": "alerts@example.com"}
     with running(tmp_path_factory.mktemp("up"), settings) as deployment:
         deployment.open_wide()
         yield deployment
@@ -41,6 +41,7 @@ def deployment(shared_stack: Deployment) -> Iterator[Deployment]:
 def undecided(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """`imsg up` of the stories about what the interface decides."""
     names = {f"IMSG_SMTP__SENDERS__{name}__ADDRESS": f"{name}@example.com" for name in ("NEWS", "ALERTS")}
+    names["IMSG_TIMEZONE"] = find_quiet_zone()
     names["IMSG_SMTP__REPLY_TO__HELP__ADDRESS"] = "help@example.com"
     with running(tmp_path_factory.mktemp("decided"), LONG_VARIABLES | names) as deployment:
         yield deployment
@@ -70,15 +71,10 @@ def bouncing(tmp_path_factory: pytest.TempPathFactory, bounce_port: int) -> Iter
 @pytest.fixture(scope="package")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """Run iMSG as services: two gateways, two senders of mail, the sandbox."""
-    plan = Plan(gateways=2, has_catalog=True, has_sandbox=True, has_accounts=True)
+    zone = {"IMSG_TIMEZONE": find_quiet_zone()}
+    plan = Plan(gateways=2, has_catalog=True, has_sandbox=True, has_accounts=True, common=zone)
     with deploy(tmp_path_factory.mktemp("services"), plan) as opened:
         yield opened
-
-
-@pytest.fixture
-def clock_hour() -> None:
-    """Let no full hour come between two sends that a test counts by the hour."""
-    avoid_full_hour(15)
 
 
 @pytest.fixture(params=["v1", "v2"])

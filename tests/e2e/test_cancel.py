@@ -11,7 +11,7 @@ from imsg_testing.waiting import wait
 CONTENT = {"subject": "taken back", "text": "您好"}
 TOTALS = ("cancelled", "too_late", "settled")
 
-pytestmark = [pytest.mark.usefixtures("clock_hour"), pytest.mark.xdist_group("stories of sending")]
+pytestmark = pytest.mark.xdist_group("stories of sending")
 """Charges are counted by the day."""
 
 

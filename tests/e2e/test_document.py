@@ -121,7 +121,6 @@ def test_a_documented_request_reaches_everybody_named_in_it(deployment: Deployme
         assert mail["text"].strip() == "您好"
 
 
-@pytest.mark.usefixtures("clock_hour")
 def test_over_the_limit_answers_as_printed(deployment: Deployment) -> None:
     """Section 3: 10013 with exactly this text, after the five an hour of a new user."""
     token = deployment.new_user_token(per_hour=5, per_day=20)

@@ -16,7 +16,7 @@ NO_PHONE, UNREPORTED = "19900000002", "19900000006"
 
 PASSWORD = "correct horse"
 
-pytestmark = [pytest.mark.usefixtures("clock_hour"), pytest.mark.xdist_group("stories of sending")]
+pytestmark = pytest.mark.xdist_group("stories of sending")
 """Charges are counted by the day."""
 
 

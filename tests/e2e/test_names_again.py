@@ -9,7 +9,6 @@ from imsg_testing.waiting import wait
 pytestmark = pytest.mark.xdist_group("stories of sending")
 
 
-@pytest.mark.usefixtures("clock_hour")
 def test_a_name_registered_again_has_nothing_of_its_predecessors(deployment: Deployment) -> None:
     """Messages, counts, tokens, idempotency keys and resends; the administrator still sees all."""
     name = deployment.new_user(per_hour=2)

@@ -48,7 +48,6 @@ def test_rabbitmq_logs_no_error_while_nothing_happens(services: Services) -> Non
     assert services.rabbit.count_errors() == errors
 
 
-@pytest.mark.usefixtures("clock_hour")
 async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gateways(services: Services) -> None:
     """A user with five an hour: no number of gateways and no race lets a sixth through."""
 
@@ -67,7 +66,6 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
     assert codes == {0: 5, 10013: 195}
 
 
-@pytest.mark.usefixtures("clock_hour")
 def test_modify_is_in_force_for_the_very_next_send_on_the_other_gateway(services: Services) -> None:
     """Through one gateway the limit is lifted or sending turned off; the other knows at once."""
     name = services.new_user(per_hour=1, per_day=100)

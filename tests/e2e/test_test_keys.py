@@ -61,7 +61,6 @@ def send(deployment: Deployment, key: str, method: str, to: object, text: str = 
         ("wecom", {"sandbox": "sent", "test": "sent", "test-removed": "failed", "test-busy": "retrying"}),
     ],
 )
-@pytest.mark.usefixtures("clock_hour")
 def test_a_test_keys_messages_are_simulated_by_recipient_and_not_delivered(
     deployment: Deployment, method: str, becomes: Mapping[str, str]
 ) -> None:
@@ -105,7 +104,6 @@ def test_a_number_provokes_the_refusal_of_its_country(deployment: Deployment) ->
     assert (refused["errorCode"], refused["reason"]) == (10016, "country_not_allowed")
 
 
-@pytest.mark.usefixtures("clock_hour")
 def test_tests_have_a_quota_of_their_own(deployment: Deployment) -> None:
     """A thousand a day, and the user's own quota of one is neither asked nor used."""
     own = deployment.new_user_token(per_day=1)

@@ -20,7 +20,7 @@ from imsg_client.errors import Conflict, ConnectionFailed, NotSettled, Unauthent
 from imsg_testing.deployment import Deployment
 from imsg_testing.receiver import receiving
 from imsg_testing.stacks import CALLING
-from imsg_testing.waiting import avoid_full_hour, wait
+from imsg_testing.waiting import wait
 
 pytestmark = pytest.mark.xdist_group(CALLING)
 
@@ -36,7 +36,6 @@ def stack(calling_stack: Deployment) -> Deployment:
 
 @pytest.fixture
 def user(stack: Deployment) -> str:
-    avoid_full_hour(15)
     return stack.new_user(password=PASSWORD, per_hour=1_000, per_day=1_000)
 
 
@@ -111,7 +110,6 @@ def test_a_refusal_names_what_is_wrong_in_the_language_asked_for(imsg: Client) -
 
 
 def test_a_used_up_limit_reports_when_it_opens(stack: Deployment) -> None:
-    avoid_full_hour(15)
     with Client(stack.url, stack.new_user(password=PASSWORD, per_hour=1, per_day=9), PASSWORD, patience_s=20) as imsg:
         imsg.send_mail("a@example.com", "x", "y")
         with pytest.raises(LimitReached) as caught:

@@ -1,16 +1,8 @@
-"""What the tests of quotas share: a user of the test's own, within one clock hour."""
+"""What the tests of quotas share: a user of the test's own."""
 
 import secrets
 
 import pytest
-
-from imsg_testing.waiting import avoid_full_hour
-
-
-@pytest.fixture(autouse=True)
-def hour() -> None:
-    """Begin no test that the hour or the day may end in."""
-    avoid_full_hour(30)
 
 
 @pytest.fixture

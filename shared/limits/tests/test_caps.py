@@ -14,7 +14,7 @@ from imsg_limits.caps import CapRow, Caps, decode_caps, encode_caps
 from imsg_limits.quota import Capped, Charged, Cost, Quota
 from imsg_runtime import redis
 from imsg_runtime.redis import Redis
-from imsg_testing.quota import ID, SHANGHAI, cache_user
+from imsg_testing.quota import ID, QUIET, cache_user
 
 CODE, NOTICE = Category.CODE, Category.NOTICE
 ROWS = (
@@ -118,7 +118,7 @@ async def test_a_charge_looks_and_counts_nothing(trial: Trial) -> None:
     """Neither the address is counted by the charge, nor the request where a cap is reached."""
     name = f"caps {secrets.token_hex(4)}"
     await cache_user(trial.redis, name)
-    quota = Quota(trial.redis, SHANGHAI)
+    quota = Quota(trial.redis, QUIET)
     caps = Caps(trial.redis, str)
 
     async def charge() -> object:

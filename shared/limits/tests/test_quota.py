@@ -27,7 +27,7 @@ from imsg_limits.quota import (
     UserNotCached,
 )
 from imsg_runtime.redis import Redis, connect
-from imsg_testing.quota import EPOCH, ID, SHANGHAI, Clockwork, cache_quotas_of_all, cache_user, charge, exhaust
+from imsg_testing.quota import EPOCH, ID, QUIET, Clockwork, cache_quotas_of_all, cache_user, charge, exhaust
 from imsg_testing.waiting import eventually
 
 
@@ -42,7 +42,7 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
     """Checking and counting is one step."""
     await cache_user(redis, name)
     async with connect(valkey_url) as other:
-        gateways = [Quota(redis, SHANGHAI), Quota(other, SHANGHAI)]
+        gateways = [Quota(redis, QUIET), Quota(other, QUIET)]
         answers = await asyncio.gather(*(gateways[n % 2].charge(name, "nonce", 1, ID, Cost(1)) for n in range(200)))
     assert sum(isinstance(answer, Charged) for answer in answers) == 5
     assert sum(isinstance(answer, Exhausted) for answer in answers) == 195
@@ -51,14 +51,14 @@ async def test_exactly_five_of_200_simultaneous_requests_pass_through_two_gatewa
 async def test_a_charge_returns_what_is_left(redis: Redis, name: str) -> None:
     """For the RateLimit headers."""
     await cache_user(redis, name, recipients_per_day=100)
-    hour, day, people = (await charge(Quota(redis, SHANGHAI), name, recipients=7)).windows
+    hour, day, people = (await charge(Quota(redis, QUIET), name, recipients=7)).windows
     assert (hour.row.id, hour.limit, hour.used, hour.left) == ("per_hour", 5, 1, 4)
     assert (day.row.id, day.limit, day.used, day.left) == ("per_day", 20, 1, 19)
     assert (people.row.id, people.limit, people.used, people.left) == ("recipients_per_day", 100, 7, 93)
     assert 0 < hour.opens_in_s <= 3600
     assert 0 < day.opens_in_s <= 86_400
-    assert datetime.fromtimestamp(day.opens_at, SHANGHAI).strftime("%H:%M:%S") == "00:00:00"
-    assert datetime.fromtimestamp(hour.opens_at, SHANGHAI).strftime("%M:%S") == "00:00"
+    assert datetime.fromtimestamp(day.opens_at, QUIET).strftime("%H:%M:%S") == "00:00:00"
+    assert datetime.fromtimestamp(hour.opens_at, QUIET).strftime("%M:%S") == "00:00"
 
 
 async def charge_owned(quota: Quota, name: str, user_id: str) -> Charged:
@@ -70,7 +70,7 @@ async def charge_owned(quota: Quota, name: str, user_id: str) -> Charged:
 
 async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Redis, name: str) -> None:
     """And what its predecessor is given back late is not its own."""
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     await cache_user(redis, name, id="first")
     charge = (await charge_owned(quota, name, "first")).charge
     await cache_user(redis, name, id="second")
@@ -82,19 +82,19 @@ async def test_a_user_registered_anew_under_a_name_starts_from_nothing(redis: Re
 
 async def test_a_token_of_another_user_of_the_name_is_verified_anew(redis: Redis, name: str) -> None:
     await cache_user(redis, name, id="first")
-    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, "another", Cost(1)) == StaleToken(1, "first")
+    assert await Quota(redis, QUIET).charge(name, "nonce", 1, "another", Cost(1)) == StaleToken(1, "first")
 
 
 async def test_a_limit_of_nought_lets_nothing_through(redis: Redis, name: str) -> None:
     """0 is a number, not `no limit`."""
     await cache_user(redis, name, per_hour=0)
-    assert (await exhaust(Quota(redis, SHANGHAI), name)).window.row.id == "per_hour"
+    assert (await exhaust(Quota(redis, QUIET), name)).window.row.id == "per_hour"
 
 
 async def test_the_day_ends_what_the_hour_would_allow(redis: Redis, name: str) -> None:
     """And the refusal names the window that opens last."""
     await cache_user(redis, name, per_hour=2, per_day=2)
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     await charge(quota, name)
     await charge(quota, name)
     answer = await exhaust(quota, name)
@@ -105,7 +105,7 @@ async def test_the_day_ends_what_the_hour_would_allow(redis: Redis, name: str) -
 async def test_recipients_are_counted_by_head(redis: Redis, name: str) -> None:
     """One request of many counts once, and its people each."""
     await cache_user(redis, name, recipients_per_day=10)
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     await charge(quota, name, recipients=8)
     answer = await exhaust(quota, name, recipients=3)
     assert (answer.window.row.id, answer.window.left) == ("recipients_per_day", 2)
@@ -115,7 +115,7 @@ async def test_recipients_are_counted_by_head(redis: Redis, name: str) -> None:
 async def test_recipients_count_also_while_they_are_not_limited(redis: Redis, name: str) -> None:
     """So that a limit set at noon holds for the whole day."""
     await cache_user(redis, name)
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     await charge(quota, name, recipients=8)
     await cache_user(redis, name, recipients_per_day=9)
     assert (await exhaust(quota, name, recipients=2)).window.used == 8
@@ -124,7 +124,7 @@ async def test_recipients_count_also_while_they_are_not_limited(redis: Redis, na
 async def test_a_refused_request_counts_for_nothing(redis: Redis, name: str) -> None:
     """Whatever it was refused for."""
     await cache_user(redis, name, per_hour=1, recipients_per_day=5)
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     await exhaust(quota, name, recipients=6)
     await quota.charge(name, "nonce", 99, ID, Cost(1))
     await quota.charge("nobody", "nonce", 1, ID, Cost(1))
@@ -135,7 +135,7 @@ async def test_a_refused_request_counts_for_nothing(redis: Redis, name: str) -> 
 
 async def test_a_change_of_the_cached_user_holds_for_the_very_next_request(redis: Redis, name: str) -> None:
     """The script reads it in the same step."""
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     await cache_user(redis, name, per_hour=1)
     await charge(quota, name)
     await exhaust(quota, name)
@@ -147,7 +147,7 @@ async def test_a_change_of_the_cached_user_holds_for_the_very_next_request(redis
 
 async def test_the_token_is_checked_in_the_same_step(redis: Redis, name: str) -> None:
     """Missing, of another epoch, logged out, not allowed to send: each said as itself, none of them counted."""
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     assert await quota.charge(name, "nonce", 1, ID, Cost(1)) == UserNotCached()
     await cache_user(redis, name, revoked="gone", epoch=8, role="admin")
     assert await quota.charge(name, "nonce", 1, ID, Cost(1)) == StaleToken(8, ID)
@@ -160,7 +160,7 @@ async def test_the_token_is_checked_in_the_same_step(redis: Redis, name: str) ->
 
 async def test_a_key_is_checked_in_the_same_step(redis: Redis, name: str) -> None:
     """Ended, changed since it was read, of a removed user: each said as itself, none of them counted."""
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     await cache_user(redis, name, epoch=8)
     await redis.call("HSET", user_key(name), key_field("abc"), "the key")
     assert await quota.charge(name, "ended", 0, ID, Cost(1), key=b"the key") == TokenRevoked()
@@ -176,7 +176,7 @@ async def test_a_key_is_checked_in_the_same_step(redis: Redis, name: str) -> Non
 
 async def test_reading_the_cached_user_checks_the_token_and_counts_nothing(redis: Redis, name: str) -> None:
     """For requests that were refused for something else, and for every other URL."""
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     assert await quota.read_cached_user(name, "nonce") == UserNotCached()
     await cache_user(redis, name, revoked="gone", epoch=2**53 - 1, role="admin", available=0)
     assert await quota.read_cached_user(name, "nonce") == CachedUser(2**53 - 1, "admin", user_id=ID, since=EPOCH)
@@ -187,7 +187,7 @@ async def test_reading_the_cached_user_checks_the_token_and_counts_nothing(redis
 async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> None:
     """Requests that were not accepted count for nothing."""
     await cache_user(redis, name, per_hour=1, recipients_per_day=3)
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     answer = await charge(quota, name, recipients=3)
     await exhaust(quota, name)
     await quota.refund(answer.charge)
@@ -199,7 +199,7 @@ async def test_what_is_given_back_may_be_used_again(redis: Redis, name: str) -> 
 async def test_nothing_is_given_back_below_nought(redis: Redis, name: str) -> None:
     """Redis may have lost the counts in between."""
     await cache_user(redis, name)
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     answer = await charge(quota, name, recipients=3)
     await redis.call("DEL", counts_key(name))
     await quota.refund(answer.charge)
@@ -216,13 +216,13 @@ async def test_what_was_not_sent_is_refunded_once(redis: Redis, valkey_url: str,
     await cache_user(redis, name, per_hour=1, recipients_per_day=10, rows=(SMS_SEGMENTS,))
     await cache_quotas_of_all(redis, QuotaRow("all", "recipients", "day", 1_000, "sms"))
     try:
-        quota = Quota(redis, SHANGHAI)
+        quota = Quota(redis, QUIET)
         answer = await quota.charge(name, "nonce", 1, ID, Cost(3, segments=6, method="sms"))
         assert isinstance(answer, Charged)
         record = ChargeRecord.model_validate_json(answer.charge.encode())
         request = new_id()
         async with connect(valkey_url) as other:
-            both = (quota, Quota(other, SHANGHAI))
+            both = (quota, Quota(other, QUIET))
             unsent: dict[Unit, int] = {"recipients": 1, "segments": 2}
             parts = [f"{n % 2}" for n in range(20)]
             given = [both[at % 2].refund_part(record, request, part, unsent) for at, part in enumerate(parts)]
@@ -287,11 +287,11 @@ async def test_a_quota_of_the_installation_holds_all_users_together(redis: Redis
     both, row = (name, f"{name}-2"), QuotaRow("all-mail", "recipients", "day", 7, "smtp")
     for username in both:
         await cache_user(redis, username, per_hour=100, per_day=100)
-    used = (await Quota(redis, SHANGHAI).read_used(name, ID, (), (row,))).windows[0].used
+    used = (await Quota(redis, QUIET).read_used(name, ID, (), (row,))).windows[0].used
     await cache_quotas_of_all(redis, row._replace(limit=used + 7))
     try:
         async with connect(valkey_url) as other:
-            gateways = [Quota(redis, SHANGHAI), Quota(other, SHANGHAI)]
+            gateways = [Quota(redis, QUIET), Quota(other, QUIET)]
             answers = await asyncio.gather(
                 *(gateways[n % 2].charge(both[n // 2 % 2], "nonce", 1, ID, Cost(1, method="smtp")) for n in range(60))
             )
@@ -312,7 +312,7 @@ async def test_a_charge_waits_for_auth_where_redis_lost_the_quotas_of_the_instal
     """A flushed Redis never reads as `no limit`."""
     await cache_user(redis, name)
     await redis.call("DEL", QUOTAS_OF_ALL)
-    assert await Quota(redis, SHANGHAI).charge(name, "nonce", 1, ID, Cost(1)) == UserNotCached()
+    assert await Quota(redis, QUIET).charge(name, "nonce", 1, ID, Cost(1)) == UserNotCached()
     await cache_quotas_of_all(redis)
 
 
@@ -343,7 +343,7 @@ async def test_what_a_user_sends_past_200_of_a_kind_within_ten_seconds_is_crowde
 ) -> None:
     await cache_user(redis, name, per_hour=10_000, per_day=10_000)
     clock = f"clock of {name}"
-    quota = Quota(redis, SHANGHAI, clock=f"tonumber(redis.call('GET', '{clock}'))", elapsed=None)
+    quota = Quota(redis, QUIET, clock=f"tonumber(redis.call('GET', '{clock}'))", elapsed=None)
     start = int(time.time())
 
     async def count_crowded(second: int, requests: int) -> int:

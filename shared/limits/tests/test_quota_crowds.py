@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from imsg_contract.topology import counts_key, user_key
 from imsg_limits.quota import Charged, CodesForbidden, Cost, Kind, Quota
 from imsg_runtime.redis import Redis
-from imsg_testing.quota import ID, SHANGHAI, Clockwork, cache_user, charge
+from imsg_testing.quota import ID, QUIET, Clockwork, cache_user, charge
 
 
 async def crowd(clockwork: Clockwork, name: str, count: int, kind: Kind = "single") -> int:
@@ -51,7 +51,7 @@ async def test_codes_that_were_too_many_are_not_counted_among_them(redis: Redis,
 
 async def test_a_code_of_who_may_send_none_is_not_counted(redis: Redis, name: str) -> None:
     await cache_user(redis, name, per_hour=2, may_send_codes=0)
-    quota = Quota(redis, SHANGHAI)
+    quota = Quota(redis, QUIET)
     assert await quota.charge(name, "nonce", 1, ID, Cost(1, kind="code")) == CodesForbidden()
     await redis.call("HSET", user_key(name), "may_send_codes", 1)
     answer = await quota.charge(name, "nonce", 1, ID, Cost(1, kind="code"))

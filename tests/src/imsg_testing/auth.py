@@ -18,6 +18,7 @@ from imsg_contract.roles import Role
 from imsg_contract.topology import user_key
 from imsg_limits.quota.rows import decode_rows
 from imsg_runtime.redis import Redis
+from imsg_testing.quiet_zone import find_quiet_zone
 
 SERVICE_KEY = SecretStr("the service key of the tests of auth")
 TOKEN_KEY = SecretStr("the token key of the tests of auth")
@@ -31,6 +32,7 @@ def settings(url: str, folder: Path, **given: Any) -> Settings:  # noqa: ANN401 
         "data_dir": folder,
         "service_key": (SERVICE_KEY,),
         "token_key": (TOKEN_KEY,),
+        "timezone": find_quiet_zone(),
     }
     return Settings(**{**fields, **given})
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from imsg_limits.quota import Cost, Quota
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, read_cached
+from imsg_testing.quiet_zone import find_quiet_zone
 
 RECORD = {
     "id", "username", "role", "phone", "email", "wechat", "available", "quotas", "per_hour", "per_day",
@@ -49,5 +50,5 @@ async def record(admin: Visitor, username: str) -> dict[str, Any]:
 async def charge(redis: Redis, name: str, recipients: int = 1) -> object:
     """Count a request of a user as a gateway does."""
     cached = await read_cached(redis, name)
-    quota = Quota(redis, ZoneInfo("Asia/Shanghai"))
+    quota = Quota(redis, ZoneInfo(find_quiet_zone()))
     return await quota.charge(name, "nonce", int(cached["epoch"]), cached["id"], Cost(recipients))

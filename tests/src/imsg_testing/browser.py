@@ -155,7 +155,7 @@ class Complaints:
 class Visit:
     """A browser context with its own cookies, on the console of one server."""
 
-    def __init__(self, browser: Browser, origin: str, look: Look) -> None:
+    def __init__(self, browser: Browser, origin: str, look: Look, zone: str = "Asia/Shanghai") -> None:
         self.look = look
         self.origin = origin
         self.complaints = Complaints(origin)
@@ -166,7 +166,7 @@ class Visit:
             color_scheme="dark" if look.dark else "light",
             reduced_motion="reduce",
             accept_downloads=True,
-            timezone_id="Asia/Shanghai",
+            timezone_id=zone,
         )
         self.context.set_default_timeout(PATIENCE_MS)
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=origin)

@@ -57,6 +57,11 @@ class Deployment(Api):
         return self.folder / "data"
 
     @property
+    def zone(self) -> str:
+        """The time zone of its quotas and days."""
+        return self._settings.get("IMSG_TIMEZONE", "Asia/Shanghai")
+
+    @property
     def environment(self) -> dict[str, str]:
         """What `imsg` is run with: nothing of this machine's own settings."""
         return environment(

@@ -29,6 +29,7 @@ from imsg_runtime import redis
 from imsg_runtime.redis import Redis
 from imsg_testing.api_versions import in_v2
 from imsg_testing.callers import id_of
+from imsg_testing.quiet_zone import find_quiet_zone
 from imsg_testing.quota import encode_limits
 from imsg_testing.service import Service as ServiceProcess
 from imsg_testing.waiting import eventually
@@ -406,6 +407,7 @@ async def run_gateway(
                 "scheduler_url": "http://scheduler",
                 "callbacks_url": "http://callbacks",
                 "wechat_url": "http://wechat",
+                "timezone": find_quiet_zone(),
                 **given,
             }
         )

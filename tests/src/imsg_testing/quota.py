@@ -18,8 +18,11 @@ from imsg_limits.quota import (
     encode_user_rows,
 )
 from imsg_runtime.redis import Redis
+from imsg_testing.quiet_zone import find_quiet_zone
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+QUIET = ZoneInfo(find_quiet_zone())
+"""The zone of quotas that are counted by the server's clock."""
 
 ID = "0193" + "a" * 28
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -18,11 +18,6 @@ def wait(
         time.sleep(every_s)
 
 
-def avoid_full_hour(spare_s: float = 60.0) -> None:
-    """Wait while a clock hour ends within `spare_s`: what a test then counts by the hour or the day is of one alone."""
-    wait(lambda: time.time() % 3_600 < 3_600 - spare_s, 2 * spare_s, every_s=0.5)
-
-
 async def eventually(holds: Callable[[], Awaitable[object]], within_s: float = 60.0) -> None:
     """Wait until a condition answers something true. Raises TimeoutError when it does not in time."""
     async with asyncio.timeout(within_s):
