@@ -25,8 +25,16 @@ AWAY = 10012
 SETTLED = {"cancelled", "sent", "failed", "expired", "uncertain", "delivered"}
 
 
-PASSING = {"not_accepted", "outcome_unknown", "unavailable", "sender_away"}
-"""Reasons of `AWAY` that pass by themselves."""
+PASSING = {"not_accepted", "unavailable", "sender_away"}
+"""Reasons of `AWAY` that pass by themselves, and of which nothing came."""
+
+UNKNOWN = "outcome_unknown"
+"""The reason of a call that may have been taken: only what has an idempotency key is made again."""
+
+KEY = "idempotency-key"
+
+SENDS = {"/api/send", "/api/v2/messages"}
+"""What a patient client gives a key."""
 
 READY_TIMEOUT_S = 120.0
 """Back-offs of 5 s until every part has found the others again, and RabbitMQ's own start on a busy machine."""
@@ -45,7 +53,7 @@ class PatientTransport(httpx.HTTPTransport):
         answer = self._ask(request)
         if time.monotonic() - began < STOOD_STILL_S or request.url.path.startswith("/health/"):
             return answer
-        while _passes(answer) and time.monotonic() - began < SETTLE_TIMEOUT_S:
+        while _passes(request, answer) and time.monotonic() - began < SETTLE_TIMEOUT_S:
             time.sleep(0.2)
             answer = self._ask(request)
         return answer
@@ -56,12 +64,12 @@ class PatientTransport(httpx.HTTPTransport):
         return answer
 
 
-def _passes(answer: httpx.Response) -> bool:
+def _passes(request: httpx.Request, answer: httpx.Response) -> bool:
     if answer.headers.get("content-type", "").startswith("application/json"):
         reason = answer.headers.get("x-imsg-reason")  # v1's body has none
         if reason is None and answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             reason = answer.json().get("reason")
-        return reason in PASSING
+        return reason in PASSING or (reason == UNKNOWN and (request.method == "GET" or KEY in request.headers))
     return answer.status_code == httpx.codes.SERVICE_UNAVAILABLE  # a page
 
 
@@ -102,7 +110,8 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None, /, **params: str) -> dict[str, Any]:  # noqa: ANN401
         """Call the API and return its answer, with what v1 has in headers alone."""
-        return read_answer(self.client.request(method, path, json=body, params=params))
+        headers = {KEY: secrets.token_hex(16)} if self.is_patient and path in SENDS and method == "POST" else None
+        return read_answer(self.client.request(method, path, json=body, params=params, headers=headers))
 
     def look_up(self, path: str, **params: str) -> dict[str, Any]:
         """Read from the API and return its answer; who is patient asks again while a part is away."""
