@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
+from imsg_contract.provider_accounts import ChannelProviders, Kind, NamedSender, Words
+from imsg_contract.topology import kinds_key
 from imsg_limits.quota import Charged
 from imsg_runtime.redis import Redis
 from imsg_testing.auth import Visitor, holds, read_cached
@@ -88,6 +90,14 @@ async def test_a_patch_sets_its_fields_and_leaves_the_rest(admin: Visitor, redis
     await admin.delete(at(name))
 
 
+async def publish_senders(redis: Redis, *names: str) -> None:
+    """Publish the senders in the settings of mail, as its sender does."""
+    kinds = (Kind(kind="smtp", title=Words(zh="邮件服务器", en="Mail server"), fields=()),)
+    listed = tuple(NamedSender(name=name, address=f"{name}@example.com") for name in names)
+    channel = ChannelProviders(kinds=kinds, senders=listed)
+    await redis.call("SET", kinds_key("smtp"), channel.model_dump_json())
+
+
 async def test_rights_are_set_cached_and_unset(admin: Visitor, redis: Redis) -> None:
     rights = {
         "may_send_codes": True, "senders": ["news"], "sms_countries": ["HK", "CN", "HK"], "default_category": "code",
@@ -97,6 +107,7 @@ async def test_rights_are_set_cached_and_unset(admin: Visitor, redis: Redis) -> 
         "may_send_codes": False, "senders": None, "sms_countries": ["CN"], "default_category": "notice",
         "department": None, "recipients_per_day": None,
     }  # fmt: skip
+    await publish_senders(redis, "news")
     name = unique("权限")
     registered = await admin.post("/api/register", username=name, password="x7-k9qzw-31", **rights)
     assert registered.json().items() >= {**rights, "sms_countries": ["CN", "HK"], "username": name}.items()
@@ -127,6 +138,29 @@ async def test_a_wrong_right_is_refused_by_its_name(admin: Visitor, user: Visito
     assert (refused.status_code, refused.json()["errorCode"]) == (400, code)
     assert next(iter(wrong)) in refused.json()["detail"]
     assert await record(admin, user.called) == before
+
+
+async def test_a_sender_that_does_not_exist_is_refused_with_those_that_do(admin: Visitor, redis: Redis) -> None:
+    """What the user has already passes, also where the sender is gone; where none is known, nothing is judged."""
+    name = unique("发件")
+    await publish_senders(redis, "alerts", "news")
+    for ask in (
+        admin.post("/api/register", username=name, password="x7-k9qzw-31", senders=["news", "nix"]),
+        admin.patch(at("admin"), senders=["nix"]),
+    ):
+        refused = (await ask).json()
+        assert (refused["errorCode"], refused["reason"]) == (10017, "wrong_type")
+        assert "senders" in refused["detail"]
+        assert "nix" in refused["detail"]
+        assert "alerts、news" in refused["detail"]
+    await register(admin, name, senders=["news"])
+    await publish_senders(redis, "alerts")
+    assert (await admin.patch(at(name), senders=["news", "alerts"])).json()["senders"] == ["alerts", "news"]
+    await redis.call("DEL", kinds_key("smtp"))
+    unknown = await admin.patch(at(name), senders=["news", "nix"])
+    assert (unknown.status_code, unknown.json()["reason"]) == (503, "sender_away")
+    assert (await record(admin, name))["senders"] == ["alerts", "news"]
+    await admin.delete(at(name))
 
 
 async def test_the_right_to_send_codes_is_written_to_the_cache_and_the_audit(admin: Visitor, redis: Redis) -> None:

@@ -4,19 +4,21 @@ Of mail a sender is an address, of SMS a signature.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from imsg_auth.provider_accounts import ProviderAccounts, mask
 from imsg_auth.rows.senders import SenderRow
 from imsg_auth.store import Rows, Store
+from imsg_channels import METHODS
 from imsg_channels.smtp import SMTP
 from imsg_contract.addresses import read_sender
 from imsg_contract.errors import Refusal
 from imsg_contract.provider_accounts import NamedSender, Remark, SenderDns
 from imsg_web.audit import make_change
 from imsg_web.callers import Caller
+from imsg_web.responses import refuse_unknown_name
 
 DEFAULT = "default"
 """Names the sender of mails that name none."""
@@ -51,7 +53,7 @@ class Senders:
             own = await rows.list_senders()
         senders = [_show(row) for row in own]
         names = {(row.method, row.name) for row in own}
-        for method in self._accounts.methods:
+        for method in METHODS:
             channel = await self._accounts.find_channel(method)
             senders += [
                 ShownSender(method, sender, "settings")
@@ -66,6 +68,20 @@ class Senders:
         if managed is None:
             raise Refusal("not_found", what=name[:80])
         return managed
+
+    async def require_known(self, names: Collection[str]) -> None:
+        """Require that these senders exist.
+
+        Raises Refusal wrong_type, which lists those there are; sender_away while no channel has told its own.
+        """
+        if not names:
+            return
+        known = {shown.sender.name for shown in await self.list()}
+        unknown = sorted(set(names) - known)
+        if unknown and not any([(await self._accounts.find_channel(method)).kinds for method in METHODS]):
+            raise Refusal("sender_away", method=SMTP.name, retry_after_s=5)
+        if unknown:
+            raise refuse_unknown_name("senders", unknown[0], known, zh="发件人", en="sender")
 
     async def add(self, caller: Caller, method: str, sender: NamedSender) -> None:
         """Add a sender. Raises Refusal providers_closed, sender_exists, name_in_settings, too_many_senders."""

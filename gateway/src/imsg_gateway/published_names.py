@@ -10,7 +10,7 @@ from imsg_contract.errors import Refusal
 from imsg_contract.topology import names_key, user_key
 from imsg_limits.quota import ALL_SENDERS
 from imsg_runtime.redis import Redis
-from imsg_web.responses import refuse_value
+from imsg_web.responses import refuse_unknown_name
 
 FRESH_S = 1.0
 """Names change when a provider is set up: a send may go by what was right a second ago."""
@@ -48,7 +48,8 @@ class PublishedNames:
             if (names := known.get(field)) is None:
                 continue
             if name not in names:
-                raise _unknown(field, name, [other for other, users in names.items() if not users or username in users])
+                usable = [other for other, users in names.items() if not users or username in users]
+                raise refuse_unknown_name(field, name, usable, zh=LABELS[field].zh, en=LABELS[field].en)
             if names[name] and username not in names[name]:
                 raise Refusal("may_not_send_by", sender=name)
 
@@ -96,10 +97,3 @@ def _read(text: bytes | None) -> Mapping[str, Collection[str]] | None:
     except ValueError:
         users_of = None
     return users_of if isinstance(users_of, dict) else None
-
-
-def _unknown(field: str, name: str, names: Collection[str]) -> Refusal:
-    label = LABELS[field]
-    zh = f"现有 {'、'.join(sorted(names))}" if names else "一个也没有设置"
-    en = f"there are {', '.join(sorted(names))}" if names else "none is set"
-    return refuse_value(field, f"没有名为 {name} 的{label.zh}，{zh}", f"there is no {label.en} {name}; {en}")

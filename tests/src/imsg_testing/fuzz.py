@@ -102,6 +102,12 @@ def _tag(body: Fields) -> None:
         body["wechat"] = "7K3-M9Q-2XH"
 
 
+def _senders(body: Fields) -> None:
+    """Name no sender: only those that exist are taken."""
+    if body.get("senders"):
+        body["senders"] = []
+
+
 def _email(body: Fields) -> None:
     """Remove an address that RFC 5321 allows and the interface does not: a quoted local part, an address literal."""
     given = body.get("email")
@@ -285,7 +291,13 @@ def _own(body: Fields) -> None:
 
 
 _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
-    ("POST", "/api/v2/register"): (("body", _name), ("body", _tag), ("body", _email), ("body", _password)),
+    ("POST", "/api/v2/register"): (
+        ("body", _name),
+        ("body", _tag),
+        ("body", _email),
+        ("body", _senders),
+        ("body", _password),
+    ),
     ("POST", "/api/modify/{username}"): (("path_parameters", _ask_for_known),),
     ("GET", "/api/v2/users"): (("query", _names_cursor),),
     ("GET", "/api/v2/users/{username}"): (("path_parameters", _ask_for_known),),
@@ -294,6 +306,7 @@ _RULES: Mapping[tuple[str, str], tuple[Rule, ...]] = {
         ("path_parameters", _ask_for_known),
         ("body", _tag),
         ("body", _email),
+        ("body", _senders),
         ("body", _password),
     ),
     ("PUT", "/api/v2/windows"): (("headers", _match_any), ("body", _sound_windows)),

@@ -30,7 +30,8 @@ router = APIRouter(prefix="/api", route_class=InternalRoute)
 
 
 @router.post(
-    "/register", responses=describe_refusals("no_right", "log_in_again", *BODY, "username_taken", "contact_taken")
+    "/register",
+    responses=describe_refusals("no_right", "log_in_again", *BODY, "username_taken", "contact_taken", "sender_away"),
 )
 async def register(
     administrator: Administrator, body: Registration, request: Request, services: AuthServices
@@ -38,6 +39,7 @@ async def register(
     """Add a user; one who may do more than a user needs a log-in of the last hour."""
     if body.role not in (None, "user"):
         await require_fresh_login(request)
+    await services.senders.require_known(body.senders or ())
     return await show_user(services, await services.users.register(administrator, body))
 
 
@@ -67,7 +69,9 @@ async def get_user(_: Reader, username: str, services: AuthServices) -> UserAnsw
 
 @router.patch(
     "/users/{username}",
-    responses=describe_refusals("no_right", "log_in_again", *BODY, "no_such_user", "contact_taken", LAST_ADMINISTRATOR),
+    responses=describe_refusals(
+        "no_right", "log_in_again", *BODY, "no_such_user", "contact_taken", "sender_away", LAST_ADMINISTRATOR
+    ),
 )
 async def change_user(
     administrator: Administrator, username: str, body: UserPatch, request: Request, services: AuthServices
@@ -75,6 +79,9 @@ async def change_user(
     """Change a user; another role or password needs a log-in of the last hour."""
     if body.role is not None or body.password is not None:
         await require_fresh_login(request)
+    if body.senders:
+        stored = _read_senders(await services.users.find(username)) or ()
+        await services.senders.require_known(set(body.senders) - set(stored))
     return await show_user(services, await services.users.change(administrator, username, body))
 
 
@@ -101,13 +108,12 @@ async def _read_record(services: RouteServices, user: User, quotas_of_all: tuple
     used = await services.quota.read_used(user.username, user.id, user.quotas, quotas_of_all)
     shared = UserRecord.model_fields.keys() & User.__dataclass_fields__.keys() - {"quotas"}
     fields = {name: getattr(user, name) for name in shared}
-    senders = None if user.senders is None else [name for name in user.senders.split(",") if name]
     return UserRecord.model_validate(
         {
             **fields,
             **{name: getattr(user, name) for name in LIMITS},
             "quotas": [_show_usage(window) for window in used.windows],
-            "senders": senders,
+            "senders": _read_senders(user),
             "used_hour": used.hour,
             "left_hour": None if user.per_hour is None else max(0, user.per_hour - used.hour),
             "used_day": used.day,
@@ -115,6 +121,11 @@ async def _read_record(services: RouteServices, user: User, quotas_of_all: tuple
             "used_recipients": used.recipients,
         }
     )
+
+
+def _read_senders(user: User) -> list[str] | None:
+    """Return the senders that a user may name; None: all."""
+    return None if user.senders is None else [name for name in user.senders.split(",") if name]
 
 
 def _show_usage(window: Window) -> dict[str, object]:

@@ -257,6 +257,14 @@ def refuse_value(field: str, zh: str, en: str) -> Refusal:
     return Refusal("wrong_type", field=field, why_zh=zh, why_en=en)
 
 
+def refuse_unknown_name(field: str, name: str, known: Iterable[str], *, zh: str, en: str) -> Refusal:
+    """Return the refusal of a name of nothing that exists (10017), which lists the known ones; `zh`, `en`: of what."""
+    names = sorted(known)
+    there_zh = f"现有 {'、'.join(names)}" if names else "一个也没有设置"
+    there_en = f"there are {', '.join(names)}" if names else "none is set"
+    return refuse_value(field, f"没有名为 {name} 的{zh}，{there_zh}", f"there is no {en} {name}; {there_en}")
+
+
 def _explain_error(kind: str, context: Mapping[str, Any], message: str) -> tuple[str, str]:
     if kind == "wrong":
         return context["zh"], context["en"]
