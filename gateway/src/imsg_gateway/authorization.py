@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from imsg_contract.api_keys import SEND
-from imsg_contract.roles import EVERYBODY, Roles, refuse_role
+from imsg_contract.roles import ADMINISTRATORS, EVERYBODY, Roles, refuse_role
 from imsg_gateway.credentials import Credential
 from imsg_gateway.request import ClientRequest
 
@@ -50,9 +50,15 @@ def allow(scope: str | None, roles: Roles = EVERYBODY) -> Any:  # noqa: ANN401  
     return Depends(Allow(scope, roles))
 
 
+OF_USERS, OF_QUERY = Allow("users", ADMINISTRATORS), Allow("query", EVERYBODY)
+
+V1 = {("/api/modify/{username}", "post"): OF_USERS, ("/api/query", "get"): OF_QUERY}
+"""Who may call the routes that v1 alone has, which call these themselves: FastAPI's dependencies do not serve v1."""
+
+
 def find_rights(app: FastAPI) -> Mapping[tuple[str, str], Allow]:
     """Return by path and verb, in lower case, who may call each route that wants a token."""
-    return {
+    return V1 | {
         (route.path, verb.lower()): dependency.call
         for route in app.routes
         if isinstance(route, APIRoute)

@@ -52,6 +52,9 @@ CHAPTER_OF: Mapping[str, str] = {
 }
 """First word of a path of v2 → its chapter; any other is of OPERATION."""
 
+ROLES = "x-imsg-roles"
+"""Which users may call an operation."""
+
 SECURITY: Mapping[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token of a log-in."},
     "key": {

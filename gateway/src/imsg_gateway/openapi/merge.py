@@ -7,16 +7,23 @@ from imsg_channels import METHOD_NAMES
 from imsg_contract import error_responses, roles
 from imsg_gateway.authorization import ANY_SCOPE, Allow
 from imsg_gateway.openapi import v1
-from imsg_gateway.openapi.info import CHAPTER_OF, CHAPTERS, DESCRIPTION, OPERATION, SECURITY, TITLE, TOKEN, VERSION
+from imsg_gateway.openapi.info import (
+    CHAPTER_OF,
+    CHAPTERS,
+    DESCRIPTION,
+    OPERATION,
+    ROLES,
+    SECURITY,
+    TITLE,
+    TOKEN,
+    VERSION,
+)
 from imsg_gateway.openapi.references import REF, Json, reach, references, rename
 from imsg_gateway.relay import Owner
 from imsg_gateway.v1 import url_of
 
 PUBLIC, OWN = "/api/v2/", "/api/"
 """How a path begins: for users, and at its owner."""
-
-ROLES = "x-imsg-roles"
-"""Which users may call an operation."""
 
 _REQUEST = (
     "not_json",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from imsg_channels import METHOD_NAMES
 from imsg_contract import error_responses
-from imsg_gateway.openapi.info import V1
+from imsg_gateway.openapi.info import ROLES, V1
 from imsg_gateway.openapi.references import REF, Json, reach, references, rename
 from imsg_gateway.v1 import HEADERS, HONOURED, IGNORED, url_of
 
@@ -54,7 +54,7 @@ def describe(paths: Json, schemas: Json) -> Json:
             properties = {name: shown[name] for name in ("messages", "next") if name in shown}
             schemas[url.answer] = _object("A page.", properties)
         described = {
-            **{key: operation[key] for key in ("summary", "parameters", "security") if key in operation},
+            **{key: operation[key] for key in ("summary", "parameters", "security", ROLES) if key in operation},
             "operationId": f"v1_{path.split('/')[2]}",
             "tags": [V1],
             "responses": {"200": _answers(url.answer, reasons)},

@@ -7,7 +7,7 @@ from pydantic_core import from_json
 from starlette.responses import Response
 
 from imsg_contract.errors import Refusal
-from imsg_contract.roles import refuse_role
+from imsg_gateway.authorization import OF_QUERY, OF_USERS
 from imsg_gateway.credentials import Credential
 from imsg_gateway.relay import Owner
 from imsg_gateway.request import ClientRequest
@@ -44,6 +44,9 @@ class V1Route(PublicRoute):
         """Return whether an empty body is no JSON here: where anything is posted."""
         return "POST" in (self.methods or ())
 
+    def check_fields(self, request: ClientRequest) -> None:
+        """Refuse nothing here: v1 ignores what it does not honour, and refuses U+0000 when it passes on the rest."""
+
 
 class V1OpenRoute(V1Route):
     """A route of v1 that needs no token."""
@@ -75,7 +78,7 @@ async def log_in(request: ClientRequest) -> Response:
 @router.post("/register")
 async def register(request: ClientRequest) -> Response:
     """Add a user, with one of the roles that the interface document knows. Raises Refusal wrong_type."""
-    administrator = await _require_administrator(request, "users")
+    administrator = await OF_USERS(request)
     if request.fields.get("role") in (None, *ROLES):
         return await _relay("auth", request, administrator)
     # Auth knows more roles. It refuses an empty one, but names first what is missing or wrong before it.
@@ -90,13 +93,13 @@ async def register(request: ClientRequest) -> Response:
 @router.post("/modify/{username}")  # noqa: FAST003  the relay has the whole path
 async def modify(request: ClientRequest) -> Response:
     """Set a user's limits."""
-    return await _relay("auth", request, await _require_administrator(request, "users"))
+    return await _relay("auth", request, await OF_USERS(request))
 
 
 @router.get("/query")
 async def query(request: ClientRequest) -> Response:
     """List messages."""
-    return await _relay("history", request, await _require_user(request, "query"))
+    return await _relay("history", request, await OF_QUERY(request))
 
 
 async def _relay(owner: Owner, request: ClientRequest, credential: Credential | None) -> Response:
@@ -104,22 +107,3 @@ async def _relay(owner: Owner, request: ClientRequest, credential: Credential | 
     request.refuse_nul()
     request.keep_only(*HONOURED[url_of(request.path) or request.path])
     return await find_services(request).relay.pass_on(owner, request, credential)
-
-
-async def _require_user(request: ClientRequest, scope: str) -> Credential:
-    """Return the caller's credential, verified: a token, or a key with a scope.
-
-    Raises Refusal token_missing, token_invalid, no_scope, network_not_allowed.
-    """
-    credential = find_services(request).authenticator.read(request.token, request.address)
-    await credential.authenticate()
-    await credential.require(scope)
-    return credential
-
-
-async def _require_administrator(request: ClientRequest, scope: str) -> Credential:
-    """Return an administrator's credential. Raises Refusal no_right, and what `_require_user` raises."""
-    credential = await _require_user(request, scope)
-    if not (await credential.authenticate()).is_admin:
-        raise refuse_role()
-    return credential
