@@ -13,7 +13,7 @@ from imsg_history.database import Database
 from imsg_history.tables import receipts
 from imsg_testing.databases import on_both_databases
 from imsg_testing.history import NOW, job, make_delivery, outcome, receipt
-from imsg_testing.history_store import find, find_all_ids, make_writer, read_statuses, record
+from imsg_testing.history_store import find, find_all_ids, find_page, make_writer, read_statuses, record
 
 
 @pytest.mark.parametrize("early", ["receipt", "outcome", "job"])
@@ -52,12 +52,21 @@ async def test_a_complaint_is_a_line_of_its_message_early_or_late_and_moves_noth
     )
     for event in (complaint, sent, accepted_job, complaint):
         await record(database, event)
-    (message,) = await find(database, id=f"{accepted_job.request}-0")
+    (message,) = (await find_page(database, id=f"{accepted_job.request}-0")).rows
     assert (message["status"], message["error"], message["provider_id"]) == ("sent", None, "Q1")
     assert [(line["status"], line["code"]) for line in message["timeline"]] == [
         ("sent", None),
-        ("delivered", "complaint"),
+        ("complaint", "complaint"),
     ]
+    delivered = receipt(sent, "", request=accepted_job.request, n=0, at=complaint.at + timedelta(seconds=1))
+    await record(database, delivered)
+    (message,) = (await find_page(database, id=f"{accepted_job.request}-0")).rows
+    assert (message["status"], [line["status"] for line in message["timeline"]]) == (
+        "delivered",
+        ["sent", "delivered", "complaint"],
+    )
+    (in_v1,) = await find(database, id=f"{accepted_job.request}-0")
+    assert [line["status"] for line in in_v1["timeline"]] == ["sent", "delivered", "delivered"]
     assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(receipts))) == 0
 
 

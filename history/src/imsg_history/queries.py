@@ -45,10 +45,14 @@ MAX_WAIT_S = 60
 WINDOW = 10_000
 """Messages that one page searches for a part of a recipient: no index knows parts."""
 
-SHOWN_IN_V1: Mapping[Status, Status] = {
+COMPLAINT = "complaint"
+"""The code of a complaint, and what its line of the timeline shows as status: the message's own stays."""
+
+SHOWN_IN_V1: Mapping[str, Status] = {
     Status.SCHEDULED: Status.QUEUED,
     Status.HELD: Status.QUEUED,
     Status.CANCELLED: Status.EXPIRED,
+    COMPLAINT: Status.DELIVERED,
 }
 """Statuses that v1 has not → what it shows in their place."""
 

@@ -20,7 +20,7 @@ from imsg_history.hidden_contacts import is_hidden, replace_contact
 from imsg_history.ids import Name, rfc3339, time_of
 from imsg_history.message_providers import Key, ProviderAndId, find_providers
 from imsg_history.pagination import MessagePosition, Page, write_message_cursor
-from imsg_history.queries import SHOWN_IN_V1, WINDOW, MessagesQuery, V1MessagesQuery
+from imsg_history.queries import COMPLAINT, SHOWN_IN_V1, WINDOW, MessagesQuery, V1MessagesQuery
 from imsg_history.resending import find_resent
 from imsg_history.statements import MessageFilter, count_messages, list_older, list_within, select_window_end
 from imsg_history.tables import attachments, attempts, requests
@@ -239,14 +239,15 @@ def _find_cost(row: Row[Any], request: Row[Any], prices: PriceList) -> dict[str,
 async def _read_timeline(connection: AsyncConnection, request: str, n: int) -> list[dict[str, Any]]:
     of_message = (attempts.c.request == request, attempts.c.n == n)
     rows = list(await connection.execute(select(attempts).where(*of_message).order_by(attempts.c.at, attempts.c.mark)))
-    # A report is of an attempt before it, whatever its provider's clock says: many give whole seconds.
+    # A report is of an attempt before it, whatever its provider's clock says: many give whole seconds. Who complains
+    # has the message: a complaint, which may have the time of the message itself, stands behind its delivery.
     last = max((row.attempt for row in rows if row.attempt), default=0)
-    rows.sort(key=lambda row: (row.attempt or last + 1, row.at))
+    rows.sort(key=lambda row: (row.attempt or last + 1, _is_complaint(row), row.at))
     return [
         {
             "attempt": row.attempt or None,
             "at": rfc3339(row.at),
-            "status": row.status,
+            "status": COMPLAINT if _is_complaint(row) else row.status,
             "provider": row.provider,
             "provider_id": row.provider_id,
             "code": row.code,
@@ -254,3 +255,8 @@ async def _read_timeline(connection: AsyncConnection, request: str, n: int) -> l
         }
         for row in rows
     ]
+
+
+def _is_complaint(row: Row[Any]) -> bool:
+    """Return whether a line is a complaint, which is kept as a report of delivery with a code of its own."""
+    return not row.attempt and row.status == Status.DELIVERED and row.code == COMPLAINT

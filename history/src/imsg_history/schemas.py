@@ -61,7 +61,7 @@ class AttemptShape(AnswerPart):
 
     attempt: int | None
     at: Time
-    status: StatusName
+    status: Literal[StatusName, "complaint"]
     provider: str | None
     provider_id: str | None
     code: str | None

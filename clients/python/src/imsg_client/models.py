@@ -141,6 +141,7 @@ class Attempt(Model):
     attempt: int | None = None
     at: datetime
     status: str
+    """A status of messages, or `complaint`: the recipient called the message spam."""
     provider: str | None = None
     provider_id: str | None = None
     code: str | None = None

@@ -18,7 +18,7 @@ UNLISTED = "an unlisted code"
 """What senders write beside an answer whose code is in none of their tables."""
 
 COMPLAINT = "complaint"
-"""The code of an entry for a recipient who reported the message as spam."""
+"""The status of an entry for a recipient who reported the message as spam."""
 
 
 def name_provider(t: Texts, name: str, method: str) -> str:
@@ -44,9 +44,9 @@ def draw_timeline(view: View, message: Mapping[str, Any]) -> None:
 
 def _draw(view: View, message: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
     t, times, status = view.t, view.times, entry["status"]
-    symbol, tone = ("report", "warn") if is_complaint(entry) else STATUSES.get(status, ("help", "calm"))
+    symbol, tone = ("report", "warn") if status == COMPLAINT else STATUSES.get(status, ("help", "calm"))
     name = t("messages.attempt", n=entry["attempt"]) if entry["attempt"] else t("messages.receipt")
-    if is_complaint(entry):
+    if status == COMPLAINT:
         name = t("messages.complaint")
     if entry["provider"]:
         name = f"{name} · {name_provider(t, entry['provider'], message['method'])}"
@@ -65,15 +65,10 @@ def _draw(view: View, message: Mapping[str, Any], entry: Mapping[str, Any]) -> N
     )
 
 
-def is_complaint(entry: Mapping[str, Any]) -> bool:
-    """Return whether an entry is a complaint of the recipient; its status is `delivered`."""
-    return entry["attempt"] is None and entry["code"] == COMPLAINT
-
-
 def describe(t: Texts, method: str, entry: Mapping[str, Any]) -> Sequence[str]:
     """Describe an entry in sentences; for an unknown code add one that says so."""
     status = entry["status"]
-    if is_complaint(entry):
+    if status == COMPLAINT:
         return [t("messages.complained")]
     if status == "sent":
         return [t("messages.took_it")]
