@@ -24,7 +24,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-long test-release test-rare test-order test-stalls slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair compare-requests
+.PHONY: help pictures backup restore run wheel release docs test test-changed test-long test-release test-rare test-order test-stalls slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair compare-requests
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ QUICK := -m 'not long and not fault and not release'
 
 test: check .venv/.servers ## check, and every test but the long ones
 	@$(TEST) --junit-xml=.reports/test.xml $(QUICK)
+
+test-changed: .venv/.to-test .venv/.servers ## the tests that an edit can break, the nearest first, for half a minute (SINCE=REV; ALL=yes: as long as it takes)
+	@$(VENV)/python -m imsg_testing.changed $(if $(SINCE),--since $(SINCE)) $(if $(ALL),--all) \
+		-n 4 --dist loadgroup $(QUICK)
 
 test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules ## the long tests: pages in a browser, killed workers, SDKs, Java, the fuzzer, the quick faults, each bench row for seconds
 	@$(TEST) --junit-xml=.reports/test-long.xml -m 'long and not release'

@@ -59,7 +59,7 @@ async def answer(gateway: RunningGateway, request: RawRequest, tokens: dict[str,
 
 async def answer_all(store_url: str) -> dict[str, Any]:
     """Return the answers to all requests by their names."""
-    async with run_gateway(store_url, is_v2=False) as gateway:
+    async with run_gateway(store_url, is_v2=False, timezone="Asia/Shanghai") as gateway:
         await gateway.ready()
         tokens = await make_tokens(gateway)
         return {request.name: await answer(gateway, request, tokens) for request in list_requests()}
