@@ -156,7 +156,7 @@ async def test_a_complaint_keeps_this_senders_mails_of_this_category_away(place:
     message = await place.message(sent)
     (line,) = [line for line in message["timeline"] if line["code"] == "complaint"]
     assert (message["status"], message["error"]) == ("sent", None)
-    assert (line["attempt"], line["status"], line["code"], line["provider"]) == (None, "delivered", "complaint", "smtp")
+    assert (line["attempt"], line["status"], line["code"], line["provider"]) == (None, "complaint", "complaint", "smtp")
     assert line["detail"] == "Feedback-Type: abuse; From: hotmail.com; User-Agent: SomeGenerator/1.0"
 
 
