@@ -14,6 +14,7 @@ from imsg_testing.servers import Dovecot
 from imsg_testing.servers.dovecot import PASSWORD
 from imsg_testing.smtp_connections import LONG_S
 from imsg_testing.token_issuer import CLIENT, MAILBOX, MICROSOFT_SCOPE, SECRET, TokenIssuer
+from imsg_web.destinations import INSIDE
 
 pytestmark = pytest.mark.long  # Dovecot
 
@@ -121,12 +122,12 @@ async def test_a_mailbox_is_opened_by_a_token_and_a_refused_one_fetched_anew() -
             account = {"username": MAILBOX, "client_id": CLIENT, "client_secret": SECRET, **log_in}
             settings = MailServerSettings.model_validate({"host": "h", **account, "bounce_mailbox": own})
             assert settings.bounce_mailbox is not None
-            assert await try_mailbox(settings.bounce_mailbox, LONG_S) is None
+            assert await try_mailbox(settings.bounce_mailbox, INSIDE, LONG_S) is None
             issuer.revoked.add("ya29.token-1")
-            assert await try_mailbox(settings.bounce_mailbox, LONG_S) is None
+            assert await try_mailbox(settings.bounce_mailbox, INSIDE, LONG_S) is None
             assert issuer.given == ["ya29.token-0", "ya29.token-1", "ya29.token-2"]
             issuer.revoked.update(("ya29.token-3", "ya29.token-4"))
-            refused = await try_mailbox(settings.bounce_mailbox, LONG_S)
+            refused = await try_mailbox(settings.bounce_mailbox, INSIDE, LONG_S)
             assert refused is not None
             assert refused.trouble is not None
             assert "https://mail.google.com/" in refused.trouble.remedy_zh

@@ -21,6 +21,7 @@ from imsg_smtp.settings import MailServerSettings, Smtp
 from imsg_testing.smtp_connections import QUICK
 from imsg_testing.smtp_server import SmtpServer, smtp_server
 from imsg_testing.token_issuer import CLIENT, GOOGLE_SCOPE, MAILBOX, MICROSOFT_SCOPE, REFRESH, SECRET, TokenIssuer
+from imsg_web.destinations import INSIDE
 
 Settings = dict[str, Any]
 
@@ -65,7 +66,7 @@ WAYS: dict[str, Callable[[TokenIssuer], Settings]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_the_issuer_gives_a_token_for_each_kind_of_log_in(issuer: TokenIssuer, way: str) -> None:
-    token = await fetch(read(WAYS[way](issuer)))
+    token = await fetch(read(WAYS[way](issuer)), INSIDE)
     assert isinstance(token, Token), token
     assert token.text == issuer.given[0]
     assert token.ends_at - token.renew_at == 300
@@ -133,17 +134,17 @@ async def test_why_there_is_no_token_has_a_remedy_in_both_languages(issuer: Toke
 
 async def test_an_issuer_that_is_away_is_asked_again(reserved_port: int) -> None:
     gone = read({**microsoft(TokenIssuer()), "token_url": f"http://127.0.0.1:{reserved_port}/token"})
-    failure = await OwnToken(gone).get()
+    failure = await OwnToken(gone, INSIDE).get()
     assert isinstance(failure, TokenFailure)
     assert failure.is_transient
-    address = ServerAddress("127.0.0.1", 1, "none", "example.com", None, MAILBOX, None, OwnToken(gone))
+    address = ServerAddress("127.0.0.1", 1, "none", "example.com", None, MAILBOX, None, OwnToken(gone, INSIDE))
     result = await connect(address, QUICK)
     assert isinstance(result, Again)
     assert result.code == "oauth_unreachable"
 
 
 def at(server: SmtpServer, issuer: TokenIssuer, redis: Redis) -> ServerAddress:
-    tokens = share_tokens(read(microsoft(issuer)), redis, Sealer((SecretStr("k" * 32),), PURPOSE))
+    tokens = share_tokens(read(microsoft(issuer)), INSIDE, redis, Sealer((SecretStr("k" * 32),), PURPOSE))
     return ServerAddress(server.host, server.port, "none", "example.com", None, MAILBOX, None, tokens)
 
 

@@ -16,13 +16,13 @@ from pydantic_core import from_json
 
 from imsg_callbacks import signatures
 from imsg_callbacks.delivery_log import DeliveryLog
-from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
 from imsg_callbacks.endpoint_sender import FAILING_AFTER, LEASE_MS, MAX_WAITING, EndpointSender
 from imsg_callbacks.endpoints import Endpoints
 from imsg_callbacks.event_log import Lease
 from imsg_callbacks.records import Attempt, DueDelivery, Endpoint
 from imsg_callbacks.schedule import DISABLED_WHY, EndpointReply, next_in_s
+from imsg_callbacks.urls import BadUrl, read_url
 from imsg_callbacks.vault import Unreadable
 from imsg_database.unavailable import DatabaseUnavailable
 from imsg_runtime.logs import RecurringProblem, logger

@@ -14,11 +14,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from imsg_callbacks.destinations import AddressPolicy
 from imsg_callbacks.lookups import Lookups
 from imsg_callbacks.schedule import EndpointReply
 from imsg_runtime.logs import logger
-from imsg_web.http_pool import BodyBound, HttpPool, NoAnswer, NotSent, Resolve
+from imsg_runtime.settings import variable
+from imsg_web.destinations import AddressForbidden, AddressPolicy, CheckedResolver, HostUnresolved, read_networks
+from imsg_web.http_pool import PORTS, BodyBound, HttpPool, NoAnswer, NotSent, Resolve
 
 log = logger(__name__)
 
@@ -27,7 +28,6 @@ TIMEOUT_S = 15.0
 
 REPLY_BOUND = BodyBound(4 * 1024, is_cut=True)
 
-LOOKUP_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 10.0
 """The timeout of the look-up and the connection together."""
 
@@ -42,41 +42,6 @@ MAX_URL_CHECKS = 16
 """Look-ups at once for URLs that users set; they have threads of their own, apart from those of calls."""
 
 HEADERS = {"user-agent": "iMSG-Callbacks/1", "accept": "*/*", "content-type": "application/json"}
-
-
-class AddressForbidden(Exception):  # noqa: N818  named for the outcome
-    """The host has an address that callbacks may not call."""
-
-
-class HostUnresolved(Exception):  # noqa: N818  named for the outcome
-    """The host has no address, or its name servers do not answer."""
-
-
-class CheckedResolver:
-    """Resolves a host and checks each of its addresses."""
-
-    def __init__(self, policy: AddressPolicy, look_up: Resolve) -> None:
-        self._policy = policy
-        self._look_up = look_up
-
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of a host. Raises AddressForbidden if one may not be called, and HostUnresolved.
-
-        Users read these errors, which therefore name no address and no port of the internal network.
-        """
-        try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                addresses = await self._look_up(host, port)
-        except TimeoutError as error:  # a subclass of OSError
-            raise HostUnresolved(f"{host} can't be resolved: no answer within {LOOKUP_TIMEOUT_S:.0f} s") from error
-        except OSError as error:
-            raise HostUnresolved(f"{host} can't be resolved") from error
-        if not addresses:
-            raise HostUnresolved(f"{host} has no address")
-        for address in addresses:
-            if objection := self._policy.find_objection(address, port):
-                raise AddressForbidden(objection)
-        return addresses
 
 
 class EndpointClient:
@@ -97,7 +62,7 @@ class EndpointClient:
             reply = EndpointReply(None, f"no answer within {self._timeout_s:.0f} s")
         except NotSent as error:
             reply = EndpointReply(None, _describe(error))
-        except (AddressForbidden, HostUnresolved, NoAnswer) as error:
+        except NoAnswer as error:
             reply = EndpointReply(None, str(error)[:500])
         except Exception:  # a worker's edge: no response may end the process
             log.exception("bug")
@@ -140,6 +105,10 @@ def read_retry_after(value: bytes | None, now: datetime) -> float | None:
 def _describe(not_sent: NotSent) -> str:
     """Return why a call was not sent, without the address that the system's message names."""
     cause = not_sent.__cause__
+    if isinstance(not_sent, AddressForbidden):
+        return str(not_sent)[:500]
+    if isinstance(cause, HostUnresolved):
+        return str(cause)[:500]
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
@@ -158,7 +127,9 @@ async def open_endpoint_client(
     context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[EndpointClient]:
     """Open the client. `allowed` are the operator's networks; `look_up` replaces the system's resolver in tests."""
-    policy, lookups, url_lookups = AddressPolicy(allowed), Lookups(), Lookups(threads=MAX_URL_CHECKS)
+    setting = variable("callbacks", "allow")
+    policy = AddressPolicy(read_networks(allowed), "callbacks", setting, ports=sorted(PORTS.values()))
+    lookups, url_lookups = Lookups(), Lookups(threads=MAX_URL_CHECKS)
     pool = HttpPool(
         REPLY_BOUND,
         connect_timeout_s=CONNECT_TIMEOUT_S,

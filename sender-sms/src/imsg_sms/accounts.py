@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from imsg_contract.provider_accounts import TRANSIENT, ProviderAccount, ProviderTrouble, SetUp, Words
-from imsg_delivery.provider_kinds import ProviderKind, split_settings
+from imsg_delivery.provider_kinds import ProviderKind, quote, split_settings
 from imsg_sms.account_settings import Aliyun, AnyAccount, Tencent, Twilio, Volcengine
 from imsg_sms.described_providers import make_kind, make_settings, show_settings
 from imsg_sms.http_settings import Http, list_descriptions
@@ -31,7 +31,6 @@ KINDS = (
 DESCRIBED_KINDS: Mapping[str, ProviderKind] = {name: make_kind(name, RECEIPTS) for name in list_descriptions()}
 """The kinds of the descriptions that come with iMSG. Their accounts are of the kind `http` in the settings."""
 
-MAX_QUOTED = 160
 """The most characters of a provider's answer that an explanation repeats."""
 
 FREE_TEXT = ProviderTrouble(
@@ -227,8 +226,8 @@ def explain(detail: str) -> ProviderTrouble:
     """Return why a provider refuses an account, followed by the provider's own text."""
     return explain_known(detail) or ProviderTrouble(
         code="refused",
-        zh=f"服务商答复：“{_cut(detail)}”。",
-        en=f"The provider answered: {_cut(detail)}",
+        zh=f"服务商答复：“{quote(detail)}”。",
+        en=f"The provider answered: {quote(detail)}",
         remedy_zh="请按答复中的代码在服务商的文档中查找原因。",
         remedy_en="Look the code up in the provider's documents.",
     )
@@ -246,11 +245,6 @@ def explain_known(detail: str) -> ProviderTrouble | None:
         if any(word in detail for word in words):
             if trouble.code in TRANSIENT:
                 return trouble  # the provider did not answer: the words are ours
-            zh = f"{trouble.zh.removesuffix('。')}（{_cut(detail)}）。"
-            return trouble.model_copy(update={"zh": zh, "en": f"{trouble.en} ({_cut(detail)})"})
+            zh = f"{trouble.zh.removesuffix('。')}（{quote(detail)}）。"
+            return trouble.model_copy(update={"zh": zh, "en": f"{trouble.en} ({quote(detail)})"})
     return None
-
-
-def _cut(detail: str) -> str:
-    """Cut a provider's words: Aliyun repeats the whole text that was to be signed."""
-    return detail if len(detail) <= MAX_QUOTED else f"{detail[: MAX_QUOTED - 1]}…"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from imsg_contract.provider_accounts import Filing, ProviderEntry, ProviderTrouble, Remark, Review, Words
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS, quote
 from imsg_sms.account_apis.make import make_account_api
 from imsg_sms.account_apis.port import AccountApi, AccountRefused
 from imsg_sms.account_apis.reading import FILINGS
@@ -13,6 +14,7 @@ from imsg_sms.account_settings import Aliyun, AnyAccount, Tencent, Volcengine
 from imsg_sms.accounts import explain
 from imsg_sms.countries import MAINLAND
 from imsg_sms.settings import Sms
+from imsg_web.destinations import AddressForbidden
 from imsg_web.http_pool import HttpPool, NoAnswer, NotSent
 
 LOW = 0.05
@@ -62,7 +64,7 @@ async def check_signature_everywhere(sms: Sms, signature: str, pool: HttpPool) -
         try:
             trouble = (await _find_signature_problems((signature,), api))[signature]
         except (AccountRefused, NotSent, NoAnswer) as error:
-            trouble = explain(describe_failure(error))
+            trouble = explain_failure(error)
         return None if trouble is None else Remark(provider=name, trouble=trouble)
 
     remarks = await asyncio.gather(*(check_account(name, account) for name, account in sms.used.items()))
@@ -78,9 +80,9 @@ async def _check(
     try:
         troubles, facts = await _find_problems(account, api, ids, named)
     except (AccountRefused, NotSent, NoAnswer) as error:
-        answer = describe_failure(error)
-        trouble = explain(answer)
-        return ProviderCheck(name, is_ok=False, detail=Words(zh=trouble.zh, en=answer), troubles=(trouble,))
+        trouble = explain_failure(error)
+        answer = Words(zh=trouble.zh, en=_describe_failure(error))
+        return ProviderCheck(name, is_ok=False, detail=answer, troubles=(trouble,))
     detail = Words(
         zh="；".join(
             ["登录成功", *(trouble.zh.removesuffix("。") for trouble in troubles), *(fact.zh for fact in facts)]
@@ -91,11 +93,16 @@ async def _check(
     return ProviderCheck(name, is_ok, detail, tuple(troubles))
 
 
-def describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
+def explain_failure(error: AccountRefused | NotSent | NoAnswer) -> ProviderTrouble:
+    """Return why a call had no answer, or what the provider answered."""
+    return FORBIDDEN_ADDRESS if isinstance(error, AddressForbidden) else explain(_describe_failure(error))
+
+
+def _describe_failure(error: AccountRefused | NotSent | NoAnswer) -> str:
     """Return in English why a call had no answer, or what the provider answered."""
     if isinstance(error, AccountRefused):
-        return str(error)
-    return f"it can't be reached: {error}" if isinstance(error, NotSent) else f"it did not answer: {error}"
+        return quote(str(error))
+    return f"it can't be reached: {error}" if isinstance(error, NotSent) else f"it did not answer: {quote(str(error))}"
 
 
 async def _find_problems(

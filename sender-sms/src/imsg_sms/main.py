@@ -28,13 +28,12 @@ from imsg_sms.accounts import (
     KINDS,
     complete,
     expand,
-    explain,
     explain_refusal,
     list_accounts,
 )
 from imsg_sms.approved import ApprovedTemplates
 from imsg_sms.channel import SmsChannel, terms
-from imsg_sms.checks import ProviderCheck, check, check_signature_everywhere, describe_failure
+from imsg_sms.checks import ProviderCheck, check, check_signature_everywhere, explain_failure
 from imsg_sms.http_settings import Http
 from imsg_sms.providers import PullsReports, PushesReports, SmsProvider
 from imsg_sms.providers.calls import ANSWER_TIMEOUT_S, open_pool
@@ -223,7 +222,7 @@ async def list_entries(sms: Sms, name: str, what: EntryList) -> Sequence[Provide
         try:
             return await (api.list_signatures() if what == "signatures" else api.list_templates())
         except (AccountRefused, NotSent, NoAnswer) as error:
-            raise AccountFault(explain(describe_failure(error))) from error
+            raise AccountFault(explain_failure(error)) from error
 
 
 def _list_senders(sms: Sms) -> tuple[NamedSender, ...]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from imsg_channels.sms_templates import SmsTemplate
 from imsg_delivery.channel import Uncertain
-from imsg_delivery.provider_kinds import FormField
+from imsg_delivery.provider_kinds import FormField, ProviderGroup
 from imsg_delivery.routes import Route, check_categories, split_categories, split_list
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import SenderSettings, Strings, variable
@@ -90,7 +90,7 @@ class NamedSignature(BaseModel):
     """The approved signature, without 【】."""
 
 
-class Sms(BaseModel):
+class Sms(ProviderGroup, BaseModel):
     """The accounts at providers that carry SMS."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

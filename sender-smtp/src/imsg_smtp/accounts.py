@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 from imsg_contract.provider_accounts import Preset, ProviderAccount, ProviderTrouble, SetUp, Words
 from imsg_contract.results import Again, Blocked
-from imsg_delivery.provider_kinds import FormField, ProviderKind
+from imsg_delivery.provider_kinds import FormField, ProviderKind, quote
 from imsg_smtp.bounces.imap import MailboxError
 from imsg_smtp.log_in import GOOGLE, MICROSOFT365, OAUTH2
 from imsg_smtp.oauth_troubles import SAID, find_remedy, is_of_microsoft
@@ -236,8 +236,8 @@ def explain(failure: Again | Blocked, server: MailServerSettings, *, is_login: b
     return known.model_copy(
         update={
             "code": failure.code,
-            "zh": known.zh.format(at=at, code=failure.code, reply=reply, why=why.zh),
-            "en": known.en.format(at=at, code=failure.code, reply=reply, why=why.en),
+            "zh": known.zh.format(at=at, code=failure.code, reply=quote(reply), why=why.zh),
+            "en": known.en.format(at=at, code=failure.code, reply=quote(reply), why=why.en),
         }
     )
 
@@ -246,8 +246,8 @@ def explain_mailbox(error: MailboxError) -> ProviderTrouble:
     """Return why the bounce mailbox of an account is not read, and the remedy."""
     return error.trouble or ProviderTrouble(
         code="bounce_mailbox",
-        zh=f"无法读取退信邮箱（{error}）。",
-        en=f"The bounce mailbox can't be read: {error}.",
+        zh=f"无法读取退信邮箱（{quote(str(error))}）。",
+        en=f"The bounce mailbox can't be read: {quote(str(error))}.",
         remedy_zh="请核对 IMAP 服务器、端口、加密方式和文件夹，并确认该邮箱已开启 IMAP。",
         remedy_en="Correct the IMAP server, its port, the security and the folder, and switch IMAP on.",
     )

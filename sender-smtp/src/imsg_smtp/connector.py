@@ -59,7 +59,7 @@ def _translate_failure(failure: TokenFailure, server: ServerAddress) -> Again | 
 async def _connect(server: ServerAddress, timeouts: Timeouts, secret: SecretStr | None) -> Connection | Again | Blocked:
     """Open a connection; `secret` is the password or the token."""
     sock = await open_socket(server, timeouts.connect_s)
-    if isinstance(sock, Again):
+    if isinstance(sock, Again | Blocked):
         return sock
     client = SMTP(
         hostname=server.host,

@@ -112,9 +112,9 @@ async def _open_parts(sender: Sender, settings: Settings, apps: Apps) -> ASGIApp
 def _find_tokens(redis: Redis, settings: Settings) -> FindTokens:
     """Return what finds the tokens of a log-in: shared under the key of the channel; without one each has its own."""
     if not settings.provider_key:
-        return OwnToken
+        return partial(OwnToken, destinations=settings.smtp.destinations)
     sealer = Sealer(settings.provider_key, oauth.PURPOSE)
-    return lambda log_in: oauth.share_tokens(log_in, redis, sealer)
+    return lambda log_in: oauth.share_tokens(log_in, settings.smtp.destinations, redis, sealer)
 
 
 def _bounce_sources(smtp: Smtp) -> bounce_sources.BounceSources:
@@ -147,7 +147,7 @@ async def open_channel(
     make_unsubscribe_headers: MakeUnsubscribeHeaders | None = None,
     bounces: HardBounces | None = None,
     token_key: bytes | None = None,
-    find_tokens: FindTokens = OwnToken,
+    find_tokens: FindTokens | None = None,
 ) -> AsyncIterator[MailChannel]:
     """Open the channel without the service; it connects at the first mail. Raises StartError for a wrong setting.
 
@@ -158,7 +158,9 @@ async def open_channel(
     async with AsyncExitStack() as stack:
         servers = dict[str, MailServer]()
         for name, server in smtp.all_servers.items():
-            address = await _server_address(server, sender.domain, name, find_tokens)
+            address = await _server_address(
+                server, sender.domain, name, find_tokens or partial(OwnToken, destinations=smtp.destinations)
+            )
             connect = partial(connect_or_explain, address, timeouts or Timeouts())
             connections = ConnectionPool(connect, address.scope, Limits(connections=server.connections), clock)
             domain = smtp.bounce_domain_of(name)
@@ -239,7 +241,8 @@ def _make_domain_limits(smtp: Smtp) -> list[DomainLimits]:
 
 async def try_server(smtp: Smtp, timeout_s: float, name: str = DEFAULT) -> Again | Blocked | None:
     """Connect, log in and send QUIT; return why that failed. Raises StartError."""
-    server = await _server_address(smtp.all_servers[name], senders.parse(smtp.sender).domain, name)
+    find_tokens = partial(OwnToken, destinations=smtp.destinations)
+    server = await _server_address(smtp.all_servers[name], senders.parse(smtp.sender).domain, name, find_tokens)
     timeouts = Timeouts(connect_s=timeout_s, greeting_s=timeout_s, command_s=timeout_s, probe_s=timeout_s)
     connection = await connect_or_explain(server, timeouts)
     if not isinstance(connection, Connection):
@@ -257,7 +260,8 @@ async def check_account(smtp: Smtp, name: str) -> Sequence[ProviderTrouble]:
     failure = await try_server(smtp, TRY_TIMEOUT_S, name)
     server = smtp.all_servers[name]
     if failure is None:
-        unread = server.bounce_mailbox and await bounce_sources.try_mailbox(server.bounce_mailbox, TRY_TIMEOUT_S)
+        mailbox = server.bounce_mailbox
+        unread = mailbox and await bounce_sources.try_mailbox(mailbox, smtp.destinations, TRY_TIMEOUT_S)
         return (explain_mailbox(unread),) if unread else ()
     is_login = isinstance(failure, Blocked) and server.username is not None
     return (explain(failure, server, is_login=is_login and await works_without_login(smtp, name, TRY_TIMEOUT_S)),)
@@ -307,7 +311,9 @@ async def try_bounce_mailboxes(smtp: Smtp, timeout_s: float) -> list[tuple[str, 
     Return for each the name of its server, its own name, and why it can't be read. Raises StartError.
     """
     mailboxes = smtp.bounce_mailboxes
-    failures = await asyncio.gather(*(bounce_sources.try_mailbox(mailbox, timeout_s) for mailbox in mailboxes.values()))
+    failures = await asyncio.gather(
+        *(bounce_sources.try_mailbox(mailbox, smtp.destinations, timeout_s) for mailbox in mailboxes.values())
+    )
     return [
         (name, mailbox.name, f"{failure}." if failure else None)
         for (name, mailbox), failure in zip(mailboxes.items(), failures, strict=True)
@@ -386,9 +392,7 @@ def make_dkim_keys(selector: str) -> list[DkimKey]:
     return keys
 
 
-async def _server_address(
-    smtp: MailServerSettings, hello: str, name: str, find_tokens: FindTokens = OwnToken
-) -> ServerAddress:
+async def _server_address(smtp: MailServerSettings, hello: str, name: str, find_tokens: FindTokens) -> ServerAddress:
     return ServerAddress(
         host=smtp.host,
         port=smtp.server_port,

@@ -19,12 +19,15 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS
 from imsg_delivery.shared_token import SharedToken, Token
 from imsg_runtime.masking import Secrets
 from imsg_runtime.redis import Redis
 from imsg_runtime.sealing import Sealer
 from imsg_smtp.log_in import LogIn, read_certificate, read_service_account, read_text
 from imsg_smtp.replies import MAX_TEXT_CHARACTERS, make_readable
+from imsg_web.checked_transport import CheckedTransport
+from imsg_web.destinations import AddressForbidden, AddressPolicy
 
 CALL_S = 10.0
 """The timeout of the whole call: a connection to a mail server has to be open within `Timeouts.opening_s`."""
@@ -79,24 +82,25 @@ class TokenSource(Protocol):
 class OwnToken:
     """Tokens that only this process uses: to check a log-in, and where no key seals shared ones."""
 
-    def __init__(self, log_in: LogIn) -> None:
+    def __init__(self, log_in: LogIn, destinations: AddressPolicy) -> None:
         self._log_in = log_in
+        self._destinations = destinations
         self._token: Token | None = None
 
     async def get(self, stale: str | None = None) -> str | TokenFailure:
         """Return a token other than `stale`, fetched ahead of the end of the one before; or why there is none."""
         if self._token is None or self._token.text == stale or time.time() >= self._token.renew_at:
-            fetched = await fetch(self._log_in)
+            fetched = await fetch(self._log_in, self._destinations)
             if isinstance(fetched, TokenFailure):
                 return fetched
             self._token = fetched
         return self._token.text
 
 
-def share_tokens(log_in: LogIn, redis: Redis, sealer: Sealer) -> TokenSource:
+def share_tokens(log_in: LogIn, destinations: AddressPolicy, redis: Redis, sealer: Sealer) -> TokenSource:
     """Return the source of the tokens of a log-in that all replicas share."""
     digest = hashlib.sha256(repr(_make_identity(log_in)).encode()).hexdigest()
-    return SharedToken[TokenFailure](redis, sealer, f"{KEY}{digest[:32]}", lambda: fetch(log_in))
+    return SharedToken[TokenFailure](redis, sealer, f"{KEY}{digest[:32]}", lambda: fetch(log_in, destinations))
 
 
 def _make_identity(log_in: LogIn) -> list[tuple[str, str]]:
@@ -110,8 +114,10 @@ def _make_identity(log_in: LogIn) -> list[tuple[str, str]]:
     ]
 
 
-async def fetch(log_in: LogIn, now: Callable[[], float] = time.time) -> Token | TokenFailure:
-    """Fetch a token from its issuer."""
+async def fetch(
+    log_in: LogIn, destinations: AddressPolicy, now: Callable[[], float] = time.time
+) -> Token | TokenFailure:
+    """Fetch a token from its issuer, whose URL may lead to `destinations`."""
     try:
         form = _make_form(log_in, int(now()))
     except (OSError, ValueError) as error:  # a file was there at the start, and is not now
@@ -119,8 +125,11 @@ async def fetch(log_in: LogIn, now: Callable[[], float] = time.time) -> Token | 
     url, issuer = log_in.source.token_url, httpx.URL(log_in.source.token_url).host
     tls = await asyncio.to_thread(ssl.create_default_context)
     try:
-        async with asyncio.timeout(CALL_S), httpx.AsyncClient(verify=tls, timeout=CALL_S) as client:
+        calls = CheckedTransport(destinations, limits=httpx.Limits(), verify=tls)
+        async with asyncio.timeout(CALL_S), httpx.AsyncClient(transport=calls, timeout=CALL_S) as client:
             answer = await client.post(url, data=form, headers={"Accept": "application/json"})
+    except AddressForbidden as error:
+        return TokenFailure(FORBIDDEN_ADDRESS.code, f"{issuer} is not called for a token: {error}.")
     except (httpx.HTTPError, TimeoutError) as error:
         why = str(error) or type(error).__name__
         return TokenFailure(UNREACHABLE, f"{issuer} can't be reached for a token: {why}", is_transient=True)

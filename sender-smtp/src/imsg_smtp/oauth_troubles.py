@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from imsg_contract.provider_accounts import ProviderTrouble, Words
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS
 
 NO_XOAUTH2 = "no_xoauth2"
 
@@ -67,7 +68,7 @@ ANY_REFUSED_LOG_IN = Words(
     "provider allows the application in this mailbox.",
 )
 
-TROUBLES: Mapping[str, ProviderTrouble] = {
+TROUBLES: Mapping[str, ProviderTrouble] = {FORBIDDEN_ADDRESS.code: FORBIDDEN_ADDRESS} | {
     code: ProviderTrouble(code=code, zh=zh, en=en, remedy_zh=remedy_zh, remedy_en=remedy_en)
     for code, zh, en, remedy_zh, remedy_en in (
         (

@@ -12,7 +12,7 @@ from imsg_contract.results import Again, Blocked
 from imsg_smtp.connection import Connection
 from imsg_smtp.connector import connect
 from imsg_smtp.replies import BLOCK_S, PROVIDER, TIMEOUT, UNREACHABLE
-from imsg_smtp.server_address import ServerAddress, Timeouts
+from imsg_smtp.server_address import ServerAddress, Timeouts, open_socket
 
 PROBE_AFTER_S = 5.0
 """The time without a connection after which the port is probed: most servers greet within a second."""
@@ -103,10 +103,13 @@ async def probe(server: ServerAddress) -> PortSecurity | None:
 
 async def _greet(server: ServerAddress, tls: ssl.SSLContext | None) -> str | None:
     """Wait for the greeting, send EHLO and return the reply; no secret is sent, so any certificate is accepted."""
+    sock = await open_socket(server, PROBE_S)
+    if isinstance(sock, Again | Blocked):
+        return None
     try:
         async with asyncio.timeout(PROBE_S):
             name = server.host if tls is not None else None
-            reader, writer = await asyncio.open_connection(server.host, server.port, ssl=tls, server_hostname=name)
+            reader, writer = await asyncio.open_connection(sock=sock, ssl=tls, server_hostname=name)
             try:
                 if not (await reader.readline()).startswith(b"220"):
                     return None

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from imsg_contract.results import Again
+from imsg_contract.results import Again, Blocked
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS
 from imsg_smtp.oauth import TokenSource
-from imsg_smtp.replies import PROVIDER, TIMEOUT, UNREACHABLE
+from imsg_smtp.replies import BLOCK_S, PROVIDER, TIMEOUT, UNREACHABLE
 from imsg_smtp.settings import DEFAULT, Security, variable_of
+from imsg_web.destinations import INSIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,20 @@ class ServerAddress:
         return f"{self.host}:{self.port}"
 
 
-async def open_socket(server: ServerAddress, timeout_s: float) -> socket.socket | Again:
-    """Open a TCP connection to the first address of the host that answers; Again where none does."""
+async def open_socket(server: ServerAddress, timeout_s: float) -> socket.socket | Again | Blocked:
+    """Open a TCP connection to the first address of the host that answers; Again where none does.
+
+    Blocked where an address is one that nothing may connect to.
+    """
     loop = asyncio.get_running_loop()
     why = "the name has no address"
     try:
         async with asyncio.timeout(timeout_s):
             addresses = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+            for *_, address in addresses:
+                if objection := INSIDE.find_objection(server.host, str(address[0]), server.port):
+                    detail = f"{server.scope} is not called: {objection}."
+                    return Blocked(PROVIDER, server.scope, FORBIDDEN_ADDRESS.code, detail, BLOCK_S)
             for family, kind, protocol, _, address in addresses:
                 try:
                     return await _connect_socket(socket.socket(family, kind, protocol), address)

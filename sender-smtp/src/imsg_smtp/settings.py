@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
-from imsg_delivery.provider_kinds import FormField, FormGroup
+from imsg_delivery.provider_kinds import FormField, FormGroup, ProviderGroup
 from imsg_delivery.routes import Route, check_categories, split_categories, split_list
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import Keys, SenderSettings, is_loopback, variable
@@ -363,7 +363,7 @@ class NamedSender(NamedAddress):
         return frozenset(name for part in self.users.split(",") if (name := part.strip()))
 
 
-class Smtp(MailServerSettings):
+class Smtp(MailServerSettings, ProviderGroup):
     """The mail servers, and how they are used. `IMSG_SMTP__HOST` and `[smtp] host` are one setting.
 
     What stands here itself is the server `default`; more have names of their own.

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 
 from imsg_contract.provider_accounts import TRANSIENT, ProviderTrouble, SetUp, Words
-from imsg_delivery.provider_kinds import ProviderKind
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS, ProviderKind, quote
 from imsg_wechat.settings import Account, WeChat
+from imsg_wechat.transport import FORBIDDEN
 
 OFFICIAL_ACCOUNT = ProviderKind(
     "wechat",
@@ -68,15 +69,18 @@ def list_accounts(wechat: WeChat) -> Mapping[str, tuple[str, Account]]:
 
 def explain(fault: str) -> ProviderTrouble:
     """Return why WeChat refuses an account, followed by its own text."""
+    if fault.startswith(FORBIDDEN):
+        return FORBIDDEN_ADDRESS
+    said = quote(fault)
     for words, trouble in TROUBLES:
         if any(word in fault for word in words):
             if trouble.code in TRANSIENT:
                 return trouble  # WeChat parts nothing: the words are ours
-            return trouble.model_copy(update={"zh": f"{trouble.zh}（{fault}）", "en": f"{trouble.en} ({fault})"})
+            return trouble.model_copy(update={"zh": f"{trouble.zh}（{said}）", "en": f"{trouble.en} ({said})"})
     return ProviderTrouble(
         code="refused",
-        zh=f"微信答复：{fault}",
-        en=f"WeChat answered: {fault}",
+        zh=f"微信答复：{said}",
+        en=f"WeChat answered: {said}",
         remedy_zh="请确认本机能访问 api.weixin.qq.com 的 443 端口；有错误码的，请在微信文档“全局返回码”中查找。",
         remedy_en="See that this machine reaches api.weixin.qq.com on port 443; look a code up in WeChat's documents.",
     )

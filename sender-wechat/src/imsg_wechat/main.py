@@ -262,14 +262,15 @@ def _read_former(name: str, former: Sequence[ProviderAccount]) -> Iterator[Accou
 
 async def check_account(wechat: WeChat, name: str) -> Sequence[ProviderTrouble]:
     """Log in to an account and list its templates; return why WeChat refuses it."""
-    result = await _compare(wechat.accounts[name])
+    result = await _compare(wechat, name)
     if isinstance(result, str):
         return (explain(result),)
     return (explain_templates(result.missing, result.wrong),) if result.wrong else ()
 
 
-async def _compare(account: Account) -> TemplateFaults | str:
-    async with transport.connect(Timeouts(), account) as calls:
+async def _compare(wechat: WeChat, name: str) -> TemplateFaults | str:
+    account = wechat.accounts[name]
+    async with transport.connect(Timeouts(), wechat) as calls:
         api = Api(
             OwnToken(Credentials(account.appid, account.secret, account.endpoint), calls), calls, account.endpoint
         )
@@ -282,7 +283,7 @@ async def list_entries(wechat: WeChat, name: str, what: EntryList) -> Sequence[P
     if what == "signatures":
         return None
     account = wechat.accounts[name]
-    async with transport.connect(Timeouts(), account) as calls:
+    async with transport.connect(Timeouts(), wechat) as calls:
         credentials = Credentials(account.appid, account.secret, account.endpoint)
         answer = await Api(OwnToken(credentials, calls), calls, account.endpoint).list_templates()
     if isinstance(answer, ErrorAnswer | CallFailure):

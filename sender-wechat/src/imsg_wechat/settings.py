@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from imsg_delivery.channel import Uncertain
-from imsg_delivery.provider_kinds import FormField
+from imsg_delivery.provider_kinds import FormField, ProviderGroup
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import PeerKeys, SenderSettings
 from imsg_wechat.crypto import decode_key
@@ -121,7 +121,7 @@ class Account(BaseModel):
         return self.mode or ("plain" if self.aes_key is None else "safe")
 
 
-class WeChat(BaseModel):
+class WeChat(ProviderGroup, BaseModel):
     """The official accounts, and what happens to messages with an unknown result."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-from pydantic import BaseModel
 
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS, ProviderGroup, find_destinations
 from imsg_runtime.masking import Secrets
+from imsg_web.checked_transport import CheckedTransport
+from imsg_web.destinations import AddressForbidden
 from imsg_wechat.codes import OK, ErrorAnswer
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -20,6 +22,9 @@ CALLS = 32
 
 IDLE_S = 2.0
 """Shorter than the idle time of servers: a call on a connection that the server closes has an unknown result."""
+
+
+FORBIDDEN = FORBIDDEN_ADDRESS.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Transport:
                 request = self._client.stream(method, url, params=params, content=content, headers=headers)
                 async with request as response:
                     return await _read(response, self._secrets)
+        except AddressForbidden as error:
+            return CallFailure(FORBIDDEN, f"ENDPOINT can't be called: {error}.", may_have_it=False)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             return CallFailure("unreachable", f"WeChat can't be reached ({_name_error(error)}).", may_have_it=False)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
@@ -84,14 +91,15 @@ class Transport:
 
 
 @asynccontextmanager
-async def connect(timeouts: Timeouts, settings: BaseModel | None = None) -> AsyncIterator[Transport]:
+async def connect(timeouts: Timeouts, settings: ProviderGroup | None = None) -> AsyncIterator[Transport]:
     """Open the client, which uses the proxy of the environment; it makes no connection before the first call.
 
-    The secrets of `settings` are hidden in what WeChat answers.
+    `settings` say which addresses may be called. Their secrets are hidden in what WeChat answers.
     """
     times = httpx.Timeout(timeouts.call_s, connect=timeouts.connect_s)
     limits = httpx.Limits(max_connections=CALLS, max_keepalive_connections=CALLS, keepalive_expiry=IDLE_S)
-    async with httpx.AsyncClient(timeout=times, limits=limits) as client:
+    calls = CheckedTransport(find_destinations(settings), limits=limits)
+    async with httpx.AsyncClient(timeout=times, transport=calls) as client:
         yield Transport(client, timeouts, Secrets(settings))
 
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 from imsg_contract.provider_accounts import ProviderTrouble, Words
 from imsg_contract.results import Again, Blocked, Refused, Sent, Unknown
 from imsg_delivery.gateway_directory import publish_addresses
-from imsg_delivery.provider_kinds import AccountSettings, ProviderKind
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS, AccountSettings, ProviderKind, quote
 from imsg_delivery.sender import Sender, make_sender
 from imsg_limits.pace import Bucket, Pace, Rate, SharedPace
 from imsg_runtime.redis import Redis
@@ -41,7 +41,7 @@ async def _open_parts(sender: Sender, settings: Settings) -> ASGIApp:
 @asynccontextmanager
 async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIterator[WeComChannel]:
     """Open the channel; it connects at the first message. Without Redis, the rate limit is for this process only."""
-    async with open_client() as client:
+    async with open_client(settings) as client:
         # Alerts come in bursts: half of a minute's messages may be sent at once.
         rate = Rate(settings.per_minute, 60.0, max(1, settings.per_minute // 2))
         own = Pace(rate, time.monotonic)
@@ -51,8 +51,9 @@ async def open_channel(settings: WeCom, redis: Redis | None = None) -> AsyncIter
 
 async def check_account(settings: WeCom, name: str) -> Sequence[ProviderTrouble]:
     """Check a robot's key by a call that posts nothing; return why WeCom refuses it."""
-    async with open_client() as client:
+    async with open_client(settings) as client:
         result = await try_key(client, name, settings.robots[name])
+    said = quote(result.detail or "")
     match result:
         case Sent() | Refused():  # of the missing file
             return ()
@@ -60,25 +61,27 @@ async def check_account(settings: WeCom, name: str) -> Sequence[ProviderTrouble]
             trouble = ProviderTrouble(
                 code="unreachable",
                 zh="无法连接企业微信。",
-                en=result.detail,
+                en=said,
                 remedy_zh="请确认本机能访问 qyapi.weixin.qq.com 的 443 端口。",
                 remedy_en="See that this machine reaches qyapi.weixin.qq.com on port 443.",
             )
         case Again():  # too many calls, or a code that says nothing about the key
             trouble = ProviderTrouble(
                 code="busy",
-                zh=f"企业微信暂时没有校验密钥：{result.detail}",
-                en=f"WeCom has not checked the key yet: {result.detail}",
+                zh=f"企业微信暂时没有校验密钥：{said}",
+                en=f"WeCom has not checked the key yet: {said}",
                 remedy_zh="请一分钟后再检查；每个机器人每分钟最多发 20 条。仍然如此的，"
                 "请在企业微信开发者中心的“全局错误码”中查找。",
                 remedy_en="Check again in a minute: a robot may post 20 messages a minute. If it stays so, look the "
                 "code up in WeCom's documents.",
             )
+        case Blocked(code=FORBIDDEN_ADDRESS.code):
+            trouble = FORBIDDEN_ADDRESS
         case Blocked():
             trouble = ProviderTrouble(
                 code="key",
-                zh=f"企业微信不认这个密钥：{result.detail}",
-                en=f"WeCom does not take the key: {result.detail}",
+                zh=f"企业微信不认这个密钥：{said}",
+                en=f"WeCom does not take the key: {said}",
                 remedy_zh="请在群设置的“群机器人”中重新复制 Webhook 地址，填写 key= 之后的部分；"
                 "机器人被移除后须重新添加。",
                 remedy_en="Copy the webhook URL of the robot again, and write what stands after key=; "

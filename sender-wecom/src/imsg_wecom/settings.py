@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from imsg_channels.wecom import read_robot
 from imsg_delivery.channel import Uncertain
-from imsg_delivery.provider_kinds import FormField
+from imsg_delivery.provider_kinds import FormField, ProviderGroup
 from imsg_runtime.lines import fill
 from imsg_runtime.settings import SenderSettings
 
@@ -46,7 +46,7 @@ class Robot(BaseModel):
     """The URL of WeCom's API."""
 
 
-class WeCom(BaseModel):
+class WeCom(ProviderGroup):
     """Settings under `IMSG_WECOM__`."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)

@@ -8,9 +8,12 @@ from typing import Any
 import httpx
 
 from imsg_contract.results import Again, Blocked, Result, Unknown
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS, find_destinations
 from imsg_runtime.masking import Secrets
+from imsg_web.checked_transport import CheckedTransport
+from imsg_web.destinations import AddressForbidden
 from imsg_wecom.codes import BUSY_S, CONFIGURATION_S, PROVIDER, classify_code
-from imsg_wecom.settings import Robot
+from imsg_wecom.settings import Robot, WeCom
 
 PATH = "/cgi-bin/webhook/send"
 UPLOAD_PATH = "/cgi-bin/webhook/upload_media"
@@ -25,9 +28,13 @@ IDLE_S = 2.0
 MAX_ANSWER_BYTES = 64 * 1024
 
 
-def open_client() -> httpx.AsyncClient:
-    """Return the client. It connects at the first call, and uses no proxy, because URLs contain keys."""
-    transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(keepalive_expiry=IDLE_S))
+def open_client(settings: WeCom | None = None) -> httpx.AsyncClient:
+    """Return the client. It connects at the first call, and uses no proxy, because URLs contain keys.
+
+    `settings` say which addresses may be called.
+    """
+    limits = httpx.Limits(keepalive_expiry=IDLE_S)
+    transport = CheckedTransport(find_destinations(settings), limits=limits, uses_proxy=False)
     return httpx.AsyncClient(timeout=httpx.Timeout(CALL_S, connect=CONNECT_S), transport=transport)
 
 
@@ -53,6 +60,9 @@ async def _post(client: httpx.AsyncClient, name: str, robot: Robot, path: str, c
             client.stream("POST", url, content=content, headers=headers) as answer,
         ):
             return await _read(answer, name, Secrets(robot))
+    except AddressForbidden as error:
+        detail = f"ENDPOINT can't be called: {error}."
+        return Blocked(PROVIDER, name, FORBIDDEN_ADDRESS.code, detail, CONFIGURATION_S, "account")
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Again(PROVIDER, "unreachable", f"WeCom can't be reached ({type(error).__name__}).", concerns="provider")
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 
 from imsg_contract.provider_accounts import AccountState, ProviderTrouble
 from imsg_contract.topology import attention_key, providers_key
-from imsg_delivery.provider_kinds import AccountSettings
+from imsg_delivery.provider_kinds import AccountSettings, ProviderGroup
 from imsg_delivery.provider_watch import AGAIN_AFTER_S, LOOK_AFTER_S, ProviderWatch
 from imsg_runtime.redis import Redis, connect
 
@@ -25,7 +25,7 @@ class Account(BaseModel):
     password: SecretStr
 
 
-class Group(BaseModel):
+class Group(ProviderGroup):
     """The accounts of a channel."""
 
     accounts: dict[str, Account]

@@ -36,6 +36,7 @@ def write_senders() -> Lines:
         yield "    <<: *settings"
         yield '    IMSG_ERASURE_KEY: "{erasure_key}"'
         yield '    IMSG_PROVIDER_KEY: "{provider_key}"'
+        yield "    IMSG_PROVIDER_NETWORKS:"
         if channel.has_hooks or channel.sender:
             yield "    IMSG_PUBLIC_URL:"
         if channel.calls_history:

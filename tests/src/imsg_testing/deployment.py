@@ -145,8 +145,8 @@ LONG_VARIABLES = MappingProxyType({"IMSG_SMS__ACCOUNTS__ALIYUN__VARIABLE_CHARACT
 
 @contextmanager
 def running(folder: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Deployment]:
-    """Run `imsg up` for as long as the context lasts."""
-    with _starting(Deployment(folder, settings)) as deployment:
+    """Run `imsg up` for as long as the context lasts; accounts may be set up at providers that this machine plays."""
+    with _starting(Deployment(folder, {"IMSG_PROVIDER_NETWORKS": "127.0.0.0/8", **settings})) as deployment:
         yield deployment
 
 

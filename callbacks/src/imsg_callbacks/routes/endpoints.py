@@ -9,7 +9,6 @@ from pydantic_core import to_json
 
 from imsg_callbacks import signatures
 from imsg_callbacks.audit import describe
-from imsg_callbacks.destinations import BadUrl, read_url
 from imsg_callbacks.endpoint_client import TIMEOUT_S, EndpointClient
 from imsg_callbacks.matching import TEST_EVENT, kinds_of
 from imsg_callbacks.records import Endpoint
@@ -26,6 +25,7 @@ from imsg_callbacks.schemas import (
     TestAnswer,
 )
 from imsg_callbacks.times import rfc3339, rfc3339_or_none
+from imsg_callbacks.urls import BadUrl, read_url
 from imsg_contract.error_responses import BODY
 from imsg_contract.errors import Refusal
 from imsg_contract.event_types import ADMINISTRATOR_EVENTS

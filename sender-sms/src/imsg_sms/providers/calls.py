@@ -1,14 +1,12 @@
 """The HTTP pool of all calls to providers."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from urllib.request import getproxies, proxy_bypass
 
-from pydantic import BaseModel
-
+from imsg_delivery.provider_kinds import ProviderGroup, find_destinations
 from imsg_runtime.masking import Secrets
-from imsg_web.http_pool import BodyBound, HttpPool, Proxy
+from imsg_web.destinations import CheckedResolver, find_pool_proxy
+from imsg_web.http_pool import BodyBound, HttpPool
 
 CONNECT_TIMEOUT_S = 3.0
 
@@ -28,28 +26,24 @@ that waits for a connection counts as a failure of its provider."""
 
 @asynccontextmanager
 async def open_pool(
-    answer_timeout_s: float = ANSWER_TIMEOUT_S, *, settings: BaseModel | None = None
+    answer_timeout_s: float = ANSWER_TIMEOUT_S, *, settings: ProviderGroup | None = None
 ) -> AsyncIterator[HttpPool]:
     """Open the pool. It makes no connection before the first call, and never repeats a call, which may have arrived.
 
-    The secrets of `settings` are hidden in what the providers answer.
+    `settings` say which addresses may be called. Their secrets are hidden in what the providers answer.
     """
+    destinations = find_destinations(settings)
     pool = HttpPool(
         ANSWER_BOUND,
         connect_timeout_s=CONNECT_TIMEOUT_S,
         answer_timeout_s=answer_timeout_s,
         idle_s=IDLE_S,
         max_connections=MAX_CONNECTIONS,
-        find_proxy=partial(_find_proxy, getproxies()),
+        resolve=CheckedResolver(destinations).resolve,
+        find_proxy=find_pool_proxy(destinations),
         hide=Secrets(settings).hide,
     )
     try:
         yield pool
     finally:
         pool.close()
-
-
-def _find_proxy(proxies: Mapping[str, str], scheme: str, host: str) -> Proxy | None:
-    """Return the proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY` …, as in curl). Raises NotSent."""
-    url = proxies.get(scheme, proxies.get("all"))
-    return None if url is None or proxy_bypass(host) else Proxy.read(url)

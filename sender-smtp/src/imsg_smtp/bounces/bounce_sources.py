@@ -18,6 +18,7 @@ from imsg_smtp.bounces.mailbox import MailboxReader, check_mailbox
 from imsg_smtp.bounces.process import BounceProcessor
 from imsg_smtp.log_in import OAUTH2, LogIn
 from imsg_smtp.oauth import OwnToken, TokenSource
+from imsg_web.destinations import AddressPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def _is_reading(reader: MailboxReader) -> float:
     return float(reader.is_reading)
 
 
-async def try_mailbox(settings: BounceMailbox, timeout_s: float) -> MailboxError | None:
+async def try_mailbox(settings: BounceMailbox, destinations: AddressPolicy, timeout_s: float) -> MailboxError | None:
     """Log in to the mailbox and open its folder; return why that failed. Raises StartError."""
     tls = await asyncio.to_thread(make_tls_context, settings)
-    return await check_mailbox(settings, tls, timeout_s, OwnToken(settings) if settings.auth == OAUTH2 else None)
+    tokens = OwnToken(settings, destinations) if settings.auth == OAUTH2 else None
+    return await check_mailbox(settings, tls, timeout_s, tokens)

@@ -8,19 +8,22 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from imapclient import SEEN, IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError
 
 from imsg_contract.provider_accounts import ProviderTrouble
+from imsg_delivery.provider_kinds import FORBIDDEN_ADDRESS
 from imsg_runtime.settings import StartError
 from imsg_smtp.bounce_settings import BounceMailbox
 from imsg_smtp.oauth_troubles import find_remedy
+from imsg_web.destinations import INSIDE
 
 TIMEOUT_S = 30.0
 
@@ -226,6 +229,7 @@ class Imap:
 def connect(settings: BounceMailbox, tls: ssl.SSLContext | None, timeout_s: float = TIMEOUT_S) -> Imap:
     """Connect and start TLS, without a log-in. Raises MailboxError."""
     with _translate_errors(settings):
+        _check_address(settings, lambda: (info[4] for info in socket.getaddrinfo(settings.host, None)))
         client = IMAPClient(
             settings.host,
             settings.server_port,
@@ -233,9 +237,22 @@ def connect(settings: BounceMailbox, tls: ssl.SSLContext | None, timeout_s: floa
             ssl_context=tls if settings.protection == "tls" else None,
             timeout=SocketTimeout(connect=min(timeout_s, CONNECT_S), read=timeout_s),
         )
+        try:
+            _check_address(settings, lambda: (client.socket().getpeername(),))  # the library resolves the name anew
+        except MailboxError:
+            client.shutdown()
+            raise
         if settings.protection == "starttls":
             client.starttls(tls)
         return Imap(settings, client)
+
+
+def _check_address(settings: BounceMailbox, list_addresses: Callable[[], Iterable[Any]]) -> None:
+    """Refuse a mailbox at an address that nothing may connect to. Raises MailboxError, OSError."""
+    for address in list_addresses():
+        if objection := INSIDE.find_objection(settings.host, str(address[0]), settings.server_port):
+            text = f"{settings.host}:{settings.server_port} is not called: {objection}"
+            raise MailboxError(text, needs_operator=True, trouble=FORBIDDEN_ADDRESS)
 
 
 def _answer_challenges(username: str, token: str) -> Callable[[bytes], str]:

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from markupsafe import Markup
+from pydantic import BaseModel, PrivateAttr, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from imsg_contract.provider_accounts import (
@@ -21,9 +22,11 @@ from imsg_contract.provider_accounts import (
     ShownAccount,
     Words,
 )
+from imsg_runtime.settings import variable
+from imsg_web.destinations import INSIDE, AddressPolicy, list_hosts, read_networks
 from imsg_web.responses import UNKNOWN_FIELD
 
-Group = TypeVar("Group", bound=BaseModel)
+Group = TypeVar("Group", bound="ProviderGroup")
 
 ROUTES = "routes."
 """Precedes the names of conditions that a channel keeps beside its accounts: an account may have a field of that name,
@@ -31,6 +34,55 @@ and versions that know no conditions pass them over."""
 
 Errors = tuple[Mapping[str, Any], ...]
 EntryList = Literal["signatures", "templates"]
+
+
+FORBIDDEN_ADDRESS = ProviderTrouble(
+    code="forbidden_address",
+    zh="这个地址指向内部网络，iMSG 不会连接它。",
+    en="The address leads into an internal network, to which iMSG does not connect.",
+    remedy_zh="请核对地址。确实是贵方内网的接口，请在这台机器的设置 IMSG_PROVIDER_NETWORKS 中写明它的网段；"
+    "链路本地地址和云主机的元数据地址一律不连接。",
+    remedy_en="Correct the address. If it is one of your own, name its network in IMSG_PROVIDER_NETWORKS on this "
+    "machine; link-local addresses and those of a cloud's metadata are never called.",
+)
+
+
+class ProviderGroup(BaseModel):
+    """The settings of a channel, with its accounts at providers."""
+
+    _destinations: AddressPolicy | None = PrivateAttr(default=None)
+
+    @property
+    def destinations(self) -> AddressPolicy:
+        """The addresses that the accounts' URLs may lead to; all that settings name, where auth has added none."""
+        return self._destinations or limit_destinations((), self)
+
+    def limit(self, destinations: AddressPolicy) -> None:
+        """Limit the addresses: accounts of auth were added, which name no internal one."""
+        self._destinations = destinations
+
+
+def limit_destinations(networks: Sequence[str], own: object) -> AddressPolicy:
+    """Return the policy of providers' URLs: internal addresses only where settings of this machine name them.
+
+    `networks` is `IMSG_PROVIDER_NETWORKS`, `own` are the channel's settings without the accounts of auth.
+    """
+    setting = variable("provider_networks")
+    return AddressPolicy(read_networks(networks), "accounts of providers", setting, hosts=list_hosts(own))
+
+
+def find_destinations(settings: ProviderGroup | None) -> AddressPolicy:
+    """Return the policy of a channel's settings; without them, as in measurements, all that is not forbidden."""
+    return INSIDE if settings is None else settings.destinations
+
+
+MAX_QUOTED = 160
+
+
+def quote(answer: str) -> str:
+    """Return what a stranger answered as it is shown to people: without markup, in one line, 160 characters at most."""
+    text = Markup(answer).striptags()  # noqa: S704  it is taken apart, not trusted
+    return text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 1]}…"
 
 
 class AccountFault(Exception):  # noqa: N818  an answer
@@ -169,6 +221,12 @@ class AccountSettings(Generic[Group]):
             if account.kind in kinds
         }
         return self.complete({**own, self.table: {**own.get(self.table, {}), **added}}, accounts)
+
+    def build(self, own: Mapping[str, Any], accounts: Sequence[ProviderAccount], networks: Sequence[str]) -> Group:
+        """Make the channel's settings with accounts added. Raises ValidationError."""
+        group = self.model.model_validate(self.merge(own, accounts))
+        group.limit(limit_destinations(networks, own))
+        return group
 
     def show(self, group: Group, *, is_simulated: bool) -> tuple[ShownAccount, ...]:
         """Return the accounts of the settings without secrets."""

@@ -30,7 +30,7 @@ from imsg_delivery.channel import Channel, Prepared
 from imsg_delivery.consumer import Worker
 from imsg_delivery.gateway_directory import publish_names
 from imsg_delivery.provider_accounts import CHECK_S, ProviderAccounts
-from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList
+from imsg_delivery.provider_kinds import AccountFault, AccountSettings, EntryList, ProviderGroup
 from imsg_delivery.provider_pool import ProviderPool
 from imsg_delivery.provider_watch import NO_ANSWER, ProviderWatch
 from imsg_delivery.reporting import Reporter
@@ -225,7 +225,7 @@ class ProviderSets(Generic[Settings]):
             return ProviderCheck(errors=errors, is_taken=call.name in own_names)
         if call.what == "validate":
             return ProviderCheck()
-        group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), call.accounts))
+        group = self._build(call.accounts)
         try:
             async with asyncio.timeout(CHECK_S):
                 troubles = await self._accounts.check(group, call.name)
@@ -238,7 +238,7 @@ class ProviderSets(Generic[Settings]):
         assert self._accounts is not None  # noqa: S101  as above
         group = getattr(self._in_force, self._method)
         if call.accounts:
-            group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), call.accounts))
+            group = self._build(call.accounts)
         if self._accounts.list_entries is None or call.name not in self._accounts.list_accounts(group):
             return ProviderCheck()
         what: EntryList = "signatures" if call.what == "signatures" else "templates"
@@ -274,6 +274,12 @@ class ProviderSets(Generic[Settings]):
     def _sender(self) -> Sender:
         assert self._current is not None  # noqa: S101  as above
         return self._current[0]
+
+    def _build(self, accounts: Sequence[ProviderAccount]) -> ProviderGroup:
+        """Return the channel's settings with accounts of auth. Raises ValidationError."""
+        assert self._accounts is not None  # noqa: S101  as above
+        group: ProviderGroup = self._accounts.build(self._read_own(), accounts, self._settings.provider_networks)
+        return group
 
     def _read_own(self) -> Mapping[str, Any]:
         """Return the channel's settings without accounts of auth; the sandbox gives way to any account."""
@@ -315,7 +321,7 @@ class ProviderSets(Generic[Settings]):
         try:
             group = getattr(settings, self._method)
             if accounts:
-                group = self._accounts.model.model_validate(self._accounts.merge(self._read_own(), accounts))
+                group = self._build(accounts)
             if group is not None and self._accounts.senders is not None:
                 group = self._accounts.senders.add(group, mirror.senders)
             # The sandbox gives way to the first account.

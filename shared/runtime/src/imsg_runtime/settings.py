@@ -210,6 +210,10 @@ class SenderSettings(Common):
     provider_key: Keys = ()
     """Opens the accounts at providers that administrators set up in the web page; auth has the same one for the
     channel. Unset: the sender has the accounts of its settings alone."""
+    provider_networks: Networks = ()
+    """Your own networks that the addresses of SMS, WeChat and WeCom accounts, and the issuers of tokens, may be in,
+    where an account is set up in the web page. Other private networks are refused, but for mail servers and for
+    addresses that settings name. No setting allows link-local addresses and those of a cloud's metadata."""
     stand_in: Annotated[bool, Field(exclude=True)] = False
     """Whether the settings of the channel are those of the sandbox: `imsg up` says so."""
 

@@ -64,6 +64,7 @@ NAMES = frozenset(
         "secret_key",
         "provider_key",
         "provider_keys",
+        "provider_networks",
         "console_idle_minutes",
         "sweep",
         "config",

@@ -209,7 +209,7 @@ class HttpPool:
         tls = Tls(self._context, host) if scheme == "https" else None
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                addresses = await self._resolve(host, port)
+                addresses = await (self._resolve if proxy is None else resolve)(host, port)
                 connection = await http_connection.connect(addresses, port, tls, self._bound, self._connect_timeout_s)
                 if proxy is not None and target.origin[0] == "https":
                     await self._open_tunnel(connection, target, proxy)
