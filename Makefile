@@ -24,7 +24,7 @@ ifneq ($(shell $(VENV)/python -c 'print("whole")' 2>/dev/null),whole)
   $(shell rm -f .venv/.to-run .venv/.to-test)
 endif
 
-.PHONY: help pictures backup restore run wheel release docs test test-changed test-long test-release test-rare test-order test-stalls slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair compare-requests
+.PHONY: help pictures backup restore run wheel release docs test test-changed test-long test-release test-rare test-order test-stalls mutants slowest check style types dependencies format generate openapi isolation test-fault test-fault-quick test-kubernetes test-compose up down roll logs ps clean bench bench-quick bench-history bench-pair compare-requests
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +45,7 @@ test-changed: .venv/.to-test .venv/.servers ## the tests that an edit can break,
 test-long: .venv/.to-test .venv/.long-servers .venv/.to-bench .venv/.rules ## the long tests: pages in a browser, killed workers, SDKs, Java, the fuzzer, the quick faults, each bench row for seconds
 	@$(TEST) --junit-xml=.reports/test-long.xml -m 'long and not release'
 
-test-release: .venv/.to-test ## what a release is held to, in hours: faults, upgrades, containers, isolation, stalls, random order, the bench (PARTS="faults bench": these alone)
+test-release: .venv/.to-test ## what a release is held to, in hours: faults, upgrades, containers, isolation, stalls, random order, mutants, the bench (PARTS="faults bench": these alone)
 	@$(VENV)/python -m imsg_testing.release_run $(PARTS)
 
 test-rare: .venv/.to-test .venv/.long-servers .venv/.rules # the tests marked `release`
@@ -105,6 +105,10 @@ docs: $(UV) ## build the site of the documents, in Chinese and English, into dis
 	@echo "imsg: $$(scripts/in-language 'building the site, half a minute ...' '正在生成站点，约半分钟……')" >&2
 	@NO_MKDOCS_2_WARNING=1 PYTHONWARNINGS=ignore .uv/docs/bin/mkdocs build --quiet
 	@echo "imsg: dist/docs/$$(scripts/in-language index.html zh/index.html)" >&2
+
+mutants: .venv/.to-test .venv/.servers ## change the rules that must not be wrong one operator at a time; nearly each change must fail a test (ROOMS="decide claims": these alone)
+	@UV_PROJECT_ENVIRONMENT=.uv/mutants $(SLOWLY) $(UV) sync --quiet --frozen --only-group mutants
+	@.uv/mutants/bin/python tests/src/imsg_testing/mutation.py $(ROOMS)
 
 isolation: $(UV) ## each package alone with what it declares: a part of test-release
 	scripts/isolation

@@ -6,12 +6,20 @@ from typing import Any
 
 import pytest
 
-from imsg_contract.results import Again, Blocked, Refused, Result, Sent, Unknown
+from imsg_contract.results import Again, Blocked, Hop, Refused, Result, Sent, Unknown
 from imsg_contract.topology import STEPS_S, Lane
 from imsg_contract.wire import Job, Recipient, Status
 from imsg_delivery.channel import Terms
-from imsg_delivery.claims.records import Free, Lapsed, Transition
-from imsg_delivery.decide import AttemptTerms, decide, decide_before_call, decide_dead, decide_status, may_repeat
+from imsg_delivery.claims.records import Claimed, Free, Lapsed, Transition
+from imsg_delivery.decide import (
+    CAPS_UNKNOWN,
+    AttemptTerms,
+    decide,
+    decide_before_call,
+    decide_dead,
+    decide_status,
+    may_repeat,
+)
 from imsg_delivery.retry_plan import RetryPlan
 
 MAIL = Terms(chunk_size=50, call_size=1, concurrency=dict.fromkeys(Lane, 1), uncertain="repeat")
@@ -104,6 +112,14 @@ def test_the_providers_reply_is_kept() -> None:
     assert decide_next(replace(AGAIN, detail="长" * 2_000)).outcome.detail == "长" * 500
 
 
+def test_the_provider_is_kept_and_those_that_were_called_before_it() -> None:
+    hop = Hop("first", "451", "长" * 2_000)
+    outcome = decide_next(replace(AGAIN, hops=(hop,))).outcome
+    assert (outcome.provider, outcome.hops) == ("relay", (replace(hop, detail="长" * 500),))
+    assert decide_next(AGAIN).outcome.hops == ()
+    assert decide_next(replace(UNKNOWN, provider="")).outcome.provider is None
+
+
 def test_without_time_for_another_try_it_expires() -> None:
     assert decide_next(AGAIN, replace(FRESH, left_s=10)).outcome.status == "expired"
     assert decide_next(replace(AGAIN, after_s=3_600)).outcome.status == "expired"
@@ -129,6 +145,19 @@ def test_only_blocks_use_up_no_attempt() -> None:
     assert decide_next(AGAIN).uses_attempt
     assert decide_next(UNKNOWN).uses_attempt
     assert not decide_next(BLOCKED).uses_attempt
+
+
+@pytest.mark.parametrize(("extended_s", "uses_attempt"), [(0, False), (599, False), (600, True)])
+def test_a_wait_for_a_pace_uses_up_no_attempt_for_ten_minutes(extended_s: int, *, uses_attempt: bool) -> None:
+    standing = replace(FRESH, room_s=86_400 - extended_s)
+    assert decide_next(replace(AGAIN, is_paced=True), standing).uses_attempt == uses_attempt
+
+
+@pytest.mark.parametrize(("asked_s", "step_s"), [(0, 10), (30, 10), (60, 60), (61, 300)])
+def test_a_block_waits_the_first_step_unless_it_asks_for_the_second_or_more(asked_s: float, step_s: int) -> None:
+    assert decide_next(replace(BLOCKED, after_s=asked_s), replace(FRESH, attempt=3)).step_s == step_s
+    short = replace(FRESH.terms(MAIL, UNJITTERED), steps_s=(10,))
+    assert decide(FRESH.state, replace(BLOCKED, after_s=asked_s), NOW_S, short).step_s == 10
 
 
 def test_a_block_may_outlast_the_life_of_the_message_by_a_day_and_no_more() -> None:
@@ -171,6 +200,35 @@ def test_what_may_not_be_sent_now_is_held_up(
     assert (transition and transition.outcome.code) == code
 
 
+def hold(state: Claimed) -> tuple[Status, str | None, bool] | None:
+    """Return status, code and whether the provider was called, of who must not be sent now."""
+    transition = decide_before_call(state, NOW_S, FRESH.terms(MAIL, UNJITTERED))
+    if transition is None:
+        return None
+    return transition.outcome.status, transition.outcome.code, transition.outcome.was_called
+
+
+def test_what_is_cancelled_is_not_sent_unless_the_provider_may_have_it() -> None:
+    free, doubtful = FRESH.state, replace(FRESH.state, doubtful=True)
+    assert hold(replace(free, cancelled=True)) == (Status.CANCELLED, "cancelled", True)
+    assert hold(replace(doubtful, cancelled=True)) is None
+    assert hold(replace(free, cancelled=None)) == (Status.RETRYING, "cancels_unknown", False)
+    assert hold(replace(doubtful, cancelled=None)) is None
+
+
+def test_marketing_waits_for_suppressions_that_cannot_be_read_and_others_fail() -> None:
+    free, lapsed = FRESH.state, Lapsed(10, NOW_S)
+    assert hold(replace(free, suppressed="unknown")) == (Status.RETRYING, "suppressions_unknown", False)
+    assert hold(replace(lapsed, suppressed="unknown")) == (Status.RETRYING, "claim_expired", True)
+    assert hold(replace(free, suppressed="hard_bounce")) == (Status.FAILED, "suppressed", True)
+    assert hold(replace(lapsed, suppressed="hard_bounce")) == (Status.UNCERTAIN, "suppressed", True)
+
+
+def test_caps_that_cannot_be_counted_call_no_provider() -> None:
+    outcome = decide_next(CAPS_UNKNOWN).outcome
+    assert (outcome.status, outcome.code, outcome.was_called) == (Status.RETRYING, "caps_unknown", False)
+
+
 @pytest.mark.parametrize(("doubtful", "status"), [(False, "failed"), (True, "uncertain")])
 def test_an_erased_recipient_is_not_sent_to(doubtful: bool, status: Status) -> None:  # noqa: FBT001
     erased = Free(10, NOW_S, doubtful=doubtful, erased=True)
@@ -211,6 +269,12 @@ def test_the_answer_to_a_status_query_decides_the_next_step(
     transition = decide_status(standing.state, result, NOW_S, standing.terms(QUERYING, UNJITTERED))
     assert (transition.outcome.status, transition.step_s) == (status, step_s)
     assert not transition.doubtful or transition.queries_status, "what was certainly never taken is in doubt no more"
+
+
+def test_a_status_query_that_no_step_is_long_enough_for_takes_the_longest() -> None:
+    slow = replace(QUERYING, query_after_s=(STEPS_S[-1] + 1,))
+    transition = decide_next(UNKNOWN, terms=slow)
+    assert (transition.step_s, transition.uses_attempt) == (STEPS_S[-1], False)
 
 
 def test_what_broke_the_worker_too_often_has_failed() -> None:

@@ -25,6 +25,7 @@ PARTS = {
     "containers": ("make", "test-compose"),
     "stalls": ("make", "test-stalls"),
     **{f"order-{number}": ("make", "test-order") for number in range(1, 6)},
+    "mutants": ("make", "mutants"),
     "bench": ("make", "bench"),
 }
 """Each part by its name: the command. The measurements come last, since what fails before changes them."""
