@@ -146,6 +146,7 @@ class Canceller:
         waiting = await rows.lock(request)
         if waiting is None:
             return None
+        await asyncio.sleep(0)  # others' turn: reading a long list is a turn of its own
         job = waiting.job
         _require_own(job.user_id, request, caller)
         chosen = tuple(recipient for recipient in job.recipients if n in (ALL_MESSAGES, recipient.n))
@@ -255,6 +256,7 @@ class Canceller:
             Job.model_validate_json(base64.b64decode(open_request["job"])),
             set(open_request["open"]) - before,
         )
+        await asyncio.sleep(0)  # others' turn, as above
         chosen = tuple(recipient for recipient in job.recipients if recipient.n in still_open)
         part = job.model_copy(update={"recipients": chosen})
         return Cancel.of(part, n, now, total=total, totals=None)
