@@ -175,8 +175,9 @@ async def test_without_any_replica_the_edge_answers_itself(replicas: tuple[Repli
         await both_answer(client)
         for each in (one, other):
             each.process.kill()
-        answer = await client.post("/api/v2/messages", json={})
+        answer = await client.post("/api/v2/messages", json={}, headers={"X-Forwarded-Proto": "https"})
         assert (answer.status_code, answer.json()["reason"]) == (503, "unavailable")
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
 async def test_whoever_came_by_https_is_told_to_come_so_again(replicas: tuple[Replica, Replica, Edge]) -> None:
