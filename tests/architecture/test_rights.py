@@ -1,4 +1,4 @@
-"""The table of Redis rights has every key and command that a service uses."""
+"""The tables of rights have every key and command of Redis, and every tag of RabbitMQ, that a service uses."""
 
 import re
 from fnmatch import fnmatchcase
@@ -58,3 +58,11 @@ def test_every_key_that_a_service_names_is_among_its_patterns(service: str) -> N
     patterns = (*rights.AT_REDIS[service].reads, *rights.AT_REDIS[service].writes)
 
     assert {key for key in named if not any(fnmatchcase(key, pattern) for pattern in patterns)} == set()
+
+
+@pytest.mark.parametrize("service", SOURCES)
+def test_who_asks_how_much_waits_may_ask_rabbitmqs_management(service: str) -> None:
+    """Without the tag RabbitMQ answers 401, "Not management user", and what is unacked is not counted."""
+    asks = re.search(r"broker\.(depth|load)\(|Backpressure\(", code(SOURCES[service])) is not None
+
+    assert ("management" in rights.AT_RABBIT[service].tags) == asks

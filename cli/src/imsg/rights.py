@@ -278,8 +278,11 @@ AT_RABBIT: Mapping[str, RabbitRights] = {
         write="^imsg$",
         read=rf"^{Topology(methods=METHODS).callbacks.replace('.', '[.]')}$",
         topics=f"^({CHANGE}|{DEAD})$",
+        tags=("management",),
     ),
-    "catalog": RabbitRights(write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$"),
+    "catalog": RabbitRights(
+        write="^imsg$", read=r"^imsg\.catalog$", topics=f"^({CHANGE}|{DEAD})$", tags=("management",)
+    ),
     "scheduler": RabbitRights(
         write="^imsg$",
         read=r"^imsg\.(schedule|legs)$",
