@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +14,9 @@ from imsg_delivery.claims.cancelling import Cancellation, ClaimsCanceller
 from imsg_delivery.claims.records import Claimed, Free, Record, Settled, Transition
 from imsg_delivery.claims.settled import COMPACT_AFTER_S, LOOK_AFTER_S, SettledChunk, bucket_of, digest_of
 from imsg_delivery.claims.store import BORN_KEY, SENT_BEFORE, ChunkRecord, Claims
-from imsg_runtime.redis import Redis, connect
+from imsg_runtime.redis import Redis, RedisUnavailable, connect
+from imsg_testing.proxy import Proxy
+from imsg_testing.waiting import eventually
 from imsg_testing.worker_harness import job as make_job
 
 OLD = timedelta(seconds=COMPACT_AFTER_S + 5)
@@ -239,3 +242,65 @@ async def test_a_cancel_that_races_compaction_cancels_nothing_that_was_sent(clai
             isinstance(record, Settled) and record.outcome.status in (Status.SENT, Status.FAILED)
             for record in (await read_records(claims, job)).values()
         )
+
+
+def test_what_an_older_worker_compacted_is_found() -> None:
+    """The names in Redis: a version that named them otherwise would send its predecessor's messages again."""
+    assert bucket_of(1_764_000_019.9) == "imsg:ledger:settled/176400001"
+    assert digest_of("0123456789abcdef0123456789abcdef/0") == -8934264948221478943
+
+
+async def test_the_old_are_compacted_whatever_young_ones_wait_beside_them(claims: Claims, redis: Redis) -> None:
+    young, old = chunk(age=timedelta(0)), [chunk() for _ in range(3)]
+    for job in (*old, young):
+        await send(claims, job)
+    assert await claims.compaction.compact() == 3
+    assert [await is_kept(redis, job) for job in old] == [(False, True)] * 3
+    assert await is_kept(redis, young) == (True, False)
+
+
+async def test_of_more_than_may_wait_the_hashes_stay_until_they_expire(
+    claims: Claims, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imsg_delivery.claims.settled.MAX_WAITING", 3)
+    young, old = [chunk(age=timedelta(0)) for _ in range(2)], [chunk() for _ in range(2)]
+    for job in young:
+        await send(claims, job)
+    assert await claims.compaction.compact() == 0
+    for job in old:
+        await send(claims, job)
+    assert await claims.compaction.compact() == 1
+    assert sorted([await is_kept(redis, job) for job in old]) == [(False, True), (True, False)]
+
+
+async def test_what_found_redis_away_is_compacted_when_it_is_back(valkey_url: str, redis: Redis) -> None:
+    parts = urlsplit(valkey_url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    job = chunk()
+    async with (
+        Proxy(parts.hostname, parts.port).running() as proxy,
+        connect(proxy.url(valkey_url)) as through,
+    ):
+        claims = Claims(through)
+        await send(claims, job)
+        proxy.cuts_at = str(digest_of(job.name)).encode()
+        with pytest.raises(RedisUnavailable):
+            await claims.compaction.compact()
+        assert (await is_kept(redis, job))[0]
+        assert await claims.compaction.compact() == 1
+    assert await is_kept(redis, job) == (False, True)
+
+
+async def test_a_worker_compacts_what_it_has_settled_while_it_lives(claims: Claims, redis: Redis) -> None:
+    job = chunk()
+    await send(claims, job)
+    compacting = asyncio.create_task(claims.compaction.keep_compacting())
+
+    async def is_compacted() -> bool:
+        return await is_kept(redis, job) == (False, True)
+
+    try:
+        await eventually(is_compacted)
+    finally:
+        compacting.cancel()

@@ -68,7 +68,10 @@ ROOMS = {
             f"shared/delivery/src/imsg_delivery/claims/{name}.py"
             for name in ("store", "settled", "cancelling", "records", "erasure")
         ),
-        tuple(f"shared/delivery/tests/test_{name}.py" for name in ("claims", "settled", "delivery", "pause")),
+        tuple(
+            f"shared/delivery/tests/test_{name}.py"
+            for name in ("claims", "claims_erasure", "settled", "delivery", "pause")
+        ),
     ),
     "charging": Room(
         tuple(f"shared/limits/src/imsg_limits/quota/{name}.py" for name in ("charging", "results", "counters")),
