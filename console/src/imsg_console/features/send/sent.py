@@ -113,7 +113,7 @@ class Sent:
             chips.method(self._view, request["method"])
             if request["test"]:
                 chips.test(self._view)
-        self._undo = element("div")
+        self._draw_undo()
         self._bar = bar(t("sent.standing"), 0.0)
         self._summary = attrs(live_text("sent-said"), role="status")
         self._counts = element("ul", "line sent-counts")
@@ -165,7 +165,7 @@ class Sent:
                     chips.status(self._view, status, simulated=bool(request.get("simulated")))
                     element("strong", "", f"{counts[status]}")
         await self._draw_failures(request["method"], sum(counts[status] for status in RESENDABLE))
-        self._draw_undo(request, waiting)
+        self._show_undo(request, waiting)
         cancellable = 0 if _is_due(request, waiting) else waiting  # what is due later has its button above
         self._draw_actions(sum(counts[status] for status in RESENDABLE), total, cancellable, legs_of)
         if is_settled and not counts["sent"] and not legs_of:  # a message that was sent may still be reported
@@ -188,28 +188,32 @@ class Sent:
             if failed > len(messages) > 0:
                 element("li", "muted", t("sent.more_failed", n=failed - len(messages)))
 
-    def _draw_undo(self, request: Mapping[str, Any], waiting: int) -> None:
-        """Draw the buttons that release, move or cancel a message before it is sent."""
+    def _draw_undo(self) -> None:
+        """Draw the buttons that release, move or cancel a message before it is sent. Once: who clicks meets them."""
         t = self._t
-        self._undo.clear()
-        if not _is_due(request, waiting):
-            return
-        with self._undo, element("div", "notice notice-info line justify-between"):
-            element("p", "", t("sent.due", at=self._view.times.full(request["due_at"])))
+        self._due_at = ""
+        with element("div", "notice notice-info line justify-between") as self._undo:
+            self._due = live_text()
             with ui.row():
                 if self._view.may("POST /requests/{id}/release"):
                     button(t("sent.release"), self._release, symbol="send").classes("release-button")
                 if self._view.may("PATCH /requests/{id}"):
-                    move = partial(self._move, request["due_at"])
-                    button(t("sent.move"), move, symbol="schedule").classes("move-button")
+                    button(t("sent.move"), self._move, symbol="schedule").classes("move-button")
                     button(t("sent.undo"), self._undo_send, kind="main", symbol="undo").classes("undo-button")
+
+    def _show_undo(self, request: Mapping[str, Any], waiting: int) -> None:
+        is_due = _is_due(request, waiting)
+        self._undo.set_visibility(is_due)
+        if is_due:
+            self._due_at = str(request["due_at"])
+            self._due.text = self._t("sent.due", at=self._view.times.full(self._due_at))
 
     async def _release(self) -> None:
         await self._view.api.call("POST", f"/api/v2/requests/{self._identity}/release", {})
         await self._refresh()
 
-    async def _move(self, due_at: str) -> None:
-        t, times = self._t, self._view.times
+    async def _move(self) -> None:
+        t, times, due_at = self._t, self._view.times, self._due_at
 
         async def save(form: Form) -> str:
             send_at = times.read(str(form.read()["send_at"])).isoformat()
