@@ -189,9 +189,8 @@ class Sent:
                 element("li", "muted", t("sent.more_failed", n=failed - len(messages)))
 
     def _draw_undo(self) -> None:
-        """Draw the buttons that release, move or cancel a message before it is sent. Once: who clicks meets them."""
+        """Draw the buttons that release, move or cancel a message before it is sent: once, so that no click is lost."""
         t = self._t
-        self._due_at = ""
         with element("div", "notice notice-info line justify-between") as self._undo:
             self._due = live_text()
             with ui.row():
@@ -200,6 +199,7 @@ class Sent:
                 if self._view.may("PATCH /requests/{id}"):
                     button(t("sent.move"), self._move, symbol="schedule").classes("move-button")
                     button(t("sent.undo"), self._undo_send, kind="main", symbol="undo").classes("undo-button")
+        self._undo.set_visibility(False)
 
     def _show_undo(self, request: Mapping[str, Any], waiting: int) -> None:
         is_due = _is_due(request, waiting)
