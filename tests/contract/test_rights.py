@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from imsg import rights
@@ -13,6 +14,7 @@ from imsg_broker.port import Broker, PublishUnknown
 from imsg_broker.rabbitmq.address import parse
 from imsg_broker.rabbitmq.amqp import Link, LinkLost
 from imsg_broker.rabbitmq.broker import connect as connect_rabbit
+from imsg_broker.rabbitmq.depth import UNACKED_QUERY
 from imsg_channels import METHODS
 from imsg_contract.topology import (
     CHANGE,
@@ -239,6 +241,18 @@ async def speaking(node: tuple[Rabbit, ServiceAccounts], service: str) -> AsyncI
     async with connect_rabbit(users.rabbit_url(PACKAGES[service], rabbit.url), Topology(methods=METHODS)) as broker:
         await ready(broker)
         yield broker
+
+
+@pytest.mark.parametrize("service", ["gateway", "history", "callbacks", "catalog"])
+def test_who_has_the_tag_is_told_by_the_management_api_what_waits(
+    node: tuple[Rabbit, ServiceAccounts], service: str
+) -> None:
+    rabbit, users = node
+    address = parse(users.rabbit_url(PACKAGES[service], rabbit.url))
+    told = httpx.get(
+        address.management(address.hosts[0]), params=UNACKED_QUERY, auth=(address.username, address.password)
+    )
+    assert (told.status_code, type(told.json())) == (200, list)
 
 
 async def ready(broker: Broker) -> None:
